@@ -1,0 +1,1 @@
+//! Sans-I/O gateway protocol: frames and environ encodings, used by both ends.

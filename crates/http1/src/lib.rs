@@ -1,0 +1,1 @@
+//! Sans-I/O HTTP/1.1: head parsing, framing, chunked coding, response heads.
