@@ -77,6 +77,12 @@ impl<'a> HeadWriter<'a> {
         Self { out, text, next_header: FIXED }
     }
 
+    /// Where the next appended bytes will start in the text.
+    #[must_use]
+    pub fn position(&self) -> u32 {
+        (self.out.len() - self.text) as u32
+    }
+
     /// Appends `bytes` to the text and gives the pair that marks them.
     pub fn append(&mut self, bytes: &[u8]) -> Pair {
         let start = self.out.len() - self.text;
