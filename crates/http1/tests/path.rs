@@ -19,7 +19,7 @@ fn normal(raw: &[u8]) -> Result<(Vec<u8>, bool), PathError> {
 
 #[track_caller]
 fn assert_path(row: &str, raw: &str, expected: &str) {
-    let (path, encoded_slash) = normal(raw.as_bytes()).unwrap();
+    let (path, encoded_slash) = normal(raw.as_bytes()).expect(raw);
     assert_eq!(path.escape_ascii().to_string(), expected, "{row}: {raw}");
     assert!(!encoded_slash, "{row}: {raw}");
 }
@@ -126,7 +126,7 @@ fn h69_encoded_slashes_are_told() {
         ("/a%5Cb", "/a\\\\b"),
         ("/..%5c", "/..\\\\"),
     ] {
-        let (path, encoded_slash) = normal(raw.as_bytes()).unwrap();
+        let (path, encoded_slash) = normal(raw.as_bytes()).expect(raw);
         assert_eq!(path.escape_ascii().to_string(), expected, "H69: {raw}");
         assert!(encoded_slash, "H69: {raw}");
     }
