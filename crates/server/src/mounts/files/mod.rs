@@ -10,6 +10,7 @@
 //! 3. [`evaluate`] turns the request's conditions and range into a [`Reply`]; [`write_headers`] writes its header fields.
 //! 4. The body is [`FileEntry::content`], or is sent from [`FileEntry::fd`] as far as it is [`resident`].
 
+mod beneath;
 mod cache;
 mod conditional;
 mod content_type;
