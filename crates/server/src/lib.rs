@@ -1,1 +1,4 @@
 //! The web server.
+
+pub mod log;
+pub mod mounts;

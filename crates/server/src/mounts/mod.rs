@@ -1,0 +1,3 @@
+//! What a route can lead to.
+
+pub mod files;
