@@ -92,3 +92,15 @@ pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no pointers.
     if unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_WR) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// The address of a connection's other end; none for a Unix socket.
+pub(crate) fn peer_of(fd: BorrowedFd<'_>) -> Option<std::net::SocketAddr> {
+    let address = socket2::SockRef::from(&fd).peer_addr().ok()?.as_socket()?;
+    // A listener on `::` sees IPv4 clients as ::ffff:a.b.c.d; what is logged and passed on is the address they have.
+    Some(std::net::SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
+
+/// Small responses leave at once (no Nagle). A failure costs latency only.
+pub(crate) fn set_no_delay(fd: BorrowedFd<'_>) {
+    let _ = socket2::SockRef::from(&fd).set_tcp_nodelay(true);
+}

@@ -7,7 +7,7 @@
 pub(crate) mod body;
 pub(crate) mod output;
 mod read;
-mod relay;
+pub(crate) mod relay;
 mod request;
 pub(crate) mod respond;
 
@@ -51,8 +51,9 @@ pub(crate) struct Connection {
     ending: Ending,
     dirty: bool,
     closed: bool,
-    /// A piece of a file is being read in by a blocking thread.
+    /// A piece of a file is being read in by a blocking thread, or has just been.
     loading: bool,
+    loaded: bool,
     /// In milliseconds of the thread's clock; 0 = never.
     read_deadline: u64,
     reading: Reading,
@@ -119,6 +120,7 @@ impl Connection {
             dirty: false,
             closed: false,
             loading: false,
+            loaded: false,
             read_deadline: cx.clock.ms() + cx.generation.timeouts.header_ms,
             reading: Reading::Head,
             write_deadline: 0,
@@ -151,6 +153,7 @@ impl Connection {
     /// A blocking thread has read in the piece of file that was absent.
     pub(crate) fn on_loaded(&mut self, cx: &mut Context) {
         self.loading = false;
+        self.loaded = true;
         self.mark_dirty(cx);
     }
 
@@ -261,7 +264,7 @@ impl Connection {
         if self.output.is_empty() || !self.writable || self.loading {
             return;
         }
-        match self.output.send(self.fd.as_fd(), &mut cx.buffers) {
+        match self.output.send(self.fd.as_fd(), &mut cx.buffers, std::mem::take(&mut self.loaded)) {
             Err(_) => self.close(cx),
             Ok((sent, progress)) => {
                 if progress || self.write_deadline == 0 {

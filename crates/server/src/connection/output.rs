@@ -5,7 +5,7 @@ use crate::syscall::{self, Transfer};
 use crate::thread::buffers::Buffers;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 /// Most bytes of a file that one call sends, so that one fast client does not hold up the others of its thread, and so that
@@ -81,8 +81,14 @@ impl Output {
         }
     }
 
-    /// Sends as much as the socket takes. Gives where it came to and whether any byte went out.
-    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, buffers: &mut Buffers) -> io::Result<(Sent, bool)> {
+    /// Sends as much as the socket takes. `loaded`: the first piece of a file has just been read in.
+    /// Gives where it came to and whether any byte went out.
+    pub(crate) fn send(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        buffers: &mut Buffers,
+        mut loaded: bool,
+    ) -> io::Result<(Sent, bool)> {
         let mut progress = false;
         loop {
             match self.segments.front_mut() {
@@ -108,12 +114,12 @@ impl Output {
                 }
                 Some(Segment::File { entry, offset, end }) => {
                     let length = (*end - *offset).min(FILE_CHUNK) as usize;
-                    let Some(file) = entry.file() else { return Ok((Sent::Shrunk, progress)) };
-                    if !crate::mounts::files::resident(file.as_fd(), *offset, length) {
+                    let Some(file) = entry.fd() else { return Ok((Sent::Shrunk, progress)) };
+                    if !std::mem::take(&mut loaded) && !crate::mounts::files::resident(file, *offset, length) {
                         let absent = Sent::Absent { entry: Arc::clone(entry), offset: *offset, length };
                         return Ok((absent, progress));
                     }
-                    match syscall::send_file(fd, file.as_fd(), *offset, length)? {
+                    match syscall::send_file(fd, file, *offset, length)? {
                         Transfer::WouldBlock => return Ok((Sent::Blocked, progress)),
                         Transfer::Bytes(0) => return Ok((Sent::Shrunk, progress)),
                         Transfer::Bytes(count) => *offset += count as u64,

@@ -66,7 +66,7 @@ impl Connection {
         if state == ResponseState::Chunked {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
-        write_connection(out, exchange);
+        write_connection(out, exchange.keep_alive, exchange.http10);
         out.extend_from_slice(b"\r\n");
         self.relay_body(cx, key, body, end);
         Ok(())

@@ -118,7 +118,7 @@ impl Connection {
             };
             match cached {
                 Cached::Fresh(Known::File(entry)) => {
-                    let reply = evaluate(&entry, &conditions(bytes, headers));
+                    let reply = evaluate(&entry, &conditions(bytes, headers, head.method.of(bytes) == b"HEAD"));
                     self.respond_file(cx, key, &entry, &reply);
                     return;
                 }
@@ -327,15 +327,16 @@ fn find<'a>(bytes: &'a [u8], headers: &[HeaderSpan], name: &[u8]) -> Option<&'a 
     Some(header.value.of(bytes))
 }
 
-fn conditions<'a>(bytes: &'a [u8], headers: &[HeaderSpan]) -> Conditions<'a> {
-    gather(headers.iter().map(|header| (header.name.of(bytes), header.value.of(bytes))))
+fn conditions<'a>(bytes: &'a [u8], headers: &[HeaderSpan], head_only: bool) -> Conditions<'a> {
+    gather(headers.iter().map(|header| (header.name.of(bytes), header.value.of(bytes))), head_only)
 }
 
 fn conditions_of<'a>(view: &HeadView<'a>) -> Conditions<'a> {
-    gather(view.headers())
+    gather(view.headers(), view.piece(Piece::Method) == b"HEAD")
 }
 
-fn gather<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Conditions<'a> {
+/// RFC 9110 §14.2: a range means something for GET only.
+fn gather<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, head_only: bool) -> Conditions<'a> {
     let mut conditions = Conditions::default();
     for (name, value) in headers {
         // Most names of a request are none of these; length and first letter tell.
@@ -347,7 +348,7 @@ fn gather<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Conditions
             (19, Some(b'i')) if name.eq_ignore_ascii_case(b"if-unmodified-since") => {
                 &mut conditions.if_unmodified_since
             }
-            (5, Some(b'r')) if name.eq_ignore_ascii_case(b"range") => &mut conditions.range,
+            (5, Some(b'r')) if !head_only && name.eq_ignore_ascii_case(b"range") => &mut conditions.range,
             _ => continue,
         };
         *field = Some(value);

@@ -28,7 +28,7 @@ impl Connection {
             out.extend_from_slice(b"Content-Type: text/html; charset=utf-8\r\n");
             write_length(out, page.len() as u64);
         }
-        write_connection(out, exchange);
+        write_connection(out, exchange.keep_alive, exchange.http10);
         out.extend_from_slice(b"\r\n");
         if !exchange.head_only {
             out.extend_from_slice(page.as_bytes());
@@ -104,7 +104,7 @@ impl Connection {
         out.extend_from_slice(cx.clock.date_line());
         out.extend_from_slice(&cx.generation.server_line);
         write_headers(out, entry, reply);
-        write_connection(out, exchange);
+        write_connection(out, exchange.keep_alive, exchange.http10);
         out.extend_from_slice(b"\r\n");
         if !exchange.head_only && start < end {
             exchange.response.bytes = end - start;
@@ -131,8 +131,8 @@ pub(super) fn write_length(out: &mut Vec<u8>, length: u64) {
 }
 
 /// The Connection header where it is not the version's default.
-pub(super) fn write_connection(out: &mut Vec<u8>, exchange: &Exchange) {
-    match (exchange.keep_alive, exchange.http10) {
+pub(super) fn write_connection(out: &mut Vec<u8>, keep_alive: bool, http10: bool) {
+    match (keep_alive, http10) {
         (true, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         (false, false) => out.extend_from_slice(b"Connection: close\r\n"),
         (true, false) | (false, true) => {}

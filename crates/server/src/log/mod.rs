@@ -5,6 +5,7 @@
 
 mod access;
 mod error;
+mod sink;
 mod time;
 mod writer;
 
@@ -17,7 +18,8 @@ use std::time::SystemTime;
 pub use access::{AccessFormat, AccessRecord, LogBuffer};
 pub use error::Level;
 
-use writer::{Shared, Sink};
+use sink::Sink;
+use writer::Shared;
 
 /// Where the logs go and how the access log looks.
 #[derive(Clone, Debug)]

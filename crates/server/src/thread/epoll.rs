@@ -2,7 +2,7 @@
 
 use super::arena::Key;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// What a descriptor in the epoll instance is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,11 @@ impl Epoll {
         unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), std::ptr::null_mut()) };
     }
 
+    /// Another descriptor of the instance, by which it can itself be watched.
+    pub(crate) fn watch(&self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+
     /// What has happened by now; never waits.
     pub(crate) fn poll<'a>(&self, events: &'a mut Events) -> &'a [libc::epoll_event] {
         // SAFETY: pointer and length are one live array.
@@ -78,12 +83,6 @@ impl Epoll {
         let result =
             unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-    }
-}
-
-impl AsRawFd for Epoll {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
     }
 }
 

@@ -10,6 +10,7 @@
 //! 3. [`evaluate`] turns the request's conditions and range into a [`Reply`]; [`write_headers`] writes its header fields.
 //! 4. The body is [`FileEntry::content`], or is sent from [`FileEntry::fd`] as far as it is [`resident`].
 
+mod beneath;
 mod cache;
 mod conditional;
 mod content_type;
@@ -22,7 +23,6 @@ mod scratch;
 
 pub use cache::{Cached, FileCache, FileCacheLimits, Known};
 pub use conditional::{Conditions, Reply, evaluate, write_headers};
-pub use content_type::content_type;
-pub use entry::{FileEntry, INLINE_LIMIT, Identity};
+pub use entry::FileEntry;
 pub use residency::{load, resident};
 pub use root::{FileRoot, Found, is_servable};
