@@ -1,8 +1,11 @@
-// Processes pinned to one core: started as groups of their own, their CPU time read from /proc, always killed.
+// Processes pinned to one core: started as groups of their own, their CPU time read from /proc, always killed. Whatever ends
+// the harness, nothing of a run outlives it: no process, no file.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 /**
  * @typedef {object} Pinned
@@ -12,6 +15,9 @@ import { readFileSync, readdirSync } from 'node:fs';
  */
 
 /** CPU time in seconds. @typedef {{ user: number, system: number }} CpuTime */
+
+/** A directory for the files of this run. */
+export const scratch = mkdtempSync(join(tmpdir(), 'gwanmun-bench-'));
 
 /** The groups to kill if the harness itself ends early. @type {Map<number, Pinned>} */
 const running = new Map();
@@ -61,7 +67,7 @@ export function listening(server, limit = 15_000) {
       clearTimeout(timer);
       server.child.stderr?.off('data', onData);
       server.child.off('close', onExit);
-      if (error) reject(new Error(`${error.message}: ${lastLines(server.stderr())}`));
+      if (error) reject(new Error(`${error.message}: ${lastWords(server.stderr())}`));
       else resolve(port);
     };
     server.child.stderr?.on('data', onData);
@@ -93,16 +99,6 @@ export async function stop(pinned) {
   running.delete(pinned.pid);
 }
 
-/** Kills every process that was started here, at once: for a harness that is about to end. */
-export function killAll() {
-  const all = processes();
-  for (const pid of running.keys()) {
-    for (const member of tree([pid], all)) signal(member.pid, 'SIGKILL');
-    signalGroup(pid, 'SIGKILL');
-  }
-  running.clear();
-}
-
 /**
  * CPU time of whole process trees since they started, dead threads and reaped children included.
  * @param {Pinned[]} roots
@@ -119,6 +115,15 @@ export function cpuTime(roots) {
   }
   return total;
 }
+
+process.on('exit', () => {
+  const all = processes();
+  for (const pid of running.keys()) {
+    for (const member of tree([pid], all)) signal(member.pid, 'SIGKILL');
+    signalGroup(pid, 'SIGKILL');
+  }
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
+});
 
 const TICKS_PER_SECOND = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
 
@@ -193,7 +198,8 @@ function signal(pid, name) {
   }
 }
 
-/** @param {string} text */
-function lastLines(text) {
-  return text.trim().split('\n').slice(-3).join(' / ') || 'no message';
+/** The line of a server's last words that says what went wrong. @param {string} text */
+function lastWords(text) {
+  const lines = text.trim().split('\n');
+  return (lines.find((line) => /\berror\b|Error:/i.test(line)) ?? lines.at(-1) ?? '').trim() || 'no message';
 }

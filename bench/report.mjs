@@ -131,7 +131,7 @@ export function page(report, peers) {
       '',
       `## ${result.name}`,
       '',
-      `${result.title[0]?.toUpperCase()}${result.title.slice(1)}. ${result.connections} connection${result.connections > 1 ? 's' : ''}${result.pipelined > 1 ? `; latencies are those of a batch of ${result.pipelined}` : ''}.`,
+      `${result.title[0]?.toUpperCase()}${result.title.slice(1)}. ${result.connections} connection${result.connections > 1 ? 's' : ''}${result.pipelined > 1 ? `, ${result.pipelined} requests on their way on each` : ''}.`,
       '',
       '| | requests/s | CPU µs/request | user | system | core busy | p50 µs | p99 µs |',
       '|---|---|---|---|---|---|---|---|',

@@ -3,11 +3,12 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { parseArgs, styleText } from 'node:util';
+import { parseArgs } from 'node:util';
+import colors from 'picocolors';
 import { client as loadGenerator } from './load.mjs';
 import { peers } from './peers.mjs';
 import { probe } from './probe.mjs';
-import { cpuTime, killAll } from './process.mjs';
+import { cpuTime } from './process.mjs';
 import { METRICS, bound, judge, page, summary } from './report.mjs';
 import { scenarios } from './scenarios.mjs';
 
@@ -17,7 +18,7 @@ const usage = `Usage: npm run bench -- [options]
   --peers <names>     peers: ${Object.keys(peers).join(', ')}
   --rounds <n>        measured windows for each peer (5)
   --seconds <n>       length of a window (4)
-  --warm-up <n>       seconds of load before it (1)
+  --warm-up <n>       seconds of load before it, every answer checked (1)
   --quick             2 rounds of 2 seconds
   --client <name>     wrk or autocannon (wrk if it is installed)
   --server-core <n>   core for the servers (the first this process may use)
@@ -27,6 +28,7 @@ const usage = `Usage: npm run bench -- [options]
 const options = readOptions();
 const client = loadGenerator(options.client);
 
+// `process.exit` runs the clean-up of process.mjs.
 for (const [name, code] of /** @type {const} */ ([
   ['SIGINT', 130],
   ['SIGTERM', 143],
@@ -34,7 +36,6 @@ for (const [name, code] of /** @type {const} */ ([
 ])) {
   process.on(name, () => process.exit(code));
 }
-process.on('exit', killAll);
 
 const versions = await availableVersions();
 /** @type {import('./report.mjs').Report} */
@@ -63,7 +64,7 @@ const report = {
 say(`${report.machine.cpu}, ${report.machine.kernel}, Node ${report.machine.node}, ${client.name} ${client.version}`);
 say(`servers on core ${options.serverCore}, client on core ${options.clientCore}`);
 if ((report.machine.load[0] ?? 0) > 0.5) {
-  say(styleText('yellow', `the machine is not idle (load average ${report.machine.load[0]?.toFixed(2)}): figures will be noisy`));
+  say(colors.yellow(`the machine is not idle (load average ${report.machine.load[0]?.toFixed(2)}): figures will be noisy`));
 }
 
 for (const scenario of options.scenarios) {
@@ -74,8 +75,9 @@ for (const scenario of options.scenarios) {
 say('');
 for (const { name, verdict } of report.results) {
   const ratio = verdict.ratio === undefined ? '' : ` ${verdict.ratio.toFixed(2)} ×`;
+  const color = verdict.result === 'reached' ? colors.green : colors.red;
   const what = `${METRICS[verdict.metric]} against ${peers[verdict.rival]?.title} (${bound(verdict)})`;
-  say(`${name.padEnd(18)} ${styleText(verdict.result === 'reached' ? 'green' : 'red', verdict.result.padEnd(12))}${ratio}  ${what}`);
+  say(`${name.padEnd(18)} ${color(verdict.result.padEnd(12))}${ratio}  ${what}`);
 }
 say(`\n${options.out}.md, ${options.out}.json`);
 const failed = report.results.some(({ rows }) => rows.some((row) => row.failure !== undefined));
@@ -88,13 +90,13 @@ process.exit(failed ? 1 : 0);
  */
 async function measureScenario(scenario) {
   const { name, title, connections, pipelined, target } = scenario;
-  say(`\n${styleText('bold', name)}: ${title}`);
+  say(`\n${colors.bold(name)}: ${title}`);
   /** @type {import('./report.mjs').Row[]} */
   const rows = scenario.peers
     .filter((peer) => options.peers.includes(peer))
     .map((peer) => {
       const skipped = versions.missing[peer];
-      if (skipped !== undefined) say(styleText('yellow', `  ${peers[peer]?.title}: skipped, ${skipped}`));
+      if (skipped !== undefined) say(colors.yellow(`  ${peers[peer]?.title}: skipped, ${skipped}`));
       return { peer, rounds: [], ...(skipped === undefined ? {} : { skipped }) };
     });
   for (let round = 1; round <= options.rounds; round += 1) {
@@ -107,14 +109,14 @@ async function measureScenario(scenario) {
         say(`${label}${show(measured)}`);
       } catch (error) {
         row.failure = error instanceof Error ? error.message : String(error);
-        say(`${label}${styleText('red', `FAILED: ${row.failure}`)}`);
+        say(`${label}${colors.red(`FAILED: ${row.failure}`)}`);
       }
     }
   }
   for (const row of rows) {
     const cpu = summary(row, 'cpu');
     if (!row.failure && cpu) {
-      say(`  median ${(peers[row.peer]?.title ?? '').padEnd(22)}${cpu.median.toFixed(2)} µs CPU a request (${cpu.min.toFixed(2)}–${cpu.max.toFixed(2)})`);
+      say(`  median ${(peers[row.peer]?.title ?? '').padEnd(22)} ${cpu.median.toFixed(2)} µs CPU a request (${cpu.min.toFixed(2)}–${cpu.max.toFixed(2)})`);
     }
   }
   return { name, title, connections, pipelined, rows, verdict: judge(target, rows) };
@@ -131,9 +133,9 @@ async function measureRound(name, scenario) {
   const server = await peer.start(scenario.application, options.serverCore);
   try {
     const target = { port: server.port, scenario, responseSize: await probe(server.port, scenario) };
-    if (options.warmUp > 0) succeeded(await client.run(target, options.clientCore, options.warmUp));
+    succeeded(await client.run(target, options.clientCore, options.warmUp, true));
     const before = cpuTime(server.processes);
-    const load = succeeded(await client.run(target, options.clientCore, options.seconds));
+    const load = succeeded(await client.run(target, options.clientCore, options.seconds, false));
     const after = cpuTime(server.processes);
     const user = after.user - before.user;
     const system = after.system - before.system;
@@ -223,7 +225,7 @@ function readOptions() {
       peers: chosen('peer', values.peers, Object.keys(peers)),
       rounds: whole('rounds', values.rounds, values.quick ? 2 : 5, 1),
       seconds: whole('seconds', values.seconds, values.quick ? 2 : 4, 1),
-      warmUp: whole('warm-up', values['warm-up'], 1, 0),
+      warmUp: whole('warm-up', values['warm-up'], 1, 1),
       client: values.client,
       serverCore,
       clientCore,

@@ -114,7 +114,7 @@ export const scenarios = [
     application: 'file',
     request: request('/page.html', {}),
     body: readFileSync(join(import.meta.dirname, 'apps/site/page.html')),
-    peers: ['gwanmun', 'nginx'],
+    peers: ['gwanmun', 'nginx', 'nginx-read'],
     target: { rival: 'nginx', metric: 'cpu', ratio: 0.75 },
   },
 ];
