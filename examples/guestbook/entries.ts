@@ -51,7 +51,8 @@ export function latestEntries(): Entry[] {
 }
 
 export function addEntry(draft: Draft): Entry {
-  return insert.get(draft.name, draft.message) as Entry;
+  const [entry] = insert.all(draft.name, draft.message) as [Entry];
+  return entry;
 }
 
 const database = open(process.env['GUESTBOOK_DB'] ?? fileURLToPath(new URL('data/guestbook.db', import.meta.url)));
@@ -72,8 +73,8 @@ function open(file: string): Database.Database {
 }
 
 function createAndSeed(opened: Database.Database): void {
-  const version = opened.pragma('user_version', { simple: true });
-  if (version !== 0) {
+  const [{ user_version }] = opened.pragma('user_version') as [{ user_version: number }];
+  if (user_version > 0) {
     return;
   }
   opened.exec(`
