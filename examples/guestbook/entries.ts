@@ -64,12 +64,24 @@ const insert = database.prepare(
 function open(file: string): Database.Database {
   mkdirSync(dirname(file), { recursive: true });
   const opened = new Database(file);
-  // Workers wait for each other's writes; with a write-ahead log, reading never waits.
+  // Workers wait for each other's writes.
   opened.pragma('busy_timeout = 5000');
-  opened.pragma('journal_mode = WAL');
+  writeAhead(opened);
   // Immediate: of several workers that start at once, the first writes, and the others find it done.
   opened.transaction(() => createAndSeed(opened)).immediate();
   return opened;
+}
+
+/** With a write-ahead log, reading need not wait for writing. The file remembers it. */
+function writeAhead(opened: Database.Database): void {
+  try {
+    opened.pragma('journal_mode = WAL');
+  } catch (error) {
+    // For this switch SQLite does not wait (busy_timeout or not): another worker is making it.
+    if (!(error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY')) {
+      throw error;
+    }
+  }
 }
 
 function createAndSeed(opened: Database.Database): void {
