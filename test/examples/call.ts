@@ -25,7 +25,8 @@ export async function call(
   const bytes = Buffer.from(body.toString());
   let position = 0;
   const input = {
-    read: (size = bytes.length): Buffer => bytes.subarray(position, (position = Math.min(position + size, bytes.length))),
+    read: (size = bytes.length): Buffer =>
+      bytes.subarray(position, (position = Math.min(position + size, bytes.length))),
   };
   const environ = {
     REQUEST_METHOD: method,

@@ -70,7 +70,11 @@ function showRelativeTimes() {
 function relative(milliseconds) {
   const format = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
   const seconds = Math.min(0, Math.round(milliseconds / 1000));
-  const units = [['day', 86_400], ['hour', 3600], ['minute', 60]];
+  const units = [
+    ['day', 86_400],
+    ['hour', 3600],
+    ['minute', 60],
+  ];
   const found = units.find(([, size]) => -seconds >= size);
   return found ? format.format(Math.trunc(seconds / found[1]), found[0]) : 'just now';
 }
