@@ -3,6 +3,9 @@
 
 import pc from 'picocolors';
 
+/** Colours on or off by choice, not by what picocolors finds out about standard output. */
+export const createColors: (enabled: boolean) => ReturnType<typeof pc.createColors> = pc.createColors;
+
 /** What the registry knows about a code. */
 export interface ErrorEntry {
   /** What happened, in a few words. */
@@ -245,7 +248,7 @@ export function fromCore(error: unknown, where?: Where): GwanmunError {
  *       try: stop the other program, or …
  */
 export function formatError(error: GwanmunError, options: { color?: boolean } = {}): string {
-  const c = pc.createColors(options.color ?? false);
+  const c = createColors(options.color ?? false);
   const lines = [`${c.red('✗')} ${c.bold(error.code)}  ${error.message}`];
   if (error.where) lines.push(`  ${c.dim('at')} ${formatWhere(error.where)}`);
   for (const problem of error.problems) {
