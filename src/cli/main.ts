@@ -25,5 +25,3 @@ function fail(code: string, message: string, remedy: string): void {
   process.stderr.write(`✗ ${code}  ${message}\n  try: ${remedy}\n`);
   process.exitCode = 1;
 }
-
-export {};
