@@ -52,7 +52,7 @@ function parseJson(source: ConfigSource): unknown {
   try {
     return JSON.parse(source.text ?? '');
   } catch (error) {
-    const { message } = error as SyntaxError;
+    const message = (error as SyntaxError).message.replace(/\s+/g, ' ');
     const offset = /at position (\d+)/.exec(message)?.[1];
     const position = offset === undefined ? undefined : positionAt(source.text ?? '', Number(offset));
     throw new GwanmunError('GWM_CONFIG_LOAD', `${source.name} is not valid JSON: ${message}`, {

@@ -5,12 +5,16 @@ import type { Config, Listen, Mount, TcpListen, UnixListen } from './define.js';
 import { didYouMean } from './suggest.js';
 import { parseListen, PORT_RANGE } from './listen.js';
 
+/** A safe integer of a range, with one message for whatever is wrong with it. */
+function range(min: number, max: number, expected: string) {
+  return v.pipe(v.number(expected), v.safeInteger(expected), v.minValue(min, expected), v.maxValue(max, expected));
+}
+
 /** An integer of a range; `what` completes "expected …". */
-const integer = (what: string, min: number, max: number = Number.MAX_SAFE_INTEGER) => {
-  const range = max === Number.MAX_SAFE_INTEGER ? `from ${min} on` : `from ${min} to ${max}`;
-  const expected = `expected ${what} ${range}`;
-  return v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected));
-};
+function integer(what: string, min: number, max: number = Number.MAX_SAFE_INTEGER) {
+  const bounds = max === Number.MAX_SAFE_INTEGER ? `from ${min} on` : `from ${min} to ${max}`;
+  return range(min, max, `expected ${what} ${bounds}`);
+}
 
 const bytes = (min: number, max: number) => v.optional(integer('a number of bytes', min, max));
 // setTimeout's and poll's range: beyond 2^31 − 1 ms both overflow.
@@ -29,7 +33,7 @@ function object<const Entries extends v.ObjectEntries>(entries: Entries, expecte
   });
 }
 
-const port = v.message(integer('a port', 0, 65535), PORT_RANGE);
+const port = range(0, 65535, PORT_RANGE);
 const tcp = object({ host: v.optional(text('a host name or an IP address')), port: v.optional(port) });
 const unix = object({
   unix: text('the path of a Unix socket'),
@@ -147,7 +151,7 @@ const server = choose<boolean | string, boolean | string>((input) =>
 const workersExpected = "expected a whole number from 1 to 1024 or 'auto'";
 const workers = choose<number | 'auto', number | 'auto'>((input) =>
   typeof input === 'number'
-    ? v.message(integer('', 1, 1024), workersExpected)
+    ? range(1, 1024, workersExpected)
     : v.literal('auto', workersExpected),
 );
 
