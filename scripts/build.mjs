@@ -1,0 +1,112 @@
+// Builds what is out of date: the dependencies, the native core, the JavaScript. Works on a fresh clone and is quick when
+// there is nothing to do.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Stamp } from './stamps.mjs';
+
+export const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** A fault that is told without a stack. */
+export class BuildError extends Error {}
+
+/** Runs the steps that are out of date, each with one line to standard error. Throws a BuildError. */
+export async function build() {
+  await dependencies();
+  await native();
+  await javascript();
+}
+
+async function dependencies() {
+  const stamp = new Stamp(root, 'dependencies', ['package-lock.json']);
+  const installed = statSync(join(root, 'node_modules/.package-lock.json'), { throwIfNoEntry: false });
+  if (installed !== undefined) {
+    if (stamp.isCurrent()) return;
+    // Installed by hand, after the lock file was written.
+    if (installed.mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs) return stamp.write();
+  }
+  await step('dependencies', 'npm', ['ci', '--no-audit', '--no-fund']);
+  stamp.write();
+}
+
+async function native() {
+  const stamp = new Stamp(root, 'native', ['crates', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', '.cargo']);
+  const folder = join(root, 'native');
+  const isBuilt = existsSync(join(folder, 'index.js')) && readdirSync(folder).some((name) => name.endsWith('.node'));
+  if (isBuilt && stamp.isCurrent()) return;
+  checkCargo();
+  const napi = join(root, 'node_modules/@napi-rs/cli/dist/cli.js');
+  const options =
+    'build --platform --release --esm --manifest-path crates/node/Cargo.toml --output-dir native --js index.js --dts index.d.ts';
+  await step('native core', process.execPath, [napi, ...options.split(' ')]);
+  stamp.write();
+}
+
+async function javascript() {
+  const stamp = new Stamp(root, 'javascript', ['src', 'tsconfig.json', 'package.json']);
+  const main = join(root, 'dist/cli/main.js');
+  if (existsSync(main) && stamp.isCurrent()) return;
+  await step('javascript', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']);
+  removeStale(join(root, 'dist'), join(root, 'src'));
+  chmodSync(main, 0o755);
+  stamp.write();
+}
+
+/** Removes what was made from sources that are gone: else an import of a deleted module would still work. */
+function removeStale(output, source) {
+  for (const entry of readdirSync(output, { withFileTypes: true })) {
+    const path = join(output, entry.name);
+    if (entry.isDirectory()) {
+      if (existsSync(join(source, entry.name))) removeStale(path, join(source, entry.name));
+      else rmSync(path, { recursive: true });
+    } else if (!existsSync(join(source, entry.name.replace(/(\.d\.ts|\.js\.map|\.js)$/, '.ts')))) {
+      rmSync(path);
+    }
+  }
+}
+
+function checkCargo() {
+  const wanted = /^rust-version = "(\d+)\.(\d+)/m.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8'));
+  const needed = wanted ? `Rust ${wanted[1]}.${wanted[2]}` : 'Rust';
+  const { stdout, error } = spawnSync('cargo', ['--version'], { cwd: root, encoding: 'utf8' });
+  const found = /^cargo (\d+)\.(\d+)\.\d+/.exec(stdout ?? '');
+  if (error || !found) {
+    throw new BuildError(`cargo is not installed; the native core needs ${needed} or newer (https://rustup.rs)`);
+  }
+  if (wanted && (Number(found[1]) - Number(wanted[1]) || Number(found[2]) - Number(wanted[2])) < 0) {
+    throw new BuildError(`${found[0]} is too old; the native core needs ${needed} or newer: rustup update`);
+  }
+}
+
+/** Runs a command; its output is shown only if it fails. */
+async function step(name, command, args) {
+  const start = performance.now();
+  if (process.stderr.isTTY) process.stderr.write(`… ${name}`);
+  const output = [];
+  const status = await new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(chunk));
+    child.once('error', (error) => reject(new BuildError(`${command} could not be started: ${error.message}`)));
+    child.once('close', (code, signal) => resolve(signal ?? code));
+  });
+  const time = `${((performance.now() - start) / 1000).toFixed(1)} s`;
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+  process.stderr.write(`${status === 0 ? '✓' : '✗'} ${name}  ${time}\n`);
+  if (status === 0) return;
+  process.stderr.write(Buffer.concat(output));
+  throw new BuildError(`${name}: ${command === process.execPath ? 'node' : command} ended with ${status}`);
+}
+
+/** Builds for a script: a fault ends the process with a message. */
+export async function buildOrExit() {
+  try {
+    await build();
+  } catch (error) {
+    process.stderr.write(`✗ ${error instanceof BuildError ? error.message : error.stack}\n`);
+    process.exit(1);
+  }
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) await buildOrExit();

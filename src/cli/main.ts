@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+// Looks at the platform before anything else is loaded: the rest may use syntax that an old Node cannot parse, and a
+// syntax error in our files would tell nobody to update. So: no static imports here, and no new syntax.
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+
+if (process.platform === 'win32') {
+  fail(
+    'GWM_PLATFORM',
+    'gwanmun does not run on Windows: it passes file descriptors between processes.',
+    'use Linux, or the Windows Subsystem for Linux',
+  );
+} else if (major < 20 || (major === 20 && minor < 19)) {
+  fail(
+    'GWM_NODE_VERSION',
+    `gwanmun needs Node.js 20.19 or newer; this is ${process.versions.node}.`,
+    'install a current Node.js (https://nodejs.org), then start again',
+  );
+} else {
+  const { run } = await import('./run.js');
+  await run(process.argv.slice(2));
+}
+
+function fail(code: string, message: string, remedy: string): void {
+  process.stderr.write(`✗ ${code}  ${message}\n  try: ${remedy}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,96 @@
+// The commands.
+
+import { findConfig, loadConfig, displayPath } from '../config/load.js';
+import { resolveConfig, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
+import { configForTarget } from '../config/target.js';
+import { VERSION } from '../config/version.js';
+import { formatError, GwanmunError, wantsColor } from '../errors.js';
+import { parseCommand, suggestCommand, type Command } from './arguments.js';
+import { formatAddress } from './banner.js';
+import { helpText } from './help.js';
+import { serve } from './serve.js';
+
+/** Runs the command line and ends the process if it fails. Never rejects. */
+export async function run(args: readonly string[]): Promise<void> {
+  try {
+    await runCommand(parseCommand(args));
+  } catch (error) {
+    // Not exitCode alone: what has been started may hold the event loop. Standard error is written synchronously.
+    process.exit(printError(error));
+  }
+}
+
+async function runCommand(command: Command): Promise<void> {
+  switch (command.name) {
+    case 'help':
+      process.stdout.write(helpText(wantsColor(process.stdout)));
+      return;
+    case 'version':
+      process.stdout.write(`gwanmun ${VERSION}\n`);
+      return;
+    case 'check':
+      return check(command.config);
+    case 'serve': {
+      const input = await findInput(command.target, command.config);
+      return serve(resolveConfig(input, command.overrides), input.source.name);
+    }
+  }
+}
+
+async function check(file: string | undefined): Promise<void> {
+  const input = await findInput(undefined, file);
+  const config = resolveConfig(input);
+  process.stdout.write(`✓ ${input.source.name} is valid\n${summary(config)}`);
+}
+
+function summary({ listen, mounts, applications, workers }: ResolvedConfig): string {
+  const lines = listen.map((address) => `  listen   ${formatAddress(address)}`);
+  for (const { path, files, application } of mounts) {
+    const app = application === undefined ? undefined : applications[application];
+    const answers = [files?.root, app].filter((part) => part !== undefined).map(displayPath);
+    lines.push(`  ${path.padEnd(8)} ${answers.join(', then ')}`);
+  }
+  if (workers > 0) lines.push(`  workers  ${workers}`);
+  return `${lines.join('\n')}\n`;
+}
+
+async function findInput(target: string | undefined, file: string | undefined): Promise<ConfigInput> {
+  if (target !== undefined) {
+    try {
+      return configForTarget(target);
+    } catch (error) {
+      throw orCommand(error, target);
+    }
+  }
+  const found = file ?? findConfig(process.cwd());
+  if (found !== undefined) return loadConfig(found);
+  throw new GwanmunError('GWM_NO_ENTRY', 'There is nothing to serve here: no target, and no gwanmun.config.ts in this folder', {
+    remedy: [
+      'gwanmun ./public            # serve the files of a folder',
+      'gwanmun app.ts              # serve a module that exports application()',
+      'gwanmun --config FILE       # serve what a configuration says',
+    ].join('\n'),
+  });
+}
+
+/** A word that is no file can be a misspelt command. */
+function orCommand(error: unknown, target: string): unknown {
+  const command = /[./]/.test(target) ? undefined : suggestCommand(target);
+  if (!(error instanceof GwanmunError) || command === undefined || error.message.includes('did you mean')) return error;
+  return new GwanmunError('GWM_USAGE', `there is no command and no file "${target}"; did you mean "${command}"?`);
+}
+
+/** Prints an error for people to standard error; returns the exit code. */
+function printError(error: unknown): number {
+  const color = wantsColor(process.stderr);
+  if (error instanceof GwanmunError) {
+    process.stderr.write(`${formatError(error, { color })}\n`);
+    return error.exitCode;
+  }
+  const fault = new GwanmunError('GWM_CORE', error instanceof Error ? error.message : String(error), {
+    userStack: error instanceof Error ? error.stack : undefined,
+    remedy: 'this looks like a fault of gwanmun; please report it with the lines above',
+  });
+  process.stderr.write(`${formatError(fault, { color })}\n`);
+  return fault.exitCode;
+}

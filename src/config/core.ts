@@ -1,0 +1,45 @@
+// The configuration as the Rust core reads it. Field names and units are a contract with crates/node.
+
+/** Where the core listens. Port 0 takes a free one. */
+export type CoreListener =
+  | { kind: 'tcp'; host: string; port: number; backlog?: number }
+  | { kind: 'unix'; path: string; mode?: number };
+
+/** An address that the core has bound. */
+export type CoreAddress = { kind: 'tcp'; host: string; port: number } | { kind: 'unix'; path: string };
+
+/** A URL path and what answers below it: files first, then the application. */
+export interface CoreMount {
+  /** Normalised: `/` or `/a/b`. */
+  path: string;
+  files?: { root: string; index: string[] };
+  /** Index of the application within its pool's workers. */
+  application?: number;
+  /** Index in {@link CoreConfig.pools}. */
+  pool?: number;
+}
+
+/** One immutable generation of the core's configuration. */
+export interface CoreConfig {
+  /** I/O threads; 0 = as many as the machine has cores. */
+  threads: number;
+  listen: CoreListener[];
+  mounts: CoreMount[];
+  pools: { queue: number; queueTimeoutMs: number }[];
+  /** Bytes, except `headerCount`. */
+  limits: { requestLine: number; headerBytes: number; headerCount: number; body: number; bodyInMemory: number };
+  timeouts: { headerMs: number; bodyMs: number; keepAliveMs: number; writeMs: number };
+  /** The `Server` header's value; null sends none. */
+  serverHeader: string | null;
+  accessLog: { format: 'combined' | 'short' | 'off'; color: boolean; file?: string };
+  errorLog: { file?: string };
+  tempDir: string;
+  /** `wsgi.multiprocess`: whether several workers serve one pool. */
+  multiprocess: boolean;
+}
+
+/** What the core tells the main process. */
+export type CoreEvent =
+  | { type: 'worker-ready'; worker: number }
+  | { type: 'worker-gone'; worker: number; reason: string }
+  | { type: 'closed' };

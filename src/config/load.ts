@@ -1,0 +1,99 @@
+// Finds and reads a configuration file.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, relative, resolve } from 'node:path';
+import { GwanmunError } from '../errors.js';
+import { checkConfig, type ConfigSource } from './check.js';
+import { positionAt } from './locate.js';
+import { describeImportFault, importModule } from './module.js';
+import type { CheckedConfig } from './schema.js';
+
+/** The names looked for in the current folder, in this order. */
+export const CONFIG_NAMES: readonly string[] = ['ts', 'mts', 'js', 'mjs', 'json'].map((ext) => `gwanmun.config.${ext}`);
+
+/** A configuration that has been read from a file and has the right shape. */
+export interface LoadedConfig {
+  readonly config: CheckedConfig;
+  /** Absolute; what the paths in the configuration are relative to. */
+  readonly directory: string;
+  readonly source: ConfigSource;
+}
+
+/** The configuration file of a folder, or undefined. */
+export function findConfig(directory: string): string | undefined {
+  return CONFIG_NAMES.map((name) => resolve(directory, name)).find((path) => existsSync(path));
+}
+
+/** Reads the configuration file at a path. Throws GWM_CONFIG_… with the file, the line and every fault. */
+export async function loadConfig(file: string): Promise<LoadedConfig> {
+  const path = resolve(file);
+  const name = displayPath(path);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const isThere = existsSync(path);
+    const message = isThere ? `${name} cannot be read: ${(error as Error).message}` : `${name} does not exist`;
+    throw new GwanmunError(isThere ? 'GWM_CONFIG_LOAD' : 'GWM_CONFIG_NOT_FOUND', message, { cause: error });
+  }
+  const source: ConfigSource = { name, text };
+  const exported = path.endsWith('.json') ? parseJson(source) : await importConfig(path, source);
+  return { config: checkConfig(exported, source), directory: dirname(path), source };
+}
+
+/** A path as the user would write it: relative to the current folder, unless it is far away from there. */
+export function displayPath(path: string): string {
+  const short = relative(process.cwd(), path);
+  if (short === '') return '.';
+  return short.startsWith('../../') ? path : short;
+}
+
+function parseJson(source: ConfigSource): unknown {
+  try {
+    return JSON.parse(source.text ?? '');
+  } catch (error) {
+    const message = (error as SyntaxError).message.replace(/\s+/g, ' ');
+    const offset = /at position (\d+)/.exec(message)?.[1];
+    const position = offset === undefined ? undefined : positionAt(source.text ?? '', Number(offset));
+    throw new GwanmunError('GWM_CONFIG_LOAD', `${source.name} is not valid JSON: ${message}`, {
+      where: { file: source.name, ...position },
+      cause: error,
+    });
+  }
+}
+
+async function importConfig(path: string, source: ConfigSource): Promise<unknown> {
+  let module: Record<string, unknown>;
+  try {
+    module = await importModule(path);
+  } catch (error) {
+    throw loadFault(error, path, source);
+  }
+  const exported = module['default'];
+  if (exported === undefined) {
+    const names = Object.keys(module).filter((name) => name !== '__esModule');
+    const found = names.length > 0 ? `it exports ${names.join(', ')}` : 'it exports nothing';
+    throw new GwanmunError('GWM_CONFIG_EXPORT', `${source.name} has no default export; ${found}`, {
+      where: { file: source.name },
+    });
+  }
+  if (typeof exported !== 'function') return exported;
+  try {
+    return await (exported as () => unknown)();
+  } catch (error) {
+    throw loadFault(error, path, source);
+  }
+}
+
+function loadFault(error: unknown, path: string, source: ConfigSource): GwanmunError {
+  const fault = describeImportFault(error, path);
+  const isOwnImport = /Cannot find (?:package|module) 'gwanmun'/.test(fault.message);
+  return new GwanmunError('GWM_CONFIG_LOAD', `${source.name}: ${fault.message}`, {
+    where: { file: fault.file === undefined ? source.name : displayPath(fault.file), line: fault.line, column: fault.column },
+    remedy: isOwnImport
+      ? `npm install gwanmun, in the folder of ${basename(path)}\nor leave defineConfig away: export default { mounts: […] }`
+      : undefined,
+    userStack: fault.stack,
+    cause: error,
+  });
+}

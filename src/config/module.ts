@@ -1,0 +1,119 @@
+// Imports a module of the user's: JavaScript as it is, TypeScript on every Node that gwanmun supports.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { inspect } from 'node:util';
+
+/** Node 22.18 and later; older ones lack the property. */
+const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript);
+
+/**
+ * Imports the module at an absolute path.
+ *
+ * Node strips types itself from 22.18 on; jiti does it on older ones, and for what Node refuses: `enum`, parameter
+ * properties, `./x.js` where only `./x.ts` exists. Both keep line numbers, so a stack names the line as it was written.
+ */
+export async function importModule(path: string): Promise<Record<string, unknown>> {
+  const isTypeScript = /\.[mc]?ts$/.test(path);
+  if (isTypeScript && !stripsTypes) return importWithJiti(path);
+  try {
+    return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+  } catch (error) {
+    if (!isForJiti(error)) throw error;
+    return importWithJiti(path);
+  }
+}
+
+async function importWithJiti(path: string): Promise<Record<string, unknown>> {
+  // Only here, because loading the transformer takes 100 ms.
+  const { createJiti } = await import('jiti');
+  // No cache on disk: it can be in a shared temporary folder, and what lies there would be executed.
+  const jiti = createJiti(import.meta.url, { fsCache: false, interopDefault: false });
+  return await jiti.import<Record<string, unknown>>(path);
+}
+
+/** Whether Node failed at linking, before any of the user's code ran, in a way that jiti does not. */
+function isForJiti(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error)) return false;
+  if (
+    error.code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX' ||
+    error.code === 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING' ||
+    error.code === 'ERR_UNKNOWN_FILE_EXTENSION'
+  ) {
+    return true;
+  }
+  if (error.code !== 'ERR_MODULE_NOT_FOUND' || !('url' in error) || typeof error.url !== 'string') return false;
+  if (!error.url.startsWith('file:')) return false;
+  const missing = fileURLToPath(error.url);
+  const candidates = [missing.replace(/\.([mc]?)js$/, '.$1ts'), `${missing}.ts`, `${missing}/index.ts`];
+  return candidates.some((candidate) => candidate !== missing && existsSync(candidate));
+}
+
+/** What went wrong at an import, for people. */
+export interface ImportFault {
+  readonly isSyntax: boolean;
+  /** One line. */
+  readonly message: string;
+  readonly file?: string;
+  /** From 1. */
+  readonly line?: number;
+  /** From 1. */
+  readonly column?: number;
+  /** The stack without the frames of Node and of gwanmun; absent for a syntax error, whose stack says nothing. */
+  readonly stack?: string;
+}
+
+/** Says where an import of `path` failed and why. */
+export function describeImportFault(error: unknown, path: string): ImportFault {
+  if (!(error instanceof Error)) return { isSyntax: false, message: `threw ${inspect(error)}`, file: path };
+  // jiti: "ParseError: Unexpected token, expected … \n /a/b.ts:2:1", the column from 0.
+  const jiti = /^ParseError: ([^\n]*?)\s*\n\s*(\/[^\n]*):(\d+):(\d+)/.exec(error.message);
+  if (jiti) {
+    const [, message = '', file = path, line, column] = jiti;
+    return { isSyntax: true, message, file, line: Number(line), column: Number(column) + 1 };
+  }
+  const isSyntax = error.name === 'SyntaxError';
+  const place = placeOf(error) ?? (isSyntax ? syntaxPlace(path) : undefined) ?? { file: path };
+  const [message = ''] = error.message.split('\n');
+  return { isSyntax, message, ...place, ...(isSyntax ? {} : { stack: userStack(error) }) };
+}
+
+interface Place {
+  readonly file: string;
+  readonly line?: number;
+  readonly column?: number;
+}
+
+/**
+ * The first place in a stack that is a file of the user's: a frame `at f (/a/b.ts:1:2)`, or the first line
+ * `file:///a/b.ts:1` of a syntax error.
+ */
+function placeOf(error: Error): Place | undefined {
+  for (const text of (error.stack ?? '').split('\n')) {
+    const match = /((?:file:\/\/)?\/[^():]*\.[mc]?[jt]sx?):(\d+)(?::(\d+))?/.exec(text);
+    if (!match?.[1] || isForeign(text)) continue;
+    const file = match[1].startsWith('file:') ? fileURLToPath(match[1]) : match[1];
+    return { file, line: Number(match[2]), ...(match[3] ? { column: Number(match[3]) } : {}) };
+  }
+  return undefined;
+}
+
+/** V8 keeps the place of a module's syntax error from us; `node --check` prints it. */
+function syntaxPlace(path: string): Place | undefined {
+  const { stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8', timeout: 5000 });
+  const match = /^(\/.*):(\d+)\n/.exec(stderr ?? '');
+  return match?.[1] ? { file: match[1], line: Number(match[2]) } : undefined;
+}
+
+function userStack(error: Error): string {
+  const lines = (error.stack ?? String(error)).split('\n');
+  return lines.filter((line) => !/^\s+at /.test(line) || !isForeign(line)).join('\n');
+}
+
+const OWN = fileURLToPath(new URL('../', import.meta.url));
+
+/** Whether a stack's line is in Node, in a dependency or in gwanmun. */
+function isForeign(line: string): boolean {
+  return line.includes('node:') || line.includes('/node_modules/') || line.includes(OWN);
+}

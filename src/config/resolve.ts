@@ -1,0 +1,229 @@
+// From a checked configuration, flags and environment to what is really run. Precedence: flag, configuration,
+// environment (PORT, HOST), default.
+
+import { readdirSync, statSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { basename, dirname, relative, resolve } from 'node:path';
+import { GwanmunError, wantsColor } from '../errors.js';
+import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
+import type { CoreConfig, CoreListener } from './core.js';
+import type { TcpListen, UnixListen } from './define.js';
+import { parsePort, PORT_RANGE } from './listen.js';
+import { displayPath } from './load.js';
+import type { CheckedConfig } from './schema.js';
+import { didYouMean } from './suggest.js';
+import { VERSION } from './version.js';
+
+/** What flags of the command line say. */
+export interface Overrides {
+  readonly port?: number | undefined;
+  readonly host?: string | undefined;
+  readonly workers?: number | 'auto' | undefined;
+}
+
+/** A configuration and where it comes from. */
+export interface ConfigInput {
+  readonly config: CheckedConfig;
+  /** What its paths are relative to. */
+  readonly directory: string;
+  readonly source: ConfigSource;
+}
+
+/** A configuration with every default filled in and every path absolute. */
+export interface ResolvedConfig {
+  readonly listen: readonly CoreListener[];
+  readonly mounts: readonly ResolvedMount[];
+  /** Absolute paths of the application modules; a mount names one by its index. */
+  readonly applications: readonly string[];
+  /** Worker processes; each loads every application. */
+  readonly workers: number;
+  readonly concurrency: number;
+  readonly queue: { readonly length: number; readonly timeout: number };
+  readonly limits: CoreConfig['limits'];
+  readonly timeouts: CoreConfig['timeouts'];
+  readonly serverHeader: string | null;
+  readonly accessLog: CoreConfig['accessLog'];
+  readonly errorLog: CoreConfig['errorLog'];
+  /** 0 = one for each core of the machine. */
+  readonly threads: number;
+  readonly startTimeout: number;
+  readonly shutdownTimeout: number;
+}
+
+export interface ResolvedMount {
+  readonly path: string;
+  readonly files?: { readonly root: string; readonly index: readonly string[] };
+  readonly application?: number;
+}
+
+export const DEFAULT_HOST = '127.0.0.1';
+export const DEFAULT_PORT = 3000;
+
+/** Fills in what is left open, and checks that folders and modules exist. Throws one error that names every fault. */
+export function resolveConfig(
+  { config, directory, source }: ConfigInput,
+  overrides: Overrides = {},
+  env: NodeJS.ProcessEnv = process.env,
+): ResolvedConfig {
+  const faults: ConfigFault[] = [];
+  const applications: string[] = [];
+  const mounts = config.mounts.map((mount, index): ResolvedMount => {
+    const files = mount.files === undefined ? undefined : resolve(directory, mount.files);
+    const app = mount.app === undefined ? undefined : resolve(directory, mount.app);
+    if (files !== undefined) report(faults, ['mounts', index, 'files'], folderFault(files));
+    if (app === undefined) return { path: mount.path, ...filesOf(files, mount.index) };
+    report(faults, ['mounts', index, 'app'], moduleFault(app));
+    if (!applications.includes(app)) applications.push(app);
+    return { path: mount.path, ...filesOf(files, mount.index), application: applications.indexOf(app) };
+  });
+  const accessLog = resolveAccessLog(config.accessLog, directory);
+  const errorLog = config.errorLog?.file === undefined ? {} : { file: resolve(directory, config.errorLog.file) };
+  for (const [key, file] of [['accessLog', accessLog.file], ['errorLog', errorLog.file]] as const) {
+    if (file !== undefined) report(faults, [key, 'file'], folderFault(dirname(file)));
+  }
+  if (faults.length > 0) throw invalidConfig(faults, source);
+
+  const workers = overrides.workers ?? config.workers ?? 1;
+  const { limits = {}, timeouts = {}, queue = {} } = config;
+  return {
+    listen: resolveListen(config.listen, directory, overrides, env),
+    mounts,
+    applications,
+    workers: applications.length === 0 ? 0 : workers === 'auto' ? availableParallelism() : workers,
+    concurrency: config.concurrency ?? 256,
+    queue: { length: queue.length ?? 1024, timeout: queue.timeout ?? 30_000 },
+    limits: {
+      requestLine: limits.requestLine ?? 8192,
+      headerBytes: limits.headerBytes ?? 16_384,
+      headerCount: limits.headerCount ?? 100,
+      body: limits.body ?? 10_485_760,
+      bodyInMemory: limits.bodyInMemory ?? 65_536,
+    },
+    timeouts: {
+      headerMs: timeouts.header ?? 15_000,
+      bodyMs: timeouts.body ?? 30_000,
+      keepAliveMs: timeouts.keepAlive ?? 75_000,
+      writeMs: timeouts.write ?? 30_000,
+    },
+    serverHeader: config.server === false ? null : typeof config.server === 'string' ? config.server : `gwanmun/${VERSION}`,
+    accessLog,
+    errorLog,
+    threads: config.threads ?? 0,
+    startTimeout: config.startTimeout ?? 30_000,
+    shutdownTimeout: config.shutdownTimeout ?? 10_000,
+  };
+}
+
+/** The core's part of the configuration. One pool of workers serves every application. */
+export function toCoreConfig(config: ResolvedConfig): CoreConfig {
+  const hasApplications = config.applications.length > 0;
+  return {
+    threads: config.threads,
+    listen: [...config.listen],
+    mounts: config.mounts.map(({ path, files, application }) => ({
+      path,
+      ...(files ? { files: { root: files.root, index: [...files.index] } } : {}),
+      ...(application === undefined ? {} : { application, pool: 0 }),
+    })),
+    pools: hasApplications ? [{ queue: config.queue.length, queueTimeoutMs: config.queue.timeout }] : [],
+    limits: config.limits,
+    timeouts: config.timeouts,
+    serverHeader: config.serverHeader,
+    accessLog: config.accessLog,
+    errorLog: config.errorLog,
+    tempDir: tmpdir(),
+    multiprocess: config.workers > 1,
+  };
+}
+
+/**
+ * The addresses: a flag's host and port replace those of the configuration's one TCP address, or all addresses if it has
+ * several. A part that neither names comes from HOST and PORT.
+ */
+function resolveListen(
+  configured: readonly (TcpListen | UnixListen)[] | undefined,
+  directory: string,
+  { host, port }: Overrides,
+  env: NodeJS.ProcessEnv,
+): CoreListener[] {
+  let addresses = configured ?? [{}];
+  const [first] = addresses;
+  if (host !== undefined || port !== undefined) {
+    const base = addresses.length === 1 && first !== undefined && !('unix' in first) ? first : {};
+    addresses = [{ host: host ?? base.host, port: port ?? base.port }];
+  }
+  return addresses.map((address): CoreListener => {
+    if ('unix' in address) {
+      const path = resolve(directory, address.unix);
+      return { kind: 'unix', path, ...(address.mode === undefined ? {} : { mode: address.mode }) };
+    }
+    return {
+      kind: 'tcp',
+      host: address.host ?? (env['HOST'] || DEFAULT_HOST),
+      port: address.port ?? portOf(env) ?? DEFAULT_PORT,
+    };
+  });
+}
+
+function portOf(env: NodeJS.ProcessEnv): number | undefined {
+  const text = env['PORT'];
+  if (text === undefined || text === '') return undefined;
+  const port = parsePort(text);
+  if (port === undefined) {
+    throw new GwanmunError('GWM_USAGE', `PORT: ${PORT_RANGE}, got "${text}"`, {
+      where: { key: 'environment variable PORT' },
+      remedy: 'set PORT to a number, or unset it',
+    });
+  }
+  return port;
+}
+
+function resolveAccessLog(accessLog: CheckedConfig['accessLog'], directory: string): CoreConfig['accessLog'] {
+  const { format, file } =
+    typeof accessLog === 'object' ? accessLog : { format: accessLog === false ? ('off' as const) : accessLog, file: undefined };
+  const toTerminal = file === undefined && process.stdout.isTTY === true;
+  return {
+    format: format ?? (toTerminal ? 'short' : 'combined'),
+    color: toTerminal && wantsColor(process.stdout),
+    ...(file === undefined ? {} : { file: resolve(directory, file) }),
+  };
+}
+
+function filesOf(root: string | undefined, index: readonly string[] = ['index.html']): Pick<ResolvedMount, 'files'> {
+  return root === undefined ? {} : { files: { root, index } };
+}
+
+function report(faults: ConfigFault[], path: ConfigFault['path'], message: string | undefined): void {
+  if (message !== undefined) faults.push({ path, message });
+}
+
+/** What keeps a path from being a folder that can be served, or undefined. */
+function folderFault(path: string): string | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) return `there is no folder ${displayPath(path)}${neighbour(path, 'folder')}`;
+  return stats.isDirectory() ? undefined : `${displayPath(path)} is not a folder`;
+}
+
+/** What an application module's file name ends in. */
+export const MODULE_EXTENSION = /\.[mc]?[jt]s$/;
+
+function moduleFault(path: string): string | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) return `there is no file ${displayPath(path)}${neighbour(path, 'file')}`;
+  if (!stats.isFile()) return `${displayPath(path)} is not a file`;
+  return MODULE_EXTENSION.test(path) ? undefined : `${displayPath(path)} is not a module: expected .ts, .mts, .js or .mjs`;
+}
+
+/** `; did you mean "./public"?`, if the folder holds something of a similar name. */
+function neighbour(path: string, kind: 'file' | 'folder'): string {
+  const parent = dirname(path);
+  try {
+    const names = readdirSync(parent, { withFileTypes: true })
+      .filter((entry) => (kind === 'folder' ? entry.isDirectory() : entry.isFile()))
+      .map((entry) => entry.name);
+    return didYouMean(basename(path), names);
+  } catch {
+    // The parent is missing too: which is then the thing to say.
+    return relative(parent, path) === '' ? '' : `, nor ${displayPath(parent)}`;
+  }
+}

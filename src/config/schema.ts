@@ -1,0 +1,197 @@
+// The shape of a configuration, checked with valibot. Each message is what was expected; check.ts adds what was found and where.
+
+import * as v from 'valibot';
+import type { Config, Listen, Mount, TcpListen, UnixListen } from './define.js';
+import { didYouMean } from './suggest.js';
+import { parseListen, PORT_RANGE } from './listen.js';
+
+/** A safe integer of a range, with one message for whatever is wrong with it. */
+function range(min: number, max: number, expected: string) {
+  return v.pipe(v.number(expected), v.safeInteger(expected), v.minValue(min, expected), v.maxValue(max, expected));
+}
+
+/** An integer of a range; `what` completes "expected …". */
+function integer(what: string, min: number, max: number = Number.MAX_SAFE_INTEGER) {
+  const bounds = max === Number.MAX_SAFE_INTEGER ? `from ${min} on` : `from ${min} to ${max}`;
+  return range(min, max, `expected ${what} ${bounds}`);
+}
+
+const bytes = (min: number, max: number) => v.optional(integer('a number of bytes', min, max));
+// setTimeout's and poll's range: beyond 2^31 − 1 ms both overflow.
+const milliseconds = (min = 1) => v.optional(integer('milliseconds', min, 2_147_483_647));
+const text = (what: string) => v.pipe(v.string(`expected ${what}`), v.nonEmpty(`expected ${what}`));
+
+/** An object without other keys than these: an unknown one is most often a misspelt one. */
+function object<const Entries extends v.ObjectEntries>(entries: Entries, expected = 'expected an object') {
+  return v.strictObject(entries, (issue) => {
+    const key = issue.path?.at(-1)?.key;
+    if (issue.expected === 'never') {
+      const known = Object.keys(entries);
+      return `unknown key${didYouMean(String(key), known) || `; known are ${known.join(', ')}`}`;
+    }
+    return issue.expected === 'Object' ? expected : 'is missing';
+  });
+}
+
+const port = range(0, 65535, PORT_RANGE);
+const tcp = object({ host: v.optional(text('a host name or an IP address')), port: v.optional(port) });
+const unix = object({
+  unix: text('the path of a Unix socket'),
+  mode: v.optional(integer('a file mode such as 0o660', 0, 0o777)),
+});
+const listenString = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset, addIssue, NEVER }): TcpListen | UnixListen => {
+    const parsed = parseListen(dataset.value);
+    if ('ok' in parsed) return parsed.ok;
+    addIssue({ message: parsed.fault });
+    return NEVER;
+  }),
+);
+
+/** Chooses the schema by the input: that branch's message says more than "none of these fits". */
+function choose<Input, Output>(pick: (input: unknown) => v.GenericSchema): v.GenericSchema<Input, Output> {
+  return v.lazy(pick) as unknown as v.GenericSchema<Input, Output>;
+}
+
+type One = TcpListen | UnixListen;
+const listenOne = choose<Listen, One>((input) => {
+  if (typeof input === 'number') return v.pipe(port, v.transform((number): One => ({ port: number })));
+  if (typeof input === 'string') return listenString;
+  if (typeof input === 'object' && input !== null && !Array.isArray(input)) return 'unix' in input ? unix : tcp;
+  return v.never('expected a port, an address, { host, port } or { unix }');
+});
+
+const listen = choose<Listen | readonly Listen[], One[]>((input) =>
+  Array.isArray(input)
+    ? v.pipe(v.array(listenOne), v.minLength(1, 'expected at least one address'))
+    : v.pipe(listenOne, v.transform((one) => [one])),
+);
+
+const mountPath = v.pipe(
+  text("a URL path such as '/' or '/admin'"),
+  v.transform((path) => (path.length > 1 ? path.replace(/\/+$/, '') || '/' : path)),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    const fault = mountPathFault(dataset.value);
+    if (fault !== undefined) addIssue({ message: `${fault}, got "${dataset.value}"` });
+  }),
+);
+
+/** What is wrong with a mount's path: it has to be in the normal form in which the core compares decoded paths. */
+function mountPathFault(path: string): string | undefined {
+  if (!path.startsWith('/')) return "expected a path that begins with '/'";
+  if (path.includes('%')) return "expected the path as it is after decoding, without '%'";
+  if (/[?#\\]/.test(path)) return "expected a path without '?', '#' and '\\'";
+  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (/[\u0000-\u001f\u007f]/.test(path)) return 'expected a path without control characters';
+  if (path.includes('//')) return 'expected a path without empty segments';
+  if (/\/\.\.?(\/|$)/.test(path)) return "expected a path without '.' and '..' segments";
+  return undefined;
+}
+
+const indexName = v.pipe(
+  text("a file's name"),
+  v.check((name) => !/[/\0]/.test(name) && name !== '.' && name !== '..', "expected a file's name without '/'"),
+);
+
+const mount = v.pipe(
+  object({
+      path: mountPath,
+      files: v.optional(text('the path of a folder')),
+      app: v.optional(text('the path of an application module')),
+      index: v.optional(
+        choose<string | readonly string[], string[]>((input) =>
+          Array.isArray(input) ? v.array(indexName) : v.pipe(indexName, v.transform((name) => [name])),
+        ),
+      ),
+  }),
+  v.check((value) => value.files !== undefined || value.app !== undefined, 'expected files, app or both'),
+);
+
+const mounts = v.pipe(
+  v.array(mount, 'expected a list of mounts'),
+  v.minLength(1, 'expected at least one mount'),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    const seen = new Map<string, number>();
+    for (const [index, value] of dataset.value.entries()) {
+      const first = seen.get(value.path);
+      if (first === undefined) seen.set(value.path, index);
+      else {
+        addIssue({
+          message: `the path "${value.path}" is taken by mounts[${first}]; give one mount both files and app, or another path`,
+          path: [
+            { type: 'array', origin: 'value', input: dataset.value, key: index, value },
+            { type: 'object', origin: 'value', input: value as never, key: 'path', value: value.path },
+          ],
+        });
+      }
+    }
+  }),
+);
+
+const format = v.picklist(['combined', 'short'], "expected 'combined' or 'short'");
+type AccessLog = NonNullable<Config['accessLog']>;
+const accessLog = choose<AccessLog, AccessLog>((input) => {
+  if (typeof input === 'object' && input !== null) {
+    return object({ format: v.optional(format), file: v.optional(text('the path of a file')) });
+  }
+  const expected = "expected 'combined', 'short', false or { format, file }";
+  return v.union([v.picklist(['combined', 'short']), v.literal(false)], expected);
+});
+
+const server = choose<boolean | string, boolean | string>((input) =>
+  typeof input === 'string'
+    ? // RFC 9110 section 5.5: a field value is visible characters, with spaces and tabs between them.
+      v.pipe(v.string(), v.regex(/^[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?$/, 'expected visible ASCII characters'))
+    : v.boolean('expected a text, true or false'),
+);
+
+const workersExpected = "expected a whole number from 1 to 1024 or 'auto'";
+const workers = choose<number | 'auto', number | 'auto'>((input) =>
+  typeof input === 'number'
+    ? range(1, 1024, workersExpected)
+    : v.literal('auto', workersExpected),
+);
+
+const U32 = 0xffff_ffff;
+
+/** The schema of a configuration; its output has every address parsed and every mount's path normalised. */
+export const configSchema = object(
+  {
+    listen: v.optional(listen),
+    mounts,
+    workers: v.optional(workers),
+    concurrency: v.optional(integer('a number', 1, 65535)),
+    queue: v.optional(
+      object({ length: v.optional(integer('a number', 0, U32)), timeout: milliseconds() }),
+    ),
+    limits: v.optional(
+      object({
+          requestLine: bytes(256, 1_048_576),
+          headerBytes: bytes(256, 1_048_576),
+          headerCount: v.optional(integer('a number', 1, 10_000)),
+          body: bytes(0, Number.MAX_SAFE_INTEGER),
+          bodyInMemory: bytes(0, 64 * 1_048_576),
+        }),
+    ),
+    timeouts: v.optional(
+      object({ header: milliseconds(), body: milliseconds(), keepAlive: milliseconds(0), write: milliseconds() }),
+    ),
+    server: v.optional(server),
+    accessLog: v.optional(accessLog),
+    errorLog: v.optional(object({ file: v.optional(text('the path of a file')) })),
+    threads: v.optional(integer('a number', 1, 1024)),
+    startTimeout: milliseconds(),
+    shutdownTimeout: milliseconds(0),
+  },
+  'expected an object with mounts',
+);
+
+/** A configuration that has passed the schema. */
+export type CheckedConfig = v.InferOutput<typeof configSchema>;
+
+// The schema and the documented types are two descriptions of one thing: these lines fail to compile when they part.
+void ((config: Config): Omit<v.InferInput<typeof configSchema>, 'mounts'> => config);
+void ((value: Mount): v.InferInput<typeof mount> => value);

@@ -1,0 +1,203 @@
+// Keeps the workers of a pool running: starts them, waits until they are ready, replaces those that end.
+
+import { GwanmunError } from '../errors.js';
+import { Backoff } from './backoff.js';
+import type { WorkerExit, WorkerLinks, WorkerProcess } from './worker-process.js';
+
+/** What the supervisor needs of the core. */
+export interface WorkerRegistry {
+  /** Makes the links for one worker of the pool. */
+  addWorker(pool: number): { id: number } & WorkerLinks;
+  /** Sends it no more requests, and ends its links when its streams have ended. */
+  removeWorker(id: number): void;
+}
+
+export interface SupervisorOptions {
+  readonly core: WorkerRegistry;
+  /** Starts the process of worker `number` (from 1) on these links. */
+  readonly spawn: (number: number, links: WorkerLinks) => WorkerProcess;
+  /** Closes our copies of the worker's ends. */
+  readonly closeFds: (fds: number[]) => void;
+  readonly workers: number;
+  /** Milliseconds that a worker may take until it is ready. */
+  readonly startTimeout: number;
+  /** A line for the operator. */
+  readonly log: (message: string, error?: GwanmunError) => void;
+}
+
+/** After the core has closed a worker's links, the worker gets this long to exit by itself. */
+const GONE_GRACE_MS = 1000;
+
+interface Slot {
+  readonly number: number;
+  readonly backoff: Backoff;
+  process: WorkerProcess | undefined;
+  /** The core's id of the running worker. */
+  id: number | undefined;
+  state: 'starting' | 'ready' | 'gone' | 'waiting' | 'failed' | 'stopped';
+  startedAt: number;
+  /** Of the state: start timeout, grace, or wait before the restart. */
+  timer: NodeJS.Timeout | undefined;
+  /** Why it was killed, if the supervisor did it. */
+  killedFor: GwanmunError | undefined;
+}
+
+/** Runs a fixed number of workers until {@link Supervisor.stop}. */
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #slots: readonly Slot[];
+  readonly #started: Promise<void>;
+  #resolveStarted!: () => void;
+  #rejectStarted!: (failure: GwanmunError) => void;
+  /** Until the first worker is ready, a failure is the user's to see, not to be retried. */
+  #hasStarted = false;
+  #isStopping = false;
+  #firstFailure: GwanmunError | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#started = new Promise((resolve, reject) => {
+      this.#resolveStarted = resolve;
+      this.#rejectStarted = reject;
+    });
+    this.#slots = Array.from({ length: options.workers }, (_, index) => ({
+      number: index + 1,
+      backoff: new Backoff(),
+      process: undefined,
+      id: undefined,
+      state: 'waiting',
+      startedAt: 0,
+      timer: undefined,
+      killedFor: undefined,
+    }));
+  }
+
+  /** Starts all workers. Resolves when the first is ready; rejects with the first failure when all have failed. */
+  async start(): Promise<void> {
+    for (const slot of this.#slots) this.#spawn(slot);
+    await this.#started;
+  }
+
+  /** The core's event: every link of the worker is ready. */
+  workerReady(id: number): void {
+    const slot = this.#slotOf(id);
+    if (slot?.state !== 'starting') return;
+    clearTimeout(slot.timer);
+    slot.state = 'ready';
+    if (this.#hasStarted) return;
+    this.#hasStarted = true;
+    this.#resolveStarted();
+    for (const other of this.#slots) if (other.state === 'failed') this.#restart(other);
+  }
+
+  /** The core's event: it has closed the worker's links, because they ended or because of a protocol error. */
+  workerGone(id: number, reason: string): void {
+    const slot = this.#slotOf(id);
+    if (!slot || slot.state === 'gone') return;
+    slot.id = undefined;
+    slot.state = 'gone';
+    clearTimeout(slot.timer);
+    if (this.#isStopping) return;
+    // Most often the process is ending by itself, and its exit says more than we could. If not, it is of no more use.
+    slot.timer = setTimeout(() => {
+      this.#options.log(`worker ${slot.number} lost its connection to the server: ${reason}`);
+      slot.process?.kill();
+    }, GONE_GRACE_MS);
+  }
+
+  /** Starts no more workers: the server is draining. Those that run end when the core closes their links. */
+  drain(): void {
+    this.#isStopping = true;
+    for (const slot of this.#slots) clearTimeout(slot.timer);
+    this.#resolveStarted();
+  }
+
+  /** Waits for the workers to end; what still runs after `killAfterMs` is killed. */
+  async stop(killAfterMs: number): Promise<void> {
+    this.drain();
+    const timer = setTimeout(() => {
+      for (const slot of this.#slots) slot.process?.kill();
+    }, killAfterMs);
+    await Promise.all(this.#slots.map((slot) => slot.process?.exited));
+    clearTimeout(timer);
+  }
+
+  #spawn(slot: Slot): void {
+    if (this.#isStopping) return;
+    const { core, spawn, closeFds, startTimeout } = this.#options;
+    const { id, marks, links } = core.addWorker(0);
+    slot.id = id;
+    slot.state = 'starting';
+    slot.killedFor = undefined;
+    slot.startedAt = performance.now();
+    let worker: WorkerProcess;
+    try {
+      worker = spawn(slot.number, { marks, links });
+    } finally {
+      // As long as our copies are open, the core would not see the worker's end.
+      closeFds([marks, ...links]);
+    }
+    slot.process = worker;
+    slot.timer = setTimeout(() => {
+      slot.killedFor = new GwanmunError(
+        'GWM_WORKER_TIMEOUT',
+        `Worker ${slot.number} was not ready after ${startTimeout} ms`,
+      );
+      worker.kill();
+    }, startTimeout);
+    void worker.exited.then((exit) => this.#exited(slot, exit));
+  }
+
+  #exited(slot: Slot, exit: WorkerExit): void {
+    clearTimeout(slot.timer);
+    const wasStarting = slot.state === 'starting' || (slot.state === 'gone' && !this.#hasStarted);
+    if (slot.id !== undefined) this.#options.core.removeWorker(slot.id);
+    slot.id = undefined;
+    slot.process = undefined;
+    if (this.#isStopping) {
+      slot.state = 'stopped';
+      return;
+    }
+    const failure = exit.failure ?? slot.killedFor ?? (wasStarting ? exitError(slot.number, exit) : undefined);
+    if (!this.#hasStarted) {
+      this.#failedToStart(slot, failure ?? exitError(slot.number, exit));
+      return;
+    }
+    const delay = this.#restart(slot);
+    this.#options.log(`worker ${slot.number} ${describeExit(exit)}; a new one starts in ${delay} ms`, failure);
+  }
+
+  #failedToStart(slot: Slot, failure: GwanmunError): void {
+    slot.state = 'failed';
+    this.#firstFailure ??= failure;
+    if (this.#slots.every(({ state }) => state === 'failed')) this.#rejectStarted(this.#firstFailure);
+  }
+
+  /** Starts the slot's next worker after its back-off, which is returned. */
+  #restart(slot: Slot): number {
+    const delay = slot.backoff.delay(performance.now() - slot.startedAt);
+    slot.state = 'waiting';
+    slot.timer = setTimeout(() => {
+      try {
+        this.#spawn(slot);
+      } catch (error) {
+        // Out of file descriptors or processes: the other workers go on, and so do the attempts.
+        const next = this.#restart(slot);
+        this.#options.log(`worker ${slot.number} could not be started (${String(error)}); next attempt in ${next} ms`);
+      }
+    }, delay);
+    return delay;
+  }
+
+  #slotOf(id: number): Slot | undefined {
+    return this.#slots.find((slot) => slot.id === id);
+  }
+}
+
+function exitError(number: number, exit: WorkerExit): GwanmunError {
+  return new GwanmunError('GWM_WORKER_EXITED', `Worker ${number} ${describeExit(exit)} before it was ready`);
+}
+
+function describeExit({ code, signal }: WorkerExit): string {
+  return signal === null ? `exited with code ${code ?? 'unknown'}` : `was ended by ${signal}`;
+}

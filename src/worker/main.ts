@@ -1,0 +1,70 @@
+// A worker process: loads the applications and answers the requests that come over its links. Started by the
+// supervisor, never by hand.
+
+import type { WorkerSettings } from '../supervisor/worker-process.js';
+import { Dispatcher } from '../gateway/dispatcher.js';
+import { GwanmunError } from '../errors.js';
+import { parseLinks } from './links.js';
+import { loadApplication } from './load.js';
+
+/** What a worker uses of the native binding. */
+interface NativeWorker {
+  /** This process dies with its parent, even while it spins in JavaScript. */
+  followParent(): void;
+  /** The page of started marks. */
+  mapMarks(fd: number): ArrayBuffer;
+}
+
+// A terminal's Ctrl-C and a service manager's SIGTERM reach the whole process group. The main process says when to stop,
+// by ending the links: until then requests in progress go on.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+
+try {
+  await start();
+} catch (error) {
+  await report(error);
+  process.exit(1);
+}
+
+async function start(): Promise<void> {
+  const { marks, links } = parseLinks(process.env['GWANMUN_LINKS']);
+  const { applications, concurrency } = JSON.parse(process.env['GWANMUN_WORKER'] ?? '') as WorkerSettings;
+  // They are ours, and no program that an application starts should think that it is a worker.
+  delete process.env['GWANMUN_LINKS'];
+  delete process.env['GWANMUN_WORKER'];
+  const native = (await import(new URL('../../native/index.js', import.meta.url).href)) as NativeWorker;
+  native.followParent();
+
+  const loaded = [];
+  // One after the other, so that what they print at their start stays apart.
+  for (const path of applications) loaded.push(await loadApplication(path));
+  const dispatcher = new Dispatcher({
+    applications: loaded,
+    name: `node ${process.versions.node}`,
+    concurrency,
+    onDrained: () => process.exit(0),
+  });
+  const page = new Int32Array(native.mapMarks(marks));
+  for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, page, slot);
+  // The start is over: from here on the main process learns of us through the links alone.
+  process.disconnect?.();
+  dispatcher.ready();
+}
+
+/** Tells the main process why this worker could not start. */
+async function report(error: unknown): Promise<void> {
+  const failure =
+    error instanceof GwanmunError
+      ? error
+      : new GwanmunError('GWM_WORKER_EXITED', `The worker could not start: ${String(error)}`, {
+          userStack: error instanceof Error ? error.stack : undefined,
+          remedy: 'this looks like a fault of gwanmun; please report it',
+        });
+  await new Promise<void>((resolve) => {
+    if (!process.send) {
+      process.stderr.write(`${failure.message}\n`);
+      resolve();
+    } else process.send({ failure: failure.toJSON() }, () => resolve());
+  });
+}

@@ -1,0 +1,118 @@
+import { describe, expect, test } from 'vitest';
+import { checkConfig } from '../../src/config/check.js';
+import { formatError, GwanmunError } from '../../src/errors.js';
+
+const NAME = 'gwanmun.config.ts';
+const ROOT = { path: '/', files: '.' };
+
+function faultsOf(input: unknown, text?: string): GwanmunError {
+  try {
+    checkConfig(input, { name: NAME, text });
+  } catch (error) {
+    if (error instanceof GwanmunError) return error;
+    throw error;
+  }
+  throw new Error('the configuration was accepted');
+}
+
+describe('a configuration with faults', () => {
+  test('names an unknown key, what was meant, and its line', () => {
+    const text = `export default defineConfig({
+  mounts: [
+    { path: '/', app: './app.ts' },
+    // { path: '/x', fils: 'commented out' },
+    { path: '/static', fils: './public', files: '.' },
+  ],
+});
+`;
+    const config = { mounts: [{ path: '/', app: './app.ts' }, { path: '/static', fils: './public', files: '.' }] };
+    expect(formatError(faultsOf(config, text))).toBe(
+      [
+        '✗ GWM_CONFIG_INVALID  mounts[1].fils: unknown key; did you mean "files"?',
+        '  at gwanmun.config.ts:5:24  mounts[1].fils',
+        '  try: correct it, then run: gwanmun check',
+      ].join('\n'),
+    );
+  });
+
+  test('names every fault at once', () => {
+    const error = faultsOf({ mounts: [{ path: 'x', files: 1 }], wrokers: 2, timeouts: { header: -1 } });
+    expect(error.problems.map(({ where, message }) => `${where?.key}: ${message}`).sort()).toEqual([
+      'mounts[0].files: expected the path of a folder, got 1',
+      'mounts[0].path: expected a path that begins with \'/\', got "x"',
+      'timeouts.header: expected milliseconds from 1 to 2147483647, got -1',
+      'wrokers: unknown key; did you mean "workers"?',
+    ]);
+    expect(formatError(error)).toContain('gwanmun.config.ts has 4 faults');
+    expect(error.exitCode).toBe(2);
+  });
+
+  test('lists the known keys where none is near', () => {
+    expect(faultsOf({ mounts: [ROOT], errorLog: { zzz: 1 } }).message).toBe('errorLog.zzz: unknown key; known are file');
+  });
+
+  test.each<[unknown, string]>([
+    [undefined, 'expected an object with mounts, got undefined'],
+    [[], 'mounts: is missing'],
+    [{}, 'mounts: is missing'],
+    [{ mounts: [] }, 'mounts: expected at least one mount'],
+    [{ mounts: {} }, 'mounts: expected a list of mounts, got Object'],
+    [{ mounts: ['/'] }, 'mounts[0]: expected an object, got "/"'],
+    [{ mounts: [{ path: '/' }] }, 'mounts[0]: expected files, app or both'],
+    [{ mounts: [{ files: '.' }] }, 'mounts[0].path: is missing'],
+    [{ mounts: [ROOT], workers: 0 }, "workers: expected a whole number from 1 to 1024 or 'auto', got 0"],
+    [{ mounts: [ROOT], workers: 1.5 }, "workers: expected a whole number from 1 to 1024 or 'auto', got 1.5"],
+    [{ mounts: [ROOT], workers: 'many' }, `workers: expected a whole number from 1 to 1024 or 'auto', got "many"`],
+    [{ mounts: [ROOT], listen: 70_000 }, 'listen: expected a port from 0 to 65535, got 70000'],
+    [{ mounts: [ROOT], listen: true }, 'listen: expected a port, an address, { host, port } or { unix }, got true'],
+    [{ mounts: [ROOT], listen: [] }, 'listen: expected at least one address'],
+    [{ mounts: [ROOT], listen: [80, { prot: 1 }] }, 'listen[1].prot: unknown key; did you mean "port"?'],
+    [{ mounts: [ROOT], listen: { port: '80' } }, 'listen.port: expected a port from 0 to 65535, got "80"'],
+    [{ mounts: [ROOT], listen: { unix: '/x', mode: 0o7777 } }, 'listen.mode: expected a file mode such as 0o660 from 0 to 511, got 4095'],
+    [{ mounts: [ROOT], accessLog: 'long' }, `accessLog: expected 'combined', 'short', false or { format, file }, got "long"`],
+    [{ mounts: [ROOT], accessLog: { format: 'long' } }, `accessLog.format: expected 'combined' or 'short', got "long"`],
+    [{ mounts: [ROOT], server: 'a\r\nX: y' }, 'server: expected visible ASCII characters'],
+    [{ mounts: [ROOT], concurrency: 65_536 }, 'concurrency: expected a number from 1 to 65535, got 65536'],
+    [{ mounts: [ROOT], limits: { body: Number.NaN } }, 'limits.body: expected a number of bytes from 0 on, got NaN'],
+    [{ mounts: [ROOT], queue: { size: 1 } }, 'queue.size: unknown key; known are length, timeout'],
+  ])('%j is refused', (input, message) => {
+    expect(faultsOf(input).message).toContain(message);
+  });
+
+  test.each([
+    ['', "expected a URL path such as '/' or '/admin'"],
+    ['admin', "expected a path that begins with '/'"],
+    ['/a%20b', "expected the path as it is after decoding, without '%'"],
+    ['/a/../b', "expected a path without '.' and '..' segments"],
+    ['/..', "expected a path without '.' and '..' segments"],
+    ['/a/.', "expected a path without '.' and '..' segments"],
+    ['/a//b', 'expected a path without empty segments'],
+    ['/a?b', "expected a path without '?', '#' and '\\'"],
+    ['/a\\b', "expected a path without '?', '#' and '\\'"],
+    ['/a\nb', 'expected a path without control characters'],
+  ])('the mount path %j is refused', (path, message) => {
+    expect(faultsOf({ mounts: [{ path, files: '.' }] }).message).toContain(message);
+  });
+
+  test('two mounts of one path are refused, a trailing slash or not', () => {
+    const error = faultsOf({ mounts: [{ path: '/a', files: '.' }, { path: '/a/', app: './app.ts' }] });
+    expect(error.message).toContain('mounts[1].path: the path "/a" is taken by mounts[0]');
+  });
+});
+
+describe('a valid configuration', () => {
+  test('has its addresses parsed and its paths normalised', () => {
+    const config = checkConfig(
+      {
+        listen: [8080, '[::1]:81', { unix: '/run/x.sock', mode: 0o660 }],
+        mounts: [{ path: '/', files: '.', index: 'start.html' }, { path: '/a/b//', app: './app.ts' }, { path: '/.well-known', files: '.' }],
+        accessLog: false,
+        server: 'Example',
+      },
+      { name: NAME },
+    );
+    expect(config.listen).toEqual([{ port: 8080 }, { host: '::1', port: 81 }, { unix: '/run/x.sock', mode: 0o660 }]);
+    expect(config.mounts.map(({ path }) => path)).toEqual(['/', '/a/b', '/.well-known']);
+    expect(config.mounts[0]?.index).toEqual(['start.html']);
+  });
+});
