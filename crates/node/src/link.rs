@@ -35,6 +35,7 @@ struct State {
     /// What the kernel has not taken yet.
     queue: RefCell<VecDeque<u8>>,
     descriptors: RefCell<VecDeque<OwnedFd>>,
+    ended: Cell<bool>,
 }
 
 /// An ArrayBuffer that JavaScript allocated and keeps for the link's life.
@@ -90,6 +91,7 @@ impl Link {
                 partial: RefCell::default(),
                 queue: RefCell::default(),
                 descriptors: RefCell::default(),
+                ended: Cell::new(false),
             })
         })?;
         Ok(Self { state })
@@ -104,14 +106,14 @@ impl Link {
         // SAFETY: inside the ArrayBuffer, which the link keeps; JavaScript does not run meanwhile.
         let bytes = unsafe { std::slice::from_raw_parts(state.outgoing.pointer, length) };
         let sent = if state.queue.borrow().is_empty() { state.try_send(bytes) } else { 0 };
-        let mut queue = state.queue.borrow_mut();
         if sent < bytes.len() {
-            if queue.is_empty() {
-                state.watch.watch_writing(true);
-            }
+            let mut queue = state.queue.borrow_mut();
             queue.extend(&bytes[sent..]);
+            drop(queue);
+            state.watch_events();
+            return state.queue.borrow().len() as u32;
         }
-        queue.len() as u32
+        state.queue.borrow().len() as u32
     }
 
     /// The next descriptor that came with a frame, in order; -1 if there is none. The caller owns it.
@@ -190,6 +192,9 @@ impl State {
 
     fn send_queued(&self) {
         let mut queue = self.queue.borrow_mut();
+        if queue.is_empty() {
+            return;
+        }
         while !queue.is_empty() {
             let (front, _) = queue.as_slices();
             let length = front.len();
@@ -200,7 +205,8 @@ impl State {
             }
         }
         queue.shrink_to(MAX_FRAME);
-        self.watch.watch_writing(false);
+        drop(queue);
+        self.watch_events();
     }
 
     /// Waits until there is something to read, or the link takes more. `false`: the time is over.
@@ -236,6 +242,18 @@ impl State {
         }
     }
 
+    /// The core has ended the link, or it is broken: nothing more is received. What is queued is still sent.
+    fn end(&self) {
+        self.ended.set(true);
+        self.watch_events();
+    }
+
+    fn watch_events(&self) {
+        let reading = if self.ended.get() { 0 } else { uv::READABLE };
+        let writing = if self.queue.borrow().is_empty() { 0 } else { uv::WRITABLE };
+        self.watch.set_events(reading | writing);
+    }
+
     fn close(&self) {
         self.watch.close();
         if self.fd.borrow_mut().take().is_some() {
@@ -252,7 +270,7 @@ impl Ready for State {
         if events & uv::WRITABLE != 0 {
             self.send_queued();
         }
-        if events & uv::READABLE == 0 {
+        if events & uv::READABLE == 0 || self.ended.get() {
             return;
         }
         // SAFETY: the ArrayBuffer is kept by the link and read by JavaScript only inside the callback below.
@@ -261,11 +279,11 @@ impl Ready for State {
             Received::Frames(end) => self.on_frames.call(|env| number(env, end as u32)),
             Received::Nothing => {}
             Received::End => {
-                self.watch.close();
+                self.end();
                 self.on_close.call(|env| text(env, None));
             }
             Received::Failed(reason) => {
-                self.watch.close();
+                self.end();
                 self.on_close.call(|env| text(env, Some(&reason)));
             }
         }

@@ -70,13 +70,12 @@ impl Watch {
         Ok(owner)
     }
 
-    /// Also watches for room to write, or stops that.
-    pub(crate) fn watch_writing(&self, writing: bool) {
+    /// What the descriptor is watched for; nothing: the handle rests and keeps no loop alive.
+    pub(crate) fn set_events(&self, events: c_int) {
         let handle = self.handle.get();
         if !handle.is_null() {
-            let events = if writing { uv::READABLE | uv::WRITABLE } else { uv::READABLE };
             // SAFETY: the handle is open; starting again replaces the events.
-            unsafe { uv::uv_poll_start(handle, events, on_ready) };
+            unsafe { if events == 0 { uv::uv_poll_stop(handle) } else { uv::uv_poll_start(handle, events, on_ready) } };
         }
     }
 
