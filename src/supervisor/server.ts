@@ -46,7 +46,9 @@ export class Server {
     let core: NativeCore;
     let addresses: CoreAddress[];
     try {
-      core = new Core(JSON.stringify(toCoreConfig(this.#config)), (event) => this.#onEvent(JSON.parse(event) as CoreEvent));
+      core = new Core(JSON.stringify(toCoreConfig(this.#config)), (event) =>
+        this.#onEvent(JSON.parse(event) as CoreEvent),
+      );
       this.#core = core;
       addresses = JSON.parse(core.addresses()) as CoreAddress[];
     } catch (error) {
