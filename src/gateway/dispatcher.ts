@@ -1,3 +1,84 @@
+import { WorkerLink, type LinkOwner } from './link.js';
+import type { NativeBinding, NativeLinkConstructor } from './native.js';
 import type { Application } from './types.js';
-export interface DispatcherOptions { applications: readonly Application[]; name: string; concurrency: number; onDrained: () => void }
-export class Dispatcher { constructor(_options: DispatcherOptions) {} addLink(_fd: number, _marks: Int32Array, _slot: number): void {} ready(): void {} close(): void {} }
+
+export interface DispatcherOptions {
+  /** By the index that the core uses. */
+  applications: readonly Application[];
+  /** This worker's name for the log, such as `node 20.20.2`. */
+  name: string;
+  /** Requests that are taken at once, over all links: 1 to 65 535. */
+  concurrency: number;
+  /** The clients may share this event loop: then `write()` throws where it would have to block. */
+  inProcess?: boolean;
+  /** Every link has closed: the core has no more requests. */
+  onDrained: () => void;
+  /** The core broke the protocol or a link failed; `onDrained` follows when no link is left. Default: thrown as an uncaught exception. */
+  onFault?: (error: Error) => void;
+  native: Pick<NativeBinding, 'Link'>;
+}
+
+/** The worker's side of the gateway: takes requests from its links and gives them to the applications. */
+export class Dispatcher implements LinkOwner {
+  readonly applications: readonly Application[];
+  readonly name: string;
+  readonly concurrency: number;
+  readonly inProcess: boolean;
+  readonly Link: NativeLinkConstructor;
+  private readonly options: DispatcherOptions;
+  private readonly links = new Set<WorkerLink>();
+  private isReady = false;
+
+  constructor(options: DispatcherOptions) {
+    this.options = options;
+    this.applications = options.applications;
+    this.name = options.name;
+    this.concurrency = options.concurrency;
+    this.inProcess = options.inProcess ?? false;
+    this.Link = options.native.Link;
+  }
+
+  /** Takes over the worker's end of a link and says HELLO. `slot` is the link's number in the page of marks. */
+  addLink(fd: number, marks: Int32Array, slot: number): void {
+    const link = new WorkerLink(this, fd, marks, slot);
+    this.links.add(link);
+    if (this.isReady) link.ready();
+  }
+
+  /** The applications are loaded: requests may come. */
+  ready(): void {
+    this.isReady = true;
+    for (const link of this.links) link.ready();
+  }
+
+  /** Lets the links keep the event loop alive, as they do from the start. */
+  ref(): void {
+    for (const link of this.links) link.ref();
+  }
+
+  /** Lets the process end while links are open. */
+  unref(): void {
+    for (const link of this.links) link.unref();
+  }
+
+  /** Closes every link at once. To let requests finish, close the core and wait for `onDrained`. */
+  close(): void {
+    for (const link of this.links) link.close();
+  }
+
+  /** @internal */
+  onLinkClosed(link: WorkerLink, fault: Error | null): void {
+    if (fault !== null) this.report(fault);
+    if (this.links.delete(link) && this.links.size === 0) this.options.onDrained();
+  }
+
+  private report(fault: Error): void {
+    if (this.options.onFault !== undefined) {
+      this.options.onFault(fault);
+      return;
+    }
+    process.nextTick(() => {
+      throw fault;
+    });
+  }
+}

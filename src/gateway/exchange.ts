@@ -1,0 +1,320 @@
+import { AsyncResource } from 'node:async_hooks';
+import { inspect } from 'node:util';
+import { LOG_ERROR, RESET_APPLICATION_ERROR, RESET_CLIENT_GONE } from './frame.js';
+import { describe } from './headers.js';
+import type { RequestInput } from './input.js';
+import { isBytes, Response, type ResponseLink } from './response.js';
+import type { Application, BodyChunk, Environ, StartResponse } from './types.js';
+
+/** What an exchange needs of its link. */
+export interface ExchangeLink extends ResponseLink {
+  /** This side of the stream has ended: its slot is free. */
+  release(exchange: Exchange): void;
+}
+
+const RESOURCE = Object.freeze({ requireManualDestroy: true });
+
+type BodyIterator = Iterator<BodyChunk> | AsyncIterator<BodyChunk>;
+
+/**
+ * One request and its response: calls the application and drives what it returns.
+ *
+ * It is an async resource, else AsyncLocalStorage would leak from one request of a batch into the next.
+ */
+export class Exchange extends AsyncResource {
+  readonly response: Response;
+  /** The request's number on its link. */
+  readonly sequence: number;
+  input: RequestInput | null = null;
+  /** Set when all of the request has come. */
+  running = false;
+  /** Bytes of the body that are still to come, and where they go. */
+  body: Buffer | null = null;
+  received = 0;
+  private readonly link: ExchangeLink;
+  private readonly application: Application;
+  private environ: Environ | null = null;
+  /** What the application returned, until it is closed. */
+  private result: object | null = null;
+  private iterator: BodyIterator | null = null;
+  private isAsync = false;
+  /** The pieces are there already: nothing has to be on its way before the next is asked for. */
+  private eager = false;
+  /** The iterator's own code is on the stack, or a promise of it is awaited. */
+  private iterating = false;
+  private finished = false;
+
+  constructor(link: ExchangeLink, stream: number, window: number, application: Application, sequence: number) {
+    super('GWANMUN_REQUEST', RESOURCE);
+    this.sequence = sequence;
+    this.link = link;
+    this.application = application;
+    this.response = new Response(link, stream, window);
+  }
+
+  /** What is needed before the application can be called. */
+  prepare(environ: Environ, input: RequestInput): void {
+    this.environ = environ;
+    this.input = input;
+    this.response.headOnly = environ.REQUEST_METHOD === 'HEAD';
+  }
+
+  /** Calls the application. */
+  start(): void {
+    this.running = true;
+    this.runInAsyncScope(callApplication, undefined, this);
+  }
+
+  /** Goes on with the body, after a flush or when there is credit. */
+  resume(): void {
+    if (this.iterator !== null && !this.iterating) this.runInAsyncScope(pump, undefined, this);
+  }
+
+  /** The client has gone, or the link. What the application does from now on goes nowhere. */
+  abandon(): void {
+    const { response } = this;
+    response.gone = true;
+    response.rest = null;
+    if (!this.running) this.finish();
+    // While the iterator's code runs it cannot be closed; the driver notices on its return.
+    else if (this.iterator !== null && (this.isAsync || !this.iterating)) this.runInAsyncScope(finish, undefined, this);
+  }
+
+  /** Whether the body waits for credit. */
+  get blocked(): boolean {
+    return this.response.rest !== null;
+  }
+
+  /** @internal */
+  call(): void {
+    const { response, application } = this;
+    const environ = this.environ!;
+    this.environ = null;
+    const startResponse: StartResponse = (status, headers, excInfo) => {
+      response.start(status, headers, excInfo);
+      return (data) => response.write(data);
+    };
+    let result: unknown;
+    try {
+      result = application(environ, startResponse);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    this.deliver(result);
+  }
+
+  /** Sends what the application returned. */
+  private deliver(result: unknown): void {
+    const { response } = this;
+    try {
+      if (typeof result === 'string' || isBytes(result)) {
+        if (response.gone || response.sendWhole(result)) this.finish();
+        else this.deliverPieces([result]);
+      } else if (Array.isArray(result)) {
+        this.result = result;
+        if (response.gone) this.finish();
+        else if (result.length === 1 && (typeof result[0] === 'string' || isBytes(result[0]))) {
+          if (response.sendWhole(result[0])) this.finish();
+          else this.deliverPieces(result);
+        } else if (response.sendPieces(result)) this.finish();
+        else this.deliverPieces(result);
+      } else if ((typeof result === 'object' && result !== null) || typeof result === 'function') {
+        this.deliverObject(result);
+      } else {
+        throw new TypeError(`the application returned ${describe(result)}; ${EXPECTED}`);
+      }
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private deliverObject(result: object): void {
+    const body = result as Partial<PromiseLike<unknown> & AsyncIterable<BodyChunk> & Iterable<BodyChunk>>;
+    if (typeof body.then === 'function') {
+      Promise.resolve(result as PromiseLike<unknown>).then(
+        (value) => this.deliver(value),
+        (error) => this.fail(error),
+      );
+      return;
+    }
+    this.result = result;
+    if (this.response.gone) {
+      this.finish();
+      return;
+    }
+    if (typeof body[Symbol.asyncIterator] === 'function') {
+      this.isAsync = true;
+      this.iterator = body[Symbol.asyncIterator]!();
+    } else if (typeof body[Symbol.iterator] === 'function') {
+      this.iterator = body[Symbol.iterator]!();
+    } else {
+      throw new TypeError(`the application returned ${describe(result)} that is not iterable; ${EXPECTED}`);
+    }
+    this.pump();
+  }
+
+  /** A body that is complete but does not fit into one frame. */
+  private deliverPieces(pieces: readonly BodyChunk[]): void {
+    const { response } = this;
+    let length = 0;
+    for (const piece of pieces) length += typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length;
+    response.sendHeaders(length); // W54
+    this.eager = true;
+    this.iterator = pieces[Symbol.iterator]();
+    this.pump();
+  }
+
+  /** @internal Sends chunks until the body ends, credit is used up, or a chunk must be on its way first. */
+  pump(): void {
+    const { response } = this;
+    try {
+      for (;;) {
+        if (response.rest !== null && !response.sendRest()) return;
+        if (response.gone || response.ended) {
+          this.finish();
+          return;
+        }
+        // W55, W57: nobody would get what is still to come.
+        if (response.full || (response.started && response.bodiless)) {
+          response.end();
+          this.finish();
+          return;
+        }
+        this.iterating = true;
+        const step = this.iterator!.next();
+        if (this.isAsync) {
+          Promise.resolve(step as Promise<IteratorResult<BodyChunk>>).then(
+            (result) => this.onStep(result),
+            (error) => this.onStepFailed(error),
+          );
+          return;
+        }
+        this.iterating = false;
+        if (this.accept(step as IteratorResult<BodyChunk>)) return;
+      }
+    } catch (error) {
+      this.onStepFailed(error);
+    }
+  }
+
+  private onStep(step: IteratorResult<BodyChunk>): void {
+    this.iterating = false;
+    if (this.finished) return;
+    try {
+      if (this.accept(step)) return;
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    this.pump();
+  }
+
+  private onStepFailed(error: unknown): void {
+    // An iterator that threw is over: it must not be returned to.
+    if (this.iterating) this.iterator = null;
+    this.iterating = false;
+    this.fail(error);
+  }
+
+  /** Takes what the iterator gave; true if the loop must not go on now. */
+  private accept(step: IteratorResult<BodyChunk>): boolean {
+    const { response } = this;
+    if (step.done === true) {
+      this.iterator = null;
+      response.end();
+      this.finish();
+      return true;
+    }
+    const chunk = step.value;
+    if (response.gone) return false;
+    if (this.eager) {
+      response.send(chunk);
+      return response.rest !== null;
+    }
+    if (typeof chunk === 'string' || isBytes(chunk)) {
+      if (chunk.length === 0) return false;
+      if (response.bodiless) {
+        response.sendHeaders();
+        return false;
+      }
+    }
+    response.send(chunk);
+    if (response.rest !== null) return true;
+    if (response.full) return false;
+    this.response.writer.afterFlush(this); // W51
+    return true;
+  }
+
+  /** The application failed: before the headers that is a 500, afterwards a broken connection (W61, W62). */
+  private fail(error: unknown): void {
+    if (this.finished) return;
+    const { response } = this;
+    // After the end the stream's number may be another request's.
+    response.writer.log(LOG_ERROR, response.ended ? 0 : response.stream, show(error));
+    response.reset(RESET_APPLICATION_ERROR);
+    this.finish();
+  }
+
+  /** @internal The response is over: the stream is ended, the slot is free, and `close()` is called (W52). */
+  finish(): void {
+    if (this.finished) return;
+    this.finished = true;
+    const { response } = this;
+    response.reset(RESET_CLIENT_GONE);
+    this.link.release(this);
+    this.input?.release();
+    if (this.result !== null || this.iterator !== null) this.close();
+    this.emitDestroy();
+  }
+
+  /** Ends a body that was not read to its end, and calls `close()` once. */
+  private close(): void {
+    const { result, iterator } = this;
+    this.result = null;
+    this.iterator = null;
+    if (iterator !== null && !this.eager) this.attempt(() => iterator.return?.());
+    if (result !== null) {
+      this.attempt(() => {
+        const { close } = result as { close?: unknown };
+        return typeof close === 'function' ? (close.call(result) as unknown) : undefined;
+      });
+    }
+  }
+
+  /** Runs code of the application whose failure changes nothing any more, but is told. */
+  private attempt(action: () => unknown): void {
+    const failed = (error: unknown): void => this.response.writer.log(LOG_ERROR, 0, show(error));
+    try {
+      const pending = action();
+      if (typeof pending === 'object' && pending !== null && 'then' in pending) {
+        Promise.resolve(pending as PromiseLike<unknown>).then(undefined, failed);
+      }
+    } catch (error) {
+      failed(error);
+    }
+  }
+}
+
+const EXPECTED = 'it must return a string, a Uint8Array, an iterable or async iterable of those, or a promise of one; an empty body is []';
+
+function callApplication(exchange: Exchange): void {
+  exchange.call();
+}
+
+function pump(exchange: Exchange): void {
+  exchange.pump();
+}
+
+function finish(exchange: Exchange): void {
+  exchange.finish();
+}
+
+/** An error for the log: its stack, its cause and its fields. */
+export function show(error: unknown): string {
+  try {
+    return inspect(error);
+  } catch {
+    return 'the application threw something that cannot be shown';
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The numbers of the gateway protocol, version 1 (docs/gateway-protocol.md). The same constants exist in Rust.
+ */
+
+export const PROTOCOL_VERSION = 1;
+
+/** A frame's header: size, kind, flags, stream, extra. */
+export const FRAME_HEADER = 16;
+/** Largest frame, header included. */
+export const MAX_FRAME = 65_536;
+/** Largest payload of one frame. */
+export const MAX_PAYLOAD = MAX_FRAME - FRAME_HEADER;
+
+export const KIND_HELLO = 1;
+export const KIND_READY = 2;
+export const KIND_NAMES = 3;
+export const KIND_BLOCK = 4;
+export const KIND_HEAD = 5;
+export const KIND_INFO = 6;
+export const KIND_DATA = 7;
+export const KIND_END = 10;
+export const KIND_RESET = 11;
+export const KIND_CREDIT = 12;
+export const KIND_LOG = 13;
+
+/** The sender sends nothing more on this stream. */
+export const FLAG_END = 1;
+/** One file descriptor comes with this frame. */
+export const FLAG_FD = 2;
+
+export const RESET_APPLICATION_ERROR = 1;
+export const RESET_CLIENT_GONE = 2;
+export const RESET_CANCELLED = 3;
+export const RESET_PROTOCOL_ERROR = 4;
+
+export const LOG_ERROR = 1;
+export const LOG_WARNING = 2;
+export const LOG_INFORMATION = 3;
+export const LOG_WSGI_ERRORS = 4;
+
+/** The environ encoding this worker asks for: a table of offsets into the request's text. */
+export const ENCODING_OFFSETS = 1;
+/** HELLO from the core: this worker is one of several processes. */
+export const HELLO_MULTIPROCESS = 1;
+
+/** Ids of header blocks go up to this here; the protocol would allow 65 535. */
+export const MAX_BLOCKS = 1024;
+
+// A request head, in u32 words from the start of the payload.
+export const HEAD_APPLICATION = 0;
+export const HEAD_NAMES = 1;
+export const HEAD_FLAGS = 2;
+export const HEAD_COUNT = 3;
+export const HEAD_LENGTH_LOW = 4;
+export const HEAD_LENGTH_HIGH = 5;
+export const HEAD_PORTS = 6;
+export const HEAD_TEXT_START = 7;
+export const HEAD_TEXT_LENGTH = 8;
+export const HEAD_METHOD = 9;
+export const HEAD_TARGET = 10;
+export const HEAD_SCRIPT_NAME = 11;
+export const HEAD_PATH_INFO = 12;
+export const HEAD_QUERY_STRING = 13;
+export const HEAD_SERVER_NAME = 14;
+export const HEAD_REMOTE_ADDR = 15;
+export const HEAD_PAIRS = 16;
+
+export const HEAD_FLAG_HTTP10 = 1;
+export const HEAD_FLAG_TLS = 2;
+export const HEAD_FLAG_LENGTH = 4;
+export const HEAD_FLAG_STREAMED = 8;
+
+/** A response head's payload begins with the length of its header lines and a zero word. */
+export const RESPONSE_HEAD = 8;

@@ -1,0 +1,164 @@
+import { types } from 'node:util';
+import { KIND_BLOCK, MAX_BLOCKS, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
+import type { FrameWriter } from './frame-writer.js';
+import type { Header } from './types.js';
+
+/** Header lines must leave room for the response head and a Content-Length in one frame. */
+const MAX_LINES = MAX_PAYLOAD - RESPONSE_HEAD - 64;
+/** How many different responses a link remembers. Applications answer with few kinds of headers. */
+const REMEMBERED = 8;
+
+/** A checked status and its headers, as lines. */
+export class HeaderBlock {
+  readonly status: string;
+  readonly code: number;
+  /** `Name: value` CR LF, repeated headers separate and in order (W41). */
+  readonly lines: string;
+  /** The application's Content-Length, -1 if it gave none. */
+  readonly contentLength: number;
+  /** Names and values by turns. */
+  readonly pairs: readonly string[];
+  /** The id under which the core knows the lines; 0 if it does not. */
+  id = 0;
+  /** Seen more than once. */
+  recurring = false;
+
+  /** @throws TypeError if something is not allowed in a response (W36–W38) */
+  constructor(status: string, headers: readonly Header[]) {
+    this.status = status;
+    this.code = checkedStatus(status);
+    const pairs: string[] = [];
+    let lines = '';
+    let contentLength = -1;
+    if (!Array.isArray(headers)) {
+      throw new TypeError(`headers must be an array of [name, value] pairs, got ${describe(headers)}`);
+    }
+    for (const header of headers as readonly Header[]) {
+      if (!Array.isArray(header) || header.length !== 2) {
+        throw new TypeError(`a header must be an array [name, value], got ${describe(header)}`);
+      }
+      const [name, value] = header as unknown as [string, string];
+      checkHeader(name, value);
+      if (name.length === 14 && name.toLowerCase() === 'content-length') {
+        contentLength = checkedLength(value, contentLength);
+      }
+      pairs.push(name, value);
+      lines += `${name}: ${value}\r\n`;
+    }
+    if (lines.length > MAX_LINES) {
+      throw new TypeError(`the headers have ${lines.length} bytes together; at most ${MAX_LINES} are possible`);
+    }
+    this.pairs = pairs;
+    this.lines = lines;
+    this.contentLength = contentLength;
+  }
+
+  /** Whether this is what was checked already. */
+  matches(status: string, headers: readonly Header[]): boolean {
+    const { pairs } = this;
+    if (this.status !== status || headers.length * 2 !== pairs.length) return false;
+    for (let i = 0, at = 0; i < headers.length; i++, at += 2) {
+      const header = headers[i];
+      if (!Array.isArray(header) || header.length !== 2 || header[0] !== pairs[at] || header[1] !== pairs[at + 1]) return false;
+    }
+    return true;
+  }
+}
+
+/** The header blocks of one link. Those that recur are sent once and named by a number afterwards. */
+export class HeaderBlocks {
+  private readonly writer: FrameWriter;
+  private readonly recent: HeaderBlock[] = [];
+  private defined = 0;
+
+  constructor(writer: FrameWriter) {
+    this.writer = writer;
+  }
+
+  /** Checks a status and headers, or finds that the same were checked lately. */
+  get(status: string, headers: readonly Header[]): HeaderBlock {
+    const { recent } = this;
+    if (Array.isArray(headers)) {
+      for (let i = 0; i < recent.length; i++) {
+        const block = recent[i]!;
+        if (!block.matches(status, headers)) continue;
+        block.recurring = true;
+        if (i > 0) this.moveToFront(i, block);
+        return block;
+      }
+    }
+    const block = new HeaderBlock(status, headers);
+    if (recent.length < REMEMBERED) recent.push(block);
+    this.moveToFront(recent.length - 1, block);
+    return block;
+  }
+
+  /** The block's id, which is defined first if it is worth it; 0 if its lines must be sent. */
+  id(block: HeaderBlock): number {
+    if (block.id === 0 && block.recurring && block.lines !== '' && this.defined < MAX_BLOCKS) {
+      const { writer } = this;
+      block.id = ++this.defined;
+      const at = writer.begin(block.lines.length);
+      writer.bytes.latin1Write(block.lines, at, block.lines.length);
+      writer.finish(KIND_BLOCK, 0, 0, block.id, block.lines.length);
+    }
+    return block.id;
+  }
+
+  private moveToFront(from: number, block: HeaderBlock): void {
+    for (let i = from; i > 0; i--) this.recent[i] = this.recent[i - 1]!;
+    this.recent[0] = block;
+  }
+}
+
+/** W36, W59: three digits, a space, a reason without control characters; 1xx is not a response. */
+function checkedStatus(status: string): number {
+  // oxlint-disable-next-line no-control-regex -- control characters are what is refused
+  if (typeof status !== 'string' || !/^[2-5]\d\d [^\u0000-\u001f\u007f\u0100-\uffff]*$/.test(status)) {
+    throw new TypeError(`the status must look like '200 OK', from 200 to 599; got ${describe(status)}`);
+  }
+  return Number(status.slice(0, 3));
+}
+
+/** RFC 9110 section 5.6.2. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+const FORBIDDEN_IN_VALUE = /[\u0000-\u001f\u007f\u0100-\uffff]/;
+/** W38: these belong to the connection, which is the server's (RFC 9110 section 7.6.1). */
+const HOP_BY_HOP = /^(?:connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade)$/i;
+
+/** W37, W38. */
+function checkHeader(name: unknown, value: unknown): void {
+  if (typeof name !== 'string' || !TOKEN.test(name)) {
+    throw new TypeError(`a header's name must be a token such as 'Content-Type', got ${describe(name)}`);
+  }
+  if (typeof value !== 'string') {
+    throw new TypeError(`the value of the header ${name} must be a string, got ${describe(value)}`);
+  }
+  if (FORBIDDEN_IN_VALUE.test(value)) {
+    throw new TypeError(
+      `the value of the header ${name} has a control character or one beyond U+00FF, which cannot be sent: ${describe(value)}`,
+    );
+  }
+  if (HOP_BY_HOP.test(name)) {
+    throw new TypeError(`the header ${name} concerns the connection, which is the server's; leave it out`);
+  }
+}
+
+/** RFC 9110 section 8.6. */
+function checkedLength(value: string, before: number): number {
+  const length = /^\d{1,15}$/.test(value) ? Number(value) : -1;
+  if (length < 0) throw new TypeError(`Content-Length must be a number of bytes, got ${describe(value)}`);
+  if (before >= 0 && before !== length) throw new TypeError(`Content-Length is given twice: ${before} and ${length}`);
+  return length;
+}
+
+/** A value for an error message. */
+export function describe(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}…` : value);
+  if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (types.isPromise(value)) return 'a promise';
+  if (typeof value === 'function') return 'a function';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}

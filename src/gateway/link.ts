@@ -1,0 +1,412 @@
+import {
+  ENCODING_OFFSETS,
+  FLAG_END,
+  FLAG_FD,
+  FRAME_HEADER,
+  HEAD_APPLICATION,
+  HEAD_FLAG_LENGTH,
+  HEAD_FLAG_STREAMED,
+  HEAD_FLAGS,
+  HEAD_TEXT_LENGTH,
+  HEAD_TEXT_START,
+  HELLO_MULTIPROCESS,
+  KIND_CREDIT,
+  KIND_DATA,
+  KIND_END,
+  KIND_HEAD,
+  KIND_HELLO,
+  KIND_NAMES,
+  KIND_READY,
+  KIND_RESET,
+  LOG_ERROR,
+  MAX_FRAME,
+  PROTOCOL_VERSION,
+  RESET_APPLICATION_ERROR,
+} from './frame.js';
+import { bodyLength, EnvironFactories } from './environ.js';
+import { ErrorLog } from './error-stream.js';
+import { Exchange, type ExchangeLink, show } from './exchange.js';
+import { FrameWriter, type RawBuffer } from './frame-writer.js';
+import { HeaderBlocks } from './headers.js';
+import { RequestInput } from './input.js';
+import type { NativeLink, NativeLinkConstructor } from './native.js';
+import type { Response } from './response.js';
+import type { Application } from './types.js';
+
+/** What a link needs of its dispatcher. */
+export interface LinkOwner {
+  readonly applications: readonly Application[];
+  readonly name: string;
+  readonly concurrency: number;
+  readonly inProcess: boolean;
+  readonly Link: NativeLinkConstructor;
+  /** The link has closed. `fault` if the core broke the protocol or the connection failed. */
+  onLinkClosed(link: WorkerLink, fault: Error | null): void;
+}
+
+/** The core broke a rule of the protocol. */
+class ProtocolError extends Error {
+  override readonly name = 'ProtocolError';
+}
+
+/** Received frames, complete ones in `[0, end)`. */
+interface Batch {
+  readonly words: Int32Array;
+  readonly bytes: RawBuffer;
+  end: number;
+  /** Where the frame after the current one starts. */
+  next: number;
+}
+
+/** Four full frames: what one receive takes in at most. */
+const CAPACITY = 262_144;
+/** A blocking wait looks up this often; it goes on all the same. */
+const WAIT_MS = 10_000;
+/** While the kernel has not taken everything, a closing link looks again after this time. */
+const CLOSING_MS = 5;
+
+/** The worker's end of one link: its handshake, its streams and the frames that come. */
+export class WorkerLink implements ExchangeLink {
+  readonly writer: FrameWriter;
+  readonly blocks: HeaderBlocks;
+  readonly inProcess: boolean;
+  private readonly owner: LinkOwner;
+  private readonly native: NativeLink;
+  private readonly marks: Int32Array;
+  /** Index of this link's mark in `marks`. */
+  private readonly mark: number;
+  private readonly received: Batch;
+  /** For blocking waits; what they receive is dispatched after the batch that is being dispatched. */
+  private waited: Batch | null = null;
+  private queue: Batch[] = [];
+  private current: Batch | null = null;
+  /** By stream number. */
+  private readonly streams: (Exchange | undefined)[] = [];
+  private open = 0;
+  private environs: EnvironFactories | null = null;
+  private window = 0;
+  /** The core has shut down its side: no request and no credit will come. */
+  ending = false;
+  private closed = false;
+
+  constructor(owner: LinkOwner, fd: number, marks: Int32Array, slot: number) {
+    this.owner = owner;
+    this.inProcess = owner.inProcess;
+    this.marks = marks;
+    this.mark = slot * 16;
+    this.received = batch(new ArrayBuffer(CAPACITY));
+    this.writer = new FrameWriter((length) => this.native.send(length));
+    this.blocks = new HeaderBlocks(this.writer);
+    this.native = new owner.Link(
+      fd,
+      this.received.bytes.buffer as ArrayBuffer,
+      this.writer.outgoing,
+      (end) => this.onFrames(end),
+      (reason) => this.onClose(reason),
+    );
+    this.sayHello();
+  }
+
+  /** The applications are loaded: requests may come. */
+  ready(): void {
+    if (this.closed) return;
+    this.writer.control(KIND_READY, 0, 0, 0);
+    this.writer.send();
+  }
+
+  ref(): void {
+    if (!this.closed) this.native.ref();
+  }
+
+  unref(): void {
+    if (!this.closed) this.native.unref();
+  }
+
+  /** Closes at once; responses that are not finished are cut off. */
+  close(fault: Error | null = null): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.writer.send();
+    this.writer.close();
+    for (const exchange of this.streams) exchange?.abandon();
+    this.native.close();
+    this.owner.onLinkClosed(this, fault);
+  }
+
+  release(exchange: Exchange): void {
+    const { stream } = exchange.response;
+    if (this.streams[stream] !== exchange) return;
+    this.streams[stream] = undefined;
+    this.open -= 1;
+    if (this.ending && this.open === 0) setImmediate(() => this.closeWhenSent());
+  }
+
+  /**
+   * Blocks until a response has credit or nobody wants it. Frames of other streams wait for the end of the current batch, so
+   * that every stream's frames stay in order and no other application runs inside this one.
+   */
+  waitForCredit(response: Response): void {
+    // The credit may have been received already, behind the frame that is being dispatched.
+    if (this.current !== null) take(this.current, this.current.next, response);
+    for (const queued of this.queue) take(queued, 0, response);
+    while (response.credit === 0 && !response.gone) {
+      if (this.ending || this.closed) {
+        response.gone = true;
+        return;
+      }
+      this.writer.send();
+      this.waited ??= batch(new ArrayBuffer(CAPACITY));
+      const end = this.native.wait(this.waited.bytes.buffer as ArrayBuffer, WAIT_MS);
+      if (end < 0) this.onClose(null);
+      if (end <= 0) continue;
+      const copy = batch((this.waited.bytes.buffer as ArrayBuffer).slice(0, end));
+      copy.end = end;
+      take(copy, 0, response);
+      this.queue.push(copy);
+      // Outside of a batch nothing else would look at the queue.
+      if (this.current === null && this.queue.length === 1) setImmediate(() => this.dispatchQueue());
+    }
+  }
+
+  private onFrames(end: number): void {
+    this.received.end = end;
+    this.writer.hold();
+    if (this.queue.length === 0) this.dispatch(this.received);
+    // What a blocking wait received came before.
+    else this.queue.push(this.received);
+    if (this.queue.length > 0) this.drainQueue();
+    this.writer.release();
+  }
+
+  private dispatchQueue(): void {
+    this.writer.hold();
+    this.drainQueue();
+    this.writer.release();
+  }
+
+  private drainQueue(): void {
+    for (let next = this.queue.shift(); next !== undefined; next = this.queue.shift()) this.dispatch(next);
+  }
+
+  private dispatch(frames: Batch): void {
+    const { words } = frames;
+    this.current = frames;
+    let at = 0;
+    while (at < frames.end && !this.closed) {
+      const word = at >> 2;
+      const size = words[word]!;
+      const stream = words[word + 2]!;
+      try {
+        if (size < FRAME_HEADER || size > MAX_FRAME || at + size > frames.end) {
+          throw new ProtocolError(`a frame has ${size} bytes`);
+        }
+        frames.next = (at + size + 7) & ~7;
+        this.onFrame(frames, at, size, stream);
+      } catch (error) {
+        if (error instanceof ProtocolError) {
+          this.onProtocolError(error);
+          break;
+        }
+        this.onFault(error, stream);
+      }
+      at = frames.next;
+    }
+    this.current = null;
+  }
+
+  private onFrame(frames: Batch, at: number, size: number, stream: number): void {
+    const kindAndFlags = frames.words[(at >> 2) + 1]!;
+    const kind = kindAndFlags & 0xff;
+    const flags = (kindAndFlags >>> 8) & 0xff;
+    switch (kind) {
+      case KIND_HEAD:
+        this.onHead(frames, at, flags, stream);
+        break;
+      case KIND_DATA:
+        this.onData(frames, at, size, flags, stream);
+        break;
+      case KIND_END:
+        this.onEnd(stream);
+        break;
+      case KIND_CREDIT:
+        this.onCredit(stream, frames.words[(at >> 2) + 3]!);
+        break;
+      case KIND_RESET:
+        // Unknown streams are no error: this side may have ended the stream while the frame was under way.
+        this.streams[stream]?.abandon();
+        break;
+      case KIND_NAMES: {
+        const text = frames.bytes.latin1Slice(at + FRAME_HEADER, at + size);
+        const names = text.split('\0');
+        names.pop();
+        this.requireEnvirons().define(frames.words[(at >> 2) + 3]!, names);
+        break;
+      }
+      case KIND_HELLO:
+        this.onHello(frames, at, size);
+        break;
+      default:
+        throw new ProtocolError(`the core sent a frame of kind ${kind}`);
+    }
+  }
+
+  private onHello(frames: Batch, at: number, size: number): void {
+    const word = (at + FRAME_HEADER) >> 2;
+    const [version, window, flags] = [frames.words[word]!, frames.words[word + 1]!, frames.words[word + 2]!];
+    if (version !== PROTOCOL_VERSION) throw new ProtocolError(`the core speaks version ${version}, this worker ${PROTOCOL_VERSION}`);
+    const text = frames.bytes.latin1Slice(at + FRAME_HEADER + 16, at + size).split('\0');
+    const pairs: [string, string][] = [];
+    for (let i = 0; i + 1 < text.length; i += 2) {
+      // As a key in an object literal this name would set the prototype.
+      if (text[i] !== '__proto__') pairs.push([text[i]!, text[i + 1]!]);
+    }
+    this.window = window;
+    this.environs = new EnvironFactories({ pairs, multiprocess: (flags & HELLO_MULTIPROCESS) !== 0 });
+  }
+
+  private onHead(frames: Batch, at: number, flags: number, stream: number): void {
+    const { words } = frames;
+    const head = (at + FRAME_HEADER) >> 2;
+    const environs = this.requireEnvirons();
+    const application = this.owner.applications[words[head + HEAD_APPLICATION]!];
+    if (application === undefined) throw new ProtocolError(`a request is for application ${words[head + HEAD_APPLICATION]}`);
+    if (this.streams[stream] !== undefined) throw new ProtocolError(`stream ${stream} is open already`);
+    const exchange = new Exchange(this, stream, this.window, application, words[(at >> 2) + 3]!);
+    const length = words[head + HEAD_FLAGS]! & HEAD_FLAG_LENGTH ? bodyLength(words, head) : 0;
+    let input: RequestInput;
+    if (flags & FLAG_FD) {
+      const fd = this.native.takeFd();
+      if (fd < 0) throw new ProtocolError('a frame with a descriptor came without it');
+      input = RequestInput.file(fd, length);
+    } else if (flags & FLAG_END) {
+      if (length !== 0) throw new ProtocolError('a body is announced and missing');
+      input = RequestInput.empty();
+    } else {
+      if (words[head + HEAD_FLAGS]! & HEAD_FLAG_STREAMED) throw new ProtocolError('streamed bodies were not asked for');
+      exchange.body = Buffer.allocUnsafe(length);
+      input = new RequestInput(exchange.body);
+    }
+    exchange.input = input;
+    this.streams[stream] = exchange;
+    this.open += 1;
+    const start = at + FRAME_HEADER + words[head + HEAD_TEXT_START]!;
+    const text = frames.bytes.latin1Slice(start, start + words[head + HEAD_TEXT_LENGTH]!);
+    exchange.prepare(environs.make(words, head, text, input, new ErrorLog(exchange.response)), input);
+    if (flags & FLAG_END) this.run(exchange);
+  }
+
+  /** The request is complete: marks it as started and calls the application. */
+  private run(exchange: Exchange): void {
+    const { sequence } = exchange;
+    // A body may have come after a later request: the mark never goes back, else that one would count as not seen.
+    if (((sequence - this.marks[this.mark]!) | 0) > 0) this.marks[this.mark] = sequence;
+    exchange.start();
+  }
+
+  private onData(frames: Batch, at: number, size: number, flags: number, stream: number): void {
+    const exchange = this.streams[stream];
+    if (exchange === undefined) return;
+    const { body } = exchange;
+    const length = size - FRAME_HEADER;
+    if (body === null || exchange.received + length > body.length) throw new ProtocolError('a body is longer than announced');
+    // Copied out: the buffer is received into again.
+    frames.bytes.copy(body, exchange.received, at + FRAME_HEADER, at + size);
+    exchange.received += length;
+    if (flags & FLAG_END) this.onEnd(stream);
+  }
+
+  private onEnd(stream: number): void {
+    const exchange = this.streams[stream];
+    if (exchange === undefined) return;
+    if (exchange.body === null || exchange.received !== exchange.body.length) throw new ProtocolError('a body is shorter than announced');
+    exchange.body = null;
+    this.run(exchange);
+  }
+
+  private onCredit(stream: number, bytes: number): void {
+    const exchange = this.streams[stream];
+    if (exchange === undefined) return;
+    exchange.response.credit += bytes;
+    if (exchange.blocked) exchange.resume();
+  }
+
+  /** The core has shut down its side (`reason` null), or the connection failed. */
+  private onClose(reason: string | null): void {
+    if (this.closed) return;
+    if (reason !== null) {
+      this.close(new Error(`a gateway link failed: ${reason}`));
+      return;
+    }
+    if (this.ending) return;
+    this.ending = true;
+    for (const exchange of this.streams) {
+      // A request whose body is incomplete stays so, and credit does not come any more.
+      if (exchange !== undefined && (!exchange.running || exchange.blocked)) exchange.abandon();
+    }
+    if (this.open === 0) this.closeWhenSent();
+  }
+
+  private closeWhenSent(): void {
+    if (this.closed) return;
+    this.writer.flush();
+    if (this.native.send(0) > 0) setTimeout(() => this.closeWhenSent(), CLOSING_MS);
+    else this.close();
+  }
+
+  private onProtocolError(error: ProtocolError): void {
+    this.writer.log(LOG_ERROR, 0, `gateway protocol: ${error.message}`);
+    this.close(error);
+  }
+
+  /** A fault of this dispatcher must not take down the other streams. */
+  private onFault(error: unknown, stream: number): void {
+    this.writer.log(LOG_ERROR, 0, `gateway: ${show(error)}`);
+    const exchange = this.streams[stream];
+    if (exchange === undefined) return;
+    exchange.response.reset(RESET_APPLICATION_ERROR);
+    exchange.abandon();
+  }
+
+  private requireEnvirons(): EnvironFactories {
+    if (this.environs === null) throw new ProtocolError('the core sent a frame before HELLO');
+    return this.environs;
+  }
+
+  private sayHello(): void {
+    const { writer, owner } = this;
+    const name = Buffer.from(owner.name, 'utf8').subarray(0, 1024);
+    const at = writer.begin(16 + name.length);
+    const word = at >> 2;
+    writer.words[word] = PROTOCOL_VERSION;
+    writer.words[word + 1] = ENCODING_OFFSETS;
+    writer.words[word + 2] = owner.concurrency;
+    writer.words[word + 3] = 0;
+    writer.bytes.set(name, at + 16);
+    writer.finish(KIND_HELLO, 0, 0, 0, 16 + name.length);
+    writer.send();
+  }
+}
+
+function batch(buffer: ArrayBuffer): Batch {
+  return { words: new Int32Array(buffer), bytes: Buffer.from(buffer) as RawBuffer, end: 0, next: 0 };
+}
+
+/** Takes the credit and the RESET of one stream out of frames that are not dispatched yet. */
+function take(frames: Batch, from: number, response: Response): void {
+  const { words, end } = frames;
+  for (let at = from; at < end; ) {
+    const word = at >> 2;
+    const size = words[word]!;
+    if (size < FRAME_HEADER) return;
+    if (words[word + 2] === response.stream) {
+      const kind = words[word + 1]! & 0xff;
+      if (kind === KIND_CREDIT) {
+        response.credit += words[word + 3]!;
+        words[word + 3] = 0;
+      } else if (kind === KIND_RESET) {
+        response.gone = true;
+      }
+    }
+    at += (size + 7) & ~7;
+  }
+}

@@ -1,0 +1,296 @@
+import { types } from 'node:util';
+import {
+  FLAG_END,
+  KIND_DATA,
+  KIND_END,
+  KIND_HEAD,
+  MAX_PAYLOAD,
+  RESPONSE_HEAD,
+} from './frame.js';
+import type { FrameWriter } from './frame-writer.js';
+import { describe, type HeaderBlock, type HeaderBlocks } from './headers.js';
+import type { BodyChunk, Header } from './types.js';
+
+/** What a response needs of its link. */
+export interface ResponseLink {
+  readonly writer: FrameWriter;
+  readonly blocks: HeaderBlocks;
+  /** Whether the clients may share this event loop, so that nothing may block it. */
+  readonly inProcess: boolean;
+  /** No credit will come any more. */
+  readonly ending: boolean;
+  /** Blocks until the response has credit or its client has gone. */
+  waitForCredit(response: Response): void;
+}
+
+/** The answer to one request: what `startResponse` said, and the frames that carry it. */
+export class Response {
+  readonly link: ResponseLink;
+  readonly writer: FrameWriter;
+  readonly stream: number;
+  /** Body bytes that may still be sent. */
+  credit: number;
+  /** The request's method is HEAD: the client gets no body. */
+  headOnly = false;
+  /** This side of the stream has ended. */
+  ended = false;
+  /** Nobody wants the rest: what is sent from now on is dropped. */
+  gone = false;
+  /** The headers are on their way. */
+  headersSent = false;
+  /** The rest of a chunk that waits for credit. */
+  rest: Uint8Array | null = null;
+  private called = false;
+  private block: HeaderBlock | null = null;
+  /** What is left of the application's Content-Length. */
+  private remaining = Number.POSITIVE_INFINITY;
+
+  constructor(link: ResponseLink, stream: number, credit: number) {
+    this.link = link;
+    this.writer = link.writer;
+    this.stream = stream;
+    this.credit = credit;
+  }
+
+  /** `startResponse` as PEP 3333 has it, without its result. */
+  start(status: string, headers: readonly Header[], excInfo: unknown): void {
+    const late = excInfo !== undefined && excInfo !== null;
+    if (late && this.headersSent) throw excInfo; // W34
+    if (this.called && !late) {
+      throw new Error(
+        'startResponse was called twice; only an application that reports an error may, by giving the error as third argument',
+      ); // W33
+    }
+    this.called = true;
+    this.block = null;
+    this.block = this.link.blocks.get(status, headers);
+  }
+
+  /** Whether status and headers are there. */
+  get started(): boolean {
+    return this.block !== null;
+  }
+
+  /** Whether the client gets no body, whatever the application returns. */
+  get bodiless(): boolean {
+    const code = this.block?.code;
+    return this.headOnly || code === 204 || code === 304;
+  }
+
+  /** Whether the application's Content-Length is reached: more would be dropped (W55). */
+  get full(): boolean {
+    return this.remaining === 0;
+  }
+
+  /**
+   * Sends a whole response as one frame, from which the core computes Content-Length.
+   * False if that is not possible; then nothing has been sent.
+   */
+  sendWhole(body: BodyChunk): boolean {
+    if (this.headersSent) return false;
+    const { writer, credit } = this;
+    const block = this.requireBlock();
+    const id = this.link.blocks.id(block);
+    const head = id === 0 ? RESPONSE_HEAD + block.lines.length : RESPONSE_HEAD;
+    const most = Math.min(MAX_PAYLOAD - head, credit);
+    let length: number;
+    if (typeof body === 'string') {
+      let room = body.length * 3;
+      if (room > most) {
+        if (body.length > most || (room = Buffer.byteLength(body)) > most) return false;
+      }
+      const at = this.beginHead(block, id, head + room);
+      length = room === 0 ? 0 : writer.bytes.utf8Write(body, at + head, room);
+    } else {
+      length = body.length;
+      if (length > most) return false;
+      const at = this.beginHead(block, id, head + length);
+      if (length > 0) writer.bytes.set(body, at + head);
+    }
+    if (block.contentLength >= 0 && length > block.contentLength) length = block.contentLength;
+    writer.finish(KIND_HEAD, FLAG_END, this.stream, block.code + id * 65_536, head + length);
+    this.headersSent = true;
+    this.ended = true;
+    return true;
+  }
+
+  /** As {@link sendWhole}, for a body in several pieces. */
+  sendPieces(pieces: readonly BodyChunk[]): boolean {
+    let most = 0;
+    for (const piece of pieces) most += typeof piece === 'string' ? piece.length * 3 : requireBytes(piece).length;
+    if (this.headersSent) return false;
+    const { writer } = this;
+    const block = this.requireBlock();
+    const id = this.link.blocks.id(block);
+    const head = id === 0 ? RESPONSE_HEAD + block.lines.length : RESPONSE_HEAD;
+    if (most > Math.min(MAX_PAYLOAD - head, this.credit)) return false;
+    const start = this.beginHead(block, id, head + most) + head;
+    let end = start;
+    for (const piece of pieces) {
+      if (typeof piece === 'string') end += writer.bytes.utf8Write(piece, end, piece.length * 3);
+      else {
+        writer.bytes.set(piece, end);
+        end += piece.length;
+      }
+    }
+    let length = end - start;
+    if (block.contentLength >= 0 && length > block.contentLength) length = block.contentLength;
+    writer.finish(KIND_HEAD, FLAG_END, this.stream, block.code + id * 65_536, head + length);
+    this.headersSent = true;
+    this.ended = true;
+    return true;
+  }
+
+  /** Sends the headers; the body follows. `length` is its length in bytes if that is known and the application has not said it. */
+  sendHeaders(length?: number): void {
+    if (this.headersSent) return;
+    const block = this.requireBlock();
+    const id = this.link.blocks.id(block);
+    let lines = id === 0 ? block.lines : '';
+    if (block.contentLength >= 0) this.remaining = block.contentLength;
+    else if (length !== undefined) lines += `Content-Length: ${length}\r\n`;
+    this.headersSent = true;
+    const at = this.writer.begin(RESPONSE_HEAD + lines.length);
+    this.writer.words[at >> 2] = lines.length;
+    this.writer.words[(at >> 2) + 1] = 0;
+    if (lines !== '') this.writer.bytes.latin1Write(lines, at + RESPONSE_HEAD, lines.length);
+    this.writer.finish(KIND_HEAD, 0, this.stream, block.code + id * 65_536, RESPONSE_HEAD + lines.length);
+  }
+
+  /**
+   * Sends a piece of the body, after the headers; an empty one sends nothing (W31). What exceeds the credit is kept in `rest`.
+   * @throws TypeError if it is neither string nor bytes (W60)
+   */
+  send(chunk: BodyChunk): void {
+    if (typeof chunk !== 'string') {
+      if (requireBytes(chunk).length === 0) return;
+      this.sendHeaders();
+      this.sendBytes(chunk);
+      return;
+    }
+    if (chunk === '') return;
+    this.sendHeaders();
+    const room = chunk.length * 3;
+    if (room > Math.min(MAX_PAYLOAD, this.credit)) {
+      this.sendBytes(Buffer.from(chunk, 'utf8'));
+      return;
+    }
+    const at = this.writer.begin(room);
+    this.finishData(this.writer.bytes.utf8Write(chunk, at, room));
+  }
+
+  /** Goes on with a chunk that waited for credit; true when all of it is sent. */
+  sendRest(): boolean {
+    const { rest } = this;
+    this.rest = null;
+    if (rest !== null) this.sendBytes(rest);
+    return this.rest === null;
+  }
+
+  /** The `write` that `startResponse` returns (W64): what it is given is on its way when it returns. */
+  write(chunk: BodyChunk): void {
+    const length = typeof chunk === 'string' ? Buffer.byteLength(chunk) : requireBytes(chunk).length;
+    if (length === 0 || this.ended || this.gone) return;
+    if (this.link.inProcess) this.refuseToBlock(length);
+    this.sendHeaders();
+    const beyond = length > this.remaining;
+    if (!this.bodiless) {
+      this.drain();
+      if (this.gone) return;
+      this.send(chunk);
+      this.drain();
+    }
+    this.writer.send();
+    if (beyond) throw new Error('write was given more bytes than Content-Length says; the surplus is not sent'); // W55
+  }
+
+  /** Ends the stream properly; headers that have not been sent go first. */
+  end(): void {
+    if (this.ended) return;
+    this.sendHeaders();
+    this.ended = true;
+    this.writer.control(KIND_END, FLAG_END, this.stream, 0);
+  }
+
+  /** Ends the stream without a proper end: a 500 before the headers, a broken connection after them (W61, W62). */
+  reset(reason: number): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.rest = null;
+    this.writer.reset(this.stream, reason);
+  }
+
+  private beginHead(block: HeaderBlock, id: number, room: number): number {
+    const { writer } = this;
+    const at = writer.begin(room);
+    const word = at >> 2;
+    writer.words[word + 1] = 0;
+    if (id === 0) {
+      writer.words[word] = block.lines.length;
+      writer.bytes.latin1Write(block.lines, at + RESPONSE_HEAD, block.lines.length);
+    } else {
+      writer.words[word] = 0;
+    }
+    return at;
+  }
+
+  private sendBytes(bytes: Uint8Array): void {
+    const { writer } = this;
+    let start = 0;
+    while (start < bytes.length && this.credit > 0 && this.remaining > 0) {
+      const length = Math.min(bytes.length - start, this.credit, this.remaining, MAX_PAYLOAD);
+      const at = writer.begin(length);
+      writer.bytes.set(start === 0 && length === bytes.length ? bytes : bytes.subarray(start, start + length), at);
+      this.finishData(length);
+      start += length;
+    }
+    if (start === bytes.length || this.remaining === 0) return;
+    if (this.link.ending) this.gone = true;
+    else this.rest = bytes.subarray(start);
+  }
+
+  /** `length` bytes of body have been written into the frame that was begun. */
+  private finishData(length: number): void {
+    const counted = Math.min(length, this.remaining);
+    this.credit -= counted;
+    this.remaining -= counted;
+    if (counted > 0) this.writer.finish(KIND_DATA, 0, this.stream, 0, counted);
+  }
+
+  private drain(): void {
+    while (!this.gone && !this.sendRest()) this.link.waitForCredit(this);
+  }
+
+  /** Where the client may be served by the same event loop, waiting for it would be waiting forever. */
+  private refuseToBlock(length: number): void {
+    if (this.rest === null && Math.min(length, this.remaining) <= this.credit || this.bodiless) return;
+    throw Object.assign(
+      new Error(
+        `write cannot take ${length} bytes now: the client is slow, and waiting for it would stop this process's event loop; ` +
+          'return or yield the body instead, or run the application in a worker process',
+      ),
+      { code: 'GWM_WRITE_WOULD_BLOCK' },
+    );
+  }
+
+  private requireBlock(): HeaderBlock {
+    if (this.block === null) {
+      throw new Error(
+        this.called
+          ? 'the call of startResponse failed, so that there is no status to send'
+          : "the application returned without calling startResponse; call startResponse('200 OK', headers) first",
+      ); // W35
+    }
+    return this.block;
+  }
+}
+
+/** Whether a value is a piece of a body that is bytes, also one of another realm. */
+export function isBytes(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array || types.isUint8Array(value);
+}
+
+function requireBytes(chunk: unknown): Uint8Array {
+  if (isBytes(chunk)) return chunk;
+  throw new TypeError(`a body is made of strings and Uint8Arrays; the application gave ${describe(chunk)}`);
+}

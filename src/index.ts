@@ -1,0 +1,29 @@
+/** gwanmun: web server, gateway and application server in one package. */
+
+export { serve, type CloseOptions, type Server, type ServeMount, type ServeOptions } from './serve.js';
+export {
+  defineConfig,
+  type AccessLogFormat,
+  type Config,
+  type ConfigExport,
+  type Limits,
+  type Listen,
+  type Mount,
+  type TcpListen,
+  type Timeouts,
+  type UnixListen,
+} from './config/define.js';
+export type { CoreAddress } from './config/core.js';
+export { GwanmunError, type ErrorCode } from './errors.js';
+export type {
+  Application,
+  ApplicationBody,
+  ApplicationResult,
+  BodyChunk,
+  Environ,
+  ErrorStream,
+  Header,
+  InputStream,
+  StartResponse,
+  Write,
+} from './gateway/types.js';

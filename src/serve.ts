@@ -1,0 +1,227 @@
+// serve(): the web server and the application in one process. The same core, frames and dispatcher as with worker
+// processes; only the worker's end of the links is attached to this process's event loop.
+
+import type { CoreAddress, CoreConfig, CoreEvent } from './config/core.js';
+import { checkConfig } from './config/check.js';
+import type { Config, Listen } from './config/define.js';
+import { resolveConfig, toCoreConfig } from './config/resolve.js';
+import { fromCore, GwanmunError } from './errors.js';
+import { Dispatcher } from './gateway/dispatcher.js';
+import { loadNative, type NativeBinding, type NativeCore } from './gateway/native.js';
+import type { Application } from './gateway/types.js';
+
+/** A URL path and what answers below it. With both, a file that exists wins. */
+export interface ServeMount {
+  /** `'/'`, `'/admin'`: begins with `/`; the longest path that fits a request answers it. */
+  path: string;
+  /** A folder of static files, relative to the current folder. */
+  files?: string | undefined;
+  /** Files that answer for a folder. Default `'index.html'`; `[]` for none. */
+  index?: string | readonly string[] | undefined;
+  application?: Application | undefined;
+}
+
+/** What to serve and how. Everything but `application`, `files` and `mounts` has a default. */
+export interface ServeOptions extends Omit<Config, 'listen' | 'mounts' | 'workers' | 'startTimeout'> {
+  /** Answers every path that no file and no mount answers. */
+  application?: Application | undefined;
+  /** A folder of static files that is served at `/`. */
+  files?: string | undefined;
+  mounts?: readonly ServeMount[] | undefined;
+  /** 0 takes a free port. Default: PORT of the environment, else 3000. */
+  port?: number | undefined;
+  /** Default: HOST of the environment, else 127.0.0.1. */
+  hostname?: string | undefined;
+  /** The same as `hostname`. */
+  host?: string | undefined;
+  /** Instead of `port` and `hostname`: several addresses, or a Unix socket. */
+  listen?: Listen | readonly Listen[] | undefined;
+  /** Closes the server when it is aborted. */
+  signal?: AbortSignal | undefined;
+  /** Default: none, as the terminal is the program's. */
+  accessLog?: Config['accessLog'];
+}
+
+export interface CloseOptions {
+  /** How long requests in progress get to finish. Default: `shutdownTimeout`, 10000. */
+  graceMs?: number | undefined;
+}
+
+/** A server that listens. */
+export interface Server extends AsyncDisposable {
+  /** Of the first address: `http://127.0.0.1:3000/`, or `unix:/run/site.sock`. */
+  readonly url: string;
+  /** Of the first TCP address. */
+  readonly port: number | undefined;
+  readonly addresses: readonly CoreAddress[];
+  /**
+   * Stops accepting, lets requests in progress finish, and resolves when every connection has ended. Nothing then keeps the
+   * process alive. Can be called again.
+   */
+  close(options?: CloseOptions): Promise<void>;
+}
+
+/**
+ * Serves an application, files, or both:
+ *
+ *     const server = await serve({ application, port: 8000 });
+ *     console.log(server.url);
+ *
+ * Resolves when the addresses are bound.
+ * @throws GwanmunError with a `code` that says what is wrong and a `remedy`
+ */
+export async function serve(options: ServeOptions): Promise<Server> {
+  return serveWith(await loadNative(), options);
+}
+
+/** @internal {@link serve} with a given native binding. */
+export async function serveWith(native: NativeBinding, options: ServeOptions): Promise<Server> {
+  options.signal?.throwIfAborted();
+  const { config, applications, concurrency, graceMs } = resolveOptions(options);
+  const server = new InProcessServer(native, config, graceMs);
+  if (applications.length > 0) server.attach(applications, concurrency);
+  if (options.signal !== undefined) server.closeOn(options.signal);
+  return server;
+}
+
+/** The core ends every connection at the end of its grace; this much later it is taken to hang. */
+const CLOSE_SLACK_MS = 2000;
+
+class InProcessServer implements Server {
+  readonly addresses: readonly CoreAddress[];
+  private readonly native: NativeBinding;
+  private readonly core: NativeCore;
+  private readonly graceMs: number;
+  private readonly closed: Promise<void>;
+  private resolveClosed!: () => void;
+  private dispatcher: Dispatcher | undefined;
+  private closing: Promise<void> | undefined;
+  /** Without an application there is no link that would keep the process alive. */
+  private readonly alive = setInterval(() => {}, 2_147_483_647);
+
+  constructor(native: NativeBinding, config: CoreConfig, graceMs: number) {
+    this.native = native;
+    this.graceMs = graceMs;
+    this.closed = new Promise((resolve) => {
+      this.resolveClosed = resolve;
+    });
+    try {
+      this.core = new native.Core(JSON.stringify(config), (event) => this.onEvent(JSON.parse(event) as CoreEvent));
+    } catch (error) {
+      clearInterval(this.alive);
+      throw fromCore(error);
+    }
+    this.addresses = JSON.parse(this.core.addresses()) as CoreAddress[];
+  }
+
+  get url(): string {
+    const [first] = this.addresses;
+    if (first === undefined) return '';
+    if (first.kind === 'unix') return `unix:${first.path}`;
+    const host = first.host.includes(':') ? `[${first.host}]` : first.host;
+    return `http://${host}:${first.port}/`;
+  }
+
+  get port(): number | undefined {
+    return this.addresses.find((address) => address.kind === 'tcp')?.port;
+  }
+
+  /** Makes this process's event loop the worker of the core's one pool. */
+  attach(applications: readonly Application[], concurrency: number): void {
+    const { marks, links } = this.core.addWorker(0);
+    this.dispatcher = new Dispatcher({
+      applications,
+      name: `node ${process.versions.node}`,
+      concurrency,
+      inProcess: true,
+      onDrained: () => {},
+      native: this.native,
+    });
+    const page = new Int32Array(this.native.mapMarks(marks));
+    this.native.closeFds([marks]);
+    for (const [slot, fd] of links.entries()) this.dispatcher.addLink(fd, page, slot);
+    this.dispatcher.ready();
+  }
+
+  closeOn(signal: AbortSignal): void {
+    const close = (): void => void this.close();
+    signal.addEventListener('abort', close, { once: true });
+    void this.closed.then(() => signal.removeEventListener('abort', close));
+  }
+
+  close(options: CloseOptions = {}): Promise<void> {
+    return (this.closing ??= this.stop(options.graceMs ?? this.graceMs));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private async stop(graceMs: number): Promise<void> {
+    this.core.close(graceMs);
+    const timer = setTimeout(() => {
+      this.core.close(0);
+      this.resolveClosed();
+    }, graceMs + CLOSE_SLACK_MS);
+    await this.closed;
+    clearTimeout(timer);
+    clearInterval(this.alive);
+    // What an application has not answered by now has no client any more.
+    this.dispatcher?.close();
+  }
+
+  private onEvent(event: CoreEvent): void {
+    if (event.type === 'closed') this.resolveClosed();
+  }
+}
+
+/** The core's configuration, by the same rules as a configuration file's. */
+function resolveOptions(options: ServeOptions): {
+  config: CoreConfig;
+  applications: Application[];
+  concurrency: number;
+  graceMs: number;
+} {
+  const { application, files, mounts: given = [], port, host, hostname = host, signal: _signal, ...rest } = options;
+  const mounts: ServeMount[] = [...given];
+  if (application !== undefined || files !== undefined) mounts.push({ path: '/', application, files });
+  if (mounts.length === 0) {
+    throw new GwanmunError('GWM_CONFIG_INVALID', 'serve() has nothing to serve', {
+      remedy: 'give it an application, files or mounts: serve({ application })',
+    });
+  }
+  const applications: Application[] = [];
+  for (const [index, mount] of mounts.entries()) {
+    if (mount.application === undefined) continue;
+    if (typeof mount.application !== 'function') {
+      throw new GwanmunError('GWM_CONFIG_INVALID', `the application of ${mount.path} is not a function`, {
+        where: { key: index < given.length ? `mounts[${index}].application` : 'application' },
+        remedy: 'write: function application(environ, startResponse) { … }',
+      });
+    }
+    if (!applications.includes(mount.application)) applications.push(mount.application);
+  }
+  const source = { name: 'serve()' };
+  const checked = checkConfig(
+    {
+      accessLog: false,
+      ...rest,
+      ...(port === undefined && hostname === undefined ? {} : { listen: { port, host: hostname } }),
+      // In a configuration file an application is a module; here its place is held by a name.
+      mounts: mounts.map(({ application: own, ...mount }) => (own === undefined ? mount : { ...mount, app: 'application' })),
+    },
+    source,
+  );
+  const resolved = resolveConfig({
+    config: { ...checked, mounts: checked.mounts.map(({ app: _app, ...mount }) => mount) },
+    directory: process.cwd(),
+    source,
+  });
+  const core = toCoreConfig(resolved);
+  for (const [index, mount] of mounts.entries()) {
+    if (mount.application === undefined) continue;
+    Object.assign(core.mounts[index]!, { application: applications.indexOf(mount.application), pool: 0 });
+  }
+  if (applications.length > 0) core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];
+  return { config: core, applications, concurrency: resolved.concurrency, graceMs: resolved.shutdownTimeout };
+}
