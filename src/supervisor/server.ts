@@ -61,7 +61,7 @@ export class Server {
         closeFds,
         workers,
         startTimeout,
-        spawn: (number, links) => spawnWorker(number, links, { applications, concurrency }),
+        spawn: (number, links) => spawnWorker(number, links, { applications, concurrency, parent: process.pid }),
         log: this.#log,
       });
       try {
@@ -90,6 +90,7 @@ export class Server {
       }
     }
     await this.#supervisor?.stop(WORKER_EXIT_MS);
+    this.#core?.dispose();
   }
 
   #onEvent(event: CoreEvent): void {
