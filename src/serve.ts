@@ -208,7 +208,9 @@ function resolveOptions(options: ServeOptions): {
       ...rest,
       ...(port === undefined && hostname === undefined ? {} : { listen: { port, host: hostname } }),
       // In a configuration file an application is a module; here its place is held by a name.
-      mounts: mounts.map(({ application: own, ...mount }) => (own === undefined ? mount : { ...mount, app: 'application' })),
+      mounts: mounts.map(({ application: own, ...mount }) =>
+        own === undefined ? mount : { ...mount, app: 'application' },
+      ),
     },
     source,
   );
@@ -219,8 +221,10 @@ function resolveOptions(options: ServeOptions): {
   });
   const core = toCoreConfig(resolved);
   for (const [index, mount] of mounts.entries()) {
-    if (mount.application === undefined) continue;
-    Object.assign(core.mounts[index]!, { application: applications.indexOf(mount.application), pool: 0 });
+    const target = core.mounts[index];
+    if (mount.application === undefined || target === undefined) continue;
+    target.application = applications.indexOf(mount.application);
+    target.pool = 0;
   }
   if (applications.length > 0) core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];
   return { config: core, applications, concurrency: resolved.concurrency, graceMs: resolved.shutdownTimeout };

@@ -1,10 +1,4 @@
-import {
-  FLAG_END,
-  FRAME_HEADER,
-  KIND_LOG,
-  KIND_RESET,
-  MAX_PAYLOAD,
-} from './frame.js';
+import { FLAG_END, FRAME_HEADER, KIND_LOG, KIND_RESET, MAX_PAYLOAD } from './frame.js';
 
 /** Node's own string writers: an order of magnitude cheaper than TextEncoder on short strings, and absent from its types. */
 export interface RawBuffer extends Buffer {

@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
 import { describe, expect, test } from 'vitest';
 import * as f from '../../src/gateway/frame.js';
 import type { Application, ApplicationResult, Write } from '../../src/gateway/types.js';
@@ -18,7 +20,14 @@ describe('credit', () => {
     ['bytes', () => Buffer.from('0123456789abcdef')],
     ['an array', () => ['0123', '456789', 'abcdef']],
     ['a generator', () => ['0123', '456789', 'abcdef'].values()],
-    ['an async generator', async function* chunks() { yield '0123'; yield '456789'; yield 'abcdef'; }],
+    [
+      'an async generator',
+      async function* chunks() {
+        yield '0123';
+        yield '456789';
+        yield 'abcdef';
+      },
+    ],
     ['a promise', async () => '0123456789abcdef'],
   ];
   test.each(bodies)('%s waits for it and is never sent beyond it', async (_what, body) => {
@@ -40,23 +49,37 @@ describe('credit', () => {
   });
 
   test('a body of exactly the window leaves in one frame', () => {
-    const { link } = worker(returning(() => '0123456'), { hello: { window: 7 } });
+    const { link } = worker(
+      returning(() => '0123456'),
+      { hello: { window: 7 } },
+    );
     link.deliver(request());
     expect(link.answer()).toMatchObject({ kinds: [f.KIND_HEAD], ended: true });
   });
 
   test('one stream out of credit does not hold up another', () => {
-    const { link } = worker((environ, startResponse) => {
-      startResponse('200 OK', []);
-      return environ.PATH_INFO === '/long' ? 'x'.repeat(100) : 'ok';
-    }, { hello: { window: 10 } });
+    const { link } = worker(
+      (environ, startResponse) => {
+        startResponse('200 OK', []);
+        return environ.PATH_INFO === '/long' ? 'x'.repeat(100) : 'ok';
+      },
+      { hello: { window: 10 } },
+    );
     link.deliver(request({ stream: 0, pathInfo: '/long' }), request({ stream: 1, sequence: 2 }));
     expect([link.answer(0).ended, link.answer(1).ended]).toEqual([false, true]);
   });
 
   test('a generator is not asked for more while a chunk waits', async () => {
     let asked = 0;
-    const { link } = worker(returning(function* chunks() { for (;;) { asked += 1; yield 'abcd'; } }), { hello: { window: 6 } });
+    const { link } = worker(
+      returning(function* chunks() {
+        for (;;) {
+          asked += 1;
+          yield 'abcd';
+        }
+      }),
+      { hello: { window: 6 } },
+    );
     link.deliver(request());
     await turn();
     await turn();
@@ -113,14 +136,17 @@ describe('write()', () => {
   test('W55 sends no more than Content-Length and says so', () => {
     let thrown: unknown;
     const { link } = worker(
-      writing((write) => {
-        try {
-          write('abcdef');
-        } catch (error) {
-          thrown = error;
-        }
-        return [];
-      }, [['Content-Length', '3']]),
+      writing(
+        (write) => {
+          try {
+            write('abcdef');
+          } catch (error) {
+            thrown = error;
+          }
+          return [];
+        },
+        [['Content-Length', '3']],
+      ),
     );
     link.deliver(request());
     expect(link.answer()).toMatchObject({ ended: true, reset: undefined });
@@ -145,14 +171,17 @@ describe('write()', () => {
 
   test('blocks without credit until there is some; other streams wait their turn', () => {
     const order: string[] = [];
-    const { link } = worker((environ, startResponse) => {
-      const path = environ.PATH_INFO;
-      order.push(`${path} begins`);
-      const write = startResponse('200 OK', []);
-      if (path === '/write') write('0123456789');
-      order.push(`${path} ends`);
-      return path;
-    }, { hello: { window: 4 } });
+    const { link } = worker(
+      (environ, startResponse) => {
+        const path = environ.PATH_INFO;
+        order.push(`${path} begins`);
+        const write = startResponse('200 OK', []);
+        if (path === '/write') write('0123456789');
+        order.push(`${path} ends`);
+        return path;
+      },
+      { hello: { window: 4 } },
+    );
     link.waits = [
       Buffer.concat([request({ stream: 1, sequence: 2, pathInfo: '/n' }), credit(0, 3)]),
       credit(0, 1),
@@ -166,15 +195,18 @@ describe('write()', () => {
 
   test('credit that was received behind the frame in dispatch is taken first', () => {
     const writes: Write[] = [];
-    const { link } = worker((environ, startResponse) => {
-      const write = startResponse('200 OK', []);
-      if (environ.PATH_INFO === '/keep') {
-        writes.push(write);
-        return new Promise(() => {});
-      }
-      writes[0]!('012345');
-      return 'ok';
-    }, { hello: { window: 4 } });
+    const { link } = worker(
+      (environ, startResponse) => {
+        const write = startResponse('200 OK', []);
+        if (environ.PATH_INFO === '/keep') {
+          writes.push(write);
+          return new Promise(() => {});
+        }
+        writes[0]!('012345');
+        return 'ok';
+      },
+      { hello: { window: 4 } },
+    );
     link.deliver(request({ pathInfo: '/keep' }));
     link.deliver(request({ stream: 1, sequence: 2 }), credit(0, 50));
     expect(link.waited).toBe(0);
@@ -183,12 +215,15 @@ describe('write()', () => {
 
   test('frames that came during a wait outside of a batch are dispatched afterwards', async () => {
     let write: Write | undefined;
-    const { link } = worker((environ, startResponse) => {
-      const given = startResponse('200 OK', []);
-      if (environ.PATH_INFO !== '/keep') return 'ok';
-      write = given;
-      return new Promise(() => {});
-    }, { hello: { window: 4 } });
+    const { link } = worker(
+      (environ, startResponse) => {
+        const given = startResponse('200 OK', []);
+        if (environ.PATH_INFO !== '/keep') return 'ok';
+        write = given;
+        return new Promise(() => {});
+      },
+      { hello: { window: 4 } },
+    );
     link.deliver(request({ pathInfo: '/keep' }));
     link.waits = [Buffer.concat([request({ stream: 1, sequence: 2 }), credit(0, 50)])];
     write!('012345');
@@ -199,13 +234,16 @@ describe('write()', () => {
   test('frames of a wait come before those of the next batch', () => {
     let write: Write | undefined;
     const order: string[] = [];
-    const { link } = worker((environ, startResponse) => {
-      order.push(environ.PATH_INFO);
-      const given = startResponse('200 OK', []);
-      if (environ.PATH_INFO !== '/keep') return 'ok';
-      write = given;
-      return new Promise(() => {});
-    }, { hello: { window: 4 } });
+    const { link } = worker(
+      (environ, startResponse) => {
+        order.push(environ.PATH_INFO);
+        const given = startResponse('200 OK', []);
+        if (environ.PATH_INFO !== '/keep') return 'ok';
+        write = given;
+        return new Promise(() => {});
+      },
+      { hello: { window: 4 } },
+    );
     link.deliver(request({ pathInfo: '/keep' }));
     link.waits = [Buffer.concat([request({ stream: 1, sequence: 2, pathInfo: '/2' }), credit(0, 50)])];
     write!('012345');
@@ -257,7 +295,10 @@ describe('write()', () => {
   });
 
   test('the end of the link while it blocks ends the wait', async () => {
-    const { link, drained } = worker(writing((write) => (write('0123456789'), [])), { hello: { window: 4 } });
+    const { link, drained } = worker(
+      writing((write) => (write('0123456789'), [])),
+      { hello: { window: 4 } },
+    );
     link.waits = [null];
     link.deliver(request());
     expect(link.answer().ended).toBe(true);

@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
 import { expect, test } from 'vitest';
 import * as f from '../../src/gateway/frame.js';
 import type { ErrorStream } from '../../src/gateway/types.js';

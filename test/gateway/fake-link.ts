@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
 /** The core's end of a gateway link, played by a test: builds real frames and reads those of the worker. */
 
 import { Dispatcher, type DispatcherOptions } from '../../src/gateway/dispatcher.js';
@@ -52,7 +54,13 @@ export interface Answer {
   reset: number | undefined;
 }
 
-export function frame(kind: number, flags: number, stream: number, extra: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
+export function frame(
+  kind: number,
+  flags: number,
+  stream: number,
+  extra: number,
+  payload: Uint8Array = Buffer.alloc(0),
+): Buffer {
   const size = f.FRAME_HEADER + payload.length;
   const bytes = Buffer.alloc((size + 7) & ~7);
   bytes.writeUInt32LE(size, 0);
@@ -83,7 +91,13 @@ export class FakeLink implements NativeLink {
   private readonly blocks = new Map<number, string>();
   private watchers: (() => void)[] = [];
 
-  constructor(_fd: number, received: ArrayBuffer, outgoing: ArrayBuffer, onFrames: (end: number) => void, onClose: (reason: string | null) => void) {
+  constructor(
+    _fd: number,
+    received: ArrayBuffer,
+    outgoing: ArrayBuffer,
+    onFrames: (end: number) => void,
+    onClose: (reason: string | null) => void,
+  ) {
     this.received = Buffer.from(received);
     this.outgoing = Buffer.from(outgoing);
     this.onFrames = onFrames;
@@ -94,7 +108,7 @@ export class FakeLink implements NativeLink {
     if (this.closed) throw new Error('send after close');
     const before = this.frames.length;
     const bytes = Buffer.from(this.outgoing.subarray(0, length));
-    for (let at = 0; at < length; ) {
+    for (let at = 0; at < length;) {
       const size = bytes.readUInt32LE(at);
       if (size < 16 || size > 65_536) throw new Error(`a frame of ${size} bytes`);
       if (bytes.readUInt16LE(at + 6) !== 0) throw new Error('bytes 6 and 7 are not 0');
@@ -193,7 +207,9 @@ export class FakeLink implements NativeLink {
 
   /** The texts of LOG frames. */
   logs(level = f.LOG_ERROR): string[] {
-    return this.frames.filter((one) => one.kind === f.KIND_LOG && one.extra === level).map((one) => one.payload.toString());
+    return this.frames
+      .filter((one) => one.kind === f.KIND_LOG && one.extra === level)
+      .map((one) => one.payload.toString());
   }
 
   /** Forgets what the worker sent; header blocks stay defined. */
@@ -206,7 +222,9 @@ export class FakeLink implements NativeLink {
 export const WINDOW = 65_536;
 
 /** HELLO from the core. */
-export function hello(options: { window?: number; multiprocess?: boolean; pairs?: readonly (readonly [string, string])[] } = {}): Buffer {
+export function hello(
+  options: { window?: number; multiprocess?: boolean; pairs?: readonly (readonly [string, string])[] } = {},
+): Buffer {
   const pairs = options.pairs ?? [
     ['SERVER_SOFTWARE', 'gwanmun/test'],
     ['GATEWAY_INTERFACE', 'CGI/1.1'],
@@ -233,7 +251,16 @@ export function reset(stream: number, reason = f.RESET_CLIENT_GONE): Buffer {
 
 /** The frames of one request, each a buffer. */
 export function requestFrames(options: RequestOptions = {}): Buffer[] {
-  const o = { method: 'GET', pathInfo: '/', scriptName: '', query: '', serverName: 'localhost', remoteAddr: '127.0.0.1', headers: [], ...options };
+  const o = {
+    method: 'GET',
+    pathInfo: '/',
+    scriptName: '',
+    query: '',
+    serverName: 'localhost',
+    remoteAddr: '127.0.0.1',
+    headers: [],
+    ...options,
+  };
   const body = o.body === undefined ? undefined : Buffer.from(o.body as string);
   // As in a head that was received, the text has more in it than the table points to.
   let text = '~';

@@ -1,3 +1,7 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
+import { fstatSync, openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { Dispatcher } from '../../src/gateway/dispatcher.js';
 import * as f from '../../src/gateway/frame.js';
@@ -29,7 +33,13 @@ describe('handshake', () => {
         links.push(this);
       }
     }
-    const dispatcher = new Dispatcher({ applications: [ok], name: 'node ☃', concurrency: 7, onDrained() {}, native: { Link } });
+    const dispatcher = new Dispatcher({
+      applications: [ok],
+      name: 'node ☃',
+      concurrency: 7,
+      onDrained() {},
+      native: { Link },
+    });
     dispatcher.addLink(4, new Int32Array(1024), 0);
     const [greeting] = links[0]!.frames;
     expect(greeting).toMatchObject({ kind: f.KIND_HELLO, stream: 0, extra: 0 });
@@ -112,7 +122,11 @@ describe('the started mark', () => {
   test('goes on over the end of the 32 bits', () => {
     const { link, marks } = worker(ok);
     marks[0] = 0xffff_fffe | 0;
-    link.deliver(request({ sequence: 0xffff_ffff }), request({ stream: 1, sequence: 0 }), request({ stream: 2, sequence: 1 }));
+    link.deliver(
+      request({ sequence: 0xffff_ffff }),
+      request({ stream: 1, sequence: 0 }),
+      request({ stream: 2, sequence: 1 }),
+    );
     expect(marks[0]).toBe(1);
   });
 });
@@ -159,8 +173,25 @@ describe('a client that has gone', () => {
       const events: string[] = [];
       const first = deferred<void>();
       const iterate = isAsync
-        ? async function* chunks(): AsyncGenerator<string> { try { yield 'a'; first.resolve(); await new Promise((resolve) => setImmediate(resolve)); yield 'b'; } finally { events.push('finally'); } }
-        : function* chunks(): Generator<string> { try { yield 'a'; yield 'b'; } finally { events.push('finally'); first.resolve(); } };
+        ? async function* chunks(): AsyncGenerator<string> {
+            try {
+              yield 'a';
+              first.resolve();
+              await new Promise((resolve) => setImmediate(resolve));
+              yield 'b';
+            } finally {
+              events.push('finally');
+            }
+          }
+        : function* chunks(): Generator<string> {
+            try {
+              yield 'a';
+              yield 'b';
+            } finally {
+              events.push('finally');
+              first.resolve();
+            }
+          };
       const { link } = worker((_environ, startResponse) => {
         startResponse('200 OK', []);
         return Object.assign(iterate(), { close: () => void events.push('close') });
@@ -188,8 +219,14 @@ describe('protocol errors', () => {
     ['a reserved kind', [frame(8, 0, 1, 0)]],
     ['a stream that is open', [requestFrames({ body: 'x' })[0]!, request()]],
     ['an application that is not there', [request({ application: 3 })]],
-    ['a body that is too long', [requestFrames({ body: 'x' })[0]!, frame(f.KIND_DATA, f.FLAG_END, 0, 0, Buffer.from('xy'))]],
-    ['a body that is too short', [requestFrames({ body: 'xyz' })[0]!, frame(f.KIND_DATA, f.FLAG_END, 0, 0, Buffer.from('xy'))]],
+    [
+      'a body that is too long',
+      [requestFrames({ body: 'x' })[0]!, frame(f.KIND_DATA, f.FLAG_END, 0, 0, Buffer.from('xy'))],
+    ],
+    [
+      'a body that is too short',
+      [requestFrames({ body: 'xyz' })[0]!, frame(f.KIND_DATA, f.FLAG_END, 0, 0, Buffer.from('xy'))],
+    ],
     ['an END without the body', [requestFrames({ body: 'xyz' })[0]!, frame(f.KIND_END, f.FLAG_END, 0, 0)]],
     ['a descriptor that is missing', [request({ fd: 5, fileLength: 5 })]],
     ['another version', [frame(f.KIND_HELLO, 0, 0, 0, Buffer.from([2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))]],
@@ -241,17 +278,23 @@ describe('the end', () => {
   });
 
   test('a body beyond its credit is given up: credit cannot come', async () => {
-    for (const when of ['before', 'after']) {
+    for (const when of ['blocked already', 'blocked later']) {
+      const later = deferred<void>();
       const { link, drained } = worker(
         (_environ, startResponse) => {
           startResponse('200 OK', []);
-          return ['0123', '456'].values();
+          return (async function* chunks() {
+            yield '0123';
+            if (when === 'blocked later') await later.promise;
+            yield '456';
+          })();
         },
         { hello: { window: 5 } },
       );
       link.deliver(request());
-      if (when === 'before') await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      await link.until(() => link.answer().body.length === (when === 'blocked later' ? 4 : 5));
       link.onClose(null);
+      later.resolve();
       await drained;
       expect(link.answer()).toMatchObject({ status: 200, reset: f.RESET_CLIENT_GONE });
     }
@@ -302,6 +345,16 @@ describe('the end', () => {
     result.resolve('late');
     await result.promise;
     expect(link.closed).toBe(true);
+  });
+
+  test('a link that closes closes the file of a body, even if its application never returns', async () => {
+    const { link, dispatcher } = worker(() => new Promise(() => {}));
+    const fd = openSync(fileURLToPath(import.meta.url), 'r');
+    link.fds.push(fd);
+    link.deliver(request({ fd, fileLength: 10 }));
+    expect(fstatSync(fd).isFile()).toBe(true);
+    dispatcher.close();
+    expect(() => fstatSync(fd)).toThrow(/EBADF/);
   });
 
   test('close() ends everything at once', async () => {

@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +18,14 @@ const ok: Application = (_environ, startResponse) => {
 /** A native binding whose core binds nothing. */
 function fakeNative() {
   const links: FakeLink[] = [];
-  const state = { config: undefined as CoreConfig | undefined, closes: [] as number[], closedFds: [] as number[], workers: 0, links, event: (_event: string): void => {} };
+  const state = {
+    config: undefined as CoreConfig | undefined,
+    closes: [] as number[],
+    closedFds: [] as number[],
+    workers: 0,
+    links,
+    event: (_event: string): void => {},
+  };
   const native: NativeBinding = {
     Link: class extends FakeLink {
       constructor(...args: ConstructorParameters<typeof FakeLink>) {
@@ -33,7 +42,11 @@ function fakeNative() {
         }
       }
       addresses(): string {
-        return JSON.stringify(state.config!.listen.map((address) => (address.kind === 'tcp' ? { ...address, port: address.port || 40_000 } : address)));
+        return JSON.stringify(
+          state.config!.listen.map((address) =>
+            address.kind === 'tcp' ? { ...address, port: address.port || 40_000 } : address,
+          ),
+        );
       }
       addWorker(): { id: number; marks: number; links: number[] } {
         state.workers += 1;
@@ -89,7 +102,11 @@ describe('serve()', () => {
     const { server, state } = await started({
       files: folder,
       application: ok,
-      mounts: [{ path: '/a/', application: other }, { path: '/b', application: ok }, { path: '/c', files: folder, index: [] }],
+      mounts: [
+        { path: '/a/', application: other },
+        { path: '/b', application: ok },
+        { path: '/c', files: folder, index: [] },
+      ],
       port: 0,
     });
     expect(state.config!.mounts).toEqual([
@@ -125,9 +142,16 @@ describe('serve()', () => {
   test('what is wrong is told with a code', async () => {
     const { native } = fakeNative();
     await expect(serveWith(native, {})).rejects.toMatchObject({ code: 'GWM_CONFIG_INVALID' });
-    await expect(serveWith(native, { application: 'x' as never })).rejects.toMatchObject({ code: 'GWM_CONFIG_INVALID' });
-    await expect(serveWith(native, { application: ok, limits: { bodi: 1 } as never })).rejects.toMatchObject({ code: 'GWM_CONFIG_INVALID' });
-    await expect(serveWith(native, { application: ok, port: 1 })).rejects.toMatchObject({ code: 'GWM_PORT_FORBIDDEN', remedy: expect.stringContaining('1024') });
+    await expect(serveWith(native, { application: 'x' as never })).rejects.toMatchObject({
+      code: 'GWM_CONFIG_INVALID',
+    });
+    await expect(serveWith(native, { application: ok, limits: { bodi: 1 } as never })).rejects.toMatchObject({
+      code: 'GWM_CONFIG_INVALID',
+    });
+    await expect(serveWith(native, { application: ok, port: 1 })).rejects.toMatchObject({
+      code: 'GWM_PORT_FORBIDDEN',
+      remedy: expect.stringContaining('1024'),
+    });
   });
 });
 
