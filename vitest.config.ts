@@ -7,6 +7,8 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 20_000,
     hookTimeout: 20_000,
+    // What gwanmun imports for its users is imported by Node, as it will be, and not transformed by the test runner.
+    server: { deps: { external: [/\/fixtures\//, /\/gwanmun-\w+-\w+\//] } },
     // A test that passes at the second attempt has failed.
     retry: 0,
   },

@@ -17,7 +17,9 @@ for (const { name, passed, failed, skipped } of runners) {
   total.failed += failed;
   total.skipped += skipped;
   if (name !== 'build' || failed > 0) {
-    process.stdout.write(`  ${name.padEnd(8)} passed ${passed}  failed ${failed}${skipped > 0 ? `  skipped ${skipped}` : ''}\n`);
+    process.stdout.write(
+      `  ${name.padEnd(8)} passed ${passed}  failed ${failed}${skipped > 0 ? `  skipped ${skipped}` : ''}\n`,
+    );
   }
 }
 const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';

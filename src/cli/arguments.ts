@@ -85,7 +85,13 @@ interface Options {
 
 function readOptions(args: readonly string[]): { values: Options; positionals: string[] } {
   // Not strict, and by tokens: parseArgs' own messages know no "did you mean".
-  const { tokens } = parseArgs({ args: [...args], options: OPTIONS, strict: false, allowPositionals: true, tokens: true });
+  const { tokens } = parseArgs({
+    args: [...args],
+    options: OPTIONS,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
   const values: Options = {};
   const positionals: string[] = [];
   for (const token of tokens) {
@@ -102,7 +108,8 @@ function readOptions(args: readonly string[]): { values: Options; positionals: s
       values[name] = true;
     } else {
       // An option in the value's place is a forgotten value, not a strange one; `--host=-x` says it on purpose.
-      const isForgotten = token.value === undefined || token.value === '' || (!token.inlineValue && token.value.startsWith('-'));
+      const isForgotten =
+        token.value === undefined || token.value === '' || (!token.inlineValue && token.value.startsWith('-'));
       if (isForgotten) throw usage(`${token.rawName} needs a value`, EXAMPLES[name]);
       values[name] = token.value;
     }

@@ -64,13 +64,17 @@ async function findInput(target: string | undefined, file: string | undefined): 
   }
   const found = file ?? findConfig(process.cwd());
   if (found !== undefined) return loadConfig(found);
-  throw new GwanmunError('GWM_NO_ENTRY', 'There is nothing to serve here: no target, and no gwanmun.config.ts in this folder', {
-    remedy: [
-      'gwanmun ./public            # serve the files of a folder',
-      'gwanmun app.ts              # serve a module that exports application()',
-      'gwanmun --config FILE       # serve what a configuration says',
-    ].join('\n'),
-  });
+  throw new GwanmunError(
+    'GWM_NO_ENTRY',
+    'There is nothing to serve here: no target, and no gwanmun.config.ts in this folder',
+    {
+      remedy: [
+        'gwanmun ./public            # serve the files of a folder',
+        'gwanmun app.ts              # serve a module that exports application()',
+        'gwanmun --config FILE       # serve what a configuration says',
+      ].join('\n'),
+    },
+  );
 }
 
 /** A word that is no file can be a misspelt command. */

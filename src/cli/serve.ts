@@ -20,7 +20,9 @@ export async function serve(config: ResolvedConfig, source: string): Promise<voi
   try {
     const running = await server.start();
     if (running === undefined) return;
-    const line = stderr.isTTY ? banner(config, running.addresses, source) : readyLine(running.addresses, config.workers);
+    const line = stderr.isTTY
+      ? banner(config, running.addresses, source)
+      : readyLine(running.addresses, config.workers);
     stderr.write(`${line}\n`);
   } catch (error) {
     unwatch();

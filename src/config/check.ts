@@ -58,8 +58,9 @@ function place(path: KeyPath, source: ConfigSource): Where {
 
 function faultOf(issue: v.BaseIssue<unknown>): ConfigFault {
   const path = (issue.path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key)));
-  const message = issue.message.startsWith('expected') && !issue.message.includes(', got ')
-    ? `${issue.message}, got ${issue.received}`
-    : issue.message;
+  const message =
+    issue.message.startsWith('expected') && !issue.message.includes(', got ')
+      ? `${issue.message}, got ${issue.received}`
+      : issue.message;
   return { path, message };
 }

@@ -89,7 +89,11 @@ function loadFault(error: unknown, path: string, source: ConfigSource): GwanmunE
   const fault = describeImportFault(error, path);
   const isOwnImport = /Cannot find (?:package|module) 'gwanmun'/.test(fault.message);
   return new GwanmunError('GWM_CONFIG_LOAD', `${source.name}: ${fault.message}`, {
-    where: { file: fault.file === undefined ? source.name : displayPath(fault.file), line: fault.line, column: fault.column },
+    where: {
+      file: fault.file === undefined ? source.name : displayPath(fault.file),
+      line: fault.line,
+      column: fault.column,
+    },
     remedy: isOwnImport
       ? `npm install gwanmun, in the folder of ${basename(path)}\nor leave defineConfig away: export default { mounts: […] }`
       : undefined,

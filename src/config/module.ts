@@ -111,9 +111,10 @@ function userStack(error: Error): string {
   return lines.filter((line) => !/^\s+at /.test(line) || !isForeign(line)).join('\n');
 }
 
-const OWN = fileURLToPath(new URL('../', import.meta.url));
+// With source maps on, our frames name src; without, dist.
+const OWN = ['../../src/', '../../dist/'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)));
 
 /** Whether a stack's line is in Node, in a dependency or in gwanmun. */
 function isForeign(line: string): boolean {
-  return line.includes('node:') || line.includes('/node_modules/') || line.includes(OWN);
+  return line.includes('node:') || line.includes('/node_modules/') || OWN.some((folder) => line.includes(folder));
 }

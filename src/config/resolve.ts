@@ -78,7 +78,10 @@ export function resolveConfig(
   });
   const accessLog = resolveAccessLog(config.accessLog, directory);
   const errorLog = config.errorLog?.file === undefined ? {} : { file: resolve(directory, config.errorLog.file) };
-  for (const [key, file] of [['accessLog', accessLog.file], ['errorLog', errorLog.file]] as const) {
+  for (const [key, file] of [
+    ['accessLog', accessLog.file],
+    ['errorLog', errorLog.file],
+  ] as const) {
     if (file !== undefined) report(faults, [key, 'file'], folderFault(dirname(file)));
   }
   if (faults.length > 0) throw invalidConfig(faults, source);
@@ -105,7 +108,8 @@ export function resolveConfig(
       keepAliveMs: timeouts.keepAlive ?? 75_000,
       writeMs: timeouts.write ?? 30_000,
     },
-    serverHeader: config.server === false ? null : typeof config.server === 'string' ? config.server : `gwanmun/${VERSION}`,
+    serverHeader:
+      config.server === false ? null : typeof config.server === 'string' ? config.server : `gwanmun/${VERSION}`,
     accessLog,
     errorLog,
     threads: config.threads ?? 0,
@@ -180,7 +184,9 @@ function portOf(env: NodeJS.ProcessEnv): number | undefined {
 
 function resolveAccessLog(accessLog: CheckedConfig['accessLog'], directory: string): CoreConfig['accessLog'] {
   const { format, file } =
-    typeof accessLog === 'object' ? accessLog : { format: accessLog === false ? ('off' as const) : accessLog, file: undefined };
+    typeof accessLog === 'object'
+      ? accessLog
+      : { format: accessLog === false ? ('off' as const) : accessLog, file: undefined };
   const toTerminal = file === undefined && process.stdout.isTTY === true;
   return {
     format: format ?? (toTerminal ? 'short' : 'combined'),
@@ -211,7 +217,9 @@ function moduleFault(path: string): string | undefined {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return `there is no file ${displayPath(path)}${neighbour(path, 'file')}`;
   if (!stats.isFile()) return `${displayPath(path)} is not a file`;
-  return MODULE_EXTENSION.test(path) ? undefined : `${displayPath(path)} is not a module: expected .ts, .mts, .js or .mjs`;
+  return MODULE_EXTENSION.test(path)
+    ? undefined
+    : `${displayPath(path)} is not a module: expected .ts, .mts, .js or .mjs`;
 }
 
 /** `; did you mean "./public"?`, if the folder holds something of a similar name. */

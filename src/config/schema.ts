@@ -56,7 +56,11 @@ function choose<Input, Output>(pick: (input: unknown) => v.GenericSchema): v.Gen
 
 type One = TcpListen | UnixListen;
 const listenOne = choose<Listen, One>((input) => {
-  if (typeof input === 'number') return v.pipe(port, v.transform((number): One => ({ port: number })));
+  if (typeof input === 'number')
+    return v.pipe(
+      port,
+      v.transform((number): One => ({ port: number })),
+    );
   if (typeof input === 'string') return listenString;
   if (typeof input === 'object' && input !== null && !Array.isArray(input)) return 'unix' in input ? unix : tcp;
   return v.never('expected a port, an address, { host, port } or { unix }');
@@ -65,7 +69,10 @@ const listenOne = choose<Listen, One>((input) => {
 const listen = choose<Listen | readonly Listen[], One[]>((input) =>
   Array.isArray(input)
     ? v.pipe(v.array(listenOne), v.minLength(1, 'expected at least one address'))
-    : v.pipe(listenOne, v.transform((one) => [one])),
+    : v.pipe(
+        listenOne,
+        v.transform((one) => [one]),
+      ),
 );
 
 const mountPath = v.pipe(
@@ -97,14 +104,19 @@ const indexName = v.pipe(
 
 const mount = v.pipe(
   object({
-      path: mountPath,
-      files: v.optional(text('the path of a folder')),
-      app: v.optional(text('the path of an application module')),
-      index: v.optional(
-        choose<string | readonly string[], string[]>((input) =>
-          Array.isArray(input) ? v.array(indexName) : v.pipe(indexName, v.transform((name) => [name])),
-        ),
+    path: mountPath,
+    files: v.optional(text('the path of a folder')),
+    app: v.optional(text('the path of an application module')),
+    index: v.optional(
+      choose<string | readonly string[], string[]>((input) =>
+        Array.isArray(input)
+          ? v.array(indexName)
+          : v.pipe(
+              indexName,
+              v.transform((name) => [name]),
+            ),
       ),
+    ),
   }),
   v.check((value) => value.files !== undefined || value.app !== undefined, 'expected files, app or both'),
 );
@@ -150,9 +162,7 @@ const server = choose<boolean | string, boolean | string>((input) =>
 
 const workersExpected = "expected a whole number from 1 to 1024 or 'auto'";
 const workers = choose<number | 'auto', number | 'auto'>((input) =>
-  typeof input === 'number'
-    ? range(1, 1024, workersExpected)
-    : v.literal('auto', workersExpected),
+  typeof input === 'number' ? range(1, 1024, workersExpected) : v.literal('auto', workersExpected),
 );
 
 const U32 = 0xffff_ffff;
@@ -164,17 +174,15 @@ export const configSchema = object(
     mounts,
     workers: v.optional(workers),
     concurrency: v.optional(integer('a number', 1, 65535)),
-    queue: v.optional(
-      object({ length: v.optional(integer('a number', 0, U32)), timeout: milliseconds() }),
-    ),
+    queue: v.optional(object({ length: v.optional(integer('a number', 0, U32)), timeout: milliseconds() })),
     limits: v.optional(
       object({
-          requestLine: bytes(256, 1_048_576),
-          headerBytes: bytes(256, 1_048_576),
-          headerCount: v.optional(integer('a number', 1, 10_000)),
-          body: bytes(0, Number.MAX_SAFE_INTEGER),
-          bodyInMemory: bytes(0, 64 * 1_048_576),
-        }),
+        requestLine: bytes(256, 1_048_576),
+        headerBytes: bytes(256, 1_048_576),
+        headerCount: v.optional(integer('a number', 1, 10_000)),
+        body: bytes(0, Number.MAX_SAFE_INTEGER),
+        bodyInMemory: bytes(0, 64 * 1_048_576),
+      }),
     ),
     timeouts: v.optional(
       object({ header: milliseconds(), body: milliseconds(), keepAlive: milliseconds(0), write: milliseconds() }),

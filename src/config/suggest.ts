@@ -7,7 +7,10 @@ import { closest, distance } from 'fastest-levenshtein';
 export function suggest(word: string, candidates: readonly string[]): string | undefined {
   if (candidates.length === 0) return undefined;
   const lower = word.toLowerCase();
-  const best = closest(lower, candidates.map((candidate) => candidate.toLowerCase()));
+  const best = closest(
+    lower,
+    candidates.map((candidate) => candidate.toLowerCase()),
+  );
   const found = candidates.find((candidate) => candidate.toLowerCase() === best);
   if (found === undefined || best === '') return undefined;
   return distance(lower, best) <= Math.max(1, Math.ceil(Math.max(word.length, best.length) / 3)) ? found : undefined;

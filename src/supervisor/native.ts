@@ -9,6 +9,8 @@ export interface NativeCore extends WorkerRegistry {
   addresses(): string;
   /** Stops accepting; the event `closed` follows when all connections have ended, after `graceMs` at the latest. */
   close(graceMs: number): void;
+  /** Ends the watch for events and waits for the threads; after the event `closed`. */
+  dispose(): void;
 }
 
 /** What the main process uses of the native binding. */

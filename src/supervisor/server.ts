@@ -46,7 +46,9 @@ export class Server {
     let core: NativeCore;
     let addresses: CoreAddress[];
     try {
-      core = new Core(JSON.stringify(toCoreConfig(this.#config)), (event) => this.#onEvent(JSON.parse(event) as CoreEvent));
+      core = new Core(JSON.stringify(toCoreConfig(this.#config)), (event) =>
+        this.#onEvent(JSON.parse(event) as CoreEvent),
+      );
       this.#core = core;
       addresses = JSON.parse(core.addresses()) as CoreAddress[];
     } catch (error) {
@@ -59,7 +61,7 @@ export class Server {
         closeFds,
         workers,
         startTimeout,
-        spawn: (number, links) => spawnWorker(number, links, { applications, concurrency }),
+        spawn: (number, links) => spawnWorker(number, links, { applications, concurrency, parent: process.pid }),
         log: this.#log,
       });
       try {
@@ -88,6 +90,7 @@ export class Server {
       }
     }
     await this.#supervisor?.stop(WORKER_EXIT_MS);
+    this.#core?.dispose();
   }
 
   #onEvent(event: CoreEvent): void {

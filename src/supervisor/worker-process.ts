@@ -16,6 +16,8 @@ export interface WorkerSettings {
   /** Absolute paths of the application modules. */
   readonly applications: readonly string[];
   readonly concurrency: number;
+  /** The main process's id: the worker ends when that process does. */
+  readonly parent: number;
 }
 
 /** How a worker ended. */

@@ -3,16 +3,15 @@
 
 import type { WorkerSettings } from '../supervisor/worker-process.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
+import { loadNative, type NativeBinding } from '../gateway/native.js';
 import { GwanmunError } from '../errors.js';
 import { parseLinks } from './links.js';
 import { loadApplication } from './load.js';
 
-/** What a worker uses of the native binding. */
-interface NativeWorker {
-  /** This process dies with its parent, even while it spins in JavaScript. */
-  followParent(): void;
-  /** The page of started marks. */
-  mapMarks(fd: number): ArrayBuffer;
+/** What a worker process uses of the native binding. */
+interface NativeWorker extends NativeBinding {
+  /** This process dies with its parent, even while it spins in JavaScript. False: the parent is dead already. */
+  followParent(parent: number): boolean;
 }
 
 // A terminal's Ctrl-C and a service manager's SIGTERM reach the whole process group. The main process says when to stop,
@@ -29,12 +28,12 @@ try {
 
 async function start(): Promise<void> {
   const { marks, links } = parseLinks(process.env['GWANMUN_LINKS']);
-  const { applications, concurrency } = JSON.parse(process.env['GWANMUN_WORKER'] ?? '') as WorkerSettings;
+  const { applications, concurrency, parent } = JSON.parse(process.env['GWANMUN_WORKER'] ?? '') as WorkerSettings;
   // They are ours, and no program that an application starts should think that it is a worker.
   delete process.env['GWANMUN_LINKS'];
   delete process.env['GWANMUN_WORKER'];
-  const native = (await import(new URL('../../native/index.js', import.meta.url).href)) as NativeWorker;
-  native.followParent();
+  const native = (await loadNative()) as NativeWorker;
+  if (!native.followParent(parent)) process.exit(1);
 
   const loaded = [];
   // One after the other, so that what they print at their start stays apart.
@@ -44,6 +43,7 @@ async function start(): Promise<void> {
     name: `node ${process.versions.node}`,
     concurrency,
     onDrained: () => process.exit(0),
+    native,
   });
   const page = new Int32Array(native.mapMarks(marks));
   for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, page, slot);

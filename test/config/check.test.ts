@@ -25,7 +25,12 @@ describe('a configuration with faults', () => {
   ],
 });
 `;
-    const config = { mounts: [{ path: '/', app: './app.ts' }, { path: '/static', fils: './public', files: '.' }] };
+    const config = {
+      mounts: [
+        { path: '/', app: './app.ts' },
+        { path: '/static', fils: './public', files: '.' },
+      ],
+    };
     expect(formatError(faultsOf(config, text))).toBe(
       [
         '✗ GWM_CONFIG_INVALID  mounts[1].fils: unknown key; did you mean "files"?',
@@ -48,7 +53,9 @@ describe('a configuration with faults', () => {
   });
 
   test('lists the known keys where none is near', () => {
-    expect(faultsOf({ mounts: [ROOT], errorLog: { zzz: 1 } }).message).toBe('errorLog.zzz: unknown key; known are file');
+    expect(faultsOf({ mounts: [ROOT], errorLog: { zzz: 1 } }).message).toBe(
+      'errorLog.zzz: unknown key; known are file',
+    );
   });
 
   test.each<[unknown, string]>([
@@ -68,8 +75,14 @@ describe('a configuration with faults', () => {
     [{ mounts: [ROOT], listen: [] }, 'listen: expected at least one address'],
     [{ mounts: [ROOT], listen: [80, { prot: 1 }] }, 'listen[1].prot: unknown key; did you mean "port"?'],
     [{ mounts: [ROOT], listen: { port: '80' } }, 'listen.port: expected a port from 0 to 65535, got "80"'],
-    [{ mounts: [ROOT], listen: { unix: '/x', mode: 0o7777 } }, 'listen.mode: expected a file mode such as 0o660 from 0 to 511, got 4095'],
-    [{ mounts: [ROOT], accessLog: 'long' }, `accessLog: expected 'combined', 'short', false or { format, file }, got "long"`],
+    [
+      { mounts: [ROOT], listen: { unix: '/x', mode: 0o7777 } },
+      'listen.mode: expected a file mode such as 0o660 from 0 to 511, got 4095',
+    ],
+    [
+      { mounts: [ROOT], accessLog: 'long' },
+      `accessLog: expected 'combined', 'short', false or { format, file }, got "long"`,
+    ],
     [{ mounts: [ROOT], accessLog: { format: 'long' } }, `accessLog.format: expected 'combined' or 'short', got "long"`],
     [{ mounts: [ROOT], server: 'a\r\nX: y' }, 'server: expected visible ASCII characters'],
     [{ mounts: [ROOT], concurrency: 65_536 }, 'concurrency: expected a number from 1 to 65535, got 65536'],
@@ -95,7 +108,12 @@ describe('a configuration with faults', () => {
   });
 
   test('two mounts of one path are refused, a trailing slash or not', () => {
-    const error = faultsOf({ mounts: [{ path: '/a', files: '.' }, { path: '/a/', app: './app.ts' }] });
+    const error = faultsOf({
+      mounts: [
+        { path: '/a', files: '.' },
+        { path: '/a/', app: './app.ts' },
+      ],
+    });
     expect(error.message).toContain('mounts[1].path: the path "/a" is taken by mounts[0]');
   });
 });
@@ -105,7 +123,11 @@ describe('a valid configuration', () => {
     const config = checkConfig(
       {
         listen: [8080, '[::1]:81', { unix: '/run/x.sock', mode: 0o660 }],
-        mounts: [{ path: '/', files: '.', index: 'start.html' }, { path: '/a/b//', app: './app.ts' }, { path: '/.well-known', files: '.' }],
+        mounts: [
+          { path: '/', files: '.', index: 'start.html' },
+          { path: '/a/b//', app: './app.ts' },
+          { path: '/.well-known', files: '.' },
+        ],
         accessLog: false,
         server: 'Example',
       },

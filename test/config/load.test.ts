@@ -54,7 +54,10 @@ test('a fault in the shape carries file and line', async () => {
 });
 
 test('a throw in the configuration names its line', async () => {
-  const path = write('gwanmun.config.ts', "const a: string = 'x';\n\nthrow new Error('no database');\nexport default {};\n");
+  const path = write(
+    'gwanmun.config.ts',
+    "const a: string = 'x';\n\nthrow new Error('no database');\nexport default {};\n",
+  );
   expect(await fault(path)).toMatchObject({
     code: 'GWM_CONFIG_LOAD',
     message: expect.stringContaining('no database') as string,

@@ -18,7 +18,11 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-function resolved(config: Omit<Config, 'mounts'> & { mounts?: Config['mounts'] }, overrides: Overrides = {}, env = {}): ResolvedConfig {
+function resolved(
+  config: Omit<Config, 'mounts'> & { mounts?: Config['mounts'] },
+  overrides: Overrides = {},
+  env = {},
+): ResolvedConfig {
   const source = { name: 'gwanmun.config.ts' };
   const checked = checkConfig({ mounts: [{ path: '/', files: './public' }], ...config }, source);
   return resolveConfig({ config: checked, directory, source }, overrides, env);
@@ -29,11 +33,29 @@ describe('the address', () => {
   test.each<[string, Config['listen'], Overrides, NodeJS.ProcessEnv, unknown]>([
     ['is 127.0.0.1:3000 by default', undefined, {}, {}, [{ kind: 'tcp', host: '127.0.0.1', port: 3000 }]],
     ['comes from the environment', undefined, {}, env, [{ kind: 'tcp', host: '0.0.0.0', port: 4000 }]],
-    ['ignores empty variables', undefined, {}, { PORT: '', HOST: '' }, [{ kind: 'tcp', host: '127.0.0.1', port: 3000 }]],
+    [
+      'ignores empty variables',
+      undefined,
+      {},
+      { PORT: '', HOST: '' },
+      [{ kind: 'tcp', host: '127.0.0.1', port: 3000 }],
+    ],
     ['of the configuration wins over the environment', '::1:5', {}, env, undefined],
     ['of the configuration wins over PORT and HOST', '[::1]:5', {}, env, [{ kind: 'tcp', host: '::1', port: 5 }]],
-    ['takes what the configuration leaves open from HOST', 5000, {}, env, [{ kind: 'tcp', host: '0.0.0.0', port: 5000 }]],
-    ['takes what the configuration leaves open from PORT', { host: 'x' }, {}, env, [{ kind: 'tcp', host: 'x', port: 4000 }]],
+    [
+      'takes what the configuration leaves open from HOST',
+      5000,
+      {},
+      env,
+      [{ kind: 'tcp', host: '0.0.0.0', port: 5000 }],
+    ],
+    [
+      'takes what the configuration leaves open from PORT',
+      { host: 'x' },
+      {},
+      env,
+      [{ kind: 'tcp', host: 'x', port: 4000 }],
+    ],
     ['of a flag wins over all', '[::1]:5', { port: 0, host: 'a' }, env, [{ kind: 'tcp', host: 'a', port: 0 }]],
     ['keeps the configured host beside --port', '[::1]:5', { port: 6 }, env, [{ kind: 'tcp', host: '::1', port: 6 }]],
     ['keeps the configured port beside --host', '[::1]:5', { host: 'b' }, {}, [{ kind: 'tcp', host: 'b', port: 5 }]],
@@ -108,7 +130,9 @@ describe("the core's configuration", () => {
     expect(core).toEqual({
       threads: 0,
       listen: [{ kind: 'tcp', host: '127.0.0.1', port: 3000 }],
-      mounts: [{ path: '/x', files: { root: join(directory, 'public'), index: ['index.html'] }, application: 0, pool: 0 }],
+      mounts: [
+        { path: '/x', files: { root: join(directory, 'public'), index: ['index.html'] }, application: 0, pool: 0 },
+      ],
       pools: [{ queue: 1024, queueTimeoutMs: 30_000 }],
       limits: { requestLine: 8192, headerBytes: 16_384, headerCount: 100, body: 10_485_760, bodyInMemory: 65_536 },
       timeouts: { headerMs: 15_000, bodyMs: 30_000, keepAliveMs: 75_000, writeMs: 30_000 },

@@ -1,1 +1,25 @@
-//! Sans-I/O gateway protocol: frames and environ encodings, used by both ends.
+//! Sans-I/O gateway protocol: what crosses between the web server and an application worker.
+//!
+//! `docs/gateway-protocol.md` is the specification; this crate is its one implementation in Rust. It knows neither
+//! sockets nor HTTP: bytes in, frames out.
+//!
+//! - [`frame`]: the frame header, writing frames, splitting received bytes into frames.
+//! - [`request`]: the core's HEAD payload: a table of offsets over the text of a request head.
+//! - [`response`]: what a worker may send, decoded and checked like network input.
+//! - [`names`]: ids for recurring sequences of header names.
+
+pub mod frame;
+pub mod names;
+pub mod request;
+pub mod response;
+
+/// The version that HELLO carries in both directions.
+pub const VERSION: u32 = 1;
+/// HELLO, worker → core: the worker reads request heads as a table of offsets.
+pub const ENCODING_OFFSETS: u32 = 1;
+/// Bytes of body that each side may send on a stream before it gets CREDIT.
+pub const WINDOW: u32 = 256 * 1024;
+/// Distance in bytes between two links' started marks in the shared page: one cache line each.
+pub const MARK_STRIDE: usize = 64;
+/// Size in bytes of the shared page of started marks.
+pub const MARK_PAGE: usize = 4096;

@@ -1,1 +1,22 @@
-//! The web server.
+//! The web server: it owns every client connection, serves files, and hands dynamic requests to application workers.
+//!
+//! A request's way through the modules: [`listener`](config::Listen) → connection → router → mount (files, or an
+//! application's worker pool over a link) → and back through the connection. Each I/O thread runs that whole way for its own
+//! connections without locks; only the worker pools and the log are shared.
+
+pub mod config;
+mod connection;
+mod error;
+mod exchange;
+mod generation;
+mod listener;
+pub mod log;
+mod mounts;
+mod router;
+mod server;
+mod syscall;
+mod thread;
+
+pub use error::{Error, ErrorKind};
+pub use listener::Address;
+pub use server::{Event, Server, WorkerEnds};

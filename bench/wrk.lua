@@ -1,0 +1,42 @@
+-- Sends the bytes of a file, again and again: wrk -s wrk.lua <url> -- <file> [<file with the expected body>]
+-- The first file may hold several requests: that many are pipelined.
+-- With the second file every answer is checked in full. That slows wrk, so the measured window goes without.
+
+local threads = {}
+
+function setup(thread)
+  table.insert(threads, thread)
+end
+
+function init(args)
+  local bytes = contents(args[1])
+  -- wrk asks this once and, as no global `request` is defined, repeats the answer without calling Lua again.
+  wrk.format = function() return bytes end
+  mismatches = 0
+  if args[2] then
+    local expected = contents(args[2])
+    -- wrk calls a global of this name for every answer, if there is one.
+    response = function(status, _, body)
+      if status ~= 200 or body ~= expected then mismatches = mismatches + 1 end
+    end
+  end
+end
+
+function done(summary, latency)
+  local errors = summary.errors
+  local mismatches = 0
+  for _, thread in ipairs(threads) do mismatches = mismatches + thread:get("mismatches") end
+  io.write(string.format(
+    '{"requests":%d,"microseconds":%d,"bytes":%d,"p50":%d,"p99":%d,' ..
+    '"errors":{"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d,"mismatch":%d}}\n',
+    summary.requests, summary.duration, summary.bytes, latency:percentile(50), latency:percentile(99),
+    errors.connect, errors.read, errors.write, errors.status, errors.timeout, mismatches
+  ))
+end
+
+function contents(name)
+  local file = assert(io.open(name, "rb"))
+  local bytes = file:read("*a")
+  file:close()
+  return bytes
+end

@@ -1,0 +1,118 @@
+//! Ids for recurring sequences of header names, so that a worker builds its environ with a function compiled once per sequence.
+
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use std::hash::BuildHasher;
+
+/// Most ids that are ever given out: a client that invents header names cannot fill a worker with compiled functions.
+pub const MAX_NAMES: usize = 256;
+/// How often a sequence must be seen before it gets an id.
+const SIGHTS: u8 = 3;
+/// Sequences under observation; a power of two. A newcomer takes the place of whoever hashes to its seat.
+const SEATS: usize = 256;
+
+/// Table of sequences, one per I/O thread.
+///
+/// FxHash is fast and not keyed, which is safe here: both tables are bounded, so collisions cost a bounded comparison.
+#[derive(Debug)]
+pub struct NamesTable {
+    ids: FxHashMap<Box<[u8]>, u32>,
+    sequences: Vec<Box<[u8]>>,
+    seats: Box<[(u64, u8); SEATS]>,
+    scratch: Vec<u8>,
+    last: u32,
+}
+
+impl Default for NamesTable {
+    fn default() -> Self {
+        Self {
+            ids: FxHashMap::default(),
+            sequences: Vec::new(),
+            seats: Box::new([(0, 0); SEATS]),
+            scratch: Vec::new(),
+            last: 0,
+        }
+    }
+}
+
+impl NamesTable {
+    /// The id of this sequence of names, 0 if it has none (yet). Names hold letters, digits and `-` only.
+    pub fn id<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) -> u32 {
+        self.scratch.clear();
+        for name in names {
+            // In this alphabet bit 5 is the case of a letter and already set in digits and '-'.
+            self.scratch.extend(name.iter().map(|byte| byte | 0x20));
+            self.scratch.push(0);
+        }
+        if self.sequence(self.last) == Some(&self.scratch) {
+            return self.last;
+        }
+        if let Some(&id) = self.ids.get(self.scratch.as_slice()) {
+            self.last = id;
+            return id;
+        }
+        self.observe()
+    }
+
+    /// The payload of the NAMES frame for `id`: each name lower-cased and followed by NUL.
+    #[must_use]
+    pub fn sequence(&self, id: u32) -> Option<&[u8]> {
+        self.sequences.get((id as usize).checked_sub(1)?).map(AsRef::as_ref)
+    }
+
+    fn observe(&mut self) -> u32 {
+        if self.sequences.len() >= MAX_NAMES {
+            return 0;
+        }
+        let hash = FxBuildHasher.hash_one(self.scratch.as_slice());
+        let seat = &mut self.seats[hash as usize % SEATS];
+        if seat.0 != hash {
+            *seat = (hash, 0);
+        }
+        seat.1 += 1;
+        if seat.1 < SIGHTS {
+            return 0;
+        }
+        *seat = (0, 0);
+        let sequence: Box<[u8]> = self.scratch.as_slice().into();
+        self.sequences.push(sequence.clone());
+        let id = self.sequences.len() as u32;
+        self.ids.insert(sequence, id);
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(table: &mut NamesTable, names: &[&str]) -> u32 {
+        table.id(names.iter().map(|name| name.as_bytes()))
+    }
+
+    #[test]
+    fn a_recurring_sequence_gets_an_id_whatever_its_case() {
+        let mut table = NamesTable::default();
+        assert_eq!(id(&mut table, &["Host", "User-Agent"]), 0);
+        assert_eq!(id(&mut table, &["host", "user-agent"]), 0);
+        assert_eq!(id(&mut table, &["HOST", "User-agent"]), 1);
+        assert_eq!(id(&mut table, &["Host", "User-Agent"]), 1);
+        assert_eq!(table.sequence(1), Some(&b"host\0user-agent\0"[..]));
+        assert_eq!(id(&mut table, &["User-Agent", "Host"]), 0, "another order is another sequence");
+        assert_eq!(id(&mut table, &["HostUser-Agent"]), 0);
+        assert_eq!(table.sequence(0), None);
+        assert_eq!(table.sequence(2), None);
+    }
+
+    #[test]
+    fn invented_names_cannot_grow_the_table_without_bound() {
+        let mut table = NamesTable::default();
+        for n in 0..10_000 {
+            let name = format!("x-{n}");
+            for _ in 0..4 {
+                id(&mut table, &[&name]);
+            }
+        }
+        assert_eq!(table.sequences.len(), MAX_NAMES);
+        assert_eq!(id(&mut table, &["x-0"]), 1, "known ones keep their id");
+    }
+}

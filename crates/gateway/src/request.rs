@@ -1,0 +1,213 @@
+//! The core's HEAD payload: a table of offsets over the text of a request head.
+
+use crate::frame::{MAX_PAYLOAD, read_u32};
+
+/// Bytes of the fixed part of the table.
+pub const FIXED: usize = 64;
+
+/// `flags` bit: the request came as HTTP/1.0.
+pub const FLAG_HTTP10: u32 = 1;
+/// `flags` bit: the client's connection is TLS.
+pub const FLAG_TLS: u32 = 2;
+/// `flags` bit: there is a body and its length is known.
+pub const FLAG_BODY: u32 = 4;
+
+/// Pieces of the text that every request has; the number is the byte offset of the pair in the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Piece {
+    Method = 36,
+    Target = 40,
+    ScriptName = 44,
+    PathInfo = 48,
+    Query = 52,
+    ServerName = 56,
+    RemoteAddr = 60,
+}
+
+/// A marked piece of the text: `start << 16 | end`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pair(u32);
+
+impl Pair {
+    /// `end` must be at most 65 535, which [`HeadWriter::finish`] ensures for the whole payload.
+    #[must_use]
+    pub fn new(start: u32, end: u32) -> Self {
+        Self(start << 16 | (end & 0xffff))
+    }
+
+    fn of(self, text: &[u8]) -> &[u8] {
+        text.get((self.0 >> 16) as usize..(self.0 & 0xffff) as usize).unwrap_or_default()
+    }
+}
+
+/// The values of the table that are not pieces of the text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fixed {
+    pub application: u32,
+    pub names: u32,
+    pub flags: u32,
+    pub server_port: u16,
+    pub remote_port: u16,
+}
+
+/// Writes one HEAD payload. Pieces may point into the head given to [`HeadWriter::new`] or be appended.
+#[derive(Debug)]
+pub struct HeadWriter<'a> {
+    out: &'a mut Vec<u8>,
+    text: usize,
+    next_header: usize,
+}
+
+impl<'a> HeadWriter<'a> {
+    /// Starts a payload in `out`, which is cleared, for `headers` headers over the text `head`.
+    #[must_use]
+    pub fn new(out: &'a mut Vec<u8>, fixed: Fixed, headers: usize, head: &[u8]) -> Self {
+        let text = FIXED + 8 * headers;
+        out.clear();
+        out.reserve(text + head.len() + 64);
+        out.resize(text, 0);
+        put(out, 0, fixed.application);
+        put(out, 4, fixed.names);
+        put(out, 8, fixed.flags);
+        put(out, 12, headers as u32);
+        put(out, 24, u32::from(fixed.server_port) << 16 | u32::from(fixed.remote_port));
+        put(out, 28, text as u32);
+        out.extend_from_slice(head);
+        Self { out, text, next_header: FIXED }
+    }
+
+    /// Where the next appended bytes will start in the text.
+    #[must_use]
+    pub fn position(&self) -> u32 {
+        (self.out.len() - self.text) as u32
+    }
+
+    /// Appends `bytes` to the text and gives the pair that marks them.
+    pub fn append(&mut self, bytes: &[u8]) -> Pair {
+        let start = self.out.len() - self.text;
+        self.out.extend_from_slice(bytes);
+        Pair::new(start as u32, (start + bytes.len()) as u32)
+    }
+
+    /// Sets one of the fixed pieces.
+    pub fn piece(&mut self, piece: Piece, pair: Pair) {
+        put(self.out, piece as usize, pair.0);
+    }
+
+    /// Adds the next header; call it exactly as often as announced.
+    pub fn header(&mut self, name: Pair, value: Pair) {
+        put(self.out, self.next_header, name.0);
+        put(self.out, self.next_header + 4, value.0);
+        self.next_header += 8;
+    }
+
+    /// Completes the table. `false` if the payload is too large for a frame.
+    #[must_use]
+    pub fn finish(self) -> bool {
+        debug_assert_eq!(self.next_header, self.text);
+        let length = self.out.len() - self.text;
+        put(self.out, 32, length as u32);
+        self.out.len() <= MAX_PAYLOAD
+    }
+}
+
+/// Sets the body's length and the flag that there is one, once it is known.
+pub fn set_body_length(payload: &mut [u8], length: u64) {
+    let flags = read_u32(payload, 8) | FLAG_BODY;
+    put(payload, 8, flags);
+    put(payload, 16, length as u32);
+    put(payload, 20, (length >> 32) as u32);
+}
+
+/// Reads a payload that [`HeadWriter`] wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadView<'a> {
+    payload: &'a [u8],
+    text: &'a [u8],
+}
+
+impl<'a> HeadView<'a> {
+    /// `payload` was written by [`HeadWriter`]; of anything else the pieces come out empty.
+    #[must_use]
+    pub fn new(payload: &'a [u8]) -> Self {
+        if payload.len() < FIXED {
+            return Self { payload: &[0; FIXED], text: &[] };
+        }
+        let text = payload.get(read_u32(payload, 28) as usize..).unwrap_or_default();
+        Self { payload, text }
+    }
+
+    #[must_use]
+    pub fn piece(&self, piece: Piece) -> &'a [u8] {
+        Pair(read_u32(self.payload, piece as usize)).of(self.text)
+    }
+
+    #[must_use]
+    pub fn names(&self) -> u32 {
+        read_u32(self.payload, 4)
+    }
+
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        read_u32(self.payload, 8)
+    }
+
+    /// Headers in the order of arrival, names as received.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + '_ {
+        let count = read_u32(self.payload, 12) as usize;
+        let table = self
+            .payload
+            .get(FIXED..FIXED.saturating_add(count.saturating_mul(8)))
+            .unwrap_or_default();
+        table.chunks_exact(8).map(|entry| {
+            (Pair(read_u32(entry, 0)).of(self.text), Pair(read_u32(entry, 4)).of(self.text))
+        })
+    }
+}
+
+fn put(out: &mut [u8], at: usize, value: u32) {
+    out[at..at + 4].copy_from_slice(&value.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_written_head_is_read_back() {
+        let head = b"GET /a%20b?q=1 HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n\r\n";
+        let mut out = vec![1, 2, 3];
+        let fixed = Fixed {
+            application: 3,
+            names: 9,
+            flags: FLAG_TLS,
+            server_port: 8080,
+            remote_port: 40_000,
+        };
+        let mut writer = HeadWriter::new(&mut out, fixed, 2, head);
+        writer.piece(Piece::Method, Pair::new(0, 3));
+        let path = writer.append(b"/a b");
+        writer.piece(Piece::PathInfo, path);
+        writer.header(Pair::new(25, 29), Pair::new(31, 32));
+        writer.header(Pair::new(34, 37), Pair::new(39, 40));
+        assert!(writer.finish());
+        set_body_length(&mut out, 0x1_0000_0002);
+        let view = HeadView::new(&out);
+        assert_eq!(view.piece(Piece::Method), b"GET");
+        assert_eq!(view.piece(Piece::PathInfo), b"/a b");
+        assert_eq!(view.piece(Piece::Query), b"");
+        assert_eq!(view.flags(), FLAG_TLS | FLAG_BODY);
+        assert_eq!(view.names(), 9);
+        let headers: Vec<_> = view.headers().collect();
+        assert_eq!(headers, [(&b"Host"[..], &b"h"[..]), (&b"X-A"[..], &b"1"[..])]);
+        assert_eq!((read_u32(&out, 16), read_u32(&out, 20)), (2, 1));
+        assert_eq!(read_u32(&out, 24), 8080 << 16 | 40_000);
+    }
+
+    #[test]
+    fn a_head_too_large_for_a_frame_says_so() {
+        let mut out = Vec::new();
+        assert!(!HeadWriter::new(&mut out, Fixed::default(), 0, &vec![b'a'; MAX_PAYLOAD]).finish());
+    }
+}

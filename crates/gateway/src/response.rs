@@ -1,0 +1,213 @@
+//! What a worker may send, decoded and checked like network input.
+
+use crate::frame::{FLAG_FD, Frame, FrameError, Kind, read_u32};
+use crate::{ENCODING_OFFSETS, VERSION};
+
+/// One frame of a worker, with the protocol's rules about its own fields checked. Rules that need the state of the
+/// link (credit, open streams, known blocks) are the link's.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FromWorker<'a> {
+    Hello {
+        concurrency: u32,
+        name: &'a str,
+    },
+    Ready,
+    Block {
+        id: u16,
+        lines: &'a [u8],
+    },
+    Head {
+        stream: u32,
+        status: u16,
+        block: u16,
+        lines: &'a [u8],
+        body: &'a [u8],
+        end: bool,
+    },
+    Info {
+        stream: u32,
+        status: u16,
+        lines: &'a [u8],
+    },
+    Data {
+        stream: u32,
+        body: &'a [u8],
+        end: bool,
+    },
+    /// END, as a frame of its own.
+    End {
+        stream: u32,
+    },
+    Reset {
+        stream: u32,
+        reason: u32,
+    },
+    Credit {
+        stream: u32,
+        bytes: u32,
+    },
+    /// `stream` 0: about the worker as a whole.
+    Log {
+        stream: u32,
+        level: LogLevel,
+        text: &'a [u8],
+    },
+}
+
+/// LOG's level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warning,
+    Information,
+    /// Text that an application wrote to `wsgi.errors`.
+    Text,
+}
+
+impl<'a> FromWorker<'a> {
+    /// # Errors
+    /// The worker broke a rule of the protocol.
+    pub fn decode(frame: Frame<'a>) -> Result<Self, FrameError> {
+        let Frame { kind, flags, stream, extra, payload } = frame;
+        if flags & FLAG_FD != 0 {
+            return Err(FrameError("a worker does not send descriptors in version 1"));
+        }
+        let about_link = matches!(kind, Kind::Hello | Kind::Ready | Kind::Names | Kind::Block);
+        if about_link != (stream == 0) && kind != Kind::Log {
+            return Err(FrameError("a frame about the link has stream 0, any other has a stream"));
+        }
+        let end = frame.ends();
+        if end && !matches!(kind, Kind::Head | Kind::Data | Kind::End) {
+            return Err(FrameError("END is a flag of HEAD and DATA"));
+        }
+        match kind {
+            Kind::Hello => hello(payload),
+            Kind::Ready => Ok(Self::Ready),
+            Kind::Block => match u16::try_from(extra) {
+                Ok(id) if id != 0 => Ok(Self::Block { id, lines: payload }),
+                _ => Err(FrameError("a block's id is 1 to 65 535")),
+            },
+            Kind::Head => head(stream, extra, payload, end),
+            Kind::Info => match extra {
+                102..=199 => Ok(Self::Info { stream, status: extra as u16, lines: payload }),
+                _ => Err(FrameError("INFO's status is 102 to 199")),
+            },
+            Kind::Data => Ok(Self::Data { stream, body: payload, end }),
+            Kind::End => Ok(Self::End { stream }),
+            Kind::Reset => Ok(Self::Reset { stream, reason: extra }),
+            Kind::Credit => Ok(Self::Credit { stream, bytes: extra }),
+            Kind::Log => {
+                let level = match extra {
+                    1 => LogLevel::Error,
+                    2 => LogLevel::Warning,
+                    3 => LogLevel::Information,
+                    4 => LogLevel::Text,
+                    _ => return Err(FrameError("LOG's level is 1 to 4")),
+                };
+                Ok(Self::Log { stream, level, text: payload })
+            }
+            Kind::Names => Err(FrameError("NAMES goes from the core to the worker only")),
+        }
+    }
+}
+
+fn hello(payload: &[u8]) -> Result<FromWorker<'_>, FrameError> {
+    if payload.len() < 16 {
+        return Err(FrameError("HELLO is too short"));
+    }
+    if read_u32(payload, 0) != VERSION {
+        return Err(FrameError("HELLO has another version of the protocol"));
+    }
+    if read_u32(payload, 4) != ENCODING_OFFSETS {
+        return Err(FrameError("HELLO asks for an unknown environ encoding"));
+    }
+    let concurrency = read_u32(payload, 8);
+    if !(1..=65_535).contains(&concurrency) {
+        return Err(FrameError("HELLO's concurrency is 1 to 65 535"));
+    }
+    let name =
+        std::str::from_utf8(&payload[16..]).map_err(|_| FrameError("HELLO's name is not UTF-8"))?;
+    Ok(FromWorker::Hello { concurrency, name })
+}
+
+fn head(stream: u32, extra: u32, payload: &[u8], end: bool) -> Result<FromWorker<'_>, FrameError> {
+    let status = extra as u16;
+    if !(200..=599).contains(&status) {
+        return Err(FrameError("a response's status is 200 to 599"));
+    }
+    if payload.len() < 8 {
+        return Err(FrameError("a response HEAD is too short"));
+    }
+    let length = read_u32(payload, 0) as usize;
+    let Some((lines, body)) = payload[8..].split_at_checked(length) else {
+        return Err(FrameError("a response's header lines are longer than its HEAD"));
+    };
+    Ok(FromWorker::Head { stream, status, block: (extra >> 16) as u16, lines, body, end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{FLAG_END, FrameReader, write};
+
+    fn decode(
+        kind: Kind,
+        flags: u8,
+        stream: u32,
+        extra: u32,
+        payload: &[u8],
+    ) -> Result<String, FrameError> {
+        let mut out = Vec::new();
+        write(&mut out, kind, flags, stream, extra, payload);
+        FromWorker::decode(FrameReader::new(&out).next()?.unwrap())
+            .map(|frame| format!("{frame:?}"))
+    }
+
+    #[test]
+    fn a_short_response_is_one_frame() {
+        let mut payload = Vec::new();
+        payload.extend_from_slice(&7u32.to_le_bytes());
+        payload.extend_from_slice(&0u32.to_le_bytes());
+        payload.extend_from_slice(b"A: bc\r\nbody");
+        let mut out = Vec::new();
+        write(&mut out, Kind::Head, FLAG_END, 1, 200 | 5 << 16, &payload);
+        let frame = FrameReader::new(&out).next().unwrap().unwrap();
+        assert_eq!(
+            FromWorker::decode(frame).unwrap(),
+            FromWorker::Head {
+                stream: 1,
+                status: 200,
+                block: 5,
+                lines: b"A: bc\r\n",
+                body: b"body",
+                end: true
+            }
+        );
+    }
+
+    #[test]
+    fn frames_that_break_a_rule_are_refused() {
+        let bad = [
+            decode(Kind::Head, 0, 1, 200, b"short"),
+            decode(Kind::Head, 0, 1, 200, &[255, 0, 0, 0, 0, 0, 0, 0]),
+            decode(Kind::Head, 0, 1, 101, &[0; 8]),
+            decode(Kind::Head, 0, 1, 999, &[0; 8]),
+            decode(Kind::Head, 0, 0, 200, &[0; 8]),
+            decode(Kind::Head, FLAG_FD, 1, 200, &[0; 8]),
+            decode(Kind::Block, 0, 0, 0, b""),
+            decode(Kind::Block, 0, 0, 65_536, b""),
+            decode(Kind::Block, 0, 1, 1, b""),
+            decode(Kind::Names, 0, 0, 1, b""),
+            decode(Kind::Info, 0, 1, 100, b""),
+            decode(Kind::Info, 0, 1, 101, b""),
+            decode(Kind::Info, FLAG_END, 1, 103, b""),
+            decode(Kind::Log, 0, 0, 5, b""),
+            decode(Kind::Hello, 0, 0, 0, &[0; 16]),
+            decode(Kind::Hello, 0, 0, 0, b"x"),
+            decode(Kind::Data, 0, 0, 0, b""),
+        ];
+        for (n, result) in bad.iter().enumerate() {
+            assert!(result.is_err(), "case {n} gave {result:?}");
+        }
+    }
+}

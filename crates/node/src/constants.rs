@@ -1,0 +1,35 @@
+//! The numbers of the gateway protocol as this library has them; the TypeScript side asserts that its own are the same.
+
+use gwanmun_gateway::frame::{self, Kind, ResetReason};
+use gwanmun_gateway::{ENCODING_OFFSETS, MARK_STRIDE, VERSION, WINDOW, request};
+use napi_derive::napi;
+use serde_json::json;
+
+/// JSON: every number that both sides of a link must agree on.
+#[napi]
+#[must_use]
+pub fn protocol_constants() -> String {
+    json!({
+        "version": VERSION,
+        "encodingOffsets": ENCODING_OFFSETS,
+        "window": WINDOW,
+        "markStride": MARK_STRIDE,
+        "header": frame::HEADER,
+        "maxPayload": frame::MAX_PAYLOAD,
+        "align": frame::ALIGN,
+        "flags": { "end": frame::FLAG_END, "fd": frame::FLAG_FD },
+        "requestFlags": { "http10": request::FLAG_HTTP10, "tls": request::FLAG_TLS, "body": request::FLAG_BODY },
+        "headFixed": request::FIXED,
+        "kinds": {
+            "hello": Kind::Hello as u8, "ready": Kind::Ready as u8, "names": Kind::Names as u8,
+            "block": Kind::Block as u8, "head": Kind::Head as u8, "info": Kind::Info as u8,
+            "data": Kind::Data as u8, "end": Kind::End as u8, "reset": Kind::Reset as u8,
+            "credit": Kind::Credit as u8, "log": Kind::Log as u8,
+        },
+        "resetReasons": {
+            "application": ResetReason::Application as u32, "clientGone": ResetReason::ClientGone as u32,
+            "cancelled": ResetReason::Cancelled as u32, "protocol": ResetReason::Protocol as u32,
+        },
+    })
+    .to_string()
+}

@@ -1,0 +1,167 @@
+//! The core as JavaScript sees it.
+
+use crate::uv;
+use crate::watch::{Callback, Ready, Watch, text};
+use gwanmun_server::config::Config;
+use gwanmun_server::{Address, Event, Server};
+use napi::bindgen_prelude::*;
+use napi_derive::napi;
+use serde_json::json;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::ffi::c_int;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A running server: its listeners and its I/O threads.
+#[napi]
+pub struct Core {
+    server: Arc<Server>,
+    events: Rc<Events>,
+}
+
+/// The ends of a new worker's links; the caller passes them to the worker and then closes its own with `closeFds`.
+#[napi(object)]
+pub struct WorkerFds {
+    pub id: u32,
+    pub marks: i32,
+    pub links: Vec<i32>,
+}
+
+/// Events on their way from the I/O threads to JavaScript.
+struct Queue {
+    events: Mutex<VecDeque<String>>,
+    eventfd: OwnedFd,
+}
+
+struct Events {
+    queue: Arc<Queue>,
+    watch: Rc<Watch>,
+    callback: Callback,
+    ended: Cell<bool>,
+}
+
+#[napi]
+impl Core {
+    /// Binds and starts. `config` is JSON; `onEvent` gets JSON. Throws an Error with a `code` of `GWM_…`.
+    #[napi(constructor, ts_args_type = "config: string, onEvent: (event: string) => void")]
+    pub fn new(env: Env, config: String, on_event: Unknown<'_>) -> Result<Self, String> {
+        let internal = |error: Error| Error::new("GWM_SYSTEM".to_owned(), error.reason.clone());
+        let config: Config = serde_json::from_str(&config)
+            .map_err(|error| Error::new("GWM_CONFIG_INVALID".to_owned(), error.to_string()))?;
+        let callback = Callback::new(env, on_event.raw(), c"GWANMUN_EVENT").map_err(internal)?;
+        let queue = Arc::new(Queue::new().map_err(|error| Error::new("GWM_SYSTEM".to_owned(), error.to_string()))?);
+        let posting = Arc::clone(&queue);
+        let server = Server::start(&config, move |event| posting.post(&event))
+            .map_err(|error| Error::new(error.code().to_owned(), error.to_string()))?;
+        let fd = queue.eventfd.as_raw_fd();
+        let events = Watch::start(env, fd, |watch| {
+            Rc::new(Events { queue, watch, callback, ended: Cell::new(false) })
+        })
+        .map_err(internal)?;
+        Ok(Self { server: Arc::new(server), events })
+    }
+
+    /// JSON: where the server listens.
+    #[napi]
+    pub fn addresses(&self) -> String {
+        let addresses: Vec<_> = self
+            .server
+            .addresses()
+            .iter()
+            .map(|address| match address {
+                Address::Tcp(address) => {
+                    json!({ "kind": "tcp", "host": address.ip().to_string(), "port": address.port() })
+                }
+                Address::Unix(path) => json!({ "kind": "unix", "path": path.to_string_lossy() }),
+            })
+            .collect();
+        json!(addresses).to_string()
+    }
+
+    /// Makes the links of one worker of a pool.
+    #[napi]
+    pub fn add_worker(&self, pool: u32) -> Result<WorkerFds, String> {
+        let ends = self
+            .server
+            .add_worker(pool as usize)
+            .map_err(|error| Error::new(error.code().to_owned(), error.to_string()))?;
+        Ok(WorkerFds {
+            id: ends.id,
+            marks: ends.marks.into_raw_fd(),
+            links: ends.links.into_iter().map(IntoRawFd::into_raw_fd).collect(),
+        })
+    }
+
+    /// No more requests for this worker; its links end when its requests are done.
+    #[napi]
+    pub fn remove_worker(&self, id: u32) {
+        self.server.remove_worker(id);
+    }
+
+    /// Accepts no more, finishes requests in progress, cuts what is left after `graceMs`; then comes the event `closed`.
+    /// A second call can shorten the grace.
+    #[napi]
+    pub fn close(&self, grace_ms: u32) {
+        if !self.events.ended.get() {
+            self.server.close(Duration::from_millis(grace_ms.into()));
+        }
+    }
+
+    /// Ends the watch for events and waits for the threads; called after the event `closed`.
+    #[napi]
+    pub fn dispose(&self) {
+        if !self.events.ended.replace(true) {
+            self.events.watch.close();
+            self.events.callback.release();
+            self.server.join();
+        }
+    }
+}
+
+impl Queue {
+    fn new() -> std::io::Result<Self> {
+        // SAFETY: no pointers; the result is checked, and the descriptor is new.
+        unsafe {
+            match libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) {
+                -1 => Err(std::io::Error::last_os_error()),
+                fd => Ok(Self { events: Mutex::default(), eventfd: OwnedFd::from_raw_fd(fd) }),
+            }
+        }
+    }
+
+    fn post(&self, event: &Event) {
+        let text = match event {
+            Event::WorkerReady { worker } => json!({ "type": "worker-ready", "worker": worker }),
+            Event::WorkerGone { worker, reason } => {
+                json!({ "type": "worker-gone", "worker": worker, "reason": reason })
+            }
+            Event::Closed => json!({ "type": "closed" }),
+        };
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(text.to_string());
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: eight live bytes. The counter does not overflow: it is read before every batch.
+        unsafe { libc::write(self.eventfd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    fn take(&self) -> VecDeque<String> {
+        let mut count = [0u8; 8];
+        // SAFETY: eight live bytes.
+        unsafe { libc::read(self.eventfd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Ready for Events {
+    fn ready(&self, events: c_int) {
+        if events & uv::READABLE != 0 {
+            for event in self.queue.take() {
+                if !self.ended.get() {
+                    self.callback.call(|env| text(env, Some(&event)));
+                }
+            }
+        }
+    }
+}

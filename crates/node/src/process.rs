@@ -1,0 +1,69 @@
+//! What a worker process needs of the system that Node does not offer.
+
+use gwanmun_gateway::MARK_PAGE;
+use napi::bindgen_prelude::*;
+use napi::sys;
+use napi_derive::napi;
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::ptr;
+
+use crate::watch::check;
+
+/// Has this process killed when its parent dies, even while it spins in JavaScript. Gives false if the parent, whose
+/// id was `parent`, is dead already: then the caller exits.
+#[napi]
+pub fn follow_parent(parent: u32) -> bool {
+    // SAFETY: no pointers.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)
+    };
+    // SAFETY: no pointers.
+    unsafe { libc::getppid() as u32 == parent }
+}
+
+/// Closes descriptors that were handed to a child process.
+#[napi]
+pub fn close_fds(fds: Vec<i32>) {
+    for fd in fds.into_iter().filter(|fd| *fd >= 0) {
+        // SAFETY: the caller owns them, by `addWorker`.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    }
+}
+
+/// Maps the shared page of started marks and closes its descriptor. The slot of link number t is the u32 at byte 64 × t.
+#[napi(ts_return_type = "ArrayBuffer")]
+pub fn map_marks(env: Env, fd: i32) -> Result<Unknown<'static>> {
+    if fd < 0 {
+        return Err(Error::from_reason("not a descriptor"));
+    }
+    // SAFETY: the caller hands the descriptor over.
+    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: a fresh shared mapping; the result is checked. The core has sealed the file's size.
+    let page =
+        unsafe { libc::mmap(ptr::null_mut(), MARK_PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd, 0) };
+    drop(owned);
+    if page == libc::MAP_FAILED {
+        return Err(Error::from_reason(format!("mmap: {}", io::Error::last_os_error())));
+    }
+    let mut value = ptr::null_mut();
+    // SAFETY: the mapping is ours and not wrapped by another ArrayBuffer; `unmap` ends it when the ArrayBuffer is collected.
+    unsafe {
+        check(sys::napi_create_external_arraybuffer(
+            env.raw(),
+            page,
+            MARK_PAGE,
+            Some(unmap),
+            ptr::null_mut(),
+            &raw mut value,
+        ))?;
+        Ok(Unknown::from_raw_unchecked(env.raw(), value))
+    }
+}
+
+unsafe extern "C" fn unmap(_env: sys::napi_env, page: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: the mapping of `map_marks`, once.
+    unsafe { libc::munmap(page, MARK_PAGE) };
+}

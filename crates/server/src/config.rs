@@ -1,0 +1,125 @@
+//! The core's configuration, as the TypeScript half hands it over: complete, with every default filled in.
+
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// One server. Times are milliseconds, sizes bytes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// I/O threads; 0 = one per core that this process may use.
+    pub threads: usize,
+    pub listen: Vec<Listen>,
+    pub mounts: Vec<Mount>,
+    pub pools: Vec<Pool>,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    /// Value of the `Server` header; none: no such header.
+    pub server_header: Option<String>,
+    pub access_log: AccessLog,
+    pub error_log: ErrorLog,
+    /// Where large request bodies are buffered.
+    pub temp_dir: PathBuf,
+    /// `wsgi.multiprocess`: the applications run in several processes.
+    pub multiprocess: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Listen {
+    Tcp {
+        host: String,
+        port: u16,
+        #[serde(default)]
+        backlog: Option<i32>,
+    },
+    Unix {
+        path: PathBuf,
+        /// Permission bits of the socket file.
+        #[serde(default)]
+        mode: Option<u32>,
+    },
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Mount {
+    /// Decoded path prefix without a trailing slash, except `/` itself.
+    pub path: String,
+    #[serde(default)]
+    pub files: Option<Files>,
+    /// Index that the workers know the application by.
+    #[serde(default)]
+    pub application: Option<u32>,
+    /// Index of the worker pool that runs the application.
+    #[serde(default)]
+    pub pool: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Files {
+    pub root: PathBuf,
+    /// Names that are served for a folder, in order of preference.
+    pub index: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pool {
+    /// Most requests that wait for a worker; one more gets a 503.
+    pub queue: usize,
+    /// Longest that a request waits for a worker; then it gets a 503.
+    pub queue_timeout_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Limits {
+    pub request_line: usize,
+    pub header_bytes: usize,
+    pub header_count: usize,
+    /// Largest request body.
+    pub body: u64,
+    /// Request bodies up to this size stay in memory, larger ones go to a temporary file.
+    pub body_in_memory: usize,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Timeouts {
+    /// From the first byte of a head (or from accepting) to its end.
+    pub header_ms: u64,
+    /// Between two pieces of a request body.
+    pub body_ms: u64,
+    /// Between a response and the next request.
+    pub keep_alive_ms: u64,
+    /// Without the client taking a byte of a response.
+    pub write_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccessLog {
+    pub format: AccessFormat,
+    pub color: bool,
+    /// None: standard output.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessFormat {
+    Combined,
+    Short,
+    Off,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ErrorLog {
+    /// None: standard error.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+}

@@ -1,0 +1,266 @@
+//! Request bodies: counted or unchunked, collected in memory or, when large, in a temporary file.
+
+use super::{Connection, Phase};
+use crate::exchange::RequestBody;
+use crate::thread::arena::Key;
+use crate::thread::{Context, Message};
+use gwanmun_http1::{Body, Chunk, ChunkedDecoder};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes that go to the temporary file in one write.
+const WRITE_SIZE: usize = 256 * 1024;
+
+/// The request body that is being received.
+#[derive(Debug)]
+pub(super) struct BodyReader {
+    exchange: Key,
+    coding: Coding,
+    received: u64,
+    sink: Sink,
+    /// The end of the body has been received.
+    complete: bool,
+}
+
+#[derive(Debug)]
+enum Coding {
+    Length(u64),
+    Chunked(ChunkedDecoder),
+}
+
+#[derive(Debug)]
+enum Sink {
+    Discard,
+    Memory(Vec<u8>),
+    File(Spool),
+}
+
+/// A body on its way into a temporary file. Blocking threads write it, one piece after the other; meanwhile one more
+/// piece is collected, and then the client has to wait.
+#[derive(Debug, Default)]
+struct Spool {
+    file: Option<Arc<File>>,
+    pending: Vec<u8>,
+    written: u64,
+    writing: bool,
+}
+
+impl BodyReader {
+    /// For a body that an application gets whole.
+    pub(super) fn collect(exchange: Key, body: Body) -> Self {
+        Self::new(exchange, body, Sink::Memory(Vec::new()))
+    }
+
+    /// For a body that nobody wants but that stands before the next request.
+    pub(super) fn discard(exchange: Key, body: Body) -> Self {
+        Self::new(exchange, body, Sink::Discard)
+    }
+
+    fn new(exchange: Key, body: Body, sink: Sink) -> Self {
+        let coding = match body {
+            Body::None => Coding::Length(0),
+            Body::Length(length) => Coding::Length(length),
+            Body::Chunked => Coding::Chunked(ChunkedDecoder::new()),
+        };
+        Self { exchange, coding, received: 0, sink, complete: false }
+    }
+}
+
+impl Connection {
+    /// Takes body bytes. Gives how many, and whether the body waits for more input or for the temporary file.
+    pub(super) fn receive_body(
+        &mut self,
+        cx: &mut Context,
+        mut reader: Box<BodyReader>,
+        bytes: &[u8],
+    ) -> (usize, bool) {
+        let mut position = 0;
+        while !reader.complete {
+            if matches!(&reader.sink, Sink::File(spool) if spool.writing && spool.pending.len() >= WRITE_SIZE) {
+                self.blocked = true;
+                self.read_deadline = 0;
+                self.phase = Phase::Body(reader);
+                return (position, true);
+            }
+            let rest = &bytes[position..];
+            let data = match &mut reader.coding {
+                Coding::Length(left) => {
+                    let (data, _) = rest.split_at(rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX)));
+                    *left -= data.len() as u64;
+                    reader.complete = *left == 0;
+                    position += data.len();
+                    data
+                }
+                Coding::Chunked(decoder) => match decoder.decode(rest) {
+                    Err(rejection) => {
+                        self.phase = Phase::Body(reader);
+                        self.fail_body(cx, rejection.status(), rejection.reason());
+                        return (bytes.len(), true);
+                    }
+                    Ok((used, chunk)) => {
+                        position += used;
+                        match chunk {
+                            Chunk::Data(data) => data,
+                            Chunk::NeedMore => &[],
+                            Chunk::Done => {
+                                reader.complete = true;
+                                &[]
+                            }
+                        }
+                    }
+                },
+            };
+            reader.received += data.len() as u64;
+            if reader.received > cx.generation.body_limit {
+                self.phase = Phase::Body(reader);
+                self.fail_body(cx, 413, "the request body is over limits.body");
+                return (bytes.len(), true);
+            }
+            self.collect(cx, &mut reader, data);
+            if data.is_empty() && !reader.complete {
+                self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
+                self.phase = Phase::Body(reader);
+                return (position, true);
+            }
+        }
+        (position, self.complete_body(cx, reader))
+    }
+
+    /// A blocking thread has written a piece of the body.
+    pub(crate) fn on_spooled(&mut self, cx: &mut Context, exchange: Key, result: io::Result<Arc<File>>) {
+        let Phase::Body(mut reader) = std::mem::replace(&mut self.phase, Phase::Closing) else { return };
+        let Sink::File(spool) = &mut reader.sink else {
+            self.phase = Phase::Body(reader);
+            return;
+        };
+        if reader.exchange != exchange {
+            self.phase = Phase::Body(reader);
+            return;
+        }
+        match result {
+            Err(error) => {
+                cx.log_error(&format!("A request body could not be written to a temporary file: {error}."));
+                self.phase = Phase::Body(reader);
+                self.fail_body(cx, 500, "the request body could not be buffered");
+            }
+            Ok(file) => {
+                spool.file = Some(file);
+                spool.writing = false;
+                if reader.complete {
+                    self.complete_body(cx, reader);
+                } else {
+                    self.write_spool(cx, &mut reader);
+                    self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
+                    self.phase = Phase::Body(reader);
+                }
+                // Settling goes on with the input that had to wait.
+                self.blocked = true;
+                self.mark_dirty(cx);
+            }
+        }
+    }
+
+    /// The body can't be received to its end: answers with `status` and closes.
+    pub(super) fn fail_body(&mut self, cx: &mut Context, status: u16, why: &str) {
+        let Phase::Body(reader) = std::mem::replace(&mut self.phase, Phase::Closing) else { return };
+        if matches!(reader.sink, Sink::Discard) {
+            // Its request has been answered.
+            self.close(cx);
+        } else {
+            self.refuse_exchange(cx, reader.exchange, status, why);
+        }
+    }
+
+    fn collect(&mut self, cx: &mut Context, reader: &mut BodyReader, data: &[u8]) {
+        match &mut reader.sink {
+            Sink::Discard => {}
+            Sink::Memory(memory) => {
+                if memory.len() + data.len() <= cx.generation.body_in_memory {
+                    memory.extend_from_slice(data);
+                    return;
+                }
+                let mut pending = std::mem::take(memory);
+                pending.extend_from_slice(data);
+                reader.sink = Sink::File(Spool { pending, ..Spool::default() });
+            }
+            Sink::File(spool) => spool.pending.extend_from_slice(data),
+        }
+        self.write_spool(cx, reader);
+    }
+
+    /// Has a blocking thread write what has been collected, if it is worth it or the end.
+    fn write_spool(&mut self, cx: &mut Context, reader: &mut BodyReader) {
+        let Sink::File(spool) = &mut reader.sink else { return };
+        if spool.writing || spool.pending.is_empty() || (spool.pending.len() < WRITE_SIZE && !reader.complete) {
+            return;
+        }
+        let bytes = std::mem::take(&mut spool.pending);
+        let offset = spool.written;
+        spool.written += bytes.len() as u64;
+        spool.writing = true;
+        let file = spool.file.clone();
+        let generation = Arc::clone(&cx.generation);
+        let (connection, exchange) = (self.key, reader.exchange);
+        cx.run_blocking(move || {
+            let result = match file {
+                Some(file) => Ok(file),
+                None => temporary_file(&generation.temp_dir).map(Arc::new),
+            };
+            let result = result.and_then(|file| file.write_all_at(&bytes, offset).map(|()| file));
+            Message::Spooled { connection, exchange, result }
+        });
+    }
+
+    /// Hands the request over if its body is where it belongs. Gives whether it still waits for that.
+    fn complete_body(&mut self, cx: &mut Context, mut reader: Box<BodyReader>) -> bool {
+        self.write_spool(cx, &mut reader);
+        if matches!(&reader.sink, Sink::File(spool) if spool.writing) {
+            self.blocked = true;
+            self.read_deadline = 0;
+            self.phase = Phase::Body(reader);
+            return true;
+        }
+        self.read_deadline = 0;
+        self.phase = Phase::Head;
+        let key = reader.exchange;
+        let length = reader.received;
+        let body = match reader.sink {
+            Sink::Discard => {
+                self.mark_dirty(cx);
+                return false;
+            }
+            Sink::Memory(memory) => RequestBody::Memory(memory),
+            Sink::File(Spool { file: Some(file), .. }) => RequestBody::File { file, length },
+            Sink::File(_) => RequestBody::None,
+        };
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return false };
+        gwanmun_gateway::request::set_body_length(&mut exchange.head, length);
+        exchange.body = if length == 0 { RequestBody::None } else { body };
+        let mount = exchange.mount;
+        if let Some(application) = cx.generation.mounts[mount].application {
+            self.hand_over(cx, key, application);
+        }
+        false
+    }
+}
+
+/// A file without a name: it is gone when the last descriptor is, whatever happens to the process.
+fn temporary_file(directory: &Path) -> io::Result<File> {
+    static SERIAL: AtomicU64 = AtomicU64::new(0);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    match options.clone().custom_flags(libc::O_TMPFILE).open(directory) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {}
+        result => return result,
+    }
+    // A file system without nameless files: a name that is taken away at once.
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let path = directory.join(format!(".gwanmun-body-{}-{serial}", std::process::id()));
+    let file = options.create_new(true).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}

@@ -1,0 +1,366 @@
+//! A client's connection: bytes in, exchanges, bytes out.
+//!
+//! The connection is a state machine that one I/O thread drives; it never waits. By role: [`read`] turns bytes into requests,
+//! [`request`] decides what answers a request, [`body`] receives request bodies, [`respond`] writes the core's own answers,
+//! [`relay`] writes an application's, and this file keeps their order, sends, and ends the connection.
+
+pub(crate) mod body;
+pub(crate) mod output;
+mod read;
+pub(crate) mod relay;
+mod request;
+pub(crate) mod respond;
+
+use crate::exchange::{self, ResponseState};
+use crate::syscall;
+use crate::thread::arena::Key;
+use crate::thread::epoll::Readiness;
+use crate::thread::{Context, Message};
+use body::BodyReader;
+use output::{Output, Sent};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+/// Requests of one connection that are worked on at once; more of a pipeline stay unread.
+const MAX_PIPELINE: usize = 32;
+/// How long a closing connection reads on, so that the client gets the response before a reset (RFC 9112 §9.6).
+const LINGER_MS: u64 = 2000;
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    key: Key,
+    fd: OwnedFd,
+    remote_addr: Box<str>,
+    remote_port: u16,
+    local: Rc<Local>,
+    phase: Phase,
+    /// Bytes that were received and not understood yet: a part of a head, or requests that have to wait.
+    input: Vec<u8>,
+    /// `input` can't go on before something else has happened.
+    blocked: bool,
+    /// A request that may change something is in progress; the next one of the pipeline waits for it.
+    pipeline_held: bool,
+    /// Requests whose responses are not sent yet, in the order of their arrival.
+    exchanges: VecDeque<Key>,
+    output: Output,
+    readable: bool,
+    writable: bool,
+    /// The client has closed its sending side.
+    read_closed: bool,
+    ending: Ending,
+    dirty: bool,
+    closed: bool,
+    /// A piece of a file is being read in by a blocking thread, or has just been.
+    loading: bool,
+    loaded: bool,
+    /// In milliseconds of the thread's clock; 0 = never.
+    read_deadline: u64,
+    reading: Reading,
+    write_deadline: u64,
+}
+
+/// The listener's side of a connection.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) name: String,
+    pub(crate) port: u16,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Head,
+    Body(Box<BodyReader>),
+    /// No further request is taken; what arrives is thrown away.
+    Closing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    No,
+    /// Close when everything is sent.
+    AfterOutput,
+    /// Everything is sent and our side is shut down; waiting for the client's end.
+    Lingering,
+}
+
+/// What the read deadline is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Head,
+    Body,
+    Idle,
+    Linger,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        key: Key,
+        fd: OwnedFd,
+        remote: (Box<str>, u16),
+        local: Rc<Local>,
+        cx: &Context,
+    ) -> Self {
+        Self {
+            key,
+            fd,
+            remote_addr: remote.0,
+            remote_port: remote.1,
+            local,
+            phase: Phase::Head,
+            input: Vec::new(),
+            blocked: false,
+            pipeline_held: false,
+            exchanges: VecDeque::new(),
+            output: Output::default(),
+            readable: false,
+            writable: true,
+            read_closed: false,
+            ending: Ending::No,
+            dirty: false,
+            closed: false,
+            loading: false,
+            loaded: false,
+            read_deadline: cx.clock.ms() + cx.generation.timeouts.header_ms,
+            reading: Reading::Head,
+            write_deadline: 0,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(crate) fn remote_addr(&self) -> &str {
+        &self.remote_addr
+    }
+
+    /// Something happened on the socket.
+    pub(crate) fn on_event(&mut self, cx: &mut Context, readiness: Readiness) {
+        if readiness.gone {
+            self.close(cx);
+            return;
+        }
+        self.readable |= readiness.readable || readiness.read_closed;
+        self.read_closed |= readiness.read_closed;
+        if readiness.writable {
+            self.writable = true;
+            self.mark_dirty(cx);
+        }
+        self.read(cx);
+    }
+
+    /// A blocking thread has read in the piece of file that was absent.
+    pub(crate) fn on_loaded(&mut self, cx: &mut Context) {
+        self.loading = false;
+        self.loaded = true;
+        self.mark_dirty(cx);
+    }
+
+    /// The server closes: what is in progress is finished, nothing new begins.
+    pub(crate) fn on_server_closing(&mut self, cx: &mut Context) {
+        let untouched = self.exchanges.is_empty() && self.input.is_empty() && matches!(self.phase, Phase::Head);
+        if untouched && !self.readable {
+            self.close(cx);
+        }
+    }
+
+    /// Gives up on whatever takes too long.
+    pub(crate) fn on_tick(&mut self, cx: &mut Context) {
+        let now = cx.clock.ms();
+        if self.write_deadline != 0 && now >= self.write_deadline {
+            self.close(cx);
+        } else if self.read_deadline != 0 && now >= self.read_deadline {
+            match self.reading {
+                Reading::Head if self.input.is_empty() => self.close(cx),
+                Reading::Head => self.refuse(cx, 408, "the request head took too long"),
+                Reading::Body => self.fail_body(cx, 408, "the request body took too long"),
+                Reading::Idle | Reading::Linger => self.close(cx),
+            }
+        }
+    }
+
+    pub(crate) fn mark_dirty(&mut self, cx: &mut Context) {
+        if !self.dirty && !self.closed {
+            self.dirty = true;
+            cx.dirty.push(self.key);
+        }
+    }
+
+    /// Sends what there is and sees what can go on; called once for each batch of changes.
+    pub(crate) fn settle(&mut self, cx: &mut Context) {
+        self.dirty = false;
+        if self.closed {
+            return;
+        }
+        self.advance(cx);
+        self.send(cx);
+        if self.closed {
+            return;
+        }
+        if self.blocked && self.ending == Ending::No {
+            self.resume(cx);
+        }
+        if !self.closed && self.output.is_empty() && self.exchanges.is_empty() {
+            self.rest(cx);
+        }
+    }
+
+    /// Closes the socket; the exchanges learn that their client is gone.
+    pub(crate) fn close(&mut self, cx: &mut Context) {
+        if !self.closed {
+            self.closed = true;
+            cx.closed.push(self.key);
+        }
+    }
+
+    /// Lets go of everything; the connection is removed after this.
+    pub(crate) fn dispose(&mut self, cx: &mut Context) {
+        self.output.clear(&mut cx.buffers);
+        let input = std::mem::take(&mut self.input);
+        cx.buffers.give(input);
+        for key in std::mem::take(&mut self.exchanges) {
+            cx.log_access(&self.remote_addr, key);
+            cx.abandon(key);
+        }
+        cx.epoll.remove(self.fd.as_fd());
+    }
+
+    /// The output that the exchange writes to: the connection's if it is its turn, else its own.
+    fn is_first(&self, key: Key) -> bool {
+        self.exchanges.front() == Some(&key)
+    }
+
+    /// Takes answered exchanges off the front and lets the next write.
+    fn advance(&mut self, cx: &mut Context) {
+        while let Some(&key) = self.exchanges.front() {
+            let Some(exchange) = cx.exchanges.get_mut(key) else {
+                self.exchanges.pop_front();
+                continue;
+            };
+            if !exchange.held.is_empty() {
+                let held = std::mem::take(&mut exchange.held);
+                self.output.append(held, &mut cx.buffers);
+            }
+            if !exchange.answered() {
+                return;
+            }
+            if !exchange.keep_alive || exchange.response.state == ResponseState::Broken {
+                self.ending = Ending::AfterOutput;
+            }
+            self.exchanges.pop_front();
+            cx.log_access(&self.remote_addr, key);
+            if self.ending != Ending::No {
+                self.phase = Phase::Closing;
+                for later in std::mem::take(&mut self.exchanges) {
+                    cx.abandon(later);
+                }
+            }
+            cx.abandon(key);
+        }
+    }
+
+    fn send(&mut self, cx: &mut Context) {
+        if self.output.is_empty() || !self.writable || self.loading {
+            return;
+        }
+        match self.output.send(self.fd.as_fd(), &mut cx.buffers, std::mem::take(&mut self.loaded)) {
+            Err(_) => self.close(cx),
+            Ok((sent, progress)) => {
+                if progress || self.write_deadline == 0 {
+                    self.write_deadline = cx.clock.ms() + cx.generation.timeouts.write_ms;
+                }
+                match sent {
+                    Sent::All => {
+                        self.write_deadline = 0;
+                        self.grant_credit(cx);
+                    }
+                    Sent::Blocked => self.writable = false,
+                    Sent::Yielded => self.mark_dirty(cx),
+                    Sent::Absent { entry, offset, length } => {
+                        self.loading = true;
+                        cx.load(self.key, entry, offset, length);
+                    }
+                    Sent::Shrunk => {
+                        cx.log_error("A file became shorter while it was sent; the connection was closed.");
+                        self.close(cx);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nothing is in progress: end, or wait for the next request.
+    fn rest(&mut self, cx: &mut Context) {
+        match self.ending {
+            Ending::AfterOutput => self.linger(cx),
+            Ending::Lingering => {}
+            Ending::No if self.read_closed && !self.readable => self.close(cx),
+            Ending::No if !matches!(self.phase, Phase::Head) || !self.input.is_empty() => {}
+            Ending::No if cx.closing && !self.readable => self.close(cx),
+            Ending::No => {
+                self.reading = Reading::Idle;
+                self.read_deadline = cx.clock.ms() + cx.generation.timeouts.keep_alive_ms;
+                self.exchanges.shrink_to_fit();
+            }
+        }
+    }
+
+    /// Shuts down our side and reads on for a moment: closing with unread bytes would reset the connection and could take
+    /// the response with it.
+    fn linger(&mut self, cx: &mut Context) {
+        self.phase = Phase::Closing;
+        self.ending = Ending::Lingering;
+        self.input.clear();
+        self.blocked = false;
+        if self.read_closed && !self.readable {
+            self.close(cx);
+            return;
+        }
+        if syscall::shutdown_write(self.fd.as_fd()).is_err() {
+            self.close(cx);
+            return;
+        }
+        self.reading = Reading::Linger;
+        self.read_deadline = cx.clock.ms() + LINGER_MS;
+        self.read(cx);
+    }
+
+    /// The client has what it was sent: the application may send more.
+    fn grant_credit(&mut self, cx: &mut Context) {
+        if let Some(&key) = self.exchanges.front() {
+            cx.grant_credit(key);
+        }
+    }
+}
+
+impl Context {
+    /// The connection is done with the exchange; a worker that still has it is told.
+    pub(crate) fn abandon(&mut self, key: Key) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        exchange.connection = None;
+        if exchange.waiting {
+            self.forget_waiting(key);
+        } else if exchange.stream.is_some() {
+            self.reset_stream(key);
+        }
+        exchange::release(&mut self.exchanges, key, &mut self.buffers);
+    }
+
+    /// Has a blocking thread read a piece of a file into memory.
+    fn load(
+        &self,
+        connection: Key,
+        entry: std::sync::Arc<crate::mounts::files::FileEntry>,
+        offset: u64,
+        length: usize,
+    ) {
+        self.run_blocking(move || {
+            if let Some(fd) = entry.fd() {
+                // If it can't be read, sendfile will say so.
+                let _ = crate::mounts::files::load(fd, offset, length);
+            }
+            Message::Loaded { connection }
+        });
+    }
+}

@@ -1,0 +1,162 @@
+//! From received bytes to requests and bodies.
+
+use super::{Connection, Ending, MAX_PIPELINE, Phase, Reading};
+use crate::syscall::{self, Transfer};
+use crate::thread::Context;
+use gwanmun_http1::{Body, parse_request};
+use std::os::fd::AsFd;
+
+/// Bytes that a closing connection throws away at most.
+const LINGER_BYTES: usize = 256 * 1024;
+
+impl Connection {
+    /// Receives and consumes until the socket has nothing more or the connection has to wait.
+    pub(super) fn read(&mut self, cx: &mut Context) {
+        let mut discarded = 0;
+        while self.readable && !self.blocked && !self.closed {
+            let mut scratch = std::mem::take(&mut cx.scratch);
+            match syscall::receive(self.fd.as_fd(), &mut scratch) {
+                Err(_) => self.close(cx),
+                Ok(Transfer::WouldBlock) => self.readable = false,
+                Ok(Transfer::Bytes(0)) => self.end_of_input(cx),
+                Ok(Transfer::Bytes(count)) => {
+                    // A short read has emptied the socket; the next bytes bring a new event, unless the end came already.
+                    if count < scratch.len() && !self.read_closed {
+                        self.readable = false;
+                    }
+                    if matches!(self.phase, Phase::Closing) {
+                        discarded += count;
+                        if discarded > LINGER_BYTES {
+                            self.close(cx);
+                        }
+                    } else {
+                        self.take_input(cx, &scratch[..count]);
+                    }
+                }
+            }
+            cx.scratch = scratch;
+        }
+    }
+
+    /// Goes on with input that had to wait.
+    pub(super) fn resume(&mut self, cx: &mut Context) {
+        self.blocked = false;
+        if !self.input.is_empty() {
+            let input = std::mem::take(&mut self.input);
+            let used = self.consume(cx, &input);
+            self.keep_rest(cx, input, used);
+        }
+        self.read(cx);
+    }
+
+    fn take_input(&mut self, cx: &mut Context, received: &[u8]) {
+        if self.input.is_empty() {
+            let used = self.consume(cx, received);
+            if used < received.len() && !self.closed && !matches!(self.phase, Phase::Closing) {
+                self.input = cx.buffers.take();
+                self.input.extend_from_slice(&received[used..]);
+            }
+        } else {
+            let mut input = std::mem::take(&mut self.input);
+            input.extend_from_slice(received);
+            let used = self.consume(cx, &input);
+            self.keep_rest(cx, input, used);
+        }
+    }
+
+    fn keep_rest(&mut self, cx: &mut Context, mut input: Vec<u8>, used: usize) {
+        if used >= input.len() || matches!(self.phase, Phase::Closing) {
+            cx.buffers.give(input);
+        } else {
+            input.drain(..used);
+            self.input = input;
+        }
+    }
+
+    /// Works through `bytes` as far as possible and gives how many are done with.
+    fn consume(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
+        let mut position = 0;
+        while !self.closed {
+            let rest = &bytes[position..];
+            let phase = std::mem::replace(&mut self.phase, Phase::Head);
+            match phase {
+                Phase::Closing => {
+                    self.phase = Phase::Closing;
+                    return bytes.len();
+                }
+                Phase::Body(reader) => {
+                    let (used, waits) = self.receive_body(cx, reader, rest);
+                    position += used;
+                    if waits {
+                        break;
+                    }
+                }
+                Phase::Head => {
+                    if rest.is_empty() {
+                        break;
+                    }
+                    self.pipeline_held &= !self.exchanges.is_empty();
+                    if self.exchanges.len() >= MAX_PIPELINE || self.pipeline_held {
+                        self.blocked = true;
+                        break;
+                    }
+                    match self.next_request(cx, rest) {
+                        Some(used) => position += used,
+                        None => break,
+                    }
+                }
+            }
+        }
+        position
+    }
+
+    /// Parses and starts one request. `None`: it can't start yet.
+    fn next_request(&mut self, cx: &mut Context, bytes: &[u8]) -> Option<usize> {
+        let mut headers = std::mem::take(&mut cx.headers);
+        let parsed = parse_request(bytes, &cx.generation.head_limits, &mut headers);
+        let used = match parsed {
+            Err(rejection) => {
+                self.refuse(cx, rejection.status(), rejection.reason());
+                None
+            }
+            Ok(None) => {
+                if self.reading != Reading::Head {
+                    self.reading = Reading::Head;
+                    self.read_deadline = 0;
+                }
+                if self.read_deadline == 0 {
+                    self.read_deadline = cx.clock.ms() + cx.generation.timeouts.header_ms;
+                }
+                None
+            }
+            Ok(Some(head)) => {
+                let method = head.method.of(bytes);
+                let safe = matches!(method, b"GET" | b"HEAD" | b"OPTIONS") && head.body == Body::None;
+                if !safe && !self.exchanges.is_empty() {
+                    // RFC 9112 §9.3.2: only safe requests of a pipeline may be worked on at the same time.
+                    self.blocked = true;
+                    None
+                } else {
+                    self.read_deadline = 0;
+                    self.pipeline_held = !safe;
+                    self.start_request(cx, bytes, &head, &mut headers);
+                    Some(head.len)
+                }
+            }
+        };
+        cx.headers = headers;
+        used
+    }
+
+    fn end_of_input(&mut self, cx: &mut Context) {
+        self.read_closed = true;
+        self.readable = false;
+        match self.phase {
+            Phase::Body(_) => self.close(cx),
+            Phase::Closing if self.ending == Ending::Lingering => self.close(cx),
+            _ if self.exchanges.is_empty() && self.output.is_empty() => self.close(cx),
+            // A client that only closed its sending side still gets the answers to what it asked.
+            _ => {}
+        }
+    }
+}

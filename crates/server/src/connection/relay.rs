@@ -1,0 +1,247 @@
+//! An application's response on its way to the client.
+
+use super::Connection;
+use super::respond::{write_connection, write_length};
+use crate::exchange::{Exchange, ResponseState};
+use crate::mounts::application::link::Block;
+use crate::thread::Context;
+use crate::thread::arena::Key;
+use crate::thread::clock::Clock;
+use gwanmun_gateway::frame::FrameError;
+use gwanmun_http1::response::{
+    BlockFacts, LAST_CHUNK, body_allowed, check_block, write_chunk_head, write_status_line,
+};
+
+/// Most 1xx responses before the final one (H36).
+const MAX_INFORMATIONAL: u8 = 16;
+
+/// The head of an application's response: lines of a block that the worker defined before, and lines of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct RelayedHead<'a> {
+    pub(crate) status: u16,
+    pub(crate) block: Option<&'a Block>,
+    pub(crate) lines: &'a [u8],
+}
+
+impl Connection {
+    /// The response's head with the first, perhaps only, part of its body.
+    ///
+    /// # Errors
+    /// The worker broke a rule of the protocol.
+    pub(crate) fn relay_head(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        head: RelayedHead<'_>,
+        body: &[u8],
+        end: bool,
+    ) -> Result<(), FrameError> {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
+        if exchange.response.state != ResponseState::Awaited {
+            return Err(FrameError("a second HEAD on one stream"));
+        }
+        let facts = facts(head)?;
+        let bodiless = !body_allowed(head.status);
+        let known = if end { Some(body.len() as u64) } else { None };
+        let (state, length_line) = match facts.content_length {
+            _ if bodiless => (ResponseState::Bodiless, None),
+            Some(_) if exchange.head_only => (ResponseState::Bodiless, None),
+            None if exchange.head_only => (ResponseState::Bodiless, known.filter(|length| *length > 0)),
+            Some(length) => (ResponseState::Length(length), None),
+            None if known.is_some() => (ResponseState::Length(body.len() as u64), known),
+            None if exchange.http10 => (ResponseState::UntilClose, None),
+            None => (ResponseState::Chunked, None),
+        };
+        if state == ResponseState::UntilClose {
+            exchange.keep_alive = false;
+        }
+        exchange.keep_alive &= !cx.closing;
+        exchange.response.status = head.status;
+        exchange.response.state = state;
+
+        let first = self.exchanges.front() == Some(&key);
+        let output = if first { &mut self.output } else { &mut exchange.held };
+        let out = output.tail(&mut cx.buffers);
+        write_head(out, &cx.clock, &cx.generation.server_line, head, facts, length_line);
+        if state == ResponseState::Chunked {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        write_connection(out, exchange.keep_alive, exchange.http10);
+        out.extend_from_slice(b"\r\n");
+        self.relay_body(cx, key, body, end);
+        Ok(())
+    }
+
+    /// A part of the response's body.
+    pub(crate) fn relay_body(&mut self, cx: &mut Context, key: Key, body: &[u8], end: bool) {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        let first = self.exchanges.front() == Some(&key);
+        let output = if first { &mut self.output } else { &mut exchange.held };
+        let response = &mut exchange.response;
+        match &mut response.state {
+            ResponseState::Length(left) => {
+                let part = &body[..body.len().min(usize::try_from(*left).unwrap_or(usize::MAX))];
+                *left -= part.len() as u64;
+                let (surplus, missing) = (part.len() < body.len(), *left);
+                if !part.is_empty() {
+                    output.tail(&mut cx.buffers).extend_from_slice(part);
+                    response.bytes += part.len() as u64;
+                }
+                if surplus {
+                    cx.log_error("An application sent more than its Content-Length; the surplus was dropped.");
+                }
+                if missing == 0 {
+                    self.finish(cx, key);
+                } else if end {
+                    cx.log_error("An application sent less than its Content-Length; the connection was closed.");
+                    self.break_off(cx, key);
+                }
+            }
+            ResponseState::Chunked | ResponseState::UntilClose => {
+                let chunked = response.state == ResponseState::Chunked;
+                if !body.is_empty() {
+                    let out = output.tail(&mut cx.buffers);
+                    if chunked {
+                        write_chunk_head(out, body.len());
+                    }
+                    out.extend_from_slice(body);
+                    if chunked {
+                        out.extend_from_slice(b"\r\n");
+                    }
+                    response.bytes += body.len() as u64;
+                }
+                if end {
+                    if chunked {
+                        output.tail(&mut cx.buffers).extend_from_slice(LAST_CHUNK);
+                    }
+                    self.finish(cx, key);
+                }
+            }
+            ResponseState::Bodiless if end => self.finish(cx, key),
+            ResponseState::Bodiless => cx.grant_credit(key),
+            ResponseState::Awaited | ResponseState::Complete | ResponseState::Broken => {}
+        }
+        self.mark_dirty(cx);
+    }
+
+    /// A 1xx response before the final one; HTTP/1.0 clients don't know them.
+    ///
+    /// # Errors
+    /// The worker broke a rule of the protocol.
+    pub(crate) fn relay_informational(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        status: u16,
+        lines: &[u8],
+    ) -> Result<(), FrameError> {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
+        exchange.response.informational += 1;
+        if exchange.response.state != ResponseState::Awaited || exchange.response.informational > MAX_INFORMATIONAL {
+            return Err(FrameError("INFO comes before HEAD, and at most 16 times"));
+        }
+        check(lines)?;
+        if exchange.http10 {
+            return Ok(());
+        }
+        let first = self.exchanges.front() == Some(&key);
+        let output = if first { &mut self.output } else { &mut exchange.held };
+        let out = output.tail(&mut cx.buffers);
+        write_status_line(out, status);
+        out.extend_from_slice(lines);
+        out.extend_from_slice(b"\r\n");
+        self.mark_dirty(cx);
+        Ok(())
+    }
+
+    /// The application failed or its worker is gone: `status` if nothing has been sent, else a connection that breaks off.
+    pub(crate) fn relay_failure(&mut self, cx: &mut Context, key: Key, status: u16) {
+        let Some(exchange) = cx.exchanges.get(key) else { return };
+        match exchange.response.state {
+            ResponseState::Awaited => self.answer(cx, key, status, b""),
+            ResponseState::Bodiless => self.finish(cx, key),
+            _ => self.break_off(cx, key),
+        }
+    }
+
+    fn finish(&mut self, cx: &mut Context, key: Key) {
+        self.set_state(cx, key, ResponseState::Complete);
+    }
+
+    fn break_off(&mut self, cx: &mut Context, key: Key) {
+        self.set_state(cx, key, ResponseState::Broken);
+    }
+
+    fn set_state(&mut self, cx: &mut Context, key: Key, state: ResponseState) {
+        if let Some(exchange) = cx.exchanges.get_mut(key)
+            && !exchange.answered()
+        {
+            exchange.response.state = state;
+            self.mark_dirty(cx);
+        }
+    }
+}
+
+/// Checks header lines from a worker; the application's side has checked them before, so a fault is the worker's.
+pub(crate) fn check(lines: &[u8]) -> Result<BlockFacts, FrameError> {
+    check_block(lines).map_err(|_| FrameError("a header line that must not be sent"))
+}
+
+fn facts(head: RelayedHead<'_>) -> Result<BlockFacts, FrameError> {
+    let mut facts = head.block.map(|block| block.facts).unwrap_or_default();
+    if !head.lines.is_empty() {
+        let own = check(head.lines)?;
+        if facts.content_length.is_some() && own.content_length.is_some() {
+            return Err(FrameError("two Content-Length lines"));
+        }
+        facts.content_length = facts.content_length.or(own.content_length);
+        facts.has_date |= own.has_date;
+        facts.has_server |= own.has_server;
+        facts.has_content_type |= own.has_content_type;
+    }
+    Ok(facts)
+}
+
+/// Everything of the head but its framing, connection and end.
+fn write_head(
+    out: &mut Vec<u8>,
+    clock: &Clock,
+    server_line: &[u8],
+    head: RelayedHead<'_>,
+    facts: BlockFacts,
+    length: Option<u64>,
+) {
+    write_status_line(out, head.status);
+    if !facts.has_date {
+        out.extend_from_slice(clock.date_line());
+    }
+    if !facts.has_server {
+        out.extend_from_slice(server_line);
+    }
+    let lines = [head.block.map_or(&b""[..], |block| &block.lines), head.lines];
+    if head.status == 204 && facts.content_length.is_some() {
+        // RFC 9110 §8.6: a 204 has no Content-Length (W58).
+        for line in lines.iter().flat_map(|lines| lines.split_inclusive(|byte| *byte == b'\n')) {
+            if !line.get(..15).is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:")) {
+                out.extend_from_slice(line);
+            }
+        }
+    } else {
+        lines.iter().for_each(|lines| out.extend_from_slice(lines));
+    }
+    if let Some(length) = length {
+        write_length(out, length);
+    }
+}
+
+impl Exchange {
+    /// Takes body bytes off the worker's credit.
+    ///
+    /// # Errors
+    /// It had less.
+    pub(crate) fn spend_credit(&mut self, bytes: usize) -> Result<(), FrameError> {
+        self.credit =
+            self.credit.checked_sub(bytes as u32).ok_or(FrameError("more body bytes than the stream had credit for"))?;
+        Ok(())
+    }
+}

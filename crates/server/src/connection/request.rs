@@ -1,0 +1,398 @@
+//! What answers a request: the core, a file, or an application.
+
+use super::body::BodyReader;
+use super::{Connection, Phase, Reading};
+use crate::exchange::{Exchange, LogFields};
+use crate::generation::{Application, Generation};
+use crate::mounts::files::{Cached, Conditions, FileEntry, Found, Known, evaluate, is_servable};
+use crate::router::Route;
+use crate::thread::arena::Key;
+use crate::thread::{Context, Message};
+use gwanmun_gateway::request::{FLAG_HTTP10, Fixed, HeadView, HeadWriter, Pair, Piece};
+use gwanmun_http1::path::{self, Normal};
+use gwanmun_http1::{Body, HeaderSpan, RequestHead, Span, TargetForm, Version};
+use std::sync::Arc;
+
+/// A request whose path has been found out.
+struct Resolved<'a> {
+    bytes: &'a [u8],
+    head: &'a RequestHead,
+    /// Where `path` stands in `bytes`; none if it had to be decoded.
+    path_span: Option<Span>,
+    path: &'a [u8],
+    route: Route,
+    servable: bool,
+}
+
+impl Connection {
+    /// Starts the request whose head has been parsed from `bytes`.
+    pub(super) fn start_request(
+        &mut self,
+        cx: &mut Context,
+        bytes: &[u8],
+        head: &RequestHead,
+        headers: &mut Vec<HeaderSpan>,
+    ) {
+        let key = self.open_exchange(cx, bytes, head, headers);
+        let generation = Arc::clone(&cx.generation);
+        if head.form == TargetForm::Asterisk {
+            self.answer_and_skip_body(cx, key, head, 204, b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+            return;
+        }
+        let raw = head.path.of(bytes);
+        let mut decoded = std::mem::take(&mut cx.path);
+        match path::normalize(raw, &mut decoded) {
+            Err(error) => self.refuse_exchange(cx, key, 400, error.reason()),
+            Ok(normalized) => {
+                let (path, path_span) = match normalized.form {
+                    Normal::Same => (raw, Some(head.path)),
+                    Normal::Decoded => (decoded.as_slice(), None),
+                };
+                match generation.router.find(path) {
+                    None => self.answer_and_skip_body(cx, key, head, 404, b""),
+                    Some(route) => {
+                        // An encoded slash separates nothing in a file's path (H69).
+                        let servable = !normalized.encoded_slash;
+                        let resolved = Resolved { bytes, head, path_span, path, route, servable };
+                        self.start_resolved(cx, &generation, key, &resolved, headers);
+                    }
+                }
+            }
+        }
+        cx.path = decoded;
+    }
+
+    fn open_exchange(&mut self, cx: &mut Context, bytes: &[u8], head: &RequestHead, headers: &[HeaderSpan]) -> Key {
+        let connection = self.key;
+        let now = cx.clock.now();
+        let http10 = head.version == Version::Http10;
+        let key = cx.exchanges.insert_with(|_| Exchange {
+            head_only: head.method.of(bytes) == b"HEAD",
+            http10,
+            keep_alive: head.keep_alive && !cx.closing,
+            ..Exchange::new(connection, now)
+        });
+        if cx.generation.log_access
+            && let Some(exchange) = cx.exchanges.get_mut(key)
+        {
+            exchange.log = Some(Box::new(LogFields {
+                method: head.method.of(bytes).into(),
+                target: head.target.of(bytes).into(),
+                http10,
+                referer: find(bytes, headers, b"referer").map(Into::into),
+                user_agent: find(bytes, headers, b"user-agent").map(Into::into),
+                source: "core",
+            }));
+        }
+        self.exchanges.push_back(key);
+        key
+    }
+
+    fn start_resolved(
+        &mut self,
+        cx: &mut Context,
+        generation: &Generation,
+        key: Key,
+        request: &Resolved<'_>,
+        headers: &mut Vec<HeaderSpan>,
+    ) {
+        let Resolved { bytes, head, route, .. } = *request;
+        let mount = &generation.mounts[route.mount];
+        if let Some(exchange) = cx.exchanges.get_mut(key) {
+            exchange.mount = route.mount;
+            exchange.prefix = route.prefix;
+        }
+        if matches!(head.body, Body::Length(length) if length > generation.body_limit) {
+            self.refuse_exchange(cx, key, 413, "the announced request body is over limits.body");
+            return;
+        }
+        let reads = matches!(head.method.of(bytes), b"GET" | b"HEAD") && head.body == Body::None;
+        if mount.files.is_some() && reads {
+            let path = &request.path[route.prefix..];
+            let cached = if path.is_empty() {
+                Cached::Fresh(if mount.application.is_some() { Known::NotFound } else { Known::Directory })
+            } else if request.servable && is_servable(path) {
+                cx.files.get(route.mount as u32, path, cx.clock.now())
+            } else {
+                Cached::Fresh(Known::NotFound)
+            };
+            match cached {
+                Cached::Fresh(Known::File(entry)) => {
+                    let reply = evaluate(&entry, &conditions(bytes, headers, head.method.of(bytes) == b"HEAD"));
+                    self.respond_file(cx, key, &entry, &reply);
+                    return;
+                }
+                Cached::Fresh(Known::Directory) => {
+                    let location = redirect_line(request.path, head.query.of(bytes));
+                    self.answer(cx, key, 301, &location);
+                    return;
+                }
+                Cached::Fresh(Known::Forbidden) => {
+                    self.answer(cx, key, 403, b"");
+                    return;
+                }
+                Cached::Fresh(Known::NotFound) => {}
+                Cached::Miss => {
+                    self.look_up(cx, generation, key, request, headers, None);
+                    return;
+                }
+                Cached::Stale(entry) => {
+                    self.look_up(cx, generation, key, request, headers, Some(entry));
+                    return;
+                }
+            }
+        }
+        match mount.application {
+            Some(application) => self.start_application(cx, key, application, request, headers),
+            None if reads => self.answer(cx, key, 404, b""),
+            None => {
+                let status = if matches!(head.method.of(bytes), b"GET" | b"HEAD") { 404 } else { 405 };
+                self.answer_and_skip_body(cx, key, head, status, b"Allow: GET, HEAD\r\n");
+            }
+        }
+    }
+
+    /// Has a blocking thread look for the file; [`on_found`](Self::on_found) goes on from there.
+    fn look_up(
+        &mut self,
+        cx: &mut Context,
+        generation: &Generation,
+        key: Key,
+        request: &Resolved<'_>,
+        headers: &mut Vec<HeaderSpan>,
+        known: Option<Arc<FileEntry>>,
+    ) {
+        let mount = request.route.mount;
+        let Some(files) = generation.mounts[mount].files.clone() else { return };
+        let application = generation.mounts[mount].application.map_or(0, |application| application.index);
+        if !self.encode_head(cx, key, application, request, headers) {
+            self.refuse_exchange(cx, key, 431, "the request head is too large to pass on");
+            return;
+        }
+        let path: Box<[u8]> = request.path[request.route.prefix..].into();
+        let connection = self.key;
+        cx.run_blocking(move || {
+            let found = match &known {
+                Some(entry) => files.root.revalidate(entry, &path, &files.index),
+                None => files.root.find(&path, &files.index),
+            };
+            Message::Found { connection, exchange: key, mount, path, found }
+        });
+    }
+
+    /// The look-up of a file is done.
+    pub(crate) fn on_found(&mut self, cx: &mut Context, key: Key, found: &Found) {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        let head = std::mem::take(&mut exchange.head);
+        let mount = exchange.mount;
+        let view = HeadView::new(&head);
+        match found {
+            Found::File(entry) => {
+                let reply = evaluate(entry, &conditions_of(&view));
+                self.respond_file(cx, key, entry, &reply);
+            }
+            Found::Directory => {
+                let path = [view.piece(Piece::ScriptName), view.piece(Piece::PathInfo)].concat();
+                let location = redirect_line(&path, view.piece(Piece::Query));
+                self.answer(cx, key, 301, &location);
+            }
+            Found::Forbidden => self.answer(cx, key, 403, b""),
+            Found::Failed(error) => {
+                cx.log_error(&format!("A file could not be opened: {error}."));
+                self.answer(cx, key, 500, b"");
+            }
+            Found::NotFound => match cx.generation.mounts[mount].application {
+                Some(application) => {
+                    exchange_head(cx, key, head);
+                    self.hand_over(cx, key, application);
+                    return;
+                }
+                None => self.answer(cx, key, 404, b""),
+            },
+        }
+        cx.buffers.give(head);
+    }
+
+    fn start_application(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        application: Application,
+        request: &Resolved<'_>,
+        headers: &mut Vec<HeaderSpan>,
+    ) {
+        if !self.encode_head(cx, key, application.index, request, headers) {
+            self.refuse_exchange(cx, key, 431, "the request head is too large to pass on");
+            return;
+        }
+        if request.head.body == Body::None {
+            self.hand_over(cx, key, application);
+            return;
+        }
+        if request.head.expect_continue {
+            // The body is buffered here, so it is the core that wants it. It is the only exchange: its output is the next.
+            self.output.tail(&mut cx.buffers).extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.mark_dirty(cx);
+        }
+        self.phase = Phase::Body(Box::new(BodyReader::collect(key, request.head.body)));
+        self.reading = Reading::Body;
+        self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
+    }
+
+    /// The request is complete: to a worker with it.
+    pub(super) fn hand_over(&mut self, cx: &mut Context, key: Key, application: Application) {
+        if let Some(exchange) = cx.exchanges.get_mut(key)
+            && let Some(log) = &mut exchange.log
+        {
+            log.source = "app";
+        }
+        if !cx.dispatch(key, application.pool) {
+            self.answer(cx, key, 503, b"Retry-After: 1\r\n");
+        }
+    }
+
+    /// Writes the head as it crosses to a worker into the exchange. `false`: too large for a frame.
+    fn encode_head(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        application: u32,
+        request: &Resolved<'_>,
+        headers: &mut Vec<HeaderSpan>,
+    ) -> bool {
+        let Resolved { bytes, head, path_span, path, route, .. } = *request;
+        headers.retain(|header| crosses(header.name.of(bytes)));
+        let fixed = Fixed {
+            application,
+            names: cx.names.id(headers.iter().map(|header| header.name.of(bytes))),
+            flags: if head.version == Version::Http10 { FLAG_HTTP10 } else { 0 },
+            server_port: self.local.port,
+            remote_port: self.remote_port,
+        };
+        let mut payload = cx.buffers.take();
+        let mut writer = HeadWriter::new(&mut payload, fixed, headers.len(), &bytes[..head.len]);
+        writer.piece(Piece::Method, pair(head.method));
+        writer.piece(Piece::Target, pair(head.target));
+        writer.piece(Piece::Query, pair(head.query));
+        let (start, end) = match path_span {
+            Some(span) => (span.start, span.end),
+            None => {
+                let start = writer.position();
+                writer.append(path);
+                (start, start + path.len() as u32)
+            }
+        };
+        let middle = start + route.prefix as u32;
+        writer.piece(Piece::ScriptName, Pair::new(start, middle));
+        writer.piece(Piece::PathInfo, Pair::new(middle, end));
+        let server = if head.host.is_empty() { writer.append(self.local.name.as_bytes()) } else { pair(head.host) };
+        writer.piece(Piece::ServerName, server);
+        let remote = writer.append(self.remote_addr.as_bytes());
+        writer.piece(Piece::RemoteAddr, remote);
+        let absolute = head.form == TargetForm::Absolute;
+        for header in headers.iter() {
+            // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
+            let is_host = absolute && header.name.of(bytes).eq_ignore_ascii_case(b"host");
+            writer.header(pair(header.name), pair(if is_host { head.authority } else { header.value }));
+        }
+        let fits = writer.finish();
+        exchange_head(cx, key, payload);
+        fits
+    }
+}
+
+fn exchange_head(cx: &mut Context, key: Key, payload: Vec<u8>) {
+    if let Some(exchange) = cx.exchanges.get_mut(key) {
+        exchange.head = payload;
+    }
+}
+
+fn pair(span: Span) -> Pair {
+    Pair::new(span.start, span.end)
+}
+
+/// Whether a header goes on to applications: names that could be taken for another's environ key (C24, H21) don't, nor
+/// does `Proxy` (C23), nor what described the framing that the core has undone (W24).
+fn crosses(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        && match name.len() {
+            5 => !name.eq_ignore_ascii_case(b"proxy"),
+            17 => !name.eq_ignore_ascii_case(b"transfer-encoding"),
+            _ => true,
+        }
+}
+
+fn find<'a>(bytes: &'a [u8], headers: &[HeaderSpan], name: &[u8]) -> Option<&'a [u8]> {
+    let header = headers.iter().find(|header| header.name.of(bytes).eq_ignore_ascii_case(name))?;
+    Some(header.value.of(bytes))
+}
+
+fn conditions<'a>(bytes: &'a [u8], headers: &[HeaderSpan], head_only: bool) -> Conditions<'a> {
+    gather(headers.iter().map(|header| (header.name.of(bytes), header.value.of(bytes))), head_only)
+}
+
+fn conditions_of<'a>(view: &HeadView<'a>) -> Conditions<'a> {
+    gather(view.headers(), view.piece(Piece::Method) == b"HEAD")
+}
+
+/// RFC 9110 §14.2: a range means something for GET only.
+fn gather<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, head_only: bool) -> Conditions<'a> {
+    let mut conditions = Conditions::default();
+    for (name, value) in headers {
+        // Most names of a request are none of these; length and first letter tell.
+        let field = match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
+            (8, Some(b'i')) if name.eq_ignore_ascii_case(b"if-match") => &mut conditions.if_match,
+            (8, Some(b'i')) if name.eq_ignore_ascii_case(b"if-range") => &mut conditions.if_range,
+            (13, Some(b'i')) if name.eq_ignore_ascii_case(b"if-none-match") => &mut conditions.if_none_match,
+            (17, Some(b'i')) if name.eq_ignore_ascii_case(b"if-modified-since") => &mut conditions.if_modified_since,
+            (19, Some(b'i')) if name.eq_ignore_ascii_case(b"if-unmodified-since") => {
+                &mut conditions.if_unmodified_since
+            }
+            (5, Some(b'r')) if !head_only && name.eq_ignore_ascii_case(b"range") => &mut conditions.range,
+            _ => continue,
+        };
+        *field = Some(value);
+    }
+    conditions
+}
+
+/// `Location` of a folder's path with its slash. Always a path of this server: the normal form has one leading slash, and
+/// everything that is not plainly a path's character is encoded (H80).
+fn redirect_line(path: &[u8], query: &[u8]) -> Vec<u8> {
+    let mut line = b"Location: ".to_vec();
+    for &byte in path {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
+            line.push(byte);
+        } else {
+            line.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    line.push(b'/');
+    if !query.is_empty() {
+        line.push(b'?');
+        line.extend_from_slice(query);
+    }
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h80_a_redirect_stays_on_this_server() {
+        assert_eq!(redirect_line(b"/a b/\\evil", b"x=1"), b"Location: /a%20b/%5Cevil/?x=1\r\n");
+        assert_eq!(redirect_line("/é".as_bytes(), b""), b"Location: /%C3%A9/\r\n");
+    }
+
+    #[test]
+    fn c23_c24_ambiguous_names_do_not_cross() {
+        for name in ["Proxy", "PROXY", "X_Forwarded_For", "Content_Length", "Transfer.Encoding", "Transfer-Encoding"] {
+            assert!(!crosses(name.as_bytes()), "{name}");
+        }
+        for name in ["Host", "X-Forwarded-For", "Proxy-Thing", "Content-Length"] {
+            assert!(crosses(name.as_bytes()), "{name}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The core's own answers: files, redirects, errors.
+
+use super::{Connection, Phase};
+use crate::exchange::{Exchange, ResponseState};
+use crate::mounts::files::{FileEntry, Reply, write_headers};
+use crate::thread::Context;
+use crate::thread::arena::Key;
+use gwanmun_http1::response::{reason, write_status_line};
+use gwanmun_http1::{Body, RequestHead};
+use std::sync::Arc;
+
+/// A request body that nobody wants is read to its end if it is at most this long; else the connection is closed.
+const SKIP_BODY: u64 = 64 * 1024;
+
+impl Connection {
+    /// Answers an exchange with a page that says its status. `lines` are further header lines.
+    pub(crate) fn answer(&mut self, cx: &mut Context, key: Key, status: u16, lines: &[u8]) {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        let first = self.is_first(key);
+        let output = if first { &mut self.output } else { &mut exchange.held };
+        let out = output.tail(&mut cx.buffers);
+        write_status_line(out, status);
+        out.extend_from_slice(cx.clock.date_line());
+        out.extend_from_slice(&cx.generation.server_line);
+        out.extend_from_slice(lines);
+        let page = if gwanmun_http1::response::body_allowed(status) { page(status) } else { String::new() };
+        if !page.is_empty() {
+            out.extend_from_slice(b"Content-Type: text/html; charset=utf-8\r\n");
+            write_length(out, page.len() as u64);
+        }
+        write_connection(out, exchange.keep_alive, exchange.http10);
+        out.extend_from_slice(b"\r\n");
+        if !exchange.head_only {
+            out.extend_from_slice(page.as_bytes());
+            exchange.response.bytes = page.len() as u64;
+        }
+        exchange.response.status = status;
+        exchange.response.state = ResponseState::Complete;
+        self.mark_dirty(cx);
+    }
+
+    /// Answers a request whose body, if it has one, is not wanted.
+    pub(super) fn answer_and_skip_body(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        head: &RequestHead,
+        status: u16,
+        lines: &[u8],
+    ) {
+        match head.body {
+            Body::None => {}
+            // A client that waits for 100 Continue may or may not send the body after this: only closing is unambiguous (H33).
+            Body::Length(length) if length <= SKIP_BODY && !head.expect_continue => {
+                self.phase = Phase::Body(Box::new(super::body::BodyReader::discard(key, head.body)));
+                self.reading = super::Reading::Body;
+                self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
+            }
+            _ => {
+                if let Some(exchange) = cx.exchanges.get_mut(key) {
+                    exchange.keep_alive = false;
+                }
+                self.phase = Phase::Closing;
+            }
+        }
+        self.answer(cx, key, status, lines);
+    }
+
+    /// Refuses what can't be understood as a request: answers after whatever came before, then closes.
+    pub(crate) fn refuse(&mut self, cx: &mut Context, status: u16, why: &str) {
+        let now = cx.clock.now();
+        let key = cx.exchanges.insert_with(|_| Exchange::new(self.key, now));
+        self.exchanges.push_back(key);
+        self.refuse_exchange(cx, key, status, why);
+    }
+
+    /// Answers an exchange with an error after which the connection can't go on.
+    pub(super) fn refuse_exchange(&mut self, cx: &mut Context, key: Key, status: u16, why: &str) {
+        cx.log_refusal(&self.remote_addr, status, why);
+        if let Some(exchange) = cx.exchanges.get_mut(key) {
+            exchange.keep_alive = false;
+        }
+        self.answer(cx, key, status, b"");
+        self.phase = Phase::Closing;
+        self.blocked = false;
+        self.read_deadline = 0;
+        let input = std::mem::take(&mut self.input);
+        cx.buffers.give(input);
+    }
+
+    pub(super) fn respond_file(&mut self, cx: &mut Context, key: Key, entry: &Arc<FileEntry>, reply: &Reply) {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        let (status, start, end) = match *reply {
+            Reply::Full => (200, 0, entry.size),
+            Reply::Partial { start, end } => (206, start, end),
+            Reply::NotModified => (304, 0, 0),
+            Reply::PreconditionFailed => (412, 0, 0),
+            Reply::NotSatisfiable => (416, 0, 0),
+        };
+        let first = self.is_first(key);
+        let output = if first { &mut self.output } else { &mut exchange.held };
+        let out = output.tail(&mut cx.buffers);
+        write_status_line(out, status);
+        out.extend_from_slice(cx.clock.date_line());
+        out.extend_from_slice(&cx.generation.server_line);
+        write_headers(out, entry, reply);
+        write_connection(out, exchange.keep_alive, exchange.http10);
+        out.extend_from_slice(b"\r\n");
+        if !exchange.head_only && start < end {
+            exchange.response.bytes = end - start;
+            match &entry.content {
+                Some(content) => {
+                    out.extend_from_slice(content.get(start as usize..end as usize).unwrap_or_default());
+                }
+                None => output.push_file(Arc::clone(entry), start, end),
+            }
+        }
+        exchange.response.status = status;
+        exchange.response.state = ResponseState::Complete;
+        if let Some(log) = &mut exchange.log {
+            log.source = "file";
+        }
+        self.mark_dirty(cx);
+    }
+}
+
+pub(super) fn write_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The Connection header where it is not the version's default.
+pub(super) fn write_connection(out: &mut Vec<u8>, keep_alive: bool, http10: bool) {
+    match (keep_alive, http10) {
+        (true, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (false, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (true, false) | (false, true) => {}
+    }
+}
+
+fn page(status: u16) -> String {
+    let reason = reason(status);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{status} {reason}</title>\n<h1>{status} {reason}</h1>\n</html>\n"
+    )
+}

@@ -1,0 +1,127 @@
+//! An exchange: one request and its response, from the end of its head until both the client and the worker are done with it.
+
+use crate::connection::output::Output;
+use crate::thread::arena::{Arena, Key};
+use crate::thread::buffers::Buffers;
+use gwanmun_gateway::WINDOW;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) type Exchanges = Arena<Exchange>;
+
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// None: the client has its whole response, or is gone.
+    pub(crate) connection: Option<Key>,
+    /// None: no worker has it.
+    pub(crate) stream: Option<StreamName>,
+    /// It is in the queue of its pool.
+    pub(crate) waiting: bool,
+    /// Index of the mount that answers.
+    pub(crate) mount: usize,
+    /// Bytes of the path that are the mount's.
+    pub(crate) prefix: usize,
+    pub(crate) head_only: bool,
+    pub(crate) http10: bool,
+    pub(crate) keep_alive: bool,
+    /// The HEAD payload for a worker: the whole request head with its table. Empty if the request needed none.
+    pub(crate) head: Vec<u8>,
+    pub(crate) body: RequestBody,
+    pub(crate) response: Response,
+    /// Response bytes while earlier exchanges of the connection are not answered.
+    pub(crate) held: Output,
+    /// Body bytes that the worker may still send before it gets credit.
+    pub(crate) credit: u32,
+    pub(crate) started: Instant,
+    pub(crate) log: Option<Box<LogFields>>,
+}
+
+/// A stream of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamName {
+    pub(crate) link: Key,
+    pub(crate) stream: u32,
+}
+
+#[derive(Debug)]
+pub(crate) enum RequestBody {
+    None,
+    Memory(Vec<u8>),
+    File { file: Arc<File>, length: u64 },
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Response {
+    pub(crate) state: ResponseState,
+    pub(crate) status: u16,
+    /// Body bytes handed to the connection.
+    pub(crate) bytes: u64,
+    pub(crate) informational: u8,
+}
+
+/// How far the response is, and how its body is framed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ResponseState {
+    #[default]
+    Awaited,
+    /// So many bytes are still announced.
+    Length(u64),
+    Chunked,
+    UntilClose,
+    /// The client gets no body, whatever the application sends.
+    Bodiless,
+    Complete,
+    /// Cut off: the connection must be closed so that the client notices.
+    Broken,
+}
+
+/// What the access log says of a request, copied from its head.
+#[derive(Debug)]
+pub(crate) struct LogFields {
+    pub(crate) method: Box<[u8]>,
+    pub(crate) target: Box<[u8]>,
+    pub(crate) http10: bool,
+    pub(crate) referer: Option<Box<[u8]>>,
+    pub(crate) user_agent: Option<Box<[u8]>>,
+    pub(crate) source: &'static str,
+}
+
+impl Exchange {
+    pub(crate) fn new(connection: Key, started: Instant) -> Self {
+        Self {
+            connection: Some(connection),
+            stream: None,
+            waiting: false,
+            mount: 0,
+            prefix: 0,
+            head_only: false,
+            http10: false,
+            keep_alive: false,
+            head: Vec::new(),
+            body: RequestBody::None,
+            response: Response::default(),
+            held: Output::default(),
+            credit: WINDOW,
+            started,
+            log: None,
+        }
+    }
+
+    /// Whether nothing more will be written to the client for it.
+    pub(crate) fn answered(&self) -> bool {
+        matches!(self.response.state, ResponseState::Complete | ResponseState::Broken)
+    }
+}
+
+/// Removes the exchange if neither the client nor a worker is concerned with it any more.
+pub(crate) fn release(exchanges: &mut Exchanges, key: Key, buffers: &mut Buffers) {
+    let done = exchanges.get(key).is_some_and(|exchange| exchange.connection.is_none() && exchange.stream.is_none());
+    if done && let Some(mut exchange) = exchanges.remove(key) {
+        exchange.held.clear(buffers);
+        buffers.give(exchange.head);
+        if let RequestBody::Memory(bytes) = exchange.body {
+            buffers.give(bytes);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A generation: the configuration as the I/O threads use it, built and validated whole, never changed.
+
+use crate::config::{Config, Timeouts};
+use crate::error::{Error, ErrorKind};
+use crate::mounts::files::FileRoot;
+use crate::router::Router;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) router: Router,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) head_limits: gwanmun_http1::Limits,
+    pub(crate) body_limit: u64,
+    pub(crate) body_in_memory: usize,
+    pub(crate) timeouts: Timeouts,
+    /// `Server: …\r\n`, or nothing.
+    pub(crate) server_line: Vec<u8>,
+    /// Environ values that are the same for every request, for HELLO: name NUL value NUL …
+    pub(crate) static_environ: Vec<u8>,
+    pub(crate) multiprocess: bool,
+    pub(crate) temp_dir: PathBuf,
+    pub(crate) log_access: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Mount {
+    pub(crate) files: Option<Arc<Files>>,
+    pub(crate) application: Option<Application>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) root: FileRoot,
+    pub(crate) index: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Application {
+    pub(crate) index: u32,
+    pub(crate) pool: usize,
+}
+
+/// A head must fit a frame together with its table and the decoded path.
+const MAX_HEADER_BYTES: usize = 32 * 1024;
+const MAX_REQUEST_LINE: usize = 16 * 1024;
+const MAX_HEADER_COUNT: usize = 1000;
+
+impl Generation {
+    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+        let invalid = |message: String| Err(Error::new(ErrorKind::Config, message));
+        let limits = &config.limits;
+        if limits.header_bytes > MAX_HEADER_BYTES
+            || limits.request_line > MAX_REQUEST_LINE
+            || limits.header_count > MAX_HEADER_COUNT
+        {
+            return invalid(format!(
+                "limits.headerBytes is at most {MAX_HEADER_BYTES}, requestLine {MAX_REQUEST_LINE}, headerCount {MAX_HEADER_COUNT}."
+            ));
+        }
+        if limits.body_in_memory > gwanmun_gateway::WINDOW as usize {
+            return invalid(format!("limits.bodyInMemory is at most {}.", gwanmun_gateway::WINDOW));
+        }
+        let server = config.server_header.as_deref();
+        if server.is_some_and(|value| value.is_empty() || value.bytes().any(|byte| !(b' '..=b'~').contains(&byte))) {
+            return invalid("The Server header holds printable ASCII characters only.".to_owned());
+        }
+        let mut mounts = Vec::new();
+        for mount in &config.mounts {
+            if !mount.path.starts_with('/') || (mount.path.len() > 1 && mount.path.ends_with('/')) {
+                return invalid(format!("A mount's path starts with a slash and does not end with one: {:?}.", mount.path));
+            }
+            if mount.application.is_some() && mount.pool >= config.pools.len() {
+                return invalid(format!("The mount {:?} names a worker pool that does not exist.", mount.path));
+            }
+            let files = match &mount.files {
+                Some(files) => {
+                    let root = FileRoot::open(&files.root).map_err(|error| {
+                        let path = files.root.display();
+                        Error::new(ErrorKind::Files, format!("The folder {path} can't be served: {error}."))
+                    })?;
+                    Some(Arc::new(Files { root, index: files.index.clone() }))
+                }
+                None => None,
+            };
+            let application = mount.application.map(|index| Application { index, pool: mount.pool });
+            mounts.push(Mount { files, application });
+        }
+        let software = server.unwrap_or("gwanmun");
+        Ok(Self {
+            router: Router::new(config.mounts.iter().map(|mount| mount.path.as_str())),
+            mounts,
+            head_limits: gwanmun_http1::Limits {
+                request_line: limits.request_line,
+                header_bytes: limits.header_bytes,
+                header_count: limits.header_count,
+            },
+            body_limit: limits.body,
+            body_in_memory: limits.body_in_memory,
+            timeouts: config.timeouts,
+            server_line: server.map(|name| format!("Server: {name}\r\n").into_bytes()).unwrap_or_default(),
+            static_environ: format!("SERVER_SOFTWARE\0{software}\0GATEWAY_INTERFACE\0CGI/1.1\0").into_bytes(),
+            multiprocess: config.multiprocess,
+            temp_dir: config.temp_dir.clone(),
+            log_access: config.access_log.format != crate::config::AccessFormat::Off,
+        })
+    }
+}

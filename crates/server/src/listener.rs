@@ -1,0 +1,215 @@
+//! A listener is a set of sockets that is not tied to threads.
+//!
+//! TCP: the first socket binds exclusively, so that a taken port is an error and not a silent share; then `SO_REUSEPORT` is
+//! set and the others join, one per I/O thread. A Unix socket is single, and every thread accepts from it.
+
+use crate::config::Listen;
+use crate::error::{Error, ErrorKind};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const BACKLOG: i32 = 1024;
+
+/// Where a listener is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A bound and listening address with one socket for each I/O thread (a Unix socket: the same one).
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) address: Address,
+    pub(crate) sockets: Vec<Arc<OwnedFd>>,
+}
+
+impl Listener {
+    /// Binds everything that `listen` stands for; a host name may stand for several addresses.
+    pub(crate) fn bind(listen: &Listen, threads: usize) -> Result<Vec<Self>, Error> {
+        match listen {
+            Listen::Tcp { host, port, backlog } => bind_host(host, *port, backlog.unwrap_or(BACKLOG), threads),
+            Listen::Unix { path, mode } => Ok(vec![bind_unix(path, *mode, threads)?]),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Address::Unix(path) = &self.address {
+            // Nobody is left to tell if it fails, and a stale file is cleared at the next start.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn bind_host(host: &str, mut port: u16, backlog: i32, threads: usize) -> Result<Vec<Listener>, Error> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let mut addresses: Vec<SocketAddr> = (bare, port)
+        .to_socket_addrs()
+        .map_err(|error| {
+            Error::new(ErrorKind::Listen, format!("The host name {host:?} has no address to listen on: {error}."))
+        })?
+        .collect();
+    addresses.dedup();
+    let mut listeners = Vec::new();
+    for mut address in addresses {
+        address.set_port(port);
+        let listener = bind_tcp(address, backlog, threads)?;
+        if let Address::Tcp(bound) = &listener.address {
+            // Port 0 is chosen once; the other addresses of the same name share it.
+            port = bound.port();
+        }
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn bind_tcp(address: SocketAddr, backlog: i32, threads: usize) -> Result<Listener, Error> {
+    let fail = |error: io::Error| listen_error(&address.to_string(), &error);
+    let first = tcp_socket(address).map_err(fail)?;
+    first.bind(&address.into()).map_err(fail)?;
+    let bound = first.local_addr().ok().and_then(|address| address.as_socket()).unwrap_or(address);
+    first.set_reuse_port(true).map_err(fail)?;
+    first.listen(backlog).map_err(fail)?;
+    let mut sockets = vec![Arc::new(OwnedFd::from(first))];
+    for _ in 1..threads {
+        let socket = tcp_socket(address).map_err(fail)?;
+        socket.set_reuse_port(true).map_err(fail)?;
+        socket.bind(&bound.into()).map_err(fail)?;
+        socket.listen(backlog).map_err(fail)?;
+        sockets.push(Arc::new(OwnedFd::from(socket)));
+    }
+    Ok(Listener { address: Address::Tcp(bound), sockets })
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    // A restart must not wait for connections of its predecessor in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // `::` means every address of the machine, as elsewhere; a specific IPv6 address means itself.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    Ok(socket)
+}
+
+fn bind_unix(path: &Path, mode: Option<u32>, threads: usize) -> Result<Listener, Error> {
+    let name = format!("unix:{}", path.display());
+    let fail = |error: io::Error| listen_error(&name, &error);
+    let address = SockAddr::unix(path).map_err(fail)?;
+    clear_stale_socket(path, &address).map_err(fail)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None).map_err(fail)?;
+    socket.bind(&address).map_err(fail)?;
+    if let Some(mode) = mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(fail)?;
+    }
+    socket.listen(BACKLOG).map_err(fail)?;
+    let socket = Arc::new(OwnedFd::from(socket));
+    Ok(Listener { address: Address::Unix(path.into()), sockets: vec![socket; threads] })
+}
+
+/// Removes a socket file that nobody listens on any more; anything else at that path is left alone and makes bind fail.
+fn clear_stale_socket(path: &Path, address: &SockAddr) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => {}
+        _ => return Ok(()),
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
+    match probe.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        _ => Ok(()),
+    }
+}
+
+fn listen_error(address: &str, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let what = match address.rsplit_once(':') {
+                Some((host, port)) if host != "unix" => format!("Port {port} on {host}"),
+                _ => address.to_owned(),
+            };
+            Error::new(ErrorKind::AddressInUse, format!("{what} is already in use by another program."))
+        }
+        io::ErrorKind::PermissionDenied => {
+            Error::new(ErrorKind::AddressDenied, format!("This user may not listen on {address}: {error}."))
+        }
+        _ => Error::new(ErrorKind::Listen, format!("Can't listen on {address}: {error}.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(host: &str, port: u16) -> Listen {
+        Listen::Tcp { host: host.into(), port, backlog: None }
+    }
+
+    fn port(listener: &Listener) -> u16 {
+        match &listener.address {
+            Address::Tcp(address) => address.port(),
+            Address::Unix(_) => 0,
+        }
+    }
+
+    #[test]
+    fn every_thread_gets_a_socket_on_the_same_port() {
+        let listeners = Listener::bind(&tcp("127.0.0.1", 0), 3).unwrap();
+        assert_eq!(listeners[0].sockets.len(), 3);
+        assert_ne!(port(&listeners[0]), 0);
+    }
+
+    #[test]
+    fn a_taken_port_is_an_error_that_names_it() {
+        let first = Listener::bind(&tcp("127.0.0.1", 0), 2).unwrap();
+        let error = Listener::bind(&tcp("127.0.0.1", port(&first[0])), 2).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddressInUse);
+        assert!(error.to_string().contains(&port(&first[0]).to_string()), "{error}");
+    }
+
+    #[test]
+    fn ipv6_addresses_are_listened_on() {
+        let listeners = Listener::bind(&tcp("[::1]", 0), 1).unwrap();
+        assert!(matches!(listeners[0].address, Address::Tcp(address) if address.is_ipv6()));
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
+        let path = std::env::temp_dir().join(format!("gwanmun-listener-{}.sock", std::process::id()));
+        let listen = Listen::Unix { path: path.clone(), mode: Some(0o600) };
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let listeners = Listener::bind(&listen, 2).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(Listener::bind(&listen, 2).unwrap_err().kind(), ErrorKind::AddressInUse);
+        drop(listeners);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_left_alone() {
+        let path = std::env::temp_dir().join(format!("gwanmun-listener-{}.txt", std::process::id()));
+        std::fs::write(&path, "mine").unwrap();
+        let listen = Listen::Unix { path: path.clone(), mode: None };
+        assert_eq!(Listener::bind(&listen, 1).unwrap_err().kind(), ErrorKind::AddressInUse);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,485 @@
+//! Between exchanges and workers: requests to a worker with a free slot, its frames back to their connections.
+
+use super::link::{Block, Link, LinkState, Passed};
+use super::marks::Marks;
+use super::pool::{Admission, Waiting};
+use crate::connection::relay::{self, RelayedHead};
+use crate::exchange::{self, RequestBody, ResponseState, StreamName};
+use crate::log::Level;
+use crate::server::Event;
+use crate::syscall::{self, Transfer};
+use crate::thread::arena::Key;
+use crate::thread::epoll::{Readiness, Token};
+use crate::thread::{Context, Message, Thread};
+use gwanmun_gateway::frame::{FrameError, FrameReader, Kind, ResetReason};
+use gwanmun_gateway::response::{FromWorker, LogLevel};
+use gwanmun_gateway::{VERSION, WINDOW};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+impl Context {
+    /// Gives a complete request to a worker, or queues it. `false`: the queue is full.
+    pub(crate) fn dispatch(&mut self, key: Key, pool: usize) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let waiting = Waiting { thread: self.thread, exchange: key };
+        match shared.pools[pool].admit(waiting, |worker| self.usable(worker)) {
+            Admission::Worker(worker) => self.send_request(key, worker),
+            Admission::Queued => {
+                self.waiting += 1;
+                if let Some(exchange) = self.exchanges.get_mut(key) {
+                    exchange.waiting = true;
+                }
+            }
+            Admission::Refused => {
+                self.log_error("The queue for the workers is full; a request was refused with 503.");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Writes the request to the worker's link; the slot is reserved.
+    pub(crate) fn send_request(&mut self, key: Key, worker: u32) {
+        let link_key = self.link_of(worker);
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            self.release_slot(worker);
+            return;
+        };
+        let Some((link_key, link)) = link_key.and_then(|key| Some((key, self.links.get_mut(key)?))) else {
+            // The worker died between its reservation and now.
+            let pool = self.generation.mounts[exchange.mount].application.map_or(0, |application| application.pool);
+            exchange.waiting = true;
+            self.waiting += 1;
+            self.shared.pools[pool].put_back(Waiting { thread: self.thread, exchange: key });
+            return;
+        };
+        let body = match &exchange.body {
+            RequestBody::None => Passed::None,
+            RequestBody::Memory(bytes) => Passed::Bytes(bytes),
+            RequestBody::File { file, .. } => Passed::File(file),
+        };
+        let stream = link.send_request(key, &exchange.head, &body, &self.names, self.clock.ms());
+        exchange.stream = Some(StreamName { link: link_key, stream });
+        self.mark_link_dirty(link_key);
+    }
+
+    /// A request left the queue of its pool for a worker's slot, perhaps by another thread's doing.
+    pub(crate) fn on_assigned(&mut self, key: Key, worker: u32) {
+        match self.exchanges.get_mut(key) {
+            Some(exchange) if exchange.waiting => {
+                exchange.waiting = false;
+                self.waiting -= 1;
+                self.send_request(key, worker);
+            }
+            _ => self.release_slot(worker),
+        }
+    }
+
+    /// Looks whether workers that seemed stuck take requests of this thread again.
+    pub(crate) fn retry_waiting(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        for pool in &shared.pools {
+            while self.waiting > 0
+                && let Some((next, worker)) = pool.next_for(self.thread, |worker| self.usable(worker))
+            {
+                self.on_assigned(next.exchange, worker);
+            }
+        }
+    }
+
+    /// The client of a queued request is gone.
+    pub(crate) fn forget_waiting(&mut self, key: Key) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        exchange.waiting = false;
+        self.waiting -= 1;
+        if let Some(application) = self.generation.mounts[exchange.mount].application {
+            self.shared.pools[application.pool].forget(Waiting { thread: self.thread, exchange: key });
+        }
+    }
+
+    /// Tells the worker that nobody wants the response any more. The slot stays taken until the worker ends the stream.
+    pub(crate) fn reset_stream(&mut self, key: Key) {
+        if let Some(StreamName { link, stream }) = self.exchanges.get(key).and_then(|exchange| exchange.stream)
+            && let Some(open) = self.links.get_mut(link)
+        {
+            open.send_frame(Kind::Reset, stream, ResetReason::ClientGone as u32, b"");
+            self.mark_link_dirty(link);
+        }
+    }
+
+    /// Gives back the credit for what the client has taken, once it is worth a frame.
+    pub(crate) fn grant_credit(&mut self, key: Key) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        let owed = WINDOW - exchange.credit;
+        if owed >= WINDOW / 4
+            && !exchange.answered()
+            && let Some(StreamName { link, stream }) = exchange.stream
+            && let Some(open) = self.links.get_mut(link)
+        {
+            exchange.credit = WINDOW;
+            open.send_frame(Kind::Credit, stream, owed, b"");
+            self.mark_link_dirty(link);
+        }
+    }
+
+    pub(crate) fn mark_link_dirty(&mut self, key: Key) {
+        if let Some(link) = self.links.get_mut(key)
+            && !link.dirty
+        {
+            link.dirty = true;
+            self.dirty_links.push(key);
+        }
+    }
+
+    fn link_of(&self, worker: u32) -> Option<Key> {
+        self.worker_links.get(&worker).copied()
+    }
+
+    fn usable(&self, worker: u32) -> bool {
+        let link = self.link_of(worker).and_then(|key| self.links.get(key));
+        link.is_some_and(|link| !link.draining && !link.stalled(self.clock.ms()))
+    }
+
+    fn release_slot(&mut self, worker: u32) {
+        let shared = Arc::clone(&self.shared);
+        for pool in &shared.pools {
+            if let Some(next) = pool.release(worker) {
+                if next.thread == self.thread {
+                    self.on_assigned(next.exchange, worker);
+                } else {
+                    shared.mailboxes[next.thread].post(Message::Assigned { exchange: next.exchange, worker });
+                }
+            }
+        }
+    }
+}
+
+impl Thread {
+    /// A new worker's link to this thread.
+    pub(crate) fn add_link(&mut self, worker: u32, pool: usize, fd: OwnedFd, marks: Arc<Marks>) {
+        let cx = &mut self.cx;
+        let slot = cx.thread;
+        let key = cx.links.insert_with(|_| Link::new(worker, pool, fd, marks, slot));
+        cx.worker_links.insert(worker, key);
+        if let Some(link) = cx.links.get(key)
+            && let Err(error) = cx.epoll.add_edges(link.fd.as_fd(), Token::Link(key))
+        {
+            self.fail_link(key, &format!("the link can't be watched: {error}"));
+        }
+    }
+
+    /// No more requests for the worker; its link ends when its streams have.
+    pub(crate) fn drain_worker(&mut self, worker: u32) {
+        if let Some(&key) = self.cx.worker_links.get(&worker)
+            && let Some(link) = self.cx.links.get_mut(key)
+        {
+            link.draining = true;
+            self.cx.mark_link_dirty(key);
+        }
+    }
+
+    pub(crate) fn on_link_event(&mut self, key: Key, readiness: Readiness) {
+        if readiness.readable || readiness.read_closed || readiness.gone {
+            self.read_link(key);
+        }
+        if readiness.writable {
+            self.cx.mark_link_dirty(key);
+        }
+    }
+
+    /// Writes what is queued for a link.
+    pub(crate) fn flush_link(&mut self, key: Key) {
+        let Some(link) = self.cx.links.get_mut(key) else { return };
+        link.dirty = false;
+        match link.flush() {
+            Err(_) => self.read_link(key),
+            Ok(true) if link.draining && link.streams.is_empty() && !link.shut => {
+                link.shut = true;
+                // An error means that the worker is gone already, which reading will tell.
+                let _ = syscall::shutdown_write(link.fd.as_fd());
+            }
+            Ok(_) => {}
+        }
+    }
+
+    /// Receives and handles frames until the link has no more.
+    fn read_link(&mut self, key: Key) {
+        let mut buffer = std::mem::take(&mut self.link_buffer);
+        loop {
+            let Some(link) = self.cx.links.get_mut(key) else { break };
+            let kept = link.partial.len();
+            buffer[..kept].copy_from_slice(&link.partial);
+            link.partial.clear();
+            match syscall::receive(link.fd.as_fd(), &mut buffer[kept..]) {
+                Ok(Transfer::Bytes(count @ 1..)) => {
+                    if let Err(error) = self.handle_frames(key, &buffer[..kept + count]) {
+                        self.fail_link(key, &format!("it broke the gateway protocol: {error}"));
+                        break;
+                    }
+                    if kept + count < buffer.len() {
+                        break;
+                    }
+                }
+                Ok(Transfer::WouldBlock) => {
+                    if kept > 0 {
+                        link.partial.extend_from_slice(&buffer[..kept]);
+                    }
+                    break;
+                }
+                Ok(Transfer::Bytes(_)) | Err(_) => {
+                    let reason = if link.shut { "" } else { "it closed its link" };
+                    self.fail_link(key, reason);
+                    break;
+                }
+            }
+        }
+        self.link_buffer = buffer;
+    }
+
+    fn handle_frames(&mut self, key: Key, bytes: &[u8]) -> Result<(), FrameError> {
+        let mut reader = FrameReader::new(bytes);
+        while let Some(frame) = reader.next()? {
+            self.handle_frame(key, FromWorker::decode(frame)?)?;
+        }
+        if let Some(link) = self.cx.links.get_mut(key) {
+            link.partial.extend_from_slice(&bytes[reader.consumed()..]);
+        }
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, key: Key, frame: FromWorker<'_>) -> Result<(), FrameError> {
+        let Some(link) = self.cx.links.get_mut(key) else { return Ok(()) };
+        match frame {
+            FromWorker::Hello { concurrency, .. } => {
+                if link.state != LinkState::Connected {
+                    return Err(FrameError("a second HELLO"));
+                }
+                link.state = LinkState::Greeted { concurrency };
+                self.cx.greet(key);
+                Ok(())
+            }
+            FromWorker::Ready => {
+                let LinkState::Greeted { concurrency } = link.state else {
+                    return Err(FrameError("READY comes once, after HELLO"));
+                };
+                link.state = LinkState::Ready;
+                self.cx.shared.pools[link.pool].link_ready(link.worker, concurrency, self.cx.thread);
+                self.cx.shared.worker_ready(link.worker);
+                self.cx.retry_waiting();
+                Ok(())
+            }
+            _ if link.state == LinkState::Connected => Err(FrameError("the first frame is HELLO")),
+            FromWorker::Block { id, lines } => {
+                let block = Block { facts: relay::check(lines)?, lines: lines.into() };
+                if link.define_block(id, block) { Ok(()) } else { Err(FrameError("a BLOCK is defined once")) }
+            }
+            FromWorker::Log { stream, level, text } => {
+                let (worker, exchange) = (link.worker, link.stream(stream).map(|stream| stream.exchange));
+                self.cx.log_worker(worker, exchange, level, text);
+                Ok(())
+            }
+            FromWorker::Head { stream, status, block, lines, body, end } => {
+                let exchange = open_stream(link, stream)?;
+                let block = match block {
+                    0 => None,
+                    id => Some(link.block(id).ok_or(FrameError("HEAD names a block that is not defined"))?),
+                };
+                self.cx.spend(exchange, body)?;
+                self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                    let head = RelayedHead { status, block: block.as_deref(), lines };
+                    connection.relay_head(cx, exchange, head, body, end)
+                })?;
+                if end {
+                    self.end_stream(key, stream, exchange);
+                }
+                Ok(())
+            }
+            FromWorker::Info { stream, status, lines } => {
+                let exchange = open_stream(link, stream)?;
+                self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                    connection.relay_informational(cx, exchange, status, lines)
+                })
+            }
+            FromWorker::Data { stream, body, end } => {
+                let exchange = open_stream(link, stream)?;
+                self.cx.spend(exchange, body)?;
+                self.relay_data(key, stream, exchange, body, end)
+            }
+            FromWorker::End { stream } => {
+                let exchange = open_stream(link, stream)?;
+                self.relay_data(key, stream, exchange, b"", true)
+            }
+            FromWorker::Reset { stream, .. } => {
+                let exchange = open_stream(link, stream)?;
+                self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                    connection.relay_failure(cx, exchange, 500);
+                    Ok(())
+                })?;
+                self.end_stream(key, stream, exchange);
+                Ok(())
+            }
+            // Request bodies are passed whole: the core never waits for credit.
+            FromWorker::Credit { stream, .. } => open_stream(link, stream).map(|_| ()),
+        }
+    }
+
+    fn relay_data(
+        &mut self,
+        link: Key,
+        stream: u32,
+        exchange: Key,
+        body: &[u8],
+        end: bool,
+    ) -> Result<(), FrameError> {
+        self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+            let state = cx.exchanges.get(exchange).map(|exchange| exchange.response.state);
+            if state == Some(ResponseState::Awaited) {
+                return Err(FrameError("body before HEAD"));
+            }
+            connection.relay_body(cx, exchange, body, end);
+            Ok(())
+        })?;
+        if end {
+            self.end_stream(link, stream, exchange);
+        }
+        Ok(())
+    }
+
+    /// The worker is done with a stream: its slot is free.
+    fn end_stream(&mut self, key: Key, stream: u32, exchange: Key) {
+        let cx = &mut self.cx;
+        let Some(link) = cx.links.get_mut(key) else { return };
+        link.end_stream(stream);
+        let worker = link.worker;
+        if link.draining && link.streams.is_empty() {
+            cx.mark_link_dirty(key);
+        }
+        if let Some(open) = cx.exchanges.get_mut(exchange) {
+            open.stream = None;
+            exchange::release(&mut cx.exchanges, exchange, &mut cx.buffers);
+        }
+        cx.release_slot(worker);
+    }
+
+    /// The link is at its end. Requests that the worker had not begun go to another one; the others fail.
+    pub(crate) fn fail_link(&mut self, key: Key, reason: &str) {
+        let Some(link) = self.cx.links.remove(key) else { return };
+        let shared = Arc::clone(&self.cx.shared);
+        self.cx.epoll.remove(link.fd.as_fd());
+        self.cx.worker_links.remove(&link.worker);
+        shared.pools[link.pool].remove(link.worker);
+        if shared.worker_gone(link.worker, reason) {
+            for mailbox in &shared.mailboxes {
+                mailbox.post(Message::WorkerGone { worker: link.worker });
+            }
+        }
+        for (_, stream) in &link.streams {
+            let Some(exchange) = self.cx.exchanges.get_mut(stream.exchange) else { continue };
+            exchange.stream = None;
+            if exchange.connection.is_none() {
+                exchange::release(&mut self.cx.exchanges, stream.exchange, &mut self.cx.buffers);
+            } else if exchange.response.state == ResponseState::Awaited && !link.begun(stream.sequence) {
+                exchange.waiting = true;
+                self.cx.waiting += 1;
+                shared.pools[link.pool].put_back(Waiting { thread: self.cx.thread, exchange: stream.exchange });
+            } else {
+                let _ = self.cx.with_connection(&mut self.connections, stream.exchange, |connection, cx| {
+                    connection.relay_failure(cx, stream.exchange, 502);
+                    Ok(())
+                });
+            }
+        }
+        self.cx.retry_waiting();
+    }
+
+    /// Gives up on requests that have waited too long for a worker.
+    pub(crate) fn expire_waiting(&mut self) {
+        if self.cx.waiting == 0 {
+            return;
+        }
+        let now = self.cx.clock.now();
+        let generation = Arc::clone(&self.cx.generation);
+        let expired: Vec<Key> = self
+            .cx
+            .exchanges
+            .iter_mut()
+            .filter(|(_, exchange)| exchange.waiting)
+            .filter(|(_, exchange)| {
+                let pool = generation.mounts[exchange.mount].application.map_or(0, |application| application.pool);
+                let timeout = self.cx.shared.pools[pool].config.queue_timeout_ms;
+                now.duration_since(exchange.started).as_millis() as u64 >= timeout
+            })
+            .map(|(key, _)| key)
+            .collect();
+        for key in expired {
+            self.cx.log_error("No worker was free in time; a request was refused with 503.");
+            self.cx.forget_waiting(key);
+            let _ = self.cx.with_connection(&mut self.connections, key, |connection, cx| {
+                connection.answer(cx, key, 503, b"Retry-After: 1\r\n");
+                Ok(())
+            });
+        }
+    }
+}
+
+impl Context {
+    fn greet(&mut self, key: Key) {
+        let mut payload = Vec::new();
+        for value in [VERSION, WINDOW, u32::from(self.generation.multiprocess), 0] {
+            payload.extend_from_slice(&value.to_le_bytes());
+        }
+        payload.extend_from_slice(&self.generation.static_environ);
+        if let Some(link) = self.links.get_mut(key) {
+            link.send_frame(Kind::Hello, 0, 0, &payload);
+            self.mark_link_dirty(key);
+        }
+    }
+
+    fn spend(&mut self, exchange: Key, body: &[u8]) -> Result<(), FrameError> {
+        self.exchanges.get_mut(exchange).map_or(Ok(()), |exchange| exchange.spend_credit(body.len()))
+    }
+
+    fn log_worker(&mut self, worker: u32, exchange: Option<Key>, level: LogLevel, text: &[u8]) {
+        let level = match level {
+            LogLevel::Error => Level::Error,
+            LogLevel::Warning => Level::Warn,
+            LogLevel::Information | LogLevel::Text => Level::Info,
+        };
+        let request = exchange.and_then(|key| self.exchanges.get(key)).map(|exchange| exchange.head.as_slice());
+        let request = request.map(gwanmun_gateway::request::HeadView::new).map(|view| {
+            use gwanmun_gateway::request::Piece;
+            let text = |piece| String::from_utf8_lossy(view.piece(piece)).into_owned();
+            format!(" ({} {})", text(Piece::Method), text(Piece::Target))
+        });
+        let text = String::from_utf8_lossy(text);
+        let line = format!("worker {worker}{}: {}", request.unwrap_or_default(), text.trim_end());
+        self.shared.logger.error(level, &line);
+    }
+}
+
+fn open_stream(link: &Link, stream: u32) -> Result<Key, FrameError> {
+    let open = link.stream(stream).ok_or(FrameError("a frame on a stream that is not open"))?;
+    Ok(open.exchange)
+}
+
+/// What the threads tell the embedder about workers, once each.
+impl crate::server::Shared {
+    fn worker_ready(&self, worker: u32) {
+        let ready = self.workers().get_mut(&worker).is_some_and(|state| {
+            state.links_ready += 1;
+            state.links_ready == self.mailboxes.len()
+        });
+        if ready {
+            (self.on_event)(Event::WorkerReady { worker });
+        }
+    }
+
+    /// `true` for the first thread that notices.
+    fn worker_gone(&self, worker: u32, reason: &str) -> bool {
+        let first = self.workers().remove(&worker).is_some();
+        if first {
+            (self.on_event)(Event::WorkerGone { worker, reason: reason.to_owned() });
+        }
+        first
+    }
+}

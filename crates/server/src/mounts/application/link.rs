@@ -1,0 +1,226 @@
+//! A link: this thread's socketpair to one worker, its streams, and what waits to be written to it.
+
+use super::marks::Marks;
+use crate::syscall::{self, Transfer};
+use crate::thread::arena::{Arena, Key};
+use gwanmun_gateway::frame::{self, FLAG_END, FLAG_FD, Kind, MAX_PAYLOAD};
+use gwanmun_gateway::names::{MAX_NAMES, NamesTable};
+use gwanmun_gateway::request::HeadView;
+use gwanmun_http1::response::BlockFacts;
+use slab::Slab;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub(crate) type Links = Arena<Link>;
+
+/// A worker with a request that it has not begun for so long gets no more from this thread.
+const STALLED_AFTER_MS: u64 = 5;
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) worker: u32,
+    pub(crate) pool: usize,
+    pub(crate) fd: OwnedFd,
+    pub(crate) state: LinkState,
+    /// No more requests; the link is shut down when its streams have ended.
+    pub(crate) draining: bool,
+    pub(crate) shut: bool,
+    pub(crate) dirty: bool,
+    /// Bytes of a frame that has not arrived completely.
+    pub(crate) partial: Vec<u8>,
+    pub(crate) streams: Slab<Stream>,
+    blocks: Vec<Option<Rc<Block>>>,
+    marks: Arc<Marks>,
+    slot: usize,
+    sequence: u32,
+    unstarted: VecDeque<(u32, u64)>,
+    names_sent: [u64; MAX_NAMES / 64],
+    out: Vec<u8>,
+    out_sent: usize,
+    /// Descriptors to pass, each with the position in `out` of the frame that it belongs to.
+    out_files: VecDeque<(usize, Arc<File>)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    /// Nothing has come yet.
+    Connected,
+    /// HELLO has come; the applications are loading.
+    Greeted { concurrency: u32 },
+    Ready,
+}
+
+/// An open stream of a link; its number is its index + 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream {
+    pub(crate) exchange: Key,
+    pub(crate) sequence: u32,
+}
+
+/// Header lines that a worker has defined once.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) lines: Box<[u8]>,
+    pub(crate) facts: BlockFacts,
+}
+
+/// A request body as it crosses.
+pub(crate) enum Passed<'a> {
+    None,
+    Bytes(&'a [u8]),
+    File(&'a Arc<File>),
+}
+
+impl Link {
+    pub(crate) fn new(worker: u32, pool: usize, fd: OwnedFd, marks: Arc<Marks>, slot: usize) -> Self {
+        Self {
+            worker,
+            pool,
+            fd,
+            state: LinkState::Connected,
+            draining: false,
+            shut: false,
+            dirty: false,
+            partial: Vec::new(),
+            streams: Slab::new(),
+            blocks: Vec::new(),
+            marks,
+            slot,
+            sequence: 0,
+            unstarted: VecDeque::new(),
+            names_sent: [0; MAX_NAMES / 64],
+            out: Vec::new(),
+            out_sent: 0,
+            out_files: VecDeque::new(),
+        }
+    }
+
+    /// Queues a request and gives its stream.
+    pub(crate) fn send_request(
+        &mut self,
+        exchange: Key,
+        head: &[u8],
+        body: &Passed<'_>,
+        names: &NamesTable,
+        now_ms: u64,
+    ) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        let stream = self.streams.insert(Stream { exchange, sequence: self.sequence }) as u32 + 1;
+        self.forget_started();
+        self.unstarted.push_back((self.sequence, now_ms));
+        self.announce_names(HeadView::new(head).names(), names);
+        let flags = match body {
+            Passed::None => FLAG_END,
+            Passed::Bytes(_) => 0,
+            Passed::File(file) => {
+                self.out_files.push_back((self.out.len(), Arc::clone(file)));
+                FLAG_END | FLAG_FD
+            }
+        };
+        frame::write(&mut self.out, Kind::Head, flags, stream, self.sequence, head);
+        if let Passed::Bytes(bytes) = body {
+            let mut pieces = bytes.chunks(MAX_PAYLOAD).peekable();
+            while let Some(piece) = pieces.next() {
+                let flags = if pieces.peek().is_none() { FLAG_END } else { 0 };
+                frame::write(&mut self.out, Kind::Data, flags, stream, 0, piece);
+            }
+        }
+        stream
+    }
+
+    /// Queues a frame without a payload, or a small one about the link.
+    pub(crate) fn send_frame(&mut self, kind: Kind, stream: u32, extra: u32, payload: &[u8]) {
+        frame::write(&mut self.out, kind, 0, stream, extra, payload);
+    }
+
+    /// Defines header lines under an id. `false`: the id is taken.
+    pub(crate) fn define_block(&mut self, id: u16, block: Block) -> bool {
+        let index = usize::from(id);
+        if self.blocks.len() <= index {
+            self.blocks.resize(index + 1, None);
+        }
+        let free = self.blocks[index].is_none();
+        if free {
+            self.blocks[index] = Some(Rc::new(block));
+        }
+        free
+    }
+
+    pub(crate) fn block(&self, id: u16) -> Option<Rc<Block>> {
+        self.blocks.get(usize::from(id))?.clone()
+    }
+
+    pub(crate) fn stream(&self, stream: u32) -> Option<Stream> {
+        self.streams.get((stream as usize).checked_sub(1)?).copied()
+    }
+
+    /// Removes a stream that has ended in the worker's direction.
+    pub(crate) fn end_stream(&mut self, stream: u32) {
+        self.streams.try_remove(stream as usize - 1);
+    }
+
+    /// Whether the worker had begun a request of this sequence number.
+    pub(crate) fn begun(&self, sequence: u32) -> bool {
+        // Sequence numbers wrap; those in flight lie close together.
+        self.marks.begun(self.slot).wrapping_sub(sequence) as i32 >= 0
+    }
+
+    /// Whether the worker leaves requests lying.
+    pub(crate) fn stalled(&self, now_ms: u64) -> bool {
+        let begun = |&&(sequence, _): &&(u32, u64)| !self.begun(sequence);
+        self.unstarted.iter().find(begun).is_some_and(|&(_, sent)| now_ms.saturating_sub(sent) > STALLED_AFTER_MS)
+    }
+
+    /// Writes what is queued. `Ok(false)`: the kernel took only a part.
+    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        while self.out_sent < self.out.len() {
+            let file = match self.out_files.front() {
+                Some((position, _)) if *position == self.out_sent => self.out_files.pop_front(),
+                _ => None,
+            };
+            let end = self.out_files.front().map_or(self.out.len(), |(position, _)| *position);
+            let bytes = &self.out[self.out_sent..end];
+            let transfer = match &file {
+                Some((_, file)) => syscall::send_with_fd(self.fd.as_fd(), bytes, file.as_fd()),
+                None => syscall::send(self.fd.as_fd(), bytes),
+            }?;
+            match transfer {
+                Transfer::Bytes(count) => self.out_sent += count,
+                Transfer::WouldBlock => {
+                    if let Some(file) = file {
+                        self.out_files.push_front(file);
+                    }
+                    return Ok(false);
+                }
+            }
+        }
+        self.out.clear();
+        self.out_sent = 0;
+        if self.out.capacity() > 1024 * 1024 {
+            self.out = Vec::new();
+        }
+        Ok(true)
+    }
+
+    fn forget_started(&mut self) {
+        while let Some(&(sequence, _)) = self.unstarted.front()
+            && self.begun(sequence)
+        {
+            self.unstarted.pop_front();
+        }
+    }
+
+    fn announce_names(&mut self, id: u32, names: &NamesTable) {
+        let Some(sequence) = names.sequence(id) else { return };
+        let index = id as usize - 1;
+        let (word, bit) = (index / 64, 1 << (index % 64));
+        if self.names_sent[word] & bit == 0 {
+            self.names_sent[word] |= bit;
+            frame::write(&mut self.out, Kind::Names, 0, 0, id, sequence);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Application mounts: requests wait in a pool until a worker has a free slot, then cross to it over a link.
+
+pub(crate) mod dispatch;
+pub(crate) mod link;
+pub(crate) mod marks;
+pub(crate) mod pool;

@@ -1,0 +1,222 @@
+//! A pool: the workers that run a set of applications, and the one queue of requests that wait for them.
+//!
+//! Requests bind late: one is given to a worker only when it takes one of the worker's free slots, the least busy worker first.
+//! All I/O threads share the pool; the lock is held for a few comparisons.
+
+use crate::config;
+use crate::thread::arena::Key;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) config: config::Pool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    workers: Vec<Worker>,
+    queue: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    id: u32,
+    concurrency: u32,
+    in_flight: u32,
+    /// Bit t: its link to I/O thread t is ready.
+    ready: u64,
+    draining: bool,
+}
+
+/// A request in the queue, by the thread that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) thread: usize,
+    pub(crate) exchange: Key,
+}
+
+/// What became of a request that wanted a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// This worker has reserved a slot for it.
+    Worker(u32),
+    Queued,
+    /// The queue is full.
+    Refused,
+}
+
+impl Pool {
+    pub(crate) fn new(config: config::Pool) -> Self {
+        Self { config, state: Mutex::default() }
+    }
+
+    /// Takes a slot for a request of `thread`, or queues it. `usable` says whether the thread may use that worker now.
+    pub(crate) fn admit(&self, waiting: Waiting, usable: impl Fn(u32) -> bool) -> Admission {
+        let mut state = self.lock();
+        // Whoever waits already goes first.
+        if state.queue.is_empty()
+            && let Some(worker) = state.reserve(waiting.thread, usable)
+        {
+            return Admission::Worker(worker);
+        }
+        if state.queue.len() >= self.config.queue {
+            return Admission::Refused;
+        }
+        state.queue.push_back(waiting);
+        Admission::Queued
+    }
+
+    /// Puts a request back at the head of the queue: its worker died before it began.
+    pub(crate) fn put_back(&self, waiting: Waiting) {
+        self.lock().queue.push_front(waiting);
+    }
+
+    /// Takes a request out of the queue.
+    pub(crate) fn forget(&self, waiting: Waiting) {
+        self.lock().queue.retain(|other| *other != waiting);
+    }
+
+    /// Frees a slot of a worker. Gives the request that takes it over at once, if one waits that the worker can take.
+    pub(crate) fn release(&self, worker: u32) -> Option<Waiting> {
+        let mut state = self.lock();
+        let State { workers, queue } = &mut *state;
+        let worker = workers.iter_mut().find(|other| other.id == worker)?;
+        worker.in_flight = worker.in_flight.saturating_sub(1);
+        if queue.is_empty() || worker.draining || worker.in_flight >= worker.concurrency {
+            return None;
+        }
+        let next = queue.iter().position(|waiting| worker.ready & 1 << waiting.thread != 0)?;
+        worker.in_flight += 1;
+        queue.remove(next)
+    }
+
+    /// A slot for the first request of `thread` in the queue, if a worker is usable now.
+    pub(crate) fn next_for(&self, thread: usize, usable: impl Fn(u32) -> bool) -> Option<(Waiting, u32)> {
+        let mut state = self.lock();
+        let position = state.queue.iter().position(|waiting| waiting.thread == thread)?;
+        let worker = state.reserve(thread, usable)?;
+        state.queue.remove(position).map(|waiting| (waiting, worker))
+    }
+
+    /// A worker's link to `thread` is ready for requests.
+    pub(crate) fn link_ready(&self, worker: u32, concurrency: u32, thread: usize) {
+        let mut state = self.lock();
+        let position = state.workers.iter().position(|other| other.id == worker);
+        let index = position.unwrap_or_else(|| {
+            state.workers.push(Worker { id: worker, concurrency, in_flight: 0, ready: 0, draining: false });
+            state.workers.len() - 1
+        });
+        state.workers[index].ready |= 1 << thread;
+    }
+
+    /// No more requests for this worker.
+    pub(crate) fn drain(&self, worker: u32) {
+        if let Some(worker) = self.lock().workers.iter_mut().find(|other| other.id == worker) {
+            worker.draining = true;
+        }
+    }
+
+    /// The worker is gone, with its slots.
+    pub(crate) fn remove(&self, worker: u32) {
+        self.lock().workers.retain(|other| other.id != worker);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while the lock is held, and the state is consistent after every statement.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn reserve(&mut self, thread: usize, usable: impl Fn(u32) -> bool) -> Option<u32> {
+        let free = |worker: &&mut Worker| {
+            !worker.draining
+                && worker.ready & 1 << thread != 0
+                && worker.in_flight < worker.concurrency
+                && usable(worker.id)
+        };
+        let worker = self.workers.iter_mut().filter(free).min_by_key(|worker| worker.in_flight)?;
+        worker.in_flight += 1;
+        Some(worker.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(queue: usize) -> Pool {
+        Pool::new(config::Pool { queue, queue_timeout_ms: 1000 })
+    }
+
+    fn request(index: u32) -> Waiting {
+        Waiting { thread: 0, exchange: Key { index, generation: 1 } }
+    }
+
+    #[test]
+    fn the_least_busy_worker_is_chosen() {
+        let pool = pool(10);
+        pool.link_ready(1, 2, 0);
+        pool.link_ready(2, 2, 0);
+        let mut chosen: Vec<_> = (0..4).map(|n| pool.admit(request(n), |_| true)).collect();
+        chosen.sort_by_key(|admission| format!("{admission:?}"));
+        assert_eq!(chosen, [1, 1, 2, 2].map(Admission::Worker));
+        assert_eq!(pool.admit(request(4), |_| true), Admission::Queued);
+    }
+
+    #[test]
+    fn a_request_waits_until_a_slot_is_free_and_the_queue_is_bounded() {
+        let pool = pool(2);
+        pool.link_ready(7, 1, 0);
+        assert_eq!(pool.admit(request(0), |_| true), Admission::Worker(7));
+        assert_eq!(pool.admit(request(1), |_| true), Admission::Queued);
+        assert_eq!(pool.admit(request(2), |_| true), Admission::Queued);
+        assert_eq!(pool.admit(request(3), |_| true), Admission::Refused);
+        assert_eq!(pool.release(7), Some(request(1)));
+        pool.forget(request(2));
+        assert_eq!(pool.release(7), None);
+        assert_eq!(pool.admit(request(4), |_| true), Admission::Worker(7));
+    }
+
+    #[test]
+    fn a_worker_gets_requests_only_of_threads_that_its_links_are_ready_for() {
+        let pool = pool(10);
+        pool.link_ready(1, 8, 3);
+        assert_eq!(pool.admit(request(0), |_| true), Admission::Queued);
+        let other = Waiting { thread: 3, ..request(1) };
+        assert_eq!(pool.admit(other, |_| true), Admission::Queued, "behind the one that waits");
+        assert_eq!(pool.next_for(3, |_| true), Some((other, 1)));
+        assert_eq!(pool.release(1), None);
+        pool.link_ready(1, 8, 0);
+        assert_eq!(pool.next_for(0, |_| true), Some((request(0), 1)));
+    }
+
+    #[test]
+    fn a_draining_or_removed_worker_gets_nothing() {
+        let pool = pool(10);
+        pool.link_ready(1, 8, 0);
+        assert_eq!(pool.admit(request(0), |_| true), Admission::Worker(1));
+        pool.drain(1);
+        assert_eq!(pool.admit(request(1), |_| true), Admission::Queued);
+        assert_eq!(pool.release(1), None);
+        pool.remove(1);
+        assert_eq!(pool.release(1), None, "a late release of a removed worker is nothing");
+        pool.link_ready(2, 8, 0);
+        assert_eq!(pool.next_for(0, |_| true), Some((request(1), 2)));
+    }
+
+    #[test]
+    fn an_unusable_worker_is_passed_over() {
+        let pool = pool(10);
+        pool.link_ready(1, 8, 0);
+        pool.link_ready(2, 8, 0);
+        for n in 0..3 {
+            assert_eq!(pool.admit(request(n), |worker| worker != 1), Admission::Worker(2));
+        }
+        pool.put_back(request(9));
+        assert_eq!(pool.next_for(0, |_| false), None);
+        assert_eq!(pool.next_for(0, |_| true), Some((request(9), 1)));
+    }
+}

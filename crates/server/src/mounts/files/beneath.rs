@@ -1,0 +1,186 @@
+//! Opening a file by a path that must not lead out of a directory.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
+
+/// How a path is kept beneath the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resolution {
+    /// The kernel sees to it, in one `openat2`.
+    Kernel,
+    /// We walk segment by segment, where `openat2` is missing (macOS) or kept from us (older seccomp profiles).
+    Walk,
+}
+
+/// Flags for a descriptor that names a file and does not read it.
+#[cfg(target_os = "linux")]
+pub(super) const PATH_ONLY: i32 = libc::O_PATH;
+/// Flags for a descriptor that names a file; elsewhere there are none but those that read.
+#[cfg(not(target_os = "linux"))]
+pub(super) const PATH_ONLY: i32 = libc::O_RDONLY;
+
+/// Flags to read a file. Non-blocking, or opening a FIFO would wait for its writer (H76).
+pub(super) const READ: i32 = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+/// Flags to look at a file.
+pub(super) const STAT: i32 = PATH_ONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+
+/// As the kernel's own limit for one lookup.
+const MAX_SYMLINKS: u32 = 40;
+
+impl Resolution {
+    /// What works here. Asked once, as later a refusal could as well be about a file.
+    pub(super) fn of(directory: BorrowedFd<'_>) -> Resolution {
+        match Resolution::Kernel.open(directory, b".", STAT | libc::O_DIRECTORY) {
+            Ok(_) => Resolution::Kernel,
+            Err(_) => Resolution::Walk,
+        }
+    }
+
+    /// Opens a relative path. A link or a `..` that leaves the directory is EXDEV.
+    pub(super) fn open(
+        self,
+        directory: BorrowedFd<'_>,
+        relative: &[u8],
+        flags: i32,
+    ) -> io::Result<File> {
+        match self {
+            Resolution::Kernel => open_in_kernel(directory, relative, flags),
+            Resolution::Walk => open_walking(directory, relative, flags),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn open_in_kernel(directory: BorrowedFd<'_>, relative: &[u8], flags: i32) -> io::Result<File> {
+    /// A rename elsewhere on the system can make the kernel unsure about a `..` in a link; it asks to try again.
+    const ATTEMPTS: u32 = 16;
+
+    let path = terminated(relative)?;
+    // SAFETY: `open_how` is three integers, for which zero is a value; the struct cannot be written out in full because
+    // the kernel may extend it.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = flags as u64;
+    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+    let mut attempt = 0;
+    loop {
+        // SAFETY: `path` is NUL-terminated and `how` is an initialised `open_how` whose size is passed; both outlive the
+        // call, which only reads them.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                directory.as_raw_fd(),
+                path.as_ptr(),
+                &raw const how,
+                size_of::<libc::open_how>(),
+            )
+        };
+        if fd >= 0 {
+            // SAFETY: the kernel has just given us this descriptor, nobody else knows it.
+            return Ok(unsafe { File::from_raw_fd(fd as i32) });
+        }
+        let error = io::Error::last_os_error();
+        attempt += 1;
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EAGAIN) if attempt < ATTEMPTS => {}
+            _ => return Err(error),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_in_kernel(_directory: BorrowedFd<'_>, _relative: &[u8], _flags: i32) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// What `RESOLVE_BENEATH` does, by hand: never lets the kernel follow a link, reads links itself, and answers `..` from
+/// the directories that it holds open, so that renaming one meanwhile leads nowhere else (H75).
+fn open_walking(root: BorrowedFd<'_>, relative: &[u8], flags: i32) -> io::Result<File> {
+    const ENTER: i32 = PATH_ONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+
+    let mut inner: Vec<File> = Vec::new();
+    let mut ahead: Vec<Vec<u8>> = segments(relative).collect();
+    let mut links = 0;
+    while let Some(segment) = ahead.pop() {
+        match &segment[..] {
+            b"" | b"." => continue,
+            b".." => {
+                inner.pop().ok_or_else(|| io::Error::from_raw_os_error(libc::EXDEV))?;
+                continue;
+            }
+            _ => {}
+        }
+        let here = inner.last().map_or(root, AsFd::as_fd);
+        if let Some(target) = read_link(here, &segment)? {
+            links += 1;
+            if links > MAX_SYMLINKS {
+                return Err(io::Error::from_raw_os_error(libc::ELOOP));
+            }
+            if target.starts_with(b"/") {
+                return Err(io::Error::from_raw_os_error(libc::EXDEV));
+            }
+            ahead.extend(segments(&target));
+        } else if ahead.is_empty() {
+            return open_at(here, &segment, flags | libc::O_NOFOLLOW);
+        } else {
+            let next = open_at(here, &segment, ENTER)?;
+            inner.push(next);
+        }
+    }
+    // The path ended in `.`, `..` or a slash: the directory reached.
+    open_at(inner.last().map_or(root, AsFd::as_fd), b".", flags)
+}
+
+/// The segments of a path, last one first.
+fn segments(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec)
+}
+
+fn open_at(directory: BorrowedFd<'_>, name: &[u8], flags: i32) -> io::Result<File> {
+    let name = terminated(name)?;
+    loop {
+        // SAFETY: `name` is NUL-terminated and outlives the call, which only reads it.
+        let fd = unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr().cast(), flags) };
+        if fd >= 0 {
+            // SAFETY: the kernel has just given us this descriptor, nobody else knows it.
+            return Ok(unsafe { File::from_raw_fd(fd) });
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Where a link leads, or `None` if the name is of something else.
+fn read_link(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let name = terminated(name)?;
+    let mut target = vec![0; libc::PATH_MAX as usize];
+    // SAFETY: `name` is NUL-terminated, and `target` is writable for the length that is passed.
+    let length = unsafe {
+        libc::readlinkat(
+            directory.as_raw_fd(),
+            name.as_ptr().cast(),
+            target.as_mut_ptr().cast(),
+            target.len(),
+        )
+    };
+    if let Ok(length) = usize::try_from(length) {
+        target.truncate(length);
+        return Ok(Some(target));
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EINVAL) => Ok(None),
+        _ => Err(error),
+    }
+}
+
+/// The path as C wants it. Refuses an inner NUL, which would cut it (H71).
+fn terminated(path: &[u8]) -> io::Result<Vec<u8>> {
+    if path.contains(&0) {
+        return Err(io::Error::from_raw_os_error(libc::ENOENT));
+    }
+    Ok([path, b"\0"].concat())
+}

@@ -1,0 +1,298 @@
+//! One file as it was found: what its responses need, computed once.
+
+use std::borrow::Cow;
+use std::fs::{File, Metadata};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::content_type::content_type;
+
+/// Files up to this many bytes are kept in memory whole.
+pub const INLINE_LIMIT: u64 = 64 * 1024;
+
+/// A file changed more recently than this may change again without its time stamps moving, because the kernel's clock for
+/// them ticks (at worst every 10 ms); what was read from it is not kept.
+const SETTLE_TIME: Duration = Duration::from_millis(50);
+
+/// A regular file: its metadata, validators and header fields, and either its content or an open descriptor. All of it is
+/// of one `fstat` (H82).
+#[derive(Debug)]
+pub struct FileEntry {
+    /// Length in bytes when the file was looked at.
+    pub size: u64,
+    /// Last modification in whole seconds since the epoch, never later than the moment the file was looked at
+    /// (RFC 9110 §8.8.2.1).
+    pub modified: u64,
+    /// Tells whether a file found later is this one, unchanged.
+    pub identity: Identity,
+    /// A strong entity tag, with its quotes.
+    pub etag: Box<str>,
+    /// [`modified`](Self::modified) as an HTTP date.
+    pub last_modified: Box<str>,
+    /// The value of Content-Type.
+    pub content_type: Cow<'static, str>,
+    /// The Content-Type, ETag, Last-Modified and Accept-Ranges field lines, each ended by CRLF.
+    pub headers: Box<[u8]>,
+    /// The whole content of a small file. `None` for large ones and for those that were changing; send these from
+    /// [`fd`](Self::fd).
+    pub content: Option<Arc<[u8]>>,
+    validators: Range<usize>,
+    file: Option<File>,
+}
+
+/// What makes a file the same file with the same content. The change time is in it, so that a file whose modification
+/// time was set back by a copying tool, or whose permissions were taken away, counts as another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The device the file is on.
+    pub device: u64,
+    /// Its inode there.
+    pub inode: u64,
+    /// Length in bytes.
+    pub size: u64,
+    /// Modification time in nanoseconds since the epoch.
+    pub modified_ns: i128,
+    /// Change time in nanoseconds since the epoch.
+    pub changed_ns: i128,
+}
+
+impl FileEntry {
+    /// Describes an open regular file and reads it if it is small. BLOCKING. `name` gives the media type.
+    pub fn read(file: File, name: &[u8]) -> io::Result<FileEntry> {
+        let (identity, content) = read_consistently(&file)?;
+        let now = SystemTime::now();
+        let modified = clamp_to_past(identity.modified_ns, now);
+        let etag = entity_tag(&identity, content.as_deref());
+        let last_modified = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(modified));
+        let content_type = content_type(name);
+        let type_line = format!("Content-Type: {content_type}\r\n");
+        let validator_lines = format!("ETag: {etag}\r\nLast-Modified: {last_modified}\r\n");
+        let headers = format!("{type_line}{validator_lines}Accept-Ranges: bytes\r\n");
+
+        let content: Option<Arc<[u8]>> =
+            content.filter(|_| identity.is_settled(now)).map(Arc::from);
+        Ok(FileEntry {
+            size: identity.size,
+            modified,
+            identity,
+            etag: etag.into(),
+            last_modified: last_modified.into(),
+            content_type,
+            headers: headers.into_bytes().into(),
+            validators: type_line.len()..type_line.len() + validator_lines.len(),
+            file: if content.is_some() { None } else { Some(file) },
+            content,
+        })
+    }
+
+    /// The open file, for entries without [`content`](Self::content). Regular, read-only; read it at offsets, as its
+    /// position is shared by all who hold the entry.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether the open file still is what the headers say. One `fstat`, no path lookup: worth asking before a large file
+    /// is sent, so that a file rewritten in place within the cache's freshness does not go out under its old ETag (H82).
+    /// True for entries with content, which nothing can change.
+    pub fn is_unchanged(&self) -> bool {
+        self.file.as_ref().is_none_or(|file| {
+            file.metadata().is_ok_and(|metadata| Identity::of(&metadata) == self.identity)
+        })
+    }
+
+    /// The ETag and Last-Modified field lines.
+    pub(super) fn validator_lines(&self) -> &[u8] {
+        &self.headers[self.validators.clone()]
+    }
+
+    /// Whether looking again may give an entry with content where this one has none.
+    pub(super) fn is_worth_rereading(&self) -> bool {
+        self.content.is_none() && self.size <= INLINE_LIMIT
+    }
+}
+
+impl Identity {
+    /// The identity that this metadata tells.
+    pub fn of(metadata: &Metadata) -> Identity {
+        Identity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.as_nanos().cast_signed() - self.changed_ns > SETTLE_TIME.as_nanos().cast_signed()
+    }
+}
+
+/// The identity of the file, and its bytes if it is small and held still while they were read.
+fn read_consistently(file: &File) -> io::Result<(Identity, Option<Vec<u8>>)> {
+    for _ in 0..2 {
+        let before = Identity::of(&file.metadata()?);
+        if before.size > INLINE_LIMIT {
+            return Ok((before, None));
+        }
+        let mut content = vec![0; before.size as usize];
+        match file.read_exact_at(&mut content, 0) {
+            Ok(()) if Identity::of(&file.metadata()?) == before => {
+                return Ok((before, Some(content)));
+            }
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((Identity::of(&file.metadata()?), None))
+}
+
+/// Size and modification time with separators (without them `1`+`23` and `12`+`3` are one tag), and a third part for
+/// files that share both, as those of reproducible builds do: the content's hash, or the inode's where hashing the
+/// content would cost too much. The inode itself would tell outsiders about the file system.
+fn entity_tag(identity: &Identity, content: Option<&[u8]>) -> String {
+    // The hash need not resist collisions on purpose: whoever writes the files decides what is served anyway.
+    let mut hasher = DefaultHasher::new();
+    match content {
+        Some(bytes) => bytes.hash(&mut hasher),
+        None => identity.inode.hash(&mut hasher),
+    }
+    format!("\"{:x}-{:x}-{:x}\"", identity.size, identity.modified_ns, hasher.finish())
+}
+
+/// Whole seconds since the epoch, neither before it nor after `now`: HTTP dates have no room for the first, and
+/// RFC 9110 §8.8.2.1 forbids the second.
+fn clamp_to_past(modified_ns: i128, now: SystemTime) -> u64 {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    u64::try_from(modified_ns.div_euclid(1_000_000_000)).unwrap_or(0).min(now)
+}
+
+fn nanoseconds(seconds: i64, rest: i64) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::super::scratch::Scratch;
+    use super::*;
+
+    fn read(path: &std::path::Path) -> FileEntry {
+        FileEntry::read(File::open(path).unwrap(), path.as_os_str().as_encoded_bytes()).unwrap()
+    }
+
+    /// As [`read`], once the file's time stamps have settled.
+    fn read_settled(path: &std::path::Path) -> FileEntry {
+        loop {
+            let entry = read(path);
+            if entry.identity.is_settled(SystemTime::now()) {
+                return read(path);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_small_file_is_kept_whole_and_closed() {
+        let scratch = Scratch::new();
+        let entry = read_settled(&scratch.write("a.css", "body{}"));
+        assert_eq!(entry.content.as_deref(), Some(&b"body{}"[..]));
+        assert!(entry.fd().is_none());
+        assert!(entry.is_unchanged());
+        let headers = String::from_utf8(entry.headers.to_vec()).unwrap();
+        assert_eq!(
+            headers,
+            format!(
+                "Content-Type: text/css; charset=utf-8\r\nETag: {}\r\nLast-Modified: {}\r\nAccept-Ranges: bytes\r\n",
+                entry.etag, entry.last_modified
+            )
+        );
+        assert_eq!(
+            entry.validator_lines(),
+            format!("ETag: {}\r\nLast-Modified: {}\r\n", entry.etag, entry.last_modified)
+                .as_bytes()
+        );
+    }
+
+    #[test]
+    fn a_large_file_stays_open_and_is_not_read() {
+        let scratch = Scratch::new();
+        let entry = read(&scratch.write("a.bin", vec![0; INLINE_LIMIT as usize + 1]));
+        assert!(entry.content.is_none());
+        assert!(entry.fd().is_some());
+        assert!(!entry.is_worth_rereading());
+    }
+
+    // H82: a write within the tick of the file system's clock would go unnoticed.
+    #[test]
+    fn a_file_changed_a_moment_ago_is_not_kept() {
+        let scratch = Scratch::new();
+        let path = scratch.write("a.txt", "x");
+        let entry = read(&path);
+        if entry.content.is_none() {
+            assert!(entry.fd().is_some());
+            assert!(entry.is_worth_rereading());
+        }
+        let settled = read_settled(&path);
+        assert!(settled.content.is_some());
+        assert_eq!(settled.etag, entry.etag);
+    }
+
+    // H82
+    #[test]
+    fn rewriting_an_open_file_in_place_is_noticed() {
+        let scratch = Scratch::new();
+        let path = scratch.write("a.bin", vec![0; 100_000]);
+        let entry = read(&path);
+        assert!(entry.is_unchanged());
+        // H81: the same for a file that shrinks.
+        fs::write(&path, "short").unwrap();
+        assert!(!entry.is_unchanged());
+    }
+
+    #[test]
+    fn equal_size_and_time_do_not_make_equal_tags() {
+        let scratch = Scratch::new();
+        for (name, length) in [("small", 10), ("large", 100_000)] {
+            let one = scratch.write(&format!("{name}-1"), vec![b'a'; length]);
+            let two = scratch.write(&format!("{name}-2"), vec![b'b'; length]);
+            for path in [&one, &two] {
+                File::options().write(true).open(path).unwrap().set_modified(UNIX_EPOCH).unwrap();
+            }
+            let (one, two) = (read_settled(&one), read_settled(&two));
+            assert_eq!(one.identity.modified_ns, two.identity.modified_ns);
+            assert_ne!(one.etag, two.etag);
+            assert!(one.etag.starts_with('"') && one.etag.ends_with('"'));
+        }
+    }
+
+    #[test]
+    fn dates_outside_what_http_can_say_are_clamped() {
+        let scratch = Scratch::new();
+        let path = scratch.write("a.txt", "x");
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(UNIX_EPOCH - Duration::from_secs(86_400)).unwrap();
+        assert_eq!(&*read(&path).last_modified, "Thu, 01 Jan 1970 00:00:00 GMT");
+        file.set_modified(SystemTime::now() + Duration::from_secs(86_400)).unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!(read(&path).modified <= now + 1);
+    }
+
+    #[test]
+    fn the_type_is_that_of_the_name_asked_for() {
+        let scratch = Scratch::new();
+        scratch.write("data", "{}");
+        let link = scratch.path().join("data.json");
+        symlink("data", &link).unwrap();
+        assert_eq!(read(&link).content_type, "application/json; charset=utf-8");
+    }
+}

@@ -1,0 +1,28 @@
+//! Static files, in pure pieces: looking a path up beneath a root, remembering what was found, deciding the reply, and
+//! telling whether sending it would block.
+//!
+//! [`FileRoot`], [`FileEntry::read`] and [`load`] block and belong in the blocking pool; everything else is for the I/O
+//! thread. A request's way through here:
+//!
+//! 1. [`is_servable`] refuses names that are never served, without a system call.
+//! 2. [`FileCache::get`] answers hot paths; a miss goes to [`FileRoot::find`], a stale entry to [`FileRoot::revalidate`],
+//!    and the answer goes back through [`FileCache::insert`].
+//! 3. [`evaluate`] turns the request's conditions and range into a [`Reply`]; [`write_headers`] writes its header fields.
+//! 4. The body is [`FileEntry::content`], or is sent from [`FileEntry::fd`] as far as it is [`resident`].
+
+mod beneath;
+mod cache;
+mod conditional;
+mod content_type;
+mod entry;
+mod residency;
+mod root;
+
+#[cfg(test)]
+mod scratch;
+
+pub use cache::{Cached, FileCache, FileCacheLimits, Known};
+pub use conditional::{Conditions, Reply, evaluate, write_headers};
+pub use entry::FileEntry;
+pub use residency::{load, resident};
+pub use root::{FileRoot, Found, is_servable};

@@ -1,0 +1,202 @@
+//! Whether sending a piece of a file would wait for the disk, and making it so that it would not.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Reads of `load`, in bytes.
+const PIECE: usize = 128 * 1024;
+
+/// Whether these bytes of a regular file are in the page cache. Does not block. Where the system cannot tell, true: it
+/// then is a file system that lives in memory, or one where waiting cannot be avoided.
+///
+/// Not a promise: pages can be dropped again right away. So do not ask again after [`load`], but send.
+pub fn resident(fd: BorrowedFd<'_>, offset: u64, len: usize) -> bool {
+    if len == 0 {
+        return true;
+    }
+    // Reads run ahead in order, so the last byte says the most, and unlike `cachestat` a read tells pages that are there
+    // from pages still being filled.
+    let last = offset.saturating_add(len as u64 - 1);
+    match has_byte(fd, last) {
+        Some(true) => {}
+        Some(false) => return false,
+        None => return true,
+    }
+    if offset / page_size() == last / page_size() {
+        return true;
+    }
+    has_byte(fd, offset) != Some(false) && !has_gap(fd, offset, len)
+}
+
+/// Reads these bytes into the page cache. BLOCKING. Stops early without an error at the end of the file.
+pub fn load(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<()> {
+    advise(fd, offset, len);
+    let mut scratch = vec![0u8; len.min(PIECE)];
+    let mut done = 0;
+    while done < len {
+        let piece = scratch.len().min(len - done);
+        let Ok(position) = libc::off_t::try_from(offset.saturating_add(done as u64)) else { break };
+        // SAFETY: `scratch` is writable for `piece` bytes, which are no more than its length.
+        let count =
+            unsafe { libc::pread(fd.as_raw_fd(), scratch.as_mut_ptr().cast(), piece, position) };
+        match usize::try_from(count) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the byte can be read without waiting; `None` if the file system cannot say. True past the end.
+#[cfg(target_os = "linux")]
+fn has_byte(fd: BorrowedFd<'_>, offset: u64) -> Option<bool> {
+    let mut byte = 0u8;
+    let piece = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let offset = libc::off_t::try_from(offset).ok()?;
+    // SAFETY: one iovec is passed, which points at one writable byte that outlives the call.
+    let count =
+        unsafe { libc::preadv2(fd.as_raw_fd(), &raw const piece, 1, offset, libc::RWF_NOWAIT) };
+    if count >= 0 {
+        return Some(true);
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::EAGAIN) => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_byte(_fd: BorrowedFd<'_>, _offset: u64) -> Option<bool> {
+    None
+}
+
+/// Whether some page of a range whose ends are there is missing, as far as `cachestat` (Linux 6.5) tells.
+#[cfg(target_os = "linux")]
+fn has_gap(fd: BorrowedFd<'_>, offset: u64, len: usize) -> bool {
+    /// Younger than libc's tables; the same on every architecture.
+    const SYS_CACHESTAT: libc::c_long = 451;
+
+    #[repr(C)]
+    struct Range {
+        offset: u64,
+        length: u64,
+    }
+
+    #[repr(C)]
+    #[derive(Default)]
+    struct Statistics {
+        cached: u64,
+        dirty: u64,
+        writeback: u64,
+        evicted: u64,
+        recently_evicted: u64,
+    }
+
+    let range = Range { offset, length: len as u64 };
+    let mut statistics = Statistics::default();
+    // SAFETY: both structs have the kernel's layout and outlive the call, which reads the first and writes the second.
+    let result = unsafe {
+        libc::syscall(SYS_CACHESTAT, fd.as_raw_fd(), &raw const range, &raw mut statistics, 0)
+    };
+    let last = offset.saturating_add(len as u64 - 1);
+    let pages = last / page_size() - offset / page_size() + 1;
+    // Both ends are there, so none at all means that the pages are another file's (overlayfs), not that they are missing.
+    result == 0 && statistics.cached != 0 && statistics.cached < pages
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_gap(_fd: BorrowedFd<'_>, _offset: u64, _len: usize) -> bool {
+    false
+}
+
+/// Has the kernel fetch the whole range at once, not piece by piece as we come to it.
+#[cfg(target_os = "linux")]
+fn advise(fd: BorrowedFd<'_>, offset: u64, len: usize) {
+    if let (Ok(offset), Ok(len)) = (libc::off_t::try_from(offset), libc::off_t::try_from(len)) {
+        // SAFETY: takes no pointers. It is advice: failure changes nothing.
+        unsafe { libc::posix_fadvise(fd.as_raw_fd(), offset, len, libc::POSIX_FADV_WILLNEED) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise(_fd: BorrowedFd<'_>, _offset: u64, _len: usize) {}
+
+fn page_size() -> u64 {
+    // SAFETY: takes no pointers.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).unwrap_or(4096).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
+
+    use super::super::scratch::Scratch;
+    use super::*;
+
+    const SIZE: usize = 1 << 20;
+
+    /// A file whose pages the kernel was asked to drop, which it may decline.
+    fn dropped(scratch: &Scratch) -> File {
+        let path = scratch.write("a", vec![1; SIZE]);
+        let file = File::open(path).unwrap();
+        file.sync_all().unwrap();
+        #[cfg(target_os = "linux")]
+        // SAFETY: takes no pointers.
+        unsafe {
+            libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED)
+        };
+        file
+    }
+
+    #[test]
+    fn loading_makes_resident() {
+        let scratch = Scratch::new();
+        let file = dropped(&scratch);
+        load(file.as_fd(), 0, SIZE).unwrap();
+        assert!(resident(file.as_fd(), 0, SIZE));
+        assert!(resident(file.as_fd(), 4095, 2));
+        assert!(resident(file.as_fd(), SIZE as u64 - 1, 1));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn dropped_pages_are_not_resident_even_between_loaded_ones() {
+        let scratch = Scratch::new();
+        let file = dropped(&scratch);
+        if has_byte(file.as_fd(), SIZE as u64 / 2) != Some(false) {
+            return; // A file system in memory, or one that does not tell.
+        }
+        // The probe itself may have started reading.
+        let file = dropped(&scratch);
+        assert!(!resident(file.as_fd(), 0, SIZE));
+        let file = dropped(&scratch);
+        // Random access turns read-ahead off, so that the middle stays missing.
+        // SAFETY: takes no pointers.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+        let mut page = [0; 4096];
+        file.read_exact_at(&mut page, 0).unwrap();
+        file.read_exact_at(&mut page, SIZE as u64 - 4096).unwrap();
+        assert!(!resident(file.as_fd(), 0, SIZE));
+        assert!(resident(file.as_fd(), 0, 4096));
+    }
+
+    #[test]
+    fn nothing_and_past_the_end_wait_for_nothing() {
+        let scratch = Scratch::new();
+        let file = dropped(&scratch);
+        assert!(resident(file.as_fd(), 0, 0));
+        assert!(resident(file.as_fd(), 10 * SIZE as u64, 100));
+        load(file.as_fd(), 10 * SIZE as u64, 100).unwrap();
+        load(file.as_fd(), SIZE as u64 - 10, 100).unwrap();
+        load(file.as_fd(), u64::MAX - 5, 100).unwrap();
+    }
+}

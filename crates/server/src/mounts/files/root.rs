@@ -1,0 +1,491 @@
+//! Finding files beneath a directory and nowhere else.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::beneath::{PATH_ONLY, READ, Resolution, STAT};
+use super::entry::{FileEntry, Identity};
+
+/// A directory whose files are served. Holds the directory itself, not its name: renaming it, or a symbolic link on the
+/// way to it, changes nothing until it is opened again.
+#[derive(Debug)]
+pub struct FileRoot {
+    directory: OwnedFd,
+    path: PathBuf,
+    resolution: Resolution,
+}
+
+/// What is behind a path.
+#[derive(Debug)]
+pub enum Found {
+    /// A regular file.
+    File(Arc<FileEntry>),
+    /// A directory, asked for without its trailing slash: redirect to the path with it.
+    Directory,
+    /// Nothing that may be served.
+    NotFound,
+    /// A file that this process may not read.
+    Forbidden,
+    /// The lookup itself failed, e.g. for want of descriptors; tells nothing about the file.
+    Failed(io::Error),
+}
+
+/// Whether a file may have this path at all: absolute, in UTF-8, without NUL, backslash or empty segments (H70–H72), and
+/// no segment hidden by a leading dot or marked as a backup by a trailing tilde (H77). A first segment `.well-known` is
+/// meant to be seen (RFC 8615). Dot segments are hidden names too, so nothing climbs (H67).
+pub fn is_servable(path: &[u8]) -> bool {
+    let Some(relative) = path.strip_prefix(b"/") else { return false };
+    if path.iter().any(|byte| matches!(byte, 0 | b'\\')) || str::from_utf8(path).is_err() {
+        return false;
+    }
+    let relative = relative.strip_suffix(b"/").unwrap_or(relative);
+    if relative.is_empty() {
+        return path.len() == 1;
+    }
+    relative.split(|&byte| byte == b'/').enumerate().all(|(position, segment)| match segment {
+        [] => false,
+        b".well-known" => position == 0,
+        _ => !segment.starts_with(b".") && !segment.ends_with(b"~"),
+    })
+}
+
+impl FileRoot {
+    /// Opens the directory at `path`. BLOCKING.
+    pub fn open(path: &Path) -> io::Result<FileRoot> {
+        let directory: OwnedFd = File::options()
+            .read(true)
+            .custom_flags(PATH_ONLY | libc::O_DIRECTORY | libc::O_CLOEXEC)
+            .open(path)?
+            .into();
+        let resolution = Resolution::of(directory.as_fd());
+        Ok(FileRoot { directory, path: path.to_owned(), resolution })
+    }
+
+    /// The path it was opened with.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Looks up a normal absolute path (decoded once, dot segments removed). A path with a trailing slash stands for the
+    /// first of the `index` files in that directory. BLOCKING.
+    pub fn find(&self, path: &[u8], index: &[String]) -> Found {
+        if !is_servable(path) {
+            return Found::NotFound;
+        }
+        let found =
+            each_candidate(path, index, |candidate| match self.open_beneath(candidate, READ) {
+                Ok(file) => describe(file, candidate),
+                Err(error) => self.explain(&error, candidate),
+            });
+        match found {
+            // An index that is a directory is no index.
+            Found::Directory if path.ends_with(b"/") => Found::NotFound,
+            found => found,
+        }
+    }
+
+    /// Looks the path of a stale entry up again: the same entry if the file is unchanged, which costs no reading. BLOCKING.
+    pub fn revalidate(&self, entry: &Arc<FileEntry>, path: &[u8], index: &[String]) -> Found {
+        if !is_servable(path) {
+            return Found::NotFound;
+        }
+        let mut unchanged = false;
+        if !entry.is_worth_rereading() {
+            each_candidate(path, index, |candidate| {
+                let Ok(file) = self.open_beneath(candidate, STAT) else { return Found::NotFound };
+                let Ok(metadata) = file.metadata() else { return Found::NotFound };
+                if !metadata.is_file() {
+                    return Found::NotFound;
+                }
+                unchanged = Identity::of(&metadata) == entry.identity;
+                Found::Forbidden // Any answer but "not found" ends the search: only the first file there counts.
+            });
+        }
+        if unchanged { Found::File(Arc::clone(entry)) } else { self.find(path, index) }
+    }
+
+    fn explain(&self, error: &io::Error, candidate: &[u8]) -> Found {
+        match found_from(error) {
+            // A directory that may be entered but not listed still has files.
+            Found::Forbidden if self.open_beneath(candidate, STAT | libc::O_DIRECTORY).is_ok() => {
+                Found::Directory
+            }
+            found => found,
+        }
+    }
+
+    fn open_beneath(&self, relative: &[u8], flags: i32) -> io::Result<File> {
+        self.resolution.open(self.directory.as_fd(), relative, flags)
+    }
+}
+
+/// Tries the relative path, or each index file in it, until one is found.
+fn each_candidate(path: &[u8], index: &[String], mut attempt: impl FnMut(&[u8]) -> Found) -> Found {
+    let relative = &path[1..];
+    if !path.ends_with(b"/") {
+        return attempt(relative);
+    }
+    for name in index {
+        match attempt(&[relative, name.as_bytes()].concat()) {
+            Found::NotFound | Found::Directory => {}
+            found => return found,
+        }
+    }
+    Found::NotFound
+}
+
+fn describe(file: File, name: &[u8]) -> Found {
+    let kind = match file.metadata() {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) => return found_from(&error),
+    };
+    if kind.is_dir() {
+        return Found::Directory;
+    }
+    if !kind.is_file() {
+        return Found::NotFound; // FIFOs, sockets, devices (H76)
+    }
+    match FileEntry::read(file, name) {
+        Ok(entry) => Found::File(Arc::new(entry)),
+        Err(error) => Found::Failed(error),
+    }
+}
+
+fn found_from(error: &io::Error) -> Found {
+    match error.raw_os_error() {
+        // EXDEV: the path or a link on it leaves the root (H75). ENXIO, ENODEV: sockets, devices without a driver (H76).
+        Some(
+            libc::ENOENT
+            | libc::ENOTDIR
+            | libc::ELOOP
+            | libc::EXDEV
+            | libc::ENAMETOOLONG
+            | libc::EINVAL
+            | libc::ENXIO
+            | libc::ENODEV,
+        ) => Found::NotFound,
+        Some(libc::EACCES | libc::EPERM) => Found::Forbidden,
+        Some(code) => Found::Failed(io::Error::from_raw_os_error(code)),
+        None => Found::Failed(io::Error::new(error.kind(), error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::entry::INLINE_LIMIT;
+    use super::super::scratch::Scratch;
+    use super::*;
+
+    /// The root as the kernel resolves it and as we do, for what must hold of both.
+    fn roots(scratch: &Scratch) -> [FileRoot; 2] {
+        let kernel = FileRoot::open(scratch.path()).unwrap();
+        let mut walk = FileRoot::open(scratch.path()).unwrap();
+        walk.resolution = Resolution::Walk;
+        [kernel, walk]
+    }
+
+    fn index() -> Vec<String> {
+        vec!["index.html".to_owned(), "index.htm".to_owned()]
+    }
+
+    fn kind(found: &Found) -> &'static str {
+        match found {
+            Found::File(_) => "file",
+            Found::Directory => "directory",
+            Found::NotFound => "not found",
+            Found::Forbidden => "forbidden",
+            Found::Failed(_) => "failed",
+        }
+    }
+
+    #[track_caller]
+    fn expect(scratch: &Scratch, path: impl AsRef<[u8]>, expected: &str) {
+        let path = path.as_ref();
+        for root in roots(scratch) {
+            let found = root.find(path, &index());
+            assert_eq!(
+                kind(&found),
+                expected,
+                "{} by {:?}: {found:?}",
+                path.escape_ascii(),
+                root.resolution
+            );
+        }
+    }
+
+    #[test]
+    fn finds_files_directories_and_index_files() {
+        let scratch = Scratch::new();
+        scratch.write("a/b.css", "body{}");
+        scratch.write("index.html", "<p>");
+        scratch.write("old/index.htm", "<p>");
+        scratch.write("odd/index.html/x", "");
+        scratch.write("odd/index.htm", "<p>");
+        fs::create_dir(scratch.path().join("bare")).unwrap();
+        expect(&scratch, "/a/b.css", "file");
+        expect(&scratch, "/", "file");
+        expect(&scratch, "/old/", "file");
+        expect(&scratch, "/odd/", "file");
+        expect(&scratch, "/a", "directory");
+        expect(&scratch, "/bare/", "not found");
+        expect(&scratch, "/a/b.css/", "not found");
+        expect(&scratch, "/a/b.css/c", "not found");
+        expect(&scratch, "/missing", "not found");
+        expect(&scratch, "/missing/", "not found");
+        expect(&scratch, format!("/{}", "n".repeat(300)), "not found");
+        expect(&scratch, format!("/{}", "n/".repeat(5000)), "not found");
+    }
+
+    #[test]
+    fn an_index_file_has_its_own_type() {
+        let scratch = Scratch::new();
+        scratch.write("index.html", "<p>");
+        let Found::File(entry) = roots(&scratch)[0].find(b"/", &index()) else { panic!() };
+        assert_eq!(entry.content_type, "text/html; charset=utf-8");
+    }
+
+    // H67, H68, H70, H71, H72, H73, H77
+    #[test]
+    fn names_that_are_never_served() {
+        let scratch = Scratch::new();
+        for name in
+            [".git/config", ".env", "a/.env", "page.html~", "a~/b", "a/.well-known/x", "a\\b", "ok"]
+        {
+            scratch.write(name, "secret");
+        }
+        let refused: [&[u8]; 20] = [
+            b"",
+            b"ok",
+            b"//ok",
+            b"/a//b",
+            b"/ok\0",
+            b"/ok\0.html",
+            b"/..",
+            b"/../ok",
+            b"/a/../ok",
+            b"/./ok",
+            b"/a\\b",
+            b"/\xc0\xafok",
+            b"/\xff",
+            b"/.git/config",
+            b"/.env",
+            b"/a/.env",
+            b"/page.html~",
+            b"/a~/b",
+            b"/a/.well-known/x",
+            b"//",
+        ];
+        for path in refused {
+            assert!(!is_servable(path), "{}", path.escape_ascii());
+            expect(&scratch, path, "not found");
+        }
+        // Decoded once already: what is left is a name.
+        scratch.write("%2e%2e", "x");
+        expect(&scratch, "/%2e%2e", "file");
+        scratch.write("a;v=1", "x");
+        expect(&scratch, "/a;v=1", "file");
+    }
+
+    // H77
+    #[test]
+    fn well_known_is_served_but_nothing_hidden_in_it() {
+        let scratch = Scratch::new();
+        scratch.write(".well-known/acme-challenge/token", "x");
+        scratch.write(".well-known/.hidden", "x");
+        expect(&scratch, "/.well-known/acme-challenge/token", "file");
+        expect(&scratch, "/.well-known", "directory");
+        expect(&scratch, "/.well-known/.hidden", "not found");
+    }
+
+    // H75
+    #[test]
+    fn links_are_followed_beneath_the_root_and_not_out_of_it() {
+        let outside = Scratch::new();
+        outside.write("secret", "secret");
+        let scratch = Scratch::new();
+        scratch.write("..data/page.html", "<p>");
+        scratch.write("a/b/file", "x");
+        let link = |target: &Path, name: &str| symlink(target, scratch.path().join(name)).unwrap();
+        link(Path::new("..data/page.html"), "page.html");
+        link(Path::new("..data"), "current");
+        link(Path::new("../../..data/page.html"), "a/b/up");
+        link(Path::new("b/"), "a/slash");
+        link(Path::new("b/.."), "a/self");
+        link(outside.path(), "out");
+        link(&outside.path().join("secret"), "out-file");
+        link(
+            &Path::new("..").join(outside.path().file_name().unwrap()).join("secret"),
+            "out-relative",
+        );
+        link(&scratch.path().join("a/b/file"), "absolute-inside");
+        link(Path::new("loop"), "loop");
+        link(Path::new("/proc/self/root"), "magic");
+        link(Path::new("gone"), "dangling");
+
+        expect(&scratch, "/page.html", "file");
+        expect(&scratch, "/current/page.html", "file");
+        expect(&scratch, "/a/b/up", "file");
+        expect(&scratch, "/a/slash/file", "file");
+        expect(&scratch, "/a/slash", "directory");
+        expect(&scratch, "/a/self", "directory");
+        expect(&scratch, "/a/self/b/file", "file");
+        expect(&scratch, "/out/secret", "not found");
+        expect(&scratch, "/out-file", "not found");
+        expect(&scratch, "/out-relative", "not found");
+        expect(&scratch, "/absolute-inside", "not found");
+        expect(&scratch, "/loop", "not found");
+        expect(&scratch, "/magic/etc/passwd", "not found");
+        expect(&scratch, "/dangling", "not found");
+    }
+
+    // H75: a directory swapped for a link between check and use.
+    #[test]
+    fn a_swapped_link_never_leads_out() {
+        let outside = Scratch::new();
+        outside.write("file", "secret");
+        let scratch = Scratch::new();
+        scratch.write("a/file", "public");
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let at = |name: &str| scratch.path().join(name);
+                symlink(outside.path(), at("link")).unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    fs::rename(at("a"), at("kept")).unwrap();
+                    fs::rename(at("link"), at("a")).unwrap();
+                    fs::rename(at("a"), at("link")).unwrap();
+                    fs::rename(at("kept"), at("a")).unwrap();
+                }
+            });
+            for root in roots(&scratch) {
+                for _ in 0..2000 {
+                    if let Found::File(entry) = root.find(b"/a/file", &[]) {
+                        let mut bytes = [0; 6];
+                        match (&entry.content, entry.fd()) {
+                            (Some(content), _) => bytes.copy_from_slice(content),
+                            (None, Some(fd)) => {
+                                let file = File::from(fd.try_clone_to_owned().unwrap());
+                                std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0)
+                                    .unwrap();
+                            }
+                            (None, None) => panic!("neither content nor file"),
+                        }
+                        assert_eq!(&bytes, b"public");
+                    }
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+
+    // H76
+    #[test]
+    fn special_files_are_not_found_and_do_not_block() {
+        let scratch = Scratch::new();
+        let fifo = [scratch.path().join("fifo").as_os_str().as_encoded_bytes(), b"\0"].concat();
+        // SAFETY: the path is NUL-terminated.
+        assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr().cast(), 0o644) }, 0);
+        let _listener = UnixListener::bind(scratch.path().join("socket")).unwrap();
+        expect(&scratch, "/fifo", "not found");
+        expect(&scratch, "/socket", "not found");
+        let dev = FileRoot::open(Path::new("/dev")).unwrap();
+        assert_eq!(kind(&dev.find(b"/null", &[])), "not found");
+    }
+
+    #[test]
+    fn errors_tell_missing_from_forbidden_from_failed() {
+        for (code, expected) in [
+            (libc::ENOENT, "not found"),
+            (libc::ENAMETOOLONG, "not found"),
+            (libc::EXDEV, "not found"),
+            (libc::EACCES, "forbidden"),
+            (libc::EMFILE, "failed"),
+            (libc::ENFILE, "failed"),
+            (libc::EIO, "failed"),
+        ] {
+            assert_eq!(kind(&found_from(&io::Error::from_raw_os_error(code))), expected);
+        }
+    }
+
+    #[test]
+    fn unreadable_files_are_forbidden() {
+        let scratch = Scratch::new();
+        let path = scratch.write("a", "x");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+        // Root reads everything.
+        let expected = if File::open(&path).is_ok() { "file" } else { "forbidden" };
+        expect(&scratch, "/a", expected);
+    }
+
+    // H82
+    #[test]
+    fn revalidation_keeps_an_unchanged_entry_and_notices_any_change() {
+        let scratch = Scratch::new();
+        let large = INLINE_LIMIT as usize + 1;
+        let path = scratch.write("a", vec![b'a'; large]);
+        scratch.write("d/index.htm", vec![b'a'; large]);
+        for root in roots(&scratch) {
+            let Found::File(entry) = root.find(b"/a", &[]) else { panic!() };
+            let Found::File(again) = root.revalidate(&entry, b"/a", &[]) else { panic!() };
+            assert!(Arc::ptr_eq(&entry, &again));
+
+            // Replaced by one of equal size and modification time.
+            let modified = fs::metadata(&path).unwrap().modified().unwrap();
+            let other = scratch.write("b", vec![b'b'; large]);
+            File::options().write(true).open(&other).unwrap().set_modified(modified).unwrap();
+            fs::rename(&other, &path).unwrap();
+            let Found::File(replaced) = root.revalidate(&entry, b"/a", &[]) else { panic!() };
+            assert!(!Arc::ptr_eq(&entry, &replaced));
+            assert_ne!(entry.etag, replaced.etag);
+
+            // An index file that comes before the one that was found.
+            let Found::File(entry) = root.find(b"/d/", &index()) else { panic!() };
+            let Found::File(again) = root.revalidate(&entry, b"/d/", &index()) else { panic!() };
+            assert!(Arc::ptr_eq(&entry, &again));
+            let first = scratch.write("d/index.html", "<p>");
+            let Found::File(again) = root.revalidate(&entry, b"/d/", &index()) else { panic!() };
+            assert_eq!(again.size, 3);
+            fs::remove_file(first).unwrap();
+
+            // Gone, and no longer a file.
+            fs::remove_file(&path).unwrap();
+            assert_eq!(kind(&root.revalidate(&replaced, b"/a", &[])), "not found");
+            fs::create_dir(&path).unwrap();
+            assert_eq!(kind(&root.revalidate(&replaced, b"/a", &[])), "directory");
+            fs::remove_dir(&path).unwrap();
+            scratch.write("a", vec![b'a'; large]);
+        }
+    }
+
+    #[test]
+    fn revalidation_takes_in_a_small_file_once_it_has_settled() {
+        let scratch = Scratch::new();
+        scratch.write("a", "x");
+        let root = &roots(&scratch)[0];
+        let Found::File(mut entry) = root.find(b"/a", &[]) else { panic!() };
+        while entry.content.is_none() {
+            let Found::File(again) = root.revalidate(&entry, b"/a", &[]) else { panic!() };
+            entry = again;
+            std::thread::yield_now();
+        }
+        let Found::File(again) = root.revalidate(&entry, b"/a", &[]) else { panic!() };
+        assert!(Arc::ptr_eq(&entry, &again));
+    }
+
+    #[test]
+    fn a_root_must_be_a_directory() {
+        let scratch = Scratch::new();
+        let file = scratch.write("a", "x");
+        assert_eq!(FileRoot::open(&file).unwrap_err().raw_os_error(), Some(libc::ENOTDIR));
+        assert_eq!(FileRoot::open(scratch.path()).unwrap().path(), scratch.path());
+    }
+}

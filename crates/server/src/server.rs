@@ -1,0 +1,260 @@
+//! The server as the embedder sees it: start, workers, close.
+
+use crate::config::{AccessFormat, Config};
+use crate::error::{Error, ErrorKind};
+use crate::generation::Generation;
+use crate::listener::{Address, Listener};
+use crate::log::{self, LogConfig, Logger, Target};
+use crate::mounts::application::marks::{MAX_LINKS, Marks};
+use crate::mounts::application::pool::Pool;
+use crate::thread::mailbox::Mailbox;
+use crate::thread::{Message, Sockets, Thread, sockets_of};
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What the embedder learns of. Called on I/O threads; it must not block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The worker's applications are loaded and all its links are ready.
+    WorkerReady { worker: u32 },
+    /// The worker's links are at their end. `reason` is empty if the core itself had ended them.
+    WorkerGone { worker: u32, reason: String },
+    /// The server is closed: no connection is left, and the threads end.
+    Closed,
+}
+
+/// The ends of a new worker's links, and its page of started marks. They are close-on-exec; hand them to the worker and drop
+/// them.
+#[derive(Debug)]
+pub struct WorkerEnds {
+    pub id: u32,
+    pub marks: OwnedFd,
+    pub links: Vec<OwnedFd>,
+}
+
+/// What all threads of a server share.
+pub(crate) struct Shared {
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) mailboxes: Vec<Mailbox<Message>>,
+    pub(crate) logger: Logger,
+    pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
+    workers: Mutex<HashMap<u32, WorkerState>>,
+    running: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct WorkerState {
+    pub(crate) links_ready: usize,
+}
+
+impl Shared {
+    pub(crate) fn workers(&self) -> MutexGuard<'_, HashMap<u32, WorkerState>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running server. Dropping it without [`Server::close`] cuts everything.
+pub struct Server {
+    shared: Arc<Shared>,
+    addresses: Vec<Address>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    next_worker: AtomicU32,
+    /// Keeps the files of Unix sockets until the end.
+    listeners: Mutex<Vec<Listener>>,
+}
+
+impl Server {
+    /// Binds every listener and starts the I/O threads.
+    ///
+    /// # Errors
+    /// The configuration is not valid, an address can't be listened on, or the system refuses something.
+    pub fn start(config: &Config, on_event: impl Fn(Event) + Send + Sync + 'static) -> Result<Self, Error> {
+        let threads = match config.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+        .min(MAX_LINKS);
+        let generation = Arc::new(Generation::new(config)?);
+        let mut listeners = Vec::new();
+        for listen in &config.listen {
+            listeners.extend(Listener::bind(listen, threads)?);
+        }
+        let mailboxes: Result<_, _> = (0..threads).map(|_| Mailbox::new()).collect();
+        let shared = Arc::new(Shared {
+            pools: config.pools.iter().map(|pool| Pool::new(*pool)).collect(),
+            mailboxes: mailboxes.map_err(|error| Error::system("Can't create an event descriptor", &error))?,
+            logger: open_log(config)?,
+            on_event: Box::new(on_event),
+            workers: Mutex::default(),
+            running: AtomicUsize::new(threads),
+        });
+        let server = Self {
+            addresses: listeners.iter().map(|listener| listener.address.clone()).collect(),
+            threads: Mutex::default(),
+            next_worker: AtomicU32::new(1),
+            listeners: Mutex::default(),
+            shared,
+        };
+        for index in 0..threads {
+            let sockets = sockets_of(&listeners, index);
+            match spawn(index, Arc::clone(&server.shared), Arc::clone(&generation), sockets) {
+                Ok(thread) => server.lock_threads().push(thread),
+                Err(error) => {
+                    server.close(Duration::ZERO);
+                    server.join();
+                    return Err(Error::system("Can't start an I/O thread", &error));
+                }
+            }
+        }
+        // The threads have their sockets; what remains is to remove the files of Unix sockets at the end.
+        for listener in &mut listeners {
+            listener.sockets.clear();
+        }
+        *server.listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
+        Ok(server)
+    }
+
+    /// Where the server listens, with the ports that were chosen for port 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Makes the links of a new worker.
+    ///
+    /// # Errors
+    /// The system has no descriptors left, or there is no such pool.
+    pub fn add_worker(&self, pool: usize) -> Result<WorkerEnds, Error> {
+        if pool >= self.shared.pools.len() {
+            return Err(Error::new(ErrorKind::Config, format!("There is no worker pool {pool}.")));
+        }
+        let fail = |error| Error::system("Can't connect a worker", &error);
+        let id = self.next_worker.fetch_add(1, Ordering::Relaxed);
+        let (marks, descriptor) = Marks::new().map_err(fail)?;
+        let marks = Arc::new(marks);
+        let pairs: Result<Vec<_>, _> = self.shared.mailboxes.iter().map(|_| UnixStream::pair()).collect();
+        let mut links = Vec::new();
+        let mut ours = Vec::new();
+        for (near, far) in pairs.map_err(fail)? {
+            near.set_nonblocking(true).map_err(fail)?;
+            far.set_nonblocking(true).map_err(fail)?;
+            ours.push(OwnedFd::from(near));
+            links.push(OwnedFd::from(far));
+        }
+        self.shared.workers().insert(id, WorkerState::default());
+        for (mailbox, fd) in self.shared.mailboxes.iter().zip(ours) {
+            mailbox.post(Message::AddLink { worker: id, pool, fd, marks: Arc::clone(&marks) });
+        }
+        Ok(WorkerEnds { id, marks: descriptor, links })
+    }
+
+    /// No more requests for this worker; its links end when the requests it has are done.
+    pub fn remove_worker(&self, worker: u32) {
+        for pool in &self.shared.pools {
+            pool.drain(worker);
+        }
+        for mailbox in &self.shared.mailboxes {
+            mailbox.post(Message::DrainWorker { worker });
+        }
+    }
+
+    /// Accepts no more, finishes what is in progress, and cuts what is left after `grace`; then comes [`Event::Closed`].
+    /// A further call can shorten the grace.
+    pub fn close(&self, grace: Duration) {
+        for mailbox in &self.shared.mailboxes {
+            mailbox.post(Message::Close { grace });
+        }
+    }
+
+    /// Waits for the threads to end; call it after [`Event::Closed`], or after [`Server::close`] when blocking is in order.
+    pub fn join(&self) {
+        let threads = std::mem::take(&mut *self.lock_threads());
+        for thread in threads {
+            // A panic was caught and logged in the thread.
+            let _ = thread.join();
+        }
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.logger.shutdown();
+    }
+
+    fn lock_threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.close(Duration::ZERO);
+        self.join();
+    }
+}
+
+fn spawn(
+    index: usize,
+    shared: Arc<Shared>,
+    generation: Arc<Generation>,
+    sockets: Sockets,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("gwanmun-io-{index}")).spawn(move || {
+        block_signals();
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(index, &shared, generation, sockets)));
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => shared.logger.error(log::Level::Error, &format!("I/O thread {index} failed: {error}.")),
+            Err(panic) => {
+                let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                shared.logger.error(log::Level::Error, &format!("I/O thread {index} panicked: {what}."));
+            }
+        }
+        if shared.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            (shared.on_event)(Event::Closed);
+        }
+    })
+}
+
+fn run(index: usize, shared: &Arc<Shared>, generation: Arc<Generation>, sockets: Sockets) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(4)
+        .thread_name(format!("gwanmun-io-{index}-blocking"))
+        .thread_keep_alive(Duration::from_secs(10))
+        .build()?;
+    let thread = Thread::new(index, Arc::clone(shared), generation, sockets)?;
+    let result = runtime.block_on(thread.run());
+    // Work on a hung disk must not keep the process from ending.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// Signals are Node's: none is ever delivered to this thread or those it starts.
+fn block_signals() {
+    // SAFETY: an all-zero sigset_t is a valid argument for sigfillset, which initialises it.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
+    }
+}
+
+fn open_log(config: &Config) -> Result<Logger, Error> {
+    let target = |file: &Option<std::path::PathBuf>, other| file.clone().map_or(other, Target::File);
+    let color = config.access_log.color;
+    Logger::new(LogConfig {
+        access: match config.access_log.format {
+            AccessFormat::Combined => log::AccessFormat::Combined,
+            AccessFormat::Short => log::AccessFormat::Short { color },
+            AccessFormat::Off => log::AccessFormat::Off,
+        },
+        access_target: target(&config.access_log.file, Target::Stdout),
+        error_target: target(&config.error_log.file, Target::Stderr),
+    })
+    .map_err(|error| Error::new(ErrorKind::Log, format!("The log can't be opened: {error}.")))
+}

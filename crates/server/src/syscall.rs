@@ -1,0 +1,106 @@
+//! The system calls of the hot path, each wrapped once.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// What a non-blocking transfer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    /// So many bytes; 0 is the end when reading.
+    Bytes(usize),
+    /// The kernel has nothing, or takes nothing, now.
+    WouldBlock,
+}
+
+fn transfer(result: isize) -> io::Result<Transfer> {
+    if result >= 0 {
+        return Ok(Transfer::Bytes(result as usize));
+    }
+    let error = io::Error::last_os_error();
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Ok(Transfer::WouldBlock),
+        _ => Err(error),
+    }
+}
+
+fn retry(mut call: impl FnMut() -> isize) -> io::Result<Transfer> {
+    loop {
+        match transfer(call()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+pub(crate) fn receive(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Transfer> {
+    // SAFETY: the pointer and length are one live, writable slice.
+    retry(|| unsafe { libc::recv(fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) })
+}
+
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Transfer> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and length are one live slice.
+    retry(|| unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+/// Sends `bytes` (at least one) with a descriptor attached to the first of them.
+pub(crate) fn send_with_fd(fd: BorrowedFd<'_>, bytes: &[u8], passed: BorrowedFd<'_>) -> io::Result<Transfer> {
+    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // Room and alignment for one control message with one int.
+    let mut control = [0u64; 4];
+    // SAFETY: all-zero is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    // SAFETY: CMSG_SPACE and CMSG_LEN only compute; CMSG_FIRSTHDR gives a pointer into `control`, which has room for
+    // the header and one int (24 of 32 bytes); `message` points at live memory for the whole call.
+    unsafe {
+        message.msg_controllen = libc::CMSG_SPACE(size_of::<libc::c_int>() as u32) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size_of::<libc::c_int>() as u32) as _;
+        libc::CMSG_DATA(header).cast::<libc::c_int>().write_unaligned(passed.as_raw_fd());
+        retry(|| libc::sendmsg(fd.as_raw_fd(), &raw const message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL))
+    }
+}
+
+/// Sends up to `length` bytes of `file` from `offset` without a copy through user space.
+pub(crate) fn send_file(fd: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, length: usize) -> io::Result<Transfer> {
+    let mut position = offset as libc::off_t;
+    // SAFETY: `position` outlives the call; both descriptors are open.
+    retry(|| unsafe { libc::sendfile(fd.as_raw_fd(), file.as_raw_fd(), &raw mut position, length) })
+}
+
+/// Accepts one connection, non-blocking and close-on-exec. `None`: no connection is waiting.
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: null address pointers are allowed; the address is asked for afterwards.
+    let result = retry(|| unsafe {
+        libc::accept4(fd.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), flags) as isize
+    })?;
+    Ok(match result {
+        // SAFETY: accept4 gave a new descriptor that nobody else owns.
+        Transfer::Bytes(new) => Some(unsafe { OwnedFd::from_raw_fd(new as i32) }),
+        Transfer::WouldBlock => None,
+    })
+}
+
+/// Ends our side of a connection: the peer reads an end after what was sent.
+pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointers.
+    if unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_WR) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The address of a connection's other end; none for a Unix socket.
+pub(crate) fn peer_of(fd: BorrowedFd<'_>) -> Option<std::net::SocketAddr> {
+    let address = socket2::SockRef::from(&fd).peer_addr().ok()?.as_socket()?;
+    // A listener on `::` sees IPv4 clients as ::ffff:a.b.c.d; what is logged and passed on is the address they have.
+    Some(std::net::SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
+
+/// Small responses leave at once (no Nagle). A failure costs latency only.
+pub(crate) fn set_no_delay(fd: BorrowedFd<'_>) {
+    let _ = socket2::SockRef::from(&fd).set_tcp_nodelay(true);
+}

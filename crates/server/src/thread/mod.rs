@@ -1,0 +1,492 @@
+//! An I/O thread: one event loop that owns its listeners' sockets, its connections and its links to the workers.
+//!
+//! The loop runs as one task of a current-thread tokio runtime. The thread's descriptors are in an epoll instance of its
+//! own, which the runtime watches as one descriptor: a batch of events is handled by plain calls, with no task and no waker for
+//! each connection. The runtime gives the rest: timers, threads for blocking work, and room for protocols that come as futures.
+
+pub(crate) mod arena;
+pub(crate) mod buffers;
+pub(crate) mod clock;
+pub(crate) mod epoll;
+pub(crate) mod mailbox;
+
+use crate::connection::{Connection, Local};
+use crate::exchange::{Exchanges, ResponseState};
+use crate::generation::Generation;
+use crate::listener::{Address, Listener};
+use crate::log::{AccessRecord, Level, LogBuffer};
+use crate::mounts::application::link::Links;
+use crate::mounts::application::marks::Marks;
+use crate::mounts::files::{FileCache, FileCacheLimits, Found};
+use crate::server::Shared;
+use crate::syscall;
+use arena::{Arena, Key};
+use buffers::Buffers;
+use clock::Clock;
+use epoll::{Epoll, Token, unpack};
+use gwanmun_gateway::frame::FrameError;
+use gwanmun_gateway::names::NamesTable;
+use gwanmun_http1::HeaderSpan;
+use rustc_hash::FxHashMap;
+use std::fs::File;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, Sleep};
+
+/// What the thread's parts work with, apart from the connections themselves.
+pub(crate) struct Context {
+    pub(crate) thread: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) epoll: Epoll,
+    pub(crate) clock: Clock,
+    pub(crate) buffers: Buffers,
+    pub(crate) exchanges: Exchanges,
+    pub(crate) links: Links,
+    pub(crate) worker_links: FxHashMap<u32, Key>,
+    pub(crate) names: NamesTable,
+    pub(crate) files: FileCache,
+    log: LogBuffer,
+    /// Connections and links with something to send.
+    pub(crate) dirty: Vec<Key>,
+    pub(crate) dirty_links: Vec<Key>,
+    /// Connections to be removed.
+    pub(crate) closed: Vec<Key>,
+    /// Requests of this thread in the queues of the pools.
+    pub(crate) waiting: usize,
+    pub(crate) closing: bool,
+    /// What every connection receives into.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) headers: Vec<HeaderSpan>,
+    pub(crate) path: Vec<u8>,
+}
+
+/// From other threads.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A queued request has got a worker's slot.
+    Assigned { exchange: Key, worker: u32 },
+    AddLink { worker: u32, pool: usize, fd: OwnedFd, marks: Arc<Marks> },
+    DrainWorker { worker: u32 },
+    /// Another thread has seen that the worker is gone.
+    WorkerGone { worker: u32 },
+    Found { connection: Key, exchange: Key, mount: usize, path: Box<[u8]>, found: Found },
+    Spooled { connection: Key, exchange: Key, result: io::Result<Arc<File>> },
+    Loaded { connection: Key },
+    /// Accept no more, finish what is in progress, cut what is left after `grace`.
+    Close { grace: Duration },
+}
+
+pub(crate) struct Thread {
+    pub(crate) cx: Context,
+    pub(crate) connections: Arena<Connection>,
+    pub(crate) link_buffer: Vec<u8>,
+    listeners: Vec<ThreadListener>,
+    /// Accepting is suspended until then: no descriptors were left.
+    accept_again_ms: u64,
+    /// What is not finished by then is cut.
+    cut_ms: u64,
+}
+
+struct ThreadListener {
+    socket: Arc<OwnedFd>,
+    local: Rc<Local>,
+}
+
+/// What one thread listens on: its socket of each listener.
+pub(crate) type Sockets = Vec<(Arc<OwnedFd>, Address)>;
+
+const SCRATCH: usize = 64 * 1024;
+const LINK_BUFFER: usize = 512 * 1024;
+/// Connections accepted in a row before the others get their turn.
+const ACCEPT_BATCH: usize = 64;
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// How often a thread looks for a worker that takes its queued requests.
+const WAITING_TICK: Duration = Duration::from_millis(2);
+
+/// The sockets of `listeners` that belong to thread number `thread`.
+pub(crate) fn sockets_of(listeners: &[Listener], thread: usize) -> Sockets {
+    listeners.iter().map(|listener| (Arc::clone(&listener.sockets[thread]), listener.address.clone())).collect()
+}
+
+impl Thread {
+    pub(crate) fn new(
+        thread: usize,
+        shared: Arc<Shared>,
+        generation: Arc<Generation>,
+        sockets: Sockets,
+    ) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        epoll.add_readable(shared.mailboxes[thread].as_fd(), Token::Mailbox)?;
+        let listeners: Vec<ThreadListener> = sockets.into_iter().map(ThreadListener::new).collect();
+        for (index, listener) in listeners.iter().enumerate() {
+            epoll.add_readable(listener.socket.as_fd(), Token::Listener(index as u32))?;
+        }
+        let log = LogBuffer::new(&shared.logger);
+        let cx = Context {
+            thread,
+            shared,
+            generation,
+            epoll,
+            clock: Clock::new(),
+            buffers: Buffers::default(),
+            exchanges: Exchanges::default(),
+            links: Links::default(),
+            worker_links: FxHashMap::default(),
+            names: NamesTable::default(),
+            files: FileCache::new(FileCacheLimits::default()),
+            log,
+            dirty: Vec::new(),
+            dirty_links: Vec::new(),
+            closed: Vec::new(),
+            waiting: 0,
+            closing: false,
+            scratch: vec![0; SCRATCH],
+            headers: Vec::new(),
+            path: Vec::new(),
+        };
+        Ok(Self {
+            cx,
+            connections: Arena::default(),
+            link_buffer: vec![0; LINK_BUFFER],
+            listeners,
+            accept_again_ms: 0,
+            cut_ms: 0,
+        })
+    }
+
+    /// Runs until the server is closed and everything in progress has ended.
+    pub(crate) async fn run(mut self) -> io::Result<()> {
+        // SAFETY: the descriptor is ours alone and is owned by the AsyncFd, so it stays open while it is registered.
+        let watched = unsafe { AsyncFd::register_with_interest(self.cx.epoll.watch()?, Interest::READABLE)? };
+        let tick = tick_of(&self.cx.generation);
+        let mut alarm = Box::pin(tokio::time::sleep(tick));
+        let mut more = false;
+        while !self.finished() {
+            if more {
+                tokio::task::yield_now().await;
+            } else {
+                let fired = wait(&watched, alarm.as_mut()).await?;
+                if fired {
+                    self.cx.clock.tick();
+                    self.on_tick();
+                }
+            }
+            more = self.turn();
+            let soon = Instant::now() + if self.cx.waiting > 0 { WAITING_TICK } else { tick };
+            if alarm.is_elapsed() || alarm.deadline() > soon {
+                alarm.as_mut().reset(soon);
+            }
+        }
+        self.end();
+        Ok(())
+    }
+
+    /// Handles what has happened. Gives whether there is more to do at once.
+    fn turn(&mut self) -> bool {
+        let mut events = epoll::no_events();
+        loop {
+            self.cx.clock.tick();
+            let happened = self.cx.epoll.poll(&mut events);
+            let count = happened.len();
+            for event in happened {
+                let (token, readiness) = unpack(event);
+                match token {
+                    Token::Connection(key) => {
+                        if let Some(connection) = self.connections.get_mut(key) {
+                            connection.on_event(&mut self.cx, readiness);
+                        }
+                    }
+                    Token::Link(key) => self.on_link_event(key, readiness),
+                    Token::Mailbox => self.on_mail(),
+                    Token::Listener(index) => self.accept(index as usize),
+                }
+            }
+            let more = self.settle();
+            if more || count < epoll::BATCH {
+                self.cx.log.flush();
+                return more;
+            }
+        }
+    }
+
+    /// Sends what has been written during a batch of events. Gives whether there is more to do at once.
+    fn settle(&mut self) -> bool {
+        // Sending can free a connection to go on with input it had put off, which can write again.
+        for _ in 0..8 {
+            for key in std::mem::take(&mut self.cx.dirty_links) {
+                self.flush_link(key);
+            }
+            for key in std::mem::take(&mut self.cx.dirty) {
+                if let Some(connection) = self.connections.get_mut(key) {
+                    connection.settle(&mut self.cx);
+                }
+            }
+            for key in std::mem::take(&mut self.cx.closed) {
+                if let Some(mut connection) = self.connections.remove(key) {
+                    connection.dispose(&mut self.cx);
+                }
+            }
+            if self.cx.dirty.is_empty() && self.cx.dirty_links.is_empty() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPT_BATCH {
+            let Some(listener) = self.listeners.get(index) else { return };
+            match syscall::accept(listener.socket.as_fd()) {
+                Ok(None) => return,
+                Ok(Some(fd)) => self.add_connection(index, fd),
+                Err(error) => {
+                    if is_exhaustion(&error) {
+                        self.pause_accepting(&error);
+                        return;
+                    }
+                    // The connection was gone before it was accepted; the next one may be fine.
+                }
+            }
+        }
+    }
+
+    fn add_connection(&mut self, index: usize, fd: OwnedFd) {
+        let listener = &self.listeners[index];
+        let local = Rc::clone(&listener.local);
+        let remote = syscall::peer_of(fd.as_fd());
+        let cx = &mut self.cx;
+        let mut watched = Ok(());
+        let key = self.connections.insert_with(|key| {
+            watched = cx.epoll.add_edges(fd.as_fd(), Token::Connection(key));
+            let remote = match remote {
+                Some(address) => {
+                    syscall::set_no_delay(fd.as_fd());
+                    (address.ip().to_string().into_boxed_str(), address.port())
+                }
+                None => (Box::from(""), 0),
+            };
+            Connection::new(key, fd, remote, local, cx)
+        });
+        if watched.is_err() {
+            self.connections.remove(key);
+        }
+    }
+
+    /// H62: without descriptors, accepting again at once would only spin.
+    fn pause_accepting(&mut self, error: &io::Error) {
+        if self.accept_again_ms == 0 {
+            self.cx.log_error(&format!("No connection could be accepted: {error}. Accepting is paused for a moment."));
+            for listener in &self.listeners {
+                self.cx.epoll.remove(listener.socket.as_fd());
+            }
+        }
+        self.accept_again_ms = self.cx.clock.ms() + ACCEPT_PAUSE_MS;
+    }
+
+    fn resume_accepting(&mut self) {
+        self.accept_again_ms = 0;
+        for (index, listener) in self.listeners.iter().enumerate() {
+            // It was watched before; if the kernel has no memory now, the next tick tries again.
+            if self.cx.epoll.add_readable(listener.socket.as_fd(), Token::Listener(index as u32)).is_err() {
+                self.accept_again_ms = self.cx.clock.ms() + ACCEPT_PAUSE_MS;
+            }
+        }
+    }
+
+    fn on_mail(&mut self) {
+        let shared = Arc::clone(&self.cx.shared);
+        for message in shared.mailboxes[self.cx.thread].take() {
+            self.on_message(message);
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        let cx = &mut self.cx;
+        match message {
+            Message::Assigned { exchange, worker } => cx.on_assigned(exchange, worker),
+            Message::AddLink { worker, pool, fd, marks } => self.add_link(worker, pool, fd, marks),
+            Message::DrainWorker { worker } => self.drain_worker(worker),
+            Message::WorkerGone { worker } => {
+                if let Some(&key) = cx.worker_links.get(&worker) {
+                    self.fail_link(key, "");
+                }
+            }
+            Message::Found { connection, exchange, mount, path, found } => {
+                cx.files.insert(mount as u32, &path, &found, cx.clock.now());
+                if let Some(connection) = self.connections.get_mut(connection) {
+                    connection.on_found(cx, exchange, &found);
+                }
+            }
+            Message::Spooled { connection, exchange, result } => {
+                if let Some(connection) = self.connections.get_mut(connection) {
+                    connection.on_spooled(cx, exchange, result);
+                }
+            }
+            Message::Loaded { connection } => {
+                if let Some(connection) = self.connections.get_mut(connection) {
+                    connection.on_loaded(cx);
+                }
+            }
+            Message::Close { grace } => self.begin_closing(grace),
+        }
+    }
+
+    fn begin_closing(&mut self, grace: Duration) {
+        self.cut_ms = self.cx.clock.ms() + grace.as_millis() as u64;
+        if !self.cx.closing {
+            self.cx.closing = true;
+            // Who is in the queues of the listeners was promised nothing, but gets an answer all the same.
+            for index in 0..self.listeners.len() {
+                self.accept(index);
+            }
+            for listener in self.listeners.drain(..) {
+                self.cx.epoll.remove(listener.socket.as_fd());
+            }
+        }
+        for key in self.connections.keys() {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.on_server_closing(&mut self.cx);
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let now = self.cx.clock.ms();
+        if self.accept_again_ms != 0 && now >= self.accept_again_ms {
+            self.resume_accepting();
+        }
+        if self.cx.waiting > 0 {
+            self.cx.retry_waiting();
+            self.expire_waiting();
+        }
+        let cut = self.cx.closing && now >= self.cut_ms;
+        for (_, connection) in self.connections.iter_mut() {
+            if cut {
+                connection.close(&mut self.cx);
+            } else {
+                connection.on_tick(&mut self.cx);
+            }
+        }
+    }
+
+    fn finished(&self) -> bool {
+        // An exchange without a connection is a worker's that is still busy for a client that has left.
+        let cut = self.cx.clock.ms() >= self.cut_ms;
+        self.cx.closing && self.connections.is_empty() && (self.cx.exchanges.is_empty() || cut)
+    }
+
+    /// Says goodbye to the workers: they read an end and finish.
+    fn end(&mut self) {
+        for key in self.cx.links.keys() {
+            self.flush_link(key);
+        }
+        self.cx.log.flush();
+    }
+}
+
+impl Context {
+    /// Does `work` on a thread that may block; its message comes back to this thread.
+    pub(crate) fn run_blocking(&self, work: impl FnOnce() -> Message + Send + 'static) {
+        let shared = Arc::clone(&self.shared);
+        let thread = self.thread;
+        drop(tokio::task::spawn_blocking(move || shared.mailboxes[thread].post(work())));
+    }
+
+    /// Calls `act` with the connection that waits for the exchange, if there still is one.
+    pub(crate) fn with_connection(
+        &mut self,
+        connections: &mut Arena<Connection>,
+        exchange: Key,
+        act: impl FnOnce(&mut Connection, &mut Self) -> Result<(), FrameError>,
+    ) -> Result<(), FrameError> {
+        let connection = self.exchanges.get(exchange).and_then(|exchange| exchange.connection);
+        match connection.and_then(|key| connections.get_mut(key)) {
+            Some(connection) if !connection.is_closed() => act(connection, self),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn log_error(&self, text: &str) {
+        self.shared.logger.error(Level::Error, text);
+    }
+
+    /// A request that could not be understood: its answer is in the access log, its reason here.
+    pub(crate) fn log_refusal(&self, remote: &str, status: u16, why: &str) {
+        self.shared.logger.error(Level::Info, &format!("client {remote}: {status}: {why}"));
+    }
+
+    /// Writes the line of an exchange that is over.
+    pub(crate) fn log_access(&mut self, remote: &str, key: Key) {
+        if !self.generation.log_access {
+            return;
+        }
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        let log = exchange.log.take();
+        // A client that left before there was an answer: nginx's number for it.
+        let status = if exchange.response.state == ResponseState::Awaited { 499 } else { exchange.response.status };
+        self.log.access(&AccessRecord {
+            remote,
+            user: None,
+            method: log.as_ref().map_or(b"", |log| &log.method),
+            target: log.as_ref().map_or(b"", |log| &log.target),
+            version_minor: u8::from(!log.as_ref().is_some_and(|log| log.http10)),
+            status,
+            bytes: exchange.response.bytes,
+            referer: log.as_ref().and_then(|log| log.referer.as_deref()),
+            user_agent: log.as_ref().and_then(|log| log.user_agent.as_deref()),
+            duration: self.clock.now().saturating_duration_since(exchange.started),
+            source: log.as_ref().map_or("core", |log| log.source),
+            when: SystemTime::now(),
+        });
+    }
+}
+
+impl ThreadListener {
+    fn new((socket, address): (Arc<OwnedFd>, Address)) -> Self {
+        let local = match address {
+            Address::Tcp(address) => Local { name: address.ip().to_string(), port: address.port() },
+            // SERVER_NAME and SERVER_PORT are never empty (W03).
+            Address::Unix(_) => Local { name: "localhost".to_owned(), port: 80 },
+        };
+        Self { socket, local: Rc::new(local) }
+    }
+}
+
+/// Waits for events or the alarm. Gives whether the alarm has gone off.
+async fn wait(watched: &AsyncFd<OwnedFd>, mut alarm: Pin<&mut Sleep>) -> io::Result<bool> {
+    poll_fn(|task| {
+        let fired = alarm.as_mut().poll(task).is_ready();
+        match watched.poll_read_ready(task) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(mut guard)) => {
+                // Cleared before the events are taken: one that comes meanwhile wakes us again.
+                guard.clear_ready();
+                Poll::Ready(Ok(fired))
+            }
+            Poll::Pending if fired => Poll::Ready(Ok(true)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// How often deadlines are looked at: often enough for the shortest.
+fn tick_of(generation: &Generation) -> Duration {
+    let timeouts = &generation.timeouts;
+    let shortest = [timeouts.header_ms, timeouts.body_ms, timeouts.keep_alive_ms, timeouts.write_ms];
+    let shortest = shortest.into_iter().min().unwrap_or_default();
+    Duration::from_millis((shortest / 4).clamp(10, 250))
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

@@ -1,0 +1,67 @@
+import { describe, expect, test } from 'vitest';
+import { parseCommand } from '../../src/cli/arguments.js';
+import { GwanmunError } from '../../src/errors.js';
+
+const serve = (rest: object): object => ({
+  name: 'serve',
+  target: undefined,
+  config: undefined,
+  ...rest,
+  overrides: {
+    port: undefined,
+    host: undefined,
+    workers: undefined,
+    ...('overrides' in rest ? (rest.overrides as object) : {}),
+  },
+});
+
+describe('a command line', () => {
+  test.each<[string, object]>([
+    ['', serve({})],
+    ['serve', serve({})],
+    ['./site', serve({ target: './site' })],
+    ['serve ./site', serve({ target: './site' })],
+    ['serve serve', serve({ target: 'serve' })],
+    ['app.ts -p 8080', serve({ target: 'app.ts', overrides: { port: 8080 } })],
+    ['--port=0 --host ::1', serve({ overrides: { port: 0, host: '::1' } })],
+    ['--workers auto', serve({ overrides: { workers: 'auto' } })],
+    ['--workers 4 --workers 2', serve({ overrides: { workers: 2 } })],
+    ['-c my.ts', serve({ config: 'my.ts' })],
+    ['-- --odd', serve({ target: '--odd' })],
+    ['check', { name: 'check', config: undefined }],
+    ['check --config my.ts', { name: 'check', config: 'my.ts' }],
+    ['--help', { name: 'help' }],
+    ['check -h', { name: 'help' }],
+    ['help', { name: 'help' }],
+    ['-v', { name: 'version' }],
+    ['--version', { name: 'version' }],
+  ])('%j is understood', (line, expected) => {
+    expect(parseCommand(line.split(' ').filter(Boolean))).toEqual(expected);
+  });
+
+  test.each([
+    ['--prot 80', 'there is no option --prot; did you mean "--port"?'],
+    ['-x', 'there is no option -x'],
+    ['--zzzzzzz', 'there is no option --zzzzzzz'],
+    ['--port', '--port needs a value'],
+    ['--port --host x', '--port needs a value'],
+    ['--port 99999', '--port: expected a port from 0 to 65535, got "99999"'],
+    ['--port=-1', '--port: expected a port from 0 to 65535, got "-1"'],
+    ['--port 1e3', '--port: expected a port from 0 to 65535, got "1e3"'],
+    ['--workers 0', '--workers: expected a whole number from 1 to 1024 or "auto", got "0"'],
+    ['--help=yes', '--help takes no value, got "yes"'],
+    ['a b', 'gwanmun serves one target, got "a" and "b"'],
+    ['a -c b', 'a target and --config exclude each other'],
+    ['check x', 'gwanmun check takes no target, got "x"'],
+    ['check --port 1', 'gwanmun check takes no --port'],
+  ])('%j is refused', (line, message) => {
+    let caught: unknown;
+    try {
+      parseCommand(line.split(' '));
+    } catch (error) {
+      caught = error;
+    }
+    expect(caught).toBeInstanceOf(GwanmunError);
+    expect(caught).toMatchObject({ code: 'GWM_USAGE', message, exitCode: 2 });
+  });
+});
