@@ -117,7 +117,7 @@ async function measure(application, names, headers) {
     frame(1, 0, 0, 0, Buffer.concat([hello, Buffer.from('SERVER_SOFTWARE\0gwanmun\0GATEWAY_INTERFACE\0CGI/1.1\0')])),
   );
   deliver(frame(3, 0, 0, 1, Buffer.from(headers.map(([name]) => `${name.toLowerCase()}\0`).join(''))));
-  const batch = Buffer.concat(Array.from({ length: BATCH }, (_, stream) => head(stream, names, headers)));
+  const batch = Buffer.concat(Array.from({ length: BATCH }, (_, index) => head(index + 1, names, headers)));
   received.set(batch);
   let best = Infinity;
   for (let run = 0; run < 5; run++) {

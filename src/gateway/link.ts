@@ -21,6 +21,7 @@ import {
   KIND_READY,
   KIND_RESET,
   LOG_ERROR,
+  MARK_STRIDE,
   MAX_FRAME,
   PROTOCOL_VERSION,
   RESET_APPLICATION_ERROR,
@@ -42,7 +43,7 @@ export interface LinkOwner {
   readonly concurrency: number;
   readonly inProcess: boolean;
   readonly Link: NativeLinkConstructor;
-  /** The link has closed. `fault` if the core broke the protocol or the connection failed. */
+  /** The link has closed. `fault` if the core broke the protocol. */
   onLinkClosed(link: WorkerLink, fault: Error | null): void;
 }
 
@@ -95,7 +96,7 @@ export class WorkerLink implements ExchangeLink {
     this.owner = owner;
     this.inProcess = owner.inProcess;
     this.marks = marks;
-    this.mark = slot * 16;
+    this.mark = (slot * MARK_STRIDE) / 4;
     this.received = batch(new ArrayBuffer(CAPACITY));
     this.writer = new FrameWriter((length) => this.native.send(length));
     this.blocks = new HeaderBlocks(this.writer);
@@ -112,7 +113,7 @@ export class WorkerLink implements ExchangeLink {
   /** The applications are loaded: requests may come. */
   ready(): void {
     if (this.closed) return;
-    this.writer.control(KIND_READY, 0, 0, 0);
+    this.writer.control(KIND_READY, 0, 0);
     this.writer.send();
   }
 
@@ -278,6 +279,7 @@ export class WorkerLink implements ExchangeLink {
     const application = this.owner.applications[words[head + HEAD_APPLICATION]!];
     if (application === undefined)
       throw new ProtocolError(`a request is for application ${words[head + HEAD_APPLICATION]}`);
+    if (stream <= 0) throw new ProtocolError(`a request came on stream ${stream}`);
     if (this.streams[stream] !== undefined) throw new ProtocolError(`stream ${stream} is open already`);
     const exchange = new Exchange(this, stream, this.window, application, words[(at >> 2) + 3]!);
     const length = words[head + HEAD_FLAGS]! & HEAD_FLAG_LENGTH ? bodyLength(words, head) : 0;
@@ -344,7 +346,8 @@ export class WorkerLink implements ExchangeLink {
   private onClose(reason: string | null): void {
     if (this.closed) return;
     if (reason !== null) {
-      this.close(new Error(`a gateway link failed: ${reason}`));
+      // The core is gone, or has closed the link in the middle of something: it knows why and has said so in its log.
+      this.close();
       return;
     }
     if (this.ending) return;

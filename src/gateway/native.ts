@@ -31,7 +31,10 @@ export interface NativeCore {
   addresses(): string;
   addWorker(pool: number): { id: number; marks: number; links: number[] };
   removeWorker(id: number): void;
+  /** Accepts no more, finishes requests in progress, cuts what is left after `graceMs`; then comes the event `closed`. */
   close(graceMs: number): void;
+  /** Ends the watch for events and waits for the threads; called after the event `closed`. */
+  dispose(): void;
 }
 
 export interface NativeCoreConstructor {
@@ -41,7 +44,7 @@ export interface NativeCoreConstructor {
 export interface NativeBinding {
   Link: NativeLinkConstructor;
   Core: NativeCoreConstructor;
-  /** Maps the page of started marks; slot t is the u32 at byte 64 × t. */
+  /** Maps the page of started marks and closes its descriptor; slot t is the u32 at byte 64 × t. */
   mapMarks(fd: number): ArrayBuffer;
   closeFds(fds: number[]): void;
 }

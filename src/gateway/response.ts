@@ -202,7 +202,7 @@ export class Response {
     if (this.ended) return;
     this.sendHeaders();
     this.ended = true;
-    this.writer.control(KIND_END, FLAG_END, this.stream, 0);
+    this.writer.control(KIND_END, this.stream, 0);
   }
 
   /** Ends the stream without a proper end: a 500 before the headers, a broken connection after them (W61, W62). */

@@ -107,9 +107,9 @@ describe('what an application returns', () => {
 
   test('many requests of one batch leave in one flush', () => {
     const { link } = worker(returning(() => 'ok'));
-    link.deliver(...Array.from({ length: 32 }, (_, stream) => request({ stream, sequence: stream + 1 })));
+    link.deliver(...Array.from({ length: 32 }, (_, index) => request({ stream: index + 1, sequence: index + 1 })));
     expect(link.flushes).toEqual([32]);
-    for (let stream = 0; stream < 32; stream++) expect(link.answer(stream).body.toString()).toBe('ok');
+    for (let stream = 1; stream <= 32; stream++) expect(link.answer(stream).body.toString()).toBe('ok');
   });
 
   test('applications that answer in one turn share a flush', async () => {
@@ -119,9 +119,9 @@ describe('what an application returns', () => {
         return 'ok';
       }),
     );
-    link.deliver(...Array.from({ length: 8 }, (_, stream) => request({ stream, sequence: stream + 1 })));
+    link.deliver(...Array.from({ length: 8 }, (_, index) => request({ stream: index + 1, sequence: index + 1 })));
     expect(link.flushes).toEqual([]);
-    await link.ended(7);
+    await link.ended(8);
     expect(link.flushes).toHaveLength(1);
   });
 
@@ -130,8 +130,8 @@ describe('what an application returns', () => {
       returning(() => Buffer.alloc(50_000, 'x')),
       { hello: { window: 100_000 } },
     );
-    link.deliver(...Array.from({ length: 20 }, (_, stream) => request({ stream, sequence: stream + 1 })));
-    for (let stream = 0; stream < 20; stream++) expect(link.answer(stream).body.length).toBe(50_000);
+    link.deliver(...Array.from({ length: 20 }, (_, index) => request({ stream: index + 1, sequence: index + 1 })));
+    for (let stream = 1; stream <= 20; stream++) expect(link.answer(stream).body.length).toBe(50_000);
     expect(link.flushes.length).toBeGreaterThan(3);
   });
 });
@@ -175,7 +175,7 @@ describe('streaming', () => {
       const { link } = worker(returning(endless), { hello: { window: 2 ** 30 } });
       link.deliver(request());
       await new Promise((resolve) => setTimeout(resolve, 1));
-      link.deliver(reset(0));
+      link.deliver(reset(1));
       expect(link.answer()).toMatchObject({ status: 200, ended: true });
       expect(link.answer().body.length).toBeGreaterThan(0);
     }
@@ -183,9 +183,9 @@ describe('streaming', () => {
 
   test('streams of several requests share their flushes', async () => {
     const { link } = worker(returning(() => ['a', 'b', 'c'].values()));
-    link.deliver(...Array.from({ length: 10 }, (_, stream) => request({ stream, sequence: stream + 1 })));
-    await link.ended(9);
-    for (let stream = 0; stream < 10; stream++) expect(link.answer(stream).body.toString()).toBe('abc');
+    link.deliver(...Array.from({ length: 10 }, (_, index) => request({ stream: index + 1, sequence: index + 1 })));
+    await link.ended(10);
+    for (let stream = 1; stream <= 10; stream++) expect(link.answer(stream).body.toString()).toBe('abc');
     expect(link.flushes).toHaveLength(4);
   });
 
@@ -487,8 +487,8 @@ describe('failures', () => {
       startResponse('200 OK', []);
       return 'ok';
     });
-    link.deliver(request({ stream: 0 }), request({ stream: 1, pathInfo: '/bad' }), request({ stream: 2 }));
-    expect([0, 1, 2].map((stream) => link.answer(stream).reset)).toEqual([undefined, 1, undefined]);
+    link.deliver(request({ stream: 1 }), request({ stream: 2, pathInfo: '/bad' }), request({ stream: 3 }));
+    expect([1, 2, 3].map((stream) => link.answer(stream).reset)).toEqual([undefined, 1, undefined]);
   });
 });
 
@@ -505,9 +505,9 @@ test('W67 AsyncLocalStorage does not leak from one request of a batch into the n
       yield storage.getStore() ?? 'none';
     })();
   });
-  link.deliver(request({ stream: 0, pathInfo: '/0' }), request({ stream: 1, pathInfo: '/1' }));
-  await link.ended(0);
+  link.deliver(request({ stream: 1, pathInfo: '/0' }), request({ stream: 2, pathInfo: '/1' }));
   await link.ended(1);
+  await link.ended(2);
   expect(seen).toEqual([undefined, undefined]);
-  expect([link.answer(0).body.toString(), link.answer(1).body.toString()]).toEqual(['a/0', 'a/1']);
+  expect([link.answer(1).body.toString(), link.answer(2).body.toString()]).toEqual(['a/0', 'a/1']);
 });

@@ -38,12 +38,12 @@ describe('credit', () => {
     await turn();
     expect(link.answer()).toMatchObject({ status: 200, ended: false });
     expect(link.answer().body.toString()).toBe('0123456');
-    link.deliver(credit(0, 0));
-    link.deliver(credit(0, 3));
+    link.deliver(credit(1, 0));
+    link.deliver(credit(1, 3));
     await turn();
     await turn();
     expect(link.answer().body.toString()).toBe('0123456789');
-    link.deliver(credit(0, 100));
+    link.deliver(credit(1, 100));
     const { body: bytes, reset: reason } = await link.ended();
     expect([bytes.toString(), reason]).toEqual(['0123456789abcdef', undefined]);
   });
@@ -65,8 +65,8 @@ describe('credit', () => {
       },
       { hello: { window: 10 } },
     );
-    link.deliver(request({ stream: 0, pathInfo: '/long' }), request({ stream: 1, sequence: 2 }));
-    expect([link.answer(0).ended, link.answer(1).ended]).toEqual([false, true]);
+    link.deliver(request({ stream: 1, pathInfo: '/long' }), request({ stream: 2, sequence: 2 }));
+    expect([link.answer(1).ended, link.answer(2).ended]).toEqual([false, true]);
   });
 
   test('a generator is not asked for more while a chunk waits', async () => {
@@ -84,13 +84,13 @@ describe('credit', () => {
     await turn();
     await turn();
     expect(asked).toBe(2);
-    link.deliver(reset(0));
+    link.deliver(reset(1));
     expect(link.answer().ended).toBe(true);
   });
 
   test('credit for a stream that has ended is no fault', () => {
     const { link, faults } = worker(returning(() => 'x'));
-    link.deliver(request(), credit(0, 5), credit(9, 5));
+    link.deliver(request(), credit(1, 5), credit(10, 5));
     expect([link.answer().ended, faults, link.logs()]).toEqual([true, [], []]);
   });
 });
@@ -183,14 +183,14 @@ describe('write()', () => {
       { hello: { window: 4 } },
     );
     link.waits = [
-      Buffer.concat([request({ stream: 1, sequence: 2, pathInfo: '/n' }), credit(0, 3)]),
-      credit(0, 1),
-      Buffer.concat([request({ stream: 2, sequence: 3, pathInfo: '/m' }), credit(0, 100)]),
+      Buffer.concat([request({ stream: 2, sequence: 2, pathInfo: '/n' }), credit(1, 3)]),
+      credit(1, 1),
+      Buffer.concat([request({ stream: 3, sequence: 3, pathInfo: '/m' }), credit(1, 100)]),
     ];
     link.deliver(request({ pathInfo: '/write' }));
     expect(order).toEqual(['/write begins', '/write ends', '/n begins', '/n ends', '/m begins', '/m ends']);
-    expect(link.answer(0).body.toString()).toBe('0123456789/write');
-    expect([link.answer(1).ended, link.answer(2).ended]).toEqual([true, true]);
+    expect(link.answer(1).body.toString()).toBe('0123456789/write');
+    expect([link.answer(2).ended, link.answer(3).ended]).toEqual([true, true]);
   });
 
   test('credit that was received behind the frame in dispatch is taken first', () => {
@@ -208,9 +208,9 @@ describe('write()', () => {
       { hello: { window: 4 } },
     );
     link.deliver(request({ pathInfo: '/keep' }));
-    link.deliver(request({ stream: 1, sequence: 2 }), credit(0, 50));
+    link.deliver(request({ stream: 2, sequence: 2 }), credit(1, 50));
     expect(link.waited).toBe(0);
-    expect(link.answer(0).body.toString()).toBe('012345');
+    expect(link.answer(1).body.toString()).toBe('012345');
   });
 
   test('frames that came during a wait outside of a batch are dispatched afterwards', async () => {
@@ -225,10 +225,10 @@ describe('write()', () => {
       { hello: { window: 4 } },
     );
     link.deliver(request({ pathInfo: '/keep' }));
-    link.waits = [Buffer.concat([request({ stream: 1, sequence: 2 }), credit(0, 50)])];
+    link.waits = [Buffer.concat([request({ stream: 2, sequence: 2 }), credit(1, 50)])];
     write!('012345');
-    expect(link.answer(1).ended).toBe(false);
-    expect((await link.ended(1)).body.toString()).toBe('ok');
+    expect(link.answer(2).ended).toBe(false);
+    expect((await link.ended(2)).body.toString()).toBe('ok');
   });
 
   test('frames of a wait come before those of the next batch', () => {
@@ -245,9 +245,9 @@ describe('write()', () => {
       { hello: { window: 4 } },
     );
     link.deliver(request({ pathInfo: '/keep' }));
-    link.waits = [Buffer.concat([request({ stream: 1, sequence: 2, pathInfo: '/2' }), credit(0, 50)])];
+    link.waits = [Buffer.concat([request({ stream: 2, sequence: 2, pathInfo: '/2' }), credit(1, 50)])];
     write!('012345');
-    link.deliver(request({ stream: 2, sequence: 3, pathInfo: '/3' }));
+    link.deliver(request({ stream: 3, sequence: 3, pathInfo: '/3' }));
     expect(order).toEqual(['/keep', '/2', '/3']);
   });
 
@@ -261,13 +261,13 @@ describe('write()', () => {
       }),
       { hello: { window: 4 } },
     );
-    link.waits = [reset(0)];
+    link.waits = [reset(1)];
     link.deliver(request());
     expect(link.answer()).toMatchObject({ ended: true, reset: f.RESET_CLIENT_GONE });
     expect([closed, link.waited]).toEqual([1, 1]);
     // The stream's number can be used again.
     link.forget();
-    link.waits = [reset(0)];
+    link.waits = [reset(1)];
     link.deliver(request({ sequence: 2 }));
     expect(link.answer()).toMatchObject({ ended: true });
   });
@@ -288,7 +288,7 @@ describe('write()', () => {
       },
       { hello: { window: 4 } },
     );
-    link.waits = [reset(0)];
+    link.waits = [reset(1)];
     link.deliver(request());
     expect(events).toEqual(['written', 'finally']);
     expect(link.answer().reset).toBe(f.RESET_CLIENT_GONE);

@@ -13,7 +13,7 @@ function environs(options: RequestOptions, workerOptions: WorkerOptions = {}): [
     return [];
   }, workerOptions);
   const lower = (options.headers ?? []).map(([name]) => name.toLowerCase());
-  link.deliver(request(options), names(7, lower), request({ ...options, stream: 1, sequence: 2, names: 7 }));
+  link.deliver(request(options), names(7, lower), request({ ...options, stream: 2, sequence: 2, names: 7 }));
   expect(link.logs()).toEqual([]);
   expect(seen).toHaveLength(2);
   return [seen[0]!, seen[1]!];

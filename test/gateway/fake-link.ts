@@ -122,6 +122,15 @@ export class FakeLink implements NativeLink {
         payload: bytes.subarray(at + 16, at + size),
       });
       const last = this.frames.at(-1)!;
+      if (last.flags & f.FLAG_END && ![f.KIND_HEAD, f.KIND_DATA, f.KIND_END].includes(last.kind)) {
+        throw new Error(`a frame of kind ${last.kind} has the flag END`);
+      }
+      if (
+        last.kind !== f.KIND_LOG &&
+        (last.stream === 0) !== [f.KIND_HELLO, f.KIND_READY, f.KIND_BLOCK].includes(last.kind)
+      ) {
+        throw new Error(`a frame of kind ${last.kind} on stream ${last.stream}`);
+      }
       if (last.kind === f.KIND_BLOCK) {
         if (this.blocks.has(last.extra)) throw new Error(`block ${last.extra} is defined twice`);
         this.blocks.set(last.extra, last.payload.toString('latin1'));
@@ -174,7 +183,7 @@ export class FakeLink implements NativeLink {
   }
 
   /** The answer on a stream, as far as it has come. With several requests on one stream, the last. */
-  answer(stream = 0): Answer {
+  answer(stream = 1): Answer {
     const answer: Answer = { status: 0, headers: [], body: Buffer.alloc(0), kinds: [], ended: false, reset: undefined };
     for (const { kind, flags, stream: of, extra, payload } of this.frames) {
       if (of !== stream || kind === f.KIND_BLOCK || kind === f.KIND_LOG || kind < f.KIND_HEAD) continue;
@@ -200,7 +209,7 @@ export class FakeLink implements NativeLink {
   }
 
   /** The answer once the stream has ended. */
-  async ended(stream = 0): Promise<Answer> {
+  async ended(stream = 1): Promise<Answer> {
     await this.until(() => this.answer(stream).ended);
     return this.answer(stream);
   }
@@ -246,7 +255,7 @@ export function credit(stream: number, bytes: number): Buffer {
 }
 
 export function reset(stream: number, reason = f.RESET_CLIENT_GONE): Buffer {
-  return frame(f.KIND_RESET, f.FLAG_END, stream, reason);
+  return frame(f.KIND_RESET, 0, stream, reason);
 }
 
 /** The frames of one request, each a buffer. */
@@ -292,7 +301,7 @@ export function requestFrames(options: RequestOptions = {}): Buffer[] {
   const table = Buffer.alloc(words.length * 4);
   for (const [index, word] of words.entries()) table.writeUInt32LE(word, index * 4);
   const payload = Buffer.concat([table, Buffer.from(text, 'latin1')]);
-  const stream = o.stream ?? 0;
+  const stream = o.stream ?? 1;
   const sequence = o.sequence ?? 1;
   if (o.fd !== undefined) return [frame(f.KIND_HEAD, f.FLAG_END | f.FLAG_FD, stream, sequence, payload)];
   if (body === undefined) return [frame(f.KIND_HEAD, f.FLAG_END, stream, sequence, payload)];

@@ -27,7 +27,7 @@ function withInput<T>(
   writeFileSync(path, Buffer.concat([Buffer.from(body as string), Buffer.from('\nthe next request')]));
   link.fds.push(openSync(path, 'r'));
   link.deliver(request({ method: 'POST', body, ...(dataSize === undefined ? {} : { dataSize }) }));
-  link.deliver(request({ method: 'POST', stream: 1, sequence: 2, fd: 1, fileLength: Buffer.byteLength(body) }));
+  link.deliver(request({ method: 'POST', stream: 2, sequence: 2, fd: 1, fileLength: Buffer.byteLength(body) }));
   expect(link.logs()).toEqual([]);
   expect(results).toHaveLength(2);
   return [results[0]!, results[1]!];
@@ -192,7 +192,7 @@ describe('wsgi.input', () => {
     const frameSize = 24;
     link.deliver(whole.subarray(0, -frameSize));
     expect(order).toEqual([]);
-    link.deliver(request({ stream: 1, sequence: 2 }));
+    link.deliver(request({ stream: 2, sequence: 2 }));
     link.deliver(whole.subarray(-frameSize));
     expect(order).toEqual(['none', 'abc']);
   });

@@ -21,8 +21,8 @@ function fakeNative() {
   const state = {
     config: undefined as CoreConfig | undefined,
     closes: [] as number[],
-    closedFds: [] as number[],
     workers: 0,
+    disposed: 0,
     links,
     event: (_event: string): void => {},
   };
@@ -53,6 +53,9 @@ function fakeNative() {
         return { id: 1, marks: 9, links: [10, 11] };
       }
       removeWorker(): void {}
+      dispose(): void {
+        state.disposed += 1;
+      }
       close(graceMs: number): void {
         state.closes.push(graceMs);
         for (const link of links) link.onClose(null);
@@ -60,7 +63,7 @@ function fakeNative() {
       }
     },
     mapMarks: () => new ArrayBuffer(4096),
-    closeFds: (fds) => void state.closedFds.push(...fds),
+    closeFds: () => {},
   };
   return { native, state };
 }
@@ -88,7 +91,6 @@ describe('serve()', () => {
       limits: { body: 10_485_760 },
     });
     expect([server.url, server.port]).toEqual(['http://127.0.0.1:40000/', 40_000]);
-    expect(state.closedFds).toEqual([9]);
     expect(state.links).toHaveLength(2);
     const [link] = state.links;
     link!.deliver(hello(), request());
@@ -117,6 +119,16 @@ describe('serve()', () => {
     ]);
     await server.close();
     rmSync(folder, { recursive: true });
+  });
+
+  test('a worker that the core gives up is replaced', async () => {
+    const { server, state } = await started({ application: ok, port: 0 });
+    state.event('{"type":"worker-gone","worker":1,"reason":"a test"}');
+    expect([state.workers, state.links.length]).toEqual([2, 4]);
+    expect(state.links.map((link) => link.closed)).toEqual([true, true, false, false]);
+    await server.close();
+    state.event('{"type":"worker-gone","worker":2,"reason":"closed"}');
+    expect(state.workers).toBe(2);
   });
 
   test('without an application there is no worker', async () => {
@@ -160,6 +172,7 @@ describe('closing', () => {
     const { server, state } = await started({ application: ok, port: 0 });
     await Promise.all([server.close({ graceMs: 50 }), server.close(), server.close()]);
     expect(state.closes).toEqual([50]);
+    expect(state.disposed).toBe(1);
     expect(state.links.every((link) => link.closed)).toBe(true);
   });
 
