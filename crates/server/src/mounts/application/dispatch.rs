@@ -57,7 +57,7 @@ impl Context {
         let body = match &exchange.body {
             RequestBody::None => Passed::None,
             RequestBody::Memory(bytes) => Passed::Bytes(bytes),
-            RequestBody::File { file, .. } => Passed::File(file),
+            RequestBody::File(file) => Passed::File(file),
         };
         let stream = link.send_request(key, &exchange.head, &body, &self.names, self.clock.ms());
         exchange.stream = Some(StreamName { link: link_key, stream });
@@ -136,9 +136,10 @@ impl Context {
         self.worker_links.get(&worker).copied()
     }
 
-    fn usable(&self, worker: u32) -> bool {
-        let link = self.link_of(worker).and_then(|key| self.links.get(key));
-        link.is_some_and(|link| !link.draining && !link.stalled(self.clock.ms()))
+    fn usable(&mut self, worker: u32) -> bool {
+        let now_ms = self.clock.ms();
+        let link = self.link_of(worker).and_then(|key| self.links.get_mut(key));
+        link.is_some_and(|link| !link.draining && !link.stalled(now_ms))
     }
 
     fn release_slot(&mut self, worker: u32) {
