@@ -1,5 +1,4 @@
 import {
-  FLAG_END,
   FRAME_HEADER,
   KIND_LOG,
   KIND_RESET,
@@ -74,9 +73,9 @@ export class FrameWriter {
     this.finish(kind, flags, stream, extra, 0);
   }
 
-  /** Ends a stream without a proper end. */
+  /** Ends a stream without a proper end. RESET says so by itself: END is a flag of HEAD and DATA, and the core refuses it here. */
   reset(stream: number, reason: number): void {
-    this.control(KIND_RESET, FLAG_END, stream, reason);
+    this.control(KIND_RESET, 0, stream, reason);
   }
 
   /** A text for the server's error log, in as many frames as it needs. */

@@ -19,6 +19,7 @@ console.log('loading in', process.pid);
 
 export async function application(environ: Environ, startResponse: StartResponse): Promise<string[]> {
   if (environ.PATH_INFO === '/exit') process.exit(7);
+  if (environ.PATH_INFO === '/throw') throw new Error('no such guest');
   if (environ.PATH_INFO === '/slow') await new Promise((resolve) => setTimeout(resolve, 700));
   startResponse('200 OK', [['Content-Type', 'text/plain']]);
   return [String(process.pid)];
@@ -142,6 +143,15 @@ describe('gwanmun', () => {
     const after = await get(`${url}/`);
     expect(after).not.toBe(before);
     expect(Number(after)).toBeGreaterThan(0);
+  });
+
+  test('answers 500 for an application that throws, and its worker goes on', async () => {
+    const server = new Gwanmun('app.ts');
+    const url = await server.url();
+    const before = await get(`${url}/`);
+    expect((await fetch(`${url}/throw`)).status).toBe(500);
+    await server.says(/error worker 1 \(GET \/throw\): Error: no such guest/);
+    expect(await get(`${url}/`)).toBe(before);
   });
 
   test('finishes a request in progress before it stops', async () => {
