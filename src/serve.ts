@@ -168,6 +168,8 @@ class InProcessServer implements Server {
     clearInterval(this.alive);
     // What an application has not answered by now has no client any more.
     this.dispatcher?.close();
+    // Its watch for events would keep the process alive.
+    this.core.dispose();
   }
 
   private onEvent(event: CoreEvent): void {

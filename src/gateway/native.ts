@@ -32,6 +32,8 @@ export interface NativeCore {
   addWorker(pool: number): { id: number; marks: number; links: number[] };
   removeWorker(id: number): void;
   close(graceMs: number): void;
+  /** Ends the watch for events and waits for the threads; after the event `closed`. */
+  dispose(): void;
 }
 
 export interface NativeCoreConstructor {

@@ -16,7 +16,7 @@ const ok: Application = (_environ, startResponse) => {
 /** A native binding whose core binds nothing. */
 function fakeNative() {
   const links: FakeLink[] = [];
-  const state = { config: undefined as CoreConfig | undefined, closes: [] as number[], closedFds: [] as number[], workers: 0, links, event: (_event: string): void => {} };
+  const state = { config: undefined as CoreConfig | undefined, closes: [] as number[], disposals: 0, closedFds: [] as number[], workers: 0, links, event: (_event: string): void => {} };
   const native: NativeBinding = {
     Link: class extends FakeLink {
       constructor(...args: ConstructorParameters<typeof FakeLink>) {
@@ -44,6 +44,9 @@ function fakeNative() {
         state.closes.push(graceMs);
         for (const link of links) link.onClose(null);
         setImmediate(() => state.event('{"type":"closed"}'));
+      }
+      dispose(): void {
+        state.disposals += 1;
       }
     },
     mapMarks: () => new ArrayBuffer(4096),
@@ -135,7 +138,7 @@ describe('closing', () => {
   test('is done once, and gives requests the grace that is asked for', async () => {
     const { server, state } = await started({ application: ok, port: 0 });
     await Promise.all([server.close({ graceMs: 50 }), server.close(), server.close()]);
-    expect(state.closes).toEqual([50]);
+    expect([state.closes, state.disposals]).toEqual([[50], 1]);
     expect(state.links.every((link) => link.closed)).toBe(true);
   });
 
