@@ -174,27 +174,6 @@ describe('gwanmun', () => {
   });
 });
 
-describe('serve()', () => {
-  test('leaves nothing behind that keeps the process alive once it is closed', async () => {
-    const index = new URL('../../dist/index.js', import.meta.url).href;
-    const program = `
-      import { serve } from ${JSON.stringify(index)};
-      const server = await serve({ port: 0, application: (environ, startResponse) => (startResponse('200 OK', []), 'ok') });
-      console.log(await (await fetch(server.url, { headers: { connection: 'close' } })).text());
-      await server.close();
-    `;
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-    let stdout = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    try {
-      expect(await once(child, 'close', { signal: AbortSignal.timeout(4000) })).toEqual([0, null]);
-    } finally {
-      child.kill('SIGKILL');
-    }
-    expect(stdout).toBe('ok\n');
-  });
-});
-
 describe('a start that fails', () => {
   test('names the line of the application that threw, and exits with 1', async () => {
     const server = new Gwanmun('throws.ts', '--workers', '2');
