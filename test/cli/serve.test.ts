@@ -210,4 +210,25 @@ describe('a start that fails', () => {
     expect(server.stderr).toContain(String(port));
     other.close();
   });
+
+  test.each([
+    ['GWM_ADDRESS_UNAVAILABLE', { listen: '203.0.113.1:0' }],
+    ['GWM_SOCKET_PATH', { listen: 'unix:./none/site.sock' }],
+    ['GWM_LOG_FILE', { listen: 0, errorLog: { file: './site' } }],
+  ])('says %s with what to do', async (code, config) => {
+    const file = join(directory, `${code}.config.json`);
+    writeFileSync(file, JSON.stringify({ ...config, mounts: [{ path: '/', files: './site' }] }));
+    const server = new Gwanmun('-c', file);
+    expect(await server.exit()).toBe(1);
+    expect(server.stderr).toContain(`✗ ${code}  `);
+    expect(server.stderr).not.toContain('please report');
+  });
+
+  test('takes every limit that the configuration may have', async () => {
+    const limits = { requestLine: 16_384, headerBytes: 32_768, headerCount: 1000, bodyInMemory: 262_144 };
+    const file = join(directory, 'limits.config.json');
+    writeFileSync(file, JSON.stringify({ listen: 0, limits, mounts: [{ path: '/', files: './site' }] }));
+    const server = new Gwanmun('-c', file);
+    expect(await get(`${await server.url()}/`)).toBe('the page\n');
+  });
 });
