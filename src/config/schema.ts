@@ -177,7 +177,6 @@ export const configSchema = object(
     queue: v.optional(object({ length: v.optional(integer('a number', 0, U32)), timeout: milliseconds() })),
     limits: v.optional(
       object({
-        // A head has to fit one frame of the gateway protocol, a body in memory its window.
         requestLine: bytes(256, 16_384),
         headerBytes: bytes(256, 32_768),
         headerCount: v.optional(integer('a number', 1, 1000)),

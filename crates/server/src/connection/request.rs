@@ -11,6 +11,7 @@ use crate::thread::{Context, Message};
 use gwanmun_gateway::request::{FLAG_HTTP10, Fixed, HeadView, HeadWriter, Pair, Piece};
 use gwanmun_http1::path::{self, Normal};
 use gwanmun_http1::{Body, HeaderSpan, RequestHead, Span, TargetForm, Version};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A request whose path has been found out.
@@ -34,7 +35,7 @@ impl Connection {
         headers: &mut Vec<HeaderSpan>,
     ) {
         let key = self.open_exchange(cx, bytes, head, headers);
-        let generation = Arc::clone(&cx.generation);
+        let generation = Rc::clone(&cx.generation);
         if head.form == TargetForm::Asterisk {
             self.answer_and_skip_body(cx, key, head, 204, b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
             return;

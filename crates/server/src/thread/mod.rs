@@ -44,8 +44,9 @@ use tokio::time::{Instant, Sleep};
 /// What the thread's parts work with, apart from the connections themselves.
 pub(crate) struct Context {
     pub(crate) thread: usize,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) generation: Arc<Generation>,
+    /// Counted by thread as well, so that a request that holds on to them costs no atomic operation.
+    pub(crate) shared: Rc<Arc<Shared>>,
+    pub(crate) generation: Rc<Arc<Generation>>,
     pub(crate) epoll: Epoll,
     pub(crate) clock: Clock,
     pub(crate) buffers: Buffers,
@@ -133,8 +134,8 @@ impl Thread {
         let log = LogBuffer::new(&shared.logger);
         let cx = Context {
             thread,
-            shared,
-            generation,
+            shared: Rc::new(shared),
+            generation: Rc::new(generation),
             epoll,
             clock: Clock::new(),
             buffers: Buffers::default(),
@@ -303,7 +304,7 @@ impl Thread {
     }
 
     fn on_mail(&mut self) {
-        let shared = Arc::clone(&self.cx.shared);
+        let shared = Rc::clone(&self.cx.shared);
         for message in shared.mailboxes[self.cx.thread].take() {
             self.on_message(message);
         }
