@@ -219,7 +219,10 @@ impl Thread {
             link.partial.clear();
             match syscall::receive(link.fd.as_fd(), &mut buffer[kept..]) {
                 Ok(Transfer::Bytes(count @ 1..)) => {
+                    let worker = link.worker;
                     if let Err(error) = self.handle_frames(key, &buffer[..kept + count]) {
+                        // Its exit will say nothing of this: it only sees its links end.
+                        self.cx.log_error(&format!("worker {worker} broke the gateway protocol: {error}."));
                         self.fail_link(key, &format!("it broke the gateway protocol: {error}"));
                         break;
                     }
