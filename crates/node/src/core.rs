@@ -52,7 +52,9 @@ impl Core {
         let config: Config = serde_json::from_str(&config)
             .map_err(|error| Error::new("GWM_CONFIG_INVALID".to_owned(), error.to_string()))?;
         let callback = Callback::new(env, on_event.raw(), c"GWANMUN_EVENT").map_err(internal)?;
-        let queue = Arc::new(Queue::new().map_err(|error| Error::new("GWM_CORE".to_owned(), error.to_string()))?);
+        let queue = Arc::new(
+            Queue::new().map_err(|error| Error::new("GWM_CORE".to_owned(), error.to_string()))?,
+        );
         let posting = Arc::clone(&queue);
         let server = Server::start(&config, move |event| posting.post(&event))
             .map_err(|error| Error::new(error.code().to_owned(), error.to_string()))?;

@@ -56,8 +56,16 @@ pub fn map_marks(env: Env, fd: i32) -> Result<Unknown<'static>> {
     // SAFETY: the caller hands the descriptor over.
     let owned = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: a fresh shared mapping; the result is checked. The core has sealed the file's size.
-    let page =
-        unsafe { libc::mmap(ptr::null_mut(), MARK_PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd, 0) };
+    let page = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            MARK_PAGE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            fd,
+            0,
+        )
+    };
     drop(owned);
     if page == libc::MAP_FAILED {
         return Err(Error::from_reason(format!("mmap: {}", io::Error::last_os_error())));

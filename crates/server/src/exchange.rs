@@ -18,6 +18,8 @@ pub(crate) struct Exchange {
     pub(crate) stream: Option<StreamName>,
     /// It is in the queue of its pool.
     pub(crate) waiting: bool,
+    /// When it was queued, in milliseconds of the thread's clock.
+    pub(crate) queued_ms: u64,
     /// Index of the mount that answers.
     pub(crate) mount: usize,
     pub(crate) head_only: bool,
@@ -91,6 +93,7 @@ impl Exchange {
             connection: Some(connection),
             stream: None,
             waiting: false,
+            queued_ms: 0,
             mount: 0,
             head_only: false,
             http10: false,
@@ -113,7 +116,9 @@ impl Exchange {
 
 /// Removes the exchange if neither the client nor a worker is concerned with it any more.
 pub(crate) fn release(exchanges: &mut Exchanges, key: Key, buffers: &mut Buffers) {
-    let done = exchanges.get(key).is_some_and(|exchange| exchange.connection.is_none() && exchange.stream.is_none());
+    let done = exchanges
+        .get(key)
+        .is_some_and(|exchange| exchange.connection.is_none() && exchange.stream.is_none());
     if done && let Some(exchange) = exchanges.remove(key) {
         if let Some(mut held) = exchange.held {
             held.clear(buffers);

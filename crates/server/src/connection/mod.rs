@@ -155,7 +155,8 @@ impl Connection {
 
     /// The server closes: what is in progress is finished, nothing new begins.
     pub(crate) fn on_server_closing(&mut self, cx: &mut Context) {
-        let untouched = self.exchanges.is_empty() && self.input.is_empty() && matches!(self.phase, Phase::Head);
+        let untouched =
+            self.exchanges.is_empty() && self.input.is_empty() && matches!(self.phase, Phase::Head);
         if untouched && !self.readable {
             self.close(cx);
         }
@@ -277,7 +278,9 @@ impl Connection {
                         cx.load(self.key, entry, offset, length);
                     }
                     Sent::Shrunk => {
-                        cx.log_error("A file became shorter while it was sent; the connection was closed.");
+                        cx.log_error(
+                            "A file became shorter while it was sent; the connection was closed.",
+                        );
                         self.close(cx);
                     }
                 }

@@ -37,7 +37,13 @@ impl Connection {
         let key = self.open_exchange(cx, bytes, head, headers);
         let generation = Rc::clone(&cx.generation);
         if head.form == TargetForm::Asterisk {
-            self.answer_and_skip_body(cx, key, head, 204, b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+            self.answer_and_skip_body(
+                cx,
+                key,
+                head,
+                204,
+                b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
+            );
             return;
         }
         let raw = head.path.of(bytes);
@@ -63,7 +69,13 @@ impl Connection {
         cx.path = decoded;
     }
 
-    fn open_exchange(&mut self, cx: &mut Context, bytes: &[u8], head: &RequestHead, headers: &[HeaderSpan]) -> Key {
+    fn open_exchange(
+        &mut self,
+        cx: &mut Context,
+        bytes: &[u8],
+        head: &RequestHead,
+        headers: &[HeaderSpan],
+    ) -> Key {
         let connection = self.key;
         let now = cx.clock.now();
         let http10 = head.version == Version::Http10;
@@ -110,7 +122,11 @@ impl Connection {
         if mount.files.is_some() && reads {
             let path = &request.path[route.prefix..];
             let cached = if path.is_empty() {
-                Cached::Fresh(if mount.application.is_some() { Known::NotFound } else { Known::Directory })
+                Cached::Fresh(if mount.application.is_some() {
+                    Known::NotFound
+                } else {
+                    Known::Directory
+                })
             } else if request.servable && is_servable(path) {
                 cx.files.get(route.mount as u32, path, cx.clock.now())
             } else {
@@ -118,12 +134,17 @@ impl Connection {
             };
             match cached {
                 // A large file is sent from its descriptor: what was announced must be what is there (H82).
-                Cached::Fresh(Known::File(entry)) if entry.content.is_none() && !entry.is_unchanged() => {
+                Cached::Fresh(Known::File(entry))
+                    if entry.content.is_none() && !entry.is_unchanged() =>
+                {
                     self.look_up(cx, generation, key, request, headers, None);
                     return;
                 }
                 Cached::Fresh(Known::File(entry)) => {
-                    let reply = evaluate(&entry, &conditions(bytes, headers, head.method.of(bytes) == b"HEAD"));
+                    let reply = evaluate(
+                        &entry,
+                        &conditions(bytes, headers, head.method.of(bytes) == b"HEAD"),
+                    );
                     self.respond_file(cx, key, &entry, &reply);
                     return;
                 }
@@ -151,7 +172,8 @@ impl Connection {
             Some(application) => self.start_application(cx, key, application, request, headers),
             None if reads => self.answer(cx, key, 404, b""),
             None => {
-                let status = if matches!(head.method.of(bytes), b"GET" | b"HEAD") { 404 } else { 405 };
+                let status =
+                    if matches!(head.method.of(bytes), b"GET" | b"HEAD") { 404 } else { 405 };
                 self.answer_and_skip_body(cx, key, head, status, b"Allow: GET, HEAD\r\n");
             }
         }
@@ -169,7 +191,8 @@ impl Connection {
     ) {
         let mount = request.route.mount;
         let Some(files) = generation.mounts[mount].files.clone() else { return };
-        let application = generation.mounts[mount].application.map_or(0, |application| application.index);
+        let application =
+            generation.mounts[mount].application.map_or(0, |application| application.index);
         if !self.encode_head(cx, key, application, request, headers) {
             self.refuse_exchange(cx, key, 431, "the request head is too large to pass on");
             return;
@@ -280,7 +303,10 @@ impl Connection {
         for header in headers.iter() {
             // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
             let is_host = absolute && header.name.of(bytes).eq_ignore_ascii_case(b"host");
-            writer.header(pair(header.name), pair(if is_host { head.authority } else { header.value }));
+            writer.header(
+                pair(header.name),
+                pair(if is_host { head.authority } else { header.value }),
+            );
         }
         writer.text(&bytes[..head.len]);
         writer.piece(Piece::Method, pair(head.method));
@@ -297,7 +323,11 @@ impl Connection {
         let middle = start + route.prefix as u32;
         writer.piece(Piece::ScriptName, Pair::new(start, middle));
         writer.piece(Piece::PathInfo, Pair::new(middle, end));
-        let server = if head.host.is_empty() { writer.append(self.local.name.as_bytes()) } else { pair(head.host) };
+        let server = if head.host.is_empty() {
+            writer.append(self.local.name.as_bytes())
+        } else {
+            pair(head.host)
+        };
         writer.piece(Piece::ServerName, server);
         let remote = writer.append(self.remote_addr.as_bytes());
         writer.piece(Piece::RemoteAddr, remote);
@@ -342,19 +372,28 @@ fn conditions_of<'a>(view: &HeadView<'a>) -> Conditions<'a> {
 }
 
 /// RFC 9110 §14.2: a range means something for GET only.
-fn gather<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, head_only: bool) -> Conditions<'a> {
+fn gather<'a>(
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    head_only: bool,
+) -> Conditions<'a> {
     let mut conditions = Conditions::default();
     for (name, value) in headers {
         // Most names of a request are none of these; length and first letter tell.
         let field = match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
             (8, Some(b'i')) if name.eq_ignore_ascii_case(b"if-match") => &mut conditions.if_match,
             (8, Some(b'i')) if name.eq_ignore_ascii_case(b"if-range") => &mut conditions.if_range,
-            (13, Some(b'i')) if name.eq_ignore_ascii_case(b"if-none-match") => &mut conditions.if_none_match,
-            (17, Some(b'i')) if name.eq_ignore_ascii_case(b"if-modified-since") => &mut conditions.if_modified_since,
+            (13, Some(b'i')) if name.eq_ignore_ascii_case(b"if-none-match") => {
+                &mut conditions.if_none_match
+            }
+            (17, Some(b'i')) if name.eq_ignore_ascii_case(b"if-modified-since") => {
+                &mut conditions.if_modified_since
+            }
             (19, Some(b'i')) if name.eq_ignore_ascii_case(b"if-unmodified-since") => {
                 &mut conditions.if_unmodified_since
             }
-            (5, Some(b'r')) if !head_only && name.eq_ignore_ascii_case(b"range") => &mut conditions.range,
+            (5, Some(b'r')) if !head_only && name.eq_ignore_ascii_case(b"range") => {
+                &mut conditions.range
+            }
             _ => continue,
         };
         *field = Some(value);
@@ -394,7 +433,14 @@ mod tests {
 
     #[test]
     fn c23_c24_ambiguous_names_do_not_cross() {
-        for name in ["Proxy", "PROXY", "X_Forwarded_For", "Content_Length", "Transfer.Encoding", "Transfer-Encoding"] {
+        for name in [
+            "Proxy",
+            "PROXY",
+            "X_Forwarded_For",
+            "Content_Length",
+            "Transfer.Encoding",
+            "Transfer-Encoding",
+        ] {
             assert!(!crosses(name.as_bytes()), "{name}");
         }
         for name in ["Host", "X-Forwarded-For", "Proxy-Thing", "Content-Length"] {

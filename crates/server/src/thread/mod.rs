@@ -45,8 +45,8 @@ use tokio::time::{Instant, Sleep};
 pub(crate) struct Context {
     pub(crate) thread: usize,
     /// Counted by thread as well, so that a request that holds on to them costs no atomic operation.
-    pub(crate) shared: Rc<Arc<Shared>>,
-    pub(crate) generation: Rc<Arc<Generation>>,
+    pub(crate) shared: ByThread<Shared>,
+    pub(crate) generation: ByThread<Generation>,
     pub(crate) epoll: Epoll,
     pub(crate) clock: Clock,
     pub(crate) buffers: Buffers,
@@ -70,20 +70,49 @@ pub(crate) struct Context {
     pub(crate) path: Vec<u8>,
 }
 
+/// Something that the threads share, with a count of its own in each.
+pub(crate) type ByThread<T> = Rc<Arc<T>>;
+
 /// From other threads.
 #[derive(Debug)]
 pub(crate) enum Message {
     /// A queued request has got a worker's slot.
-    Assigned { exchange: Key, worker: u32 },
-    AddLink { worker: u32, pool: usize, fd: OwnedFd, marks: Arc<Marks> },
-    DrainWorker { worker: u32 },
+    Assigned {
+        exchange: Key,
+        worker: u32,
+    },
+    AddLink {
+        worker: u32,
+        pool: usize,
+        fd: OwnedFd,
+        marks: Arc<Marks>,
+    },
+    DrainWorker {
+        worker: u32,
+    },
     /// Another thread has seen that the worker is gone.
-    WorkerGone { worker: u32 },
-    Found { connection: Key, exchange: Key, mount: usize, path: Box<[u8]>, found: Found },
-    Spooled { connection: Key, exchange: Key, result: io::Result<Arc<File>> },
-    Loaded { connection: Key },
+    WorkerGone {
+        worker: u32,
+    },
+    Found {
+        connection: Key,
+        exchange: Key,
+        mount: usize,
+        path: Box<[u8]>,
+        found: Found,
+    },
+    Spooled {
+        connection: Key,
+        exchange: Key,
+        result: io::Result<Arc<File>>,
+    },
+    Loaded {
+        connection: Key,
+    },
     /// Accept no more, finish what is in progress, cut what is left after `grace`.
-    Close { grace: Duration },
+    Close {
+        grace: Duration,
+    },
 }
 
 pub(crate) struct Thread {
@@ -116,7 +145,10 @@ const WAITING_TICK: Duration = Duration::from_millis(2);
 
 /// The sockets of `listeners` that belong to thread number `thread`.
 pub(crate) fn sockets_of(listeners: &[Listener], thread: usize) -> Sockets {
-    listeners.iter().map(|listener| (Arc::clone(&listener.sockets[thread]), listener.address.clone())).collect()
+    listeners
+        .iter()
+        .map(|listener| (Arc::clone(&listener.sockets[thread]), listener.address.clone()))
+        .collect()
 }
 
 impl Thread {
@@ -169,7 +201,8 @@ impl Thread {
     /// Runs until the server is closed and everything in progress has ended.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         // SAFETY: the descriptor is ours alone and is owned by the AsyncFd, so it stays open while it is registered.
-        let watched = unsafe { AsyncFd::register_with_interest(self.cx.epoll.watch()?, Interest::READABLE)? };
+        let watched =
+            unsafe { AsyncFd::register_with_interest(self.cx.epoll.watch()?, Interest::READABLE)? };
         let tick = tick_of(&self.cx.generation);
         let mut alarm = Box::pin(tokio::time::sleep(tick));
         let mut more = false;
@@ -285,7 +318,9 @@ impl Thread {
     /// H62: without descriptors, accepting again at once would only spin.
     fn pause_accepting(&mut self, error: &io::Error) {
         if self.accept_again_ms == 0 {
-            self.cx.log_error(&format!("No connection could be accepted: {error}. Accepting is paused for a moment."));
+            self.cx.log_error(&format!(
+                "No connection could be accepted: {error}. Accepting is paused for a moment."
+            ));
             for listener in &self.listeners {
                 self.cx.epoll.remove(listener.socket.as_fd());
             }
@@ -297,7 +332,12 @@ impl Thread {
         self.accept_again_ms = 0;
         for (index, listener) in self.listeners.iter().enumerate() {
             // It was watched before; if the kernel has no memory now, the next tick tries again.
-            if self.cx.epoll.add_readable(listener.socket.as_fd(), Token::Listener(index as u32)).is_err() {
+            if self
+                .cx
+                .epoll
+                .add_readable(listener.socket.as_fd(), Token::Listener(index as u32))
+                .is_err()
+            {
                 self.accept_again_ms = self.cx.clock.ms() + ACCEPT_PAUSE_MS;
             }
         }
@@ -433,7 +473,11 @@ impl Context {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         let log = exchange.log.take();
         // A client that left before there was an answer: nginx's number for it.
-        let status = if exchange.response.state == ResponseState::Awaited { 499 } else { exchange.response.status };
+        let status = if exchange.response.state == ResponseState::Awaited {
+            499
+        } else {
+            exchange.response.status
+        };
         self.log.access(&AccessRecord {
             remote,
             user: None,
@@ -483,7 +527,8 @@ async fn wait(watched: &AsyncFd<OwnedFd>, mut alarm: Pin<&mut Sleep>) -> io::Res
 /// How often deadlines are looked at: often enough for the shortest.
 fn tick_of(generation: &Generation) -> Duration {
     let timeouts = &generation.timeouts;
-    let shortest = [timeouts.header_ms, timeouts.body_ms, timeouts.keep_alive_ms, timeouts.write_ms];
+    let shortest =
+        [timeouts.header_ms, timeouts.body_ms, timeouts.keep_alive_ms, timeouts.write_ms];
     let shortest = shortest.into_iter().min().unwrap_or_default();
     Duration::from_millis((shortest / 4).clamp(10, 250))
 }

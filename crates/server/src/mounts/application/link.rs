@@ -52,7 +52,9 @@ pub(crate) enum LinkState {
     /// Nothing has come yet.
     Connected,
     /// HELLO has come; the applications are loading.
-    Greeted { concurrency: u32 },
+    Greeted {
+        concurrency: u32,
+    },
     Ready,
 }
 
@@ -78,7 +80,13 @@ pub(crate) enum Passed<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(worker: u32, pool: usize, fd: OwnedFd, marks: Arc<Marks>, slot: usize) -> Self {
+    pub(crate) fn new(
+        worker: u32,
+        pool: usize,
+        fd: OwnedFd,
+        marks: Arc<Marks>,
+        slot: usize,
+    ) -> Self {
         Self {
             worker,
             pool,
@@ -173,7 +181,9 @@ impl Link {
     /// Whether the worker leaves requests lying.
     pub(crate) fn stalled(&mut self, now_ms: u64) -> bool {
         self.forget_started();
-        self.unstarted.front().is_some_and(|&(_, sent)| now_ms.saturating_sub(sent) > STALLED_AFTER_MS)
+        self.unstarted
+            .front()
+            .is_some_and(|&(_, sent)| now_ms.saturating_sub(sent) > STALLED_AFTER_MS)
     }
 
     /// Writes what is queued. `Ok(false)`: the kernel took only a part.

@@ -93,7 +93,11 @@ impl Pool {
     }
 
     /// A slot for the first request of `thread` in the queue, if a worker is usable now.
-    pub(crate) fn next_for(&self, thread: usize, mut usable: impl FnMut(u32) -> bool) -> Option<(Waiting, u32)> {
+    pub(crate) fn next_for(
+        &self,
+        thread: usize,
+        mut usable: impl FnMut(u32) -> bool,
+    ) -> Option<(Waiting, u32)> {
         let mut state = self.lock();
         let position = state.queue.iter().position(|waiting| waiting.thread == thread)?;
         let worker = state.reserve(thread, &mut usable)?;
@@ -105,7 +109,13 @@ impl Pool {
         let mut state = self.lock();
         let position = state.workers.iter().position(|other| other.id == worker);
         let index = position.unwrap_or_else(|| {
-            state.workers.push(Worker { id: worker, concurrency, in_flight: 0, ready: 0, draining: false });
+            state.workers.push(Worker {
+                id: worker,
+                concurrency,
+                in_flight: 0,
+                ready: 0,
+                draining: false,
+            });
             state.workers.len() - 1
         });
         state.workers[index].ready |= 1 << thread;
