@@ -117,7 +117,8 @@ impl Connection {
                 Cached::Fresh(Known::NotFound)
             };
             match cached {
-                Cached::Fresh(Known::File(entry)) => {
+                // A large file may have been rewritten since: it must not go out under its old tag (H82).
+                Cached::Fresh(Known::File(entry)) if entry.is_unchanged() => {
                     let reply = evaluate(&entry, &conditions(bytes, headers, head.method.of(bytes) == b"HEAD"));
                     self.respond_file(cx, key, &entry, &reply);
                     return;
@@ -136,7 +137,7 @@ impl Connection {
                     self.look_up(cx, generation, key, request, headers, None);
                     return;
                 }
-                Cached::Stale(entry) => {
+                Cached::Stale(entry) | Cached::Fresh(Known::File(entry)) => {
                     self.look_up(cx, generation, key, request, headers, Some(entry));
                     return;
                 }
