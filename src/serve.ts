@@ -95,6 +95,7 @@ class InProcessServer implements Server {
   private readonly closed: Promise<void>;
   private resolveClosed!: () => void;
   private dispatcher: Dispatcher | undefined;
+  private worker: { applications: readonly Application[]; concurrency: number } | undefined;
   private closing: Promise<void> | undefined;
   /** Without an application there is no link that would keep the process alive. */
   private readonly alive = setInterval(() => {}, 2_147_483_647);
@@ -128,6 +129,7 @@ class InProcessServer implements Server {
 
   /** Makes this process's event loop the worker of the core's one pool. */
   attach(applications: readonly Application[], concurrency: number): void {
+    this.worker = { applications, concurrency };
     const { marks, links } = this.core.addWorker(0);
     this.dispatcher = new Dispatcher({
       applications,
@@ -138,7 +140,6 @@ class InProcessServer implements Server {
       native: this.native,
     });
     const page = new Int32Array(this.native.mapMarks(marks));
-    this.native.closeFds([marks]);
     for (const [slot, fd] of links.entries()) this.dispatcher.addLink(fd, page, slot);
     this.dispatcher.ready();
   }
@@ -168,10 +169,16 @@ class InProcessServer implements Server {
     clearInterval(this.alive);
     // What an application has not answered by now has no client any more.
     this.dispatcher?.close();
+    this.core.dispose();
   }
 
   private onEvent(event: CoreEvent): void {
     if (event.type === 'closed') this.resolveClosed();
+    else if (event.type === 'worker-gone' && this.closing === undefined && this.worker !== undefined) {
+      // As a supervisor would: the core has said in its log what was wrong with the last one.
+      this.dispatcher?.close();
+      this.attach(this.worker.applications, this.worker.concurrency);
+    }
   }
 }
 
@@ -208,7 +215,9 @@ function resolveOptions(options: ServeOptions): {
       ...rest,
       ...(port === undefined && hostname === undefined ? {} : { listen: { port, host: hostname } }),
       // In a configuration file an application is a module; here its place is held by a name.
-      mounts: mounts.map(({ application: own, ...mount }) => (own === undefined ? mount : { ...mount, app: 'application' })),
+      mounts: mounts.map(({ application: own, ...mount }) =>
+        own === undefined ? mount : { ...mount, app: 'application' },
+      ),
     },
     source,
   );
@@ -219,8 +228,10 @@ function resolveOptions(options: ServeOptions): {
   });
   const core = toCoreConfig(resolved);
   for (const [index, mount] of mounts.entries()) {
-    if (mount.application === undefined) continue;
-    Object.assign(core.mounts[index]!, { application: applications.indexOf(mount.application), pool: 0 });
+    const target = core.mounts[index];
+    if (mount.application === undefined || target === undefined) continue;
+    target.application = applications.indexOf(mount.application);
+    target.pool = 0;
   }
   if (applications.length > 0) core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];
   return { config: core, applications, concurrency: resolved.concurrency, graceMs: resolved.shutdownTimeout };

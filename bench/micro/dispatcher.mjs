@@ -45,7 +45,10 @@ function head(stream, names, headers) {
 const simple = [['Host', 'localhost:3000']];
 const browser = [
   ['Host', 'www.example.com'],
-  ['User-Agent', 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36'],
+  [
+    'User-Agent',
+    'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36',
+  ],
   ['Accept', 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8'],
   ['Accept-Language', 'en-GB,en;q=0.9,ko;q=0.8'],
   ['Accept-Encoding', 'gzip, deflate, br, zstd'],
@@ -94,7 +97,13 @@ async function measure(application, names, headers) {
     }
     close() {}
   }
-  const dispatcher = new Dispatcher({ applications: [application], name: 'bench', concurrency: 256, onDrained() {}, native: { Link } });
+  const dispatcher = new Dispatcher({
+    applications: [application],
+    name: 'bench',
+    concurrency: 256,
+    onDrained() {},
+    native: { Link },
+  });
   dispatcher.addLink(0, new Int32Array(1024), 0);
   dispatcher.ready();
   const deliver = (bytes) => {
@@ -104,9 +113,11 @@ async function measure(application, names, headers) {
   const hello = Buffer.alloc(16);
   hello.writeUInt32LE(1, 0);
   hello.writeUInt32LE(262_144, 4);
-  deliver(frame(1, 0, 0, 0, Buffer.concat([hello, Buffer.from('SERVER_SOFTWARE\0gwanmun\0GATEWAY_INTERFACE\0CGI/1.1\0')])));
+  deliver(
+    frame(1, 0, 0, 0, Buffer.concat([hello, Buffer.from('SERVER_SOFTWARE\0gwanmun\0GATEWAY_INTERFACE\0CGI/1.1\0')])),
+  );
   deliver(frame(3, 0, 0, 1, Buffer.from(headers.map(([name]) => `${name.toLowerCase()}\0`).join(''))));
-  const batch = Buffer.concat(Array.from({ length: BATCH }, (_, stream) => head(stream, names, headers)));
+  const batch = Buffer.concat(Array.from({ length: BATCH }, (_, index) => head(index + 1, names, headers)));
   received.set(batch);
   let best = Infinity;
   for (let run = 0; run < 5; run++) {
@@ -123,7 +134,11 @@ async function measure(application, names, headers) {
 
 console.log(`node ${process.versions.node}, batches of ${BATCH}, best of 5 runs, ns per request`);
 for (const [name, application] of Object.entries(applications)) {
-  const results = [await measure(application, 1, simple), await measure(application, 1, browser), await measure(application, 0, browser)];
+  const results = [
+    await measure(application, 1, simple),
+    await measure(application, 1, browser),
+    await measure(application, 0, browser),
+  ];
   const [one, many, loop] = results.map((ns) => ns.toFixed(0).padStart(5));
   console.log(`${name.padEnd(10)} one header ${one}   browser ${many}   browser, names not known ${loop}`);
 }

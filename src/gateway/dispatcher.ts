@@ -13,7 +13,7 @@ export interface DispatcherOptions {
   inProcess?: boolean;
   /** Every link has closed: the core has no more requests. */
   onDrained: () => void;
-  /** The core broke the protocol or a link failed; `onDrained` follows when no link is left. Default: thrown as an uncaught exception. */
+  /** The core broke the protocol; `onDrained` follows when no link is left. Default: thrown as an uncaught exception. */
   onFault?: (error: Error) => void;
   native: Pick<NativeBinding, 'Link'>;
 }

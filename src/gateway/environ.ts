@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion -- reads of typed arrays within their bounds, on the hot path */
+
 import {
   HEAD_COUNT,
   HEAD_FLAG_HTTP10,
@@ -30,7 +32,14 @@ export interface EnvironConstants {
 }
 
 /** Makes an environ from the words of a request head at `at` and its text. */
-type Factory = (words: Int32Array, at: number, text: string, input: InputStream, errors: ErrorStream, version: readonly [1, 0]) => Environ;
+type Factory = (
+  words: Int32Array,
+  at: number,
+  text: string,
+  input: InputStream,
+  errors: ErrorStream,
+  version: readonly [1, 0],
+) => Environ;
 
 /**
  * Makes the environ of each request: a plain object with own, enumerable keys (W02).
@@ -59,7 +68,10 @@ export class EnvironFactories {
   make(words: Int32Array, at: number, text: string, input: InputStream, errors: ErrorStream): Environ {
     const id = words[at + HEAD_NAMES]!;
     if (id === 0) return this.read(words, at, text, input, errors);
-    const variant = (id << 3) | (words[at + HEAD_FLAGS]! & (HEAD_FLAG_TLS | HEAD_FLAG_LENGTH)) | (words[at + HEAD_PORTS]! & 0xffff ? 1 : 0);
+    const variant =
+      (id << 3) |
+      (words[at + HEAD_FLAGS]! & (HEAD_FLAG_TLS | HEAD_FLAG_LENGTH)) |
+      ((words[at + HEAD_PORTS]! & 0xffff) === 0 ? 0 : 1);
     const factory = this.factories[variant] ?? this.compile(id, variant);
     return factory(words, at, text, input, errors, WSGI_VERSION);
   }
@@ -90,7 +102,8 @@ export class EnvironFactories {
     if (ports & 0xffff) environ.REMOTE_PORT = String(ports & 0xffff);
     if (tls) environ.HTTPS = 'on';
     if (flags & HEAD_FLAG_LENGTH) environ.CONTENT_LENGTH = String(bodyLength(words, at));
-    const known = words[at + HEAD_NAMES]! === 0 ? undefined : this.names[words[at + HEAD_NAMES]!];
+    // Id 0 has no names; other ids come here where code cannot be compiled.
+    const known = this.names[words[at + HEAD_NAMES]!];
     const count = words[at + HEAD_COUNT]!;
     for (let i = 0, pair = at + HEAD_PAIRS; i < count; i++, pair += 2) {
       const key = environKey(known === undefined ? cut(text, words[pair]!) : known[i]!);
@@ -152,6 +165,11 @@ function separator(key: string): string {
   return key === 'HTTP_COOKIE' ? '; ' : ', ';
 }
 
+/** Code that cuts the piece which a pair marks. */
+function piece(word: number): string {
+  return `s.substring((p = w[a + ${word}]) >>> 16, p & 0xffff)`;
+}
+
 /** Factories by their source: the links of a worker share them. */
 const cache = new Map<string, Factory>();
 
@@ -168,7 +186,6 @@ function compiled(source: string): Factory {
 
 function factorySource(names: readonly string[], variant: number, constants: EnvironConstants): string {
   const tls = (variant & HEAD_FLAG_TLS) !== 0;
-  const piece = (word: number): string => `s.substring((p = w[a + ${word}]) >>> 16, p & 0xffff)`;
   const entries = new Map<string, string>([
     ['REQUEST_METHOD', piece(HEAD_METHOD)],
     ['SCRIPT_NAME', piece(HEAD_SCRIPT_NAME)],

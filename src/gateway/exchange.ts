@@ -88,7 +88,8 @@ export class Exchange extends AsyncResource {
   /** @internal */
   call(): void {
     const { response, application } = this;
-    const environ = this.environ!;
+    const { environ } = this;
+    if (environ === null) return;
     this.environ = null;
     const startResponse: StartResponse = (status, headers, excInfo) => {
       response.start(status, headers, excInfo);
@@ -143,14 +144,11 @@ export class Exchange extends AsyncResource {
       this.finish();
       return;
     }
-    if (typeof body[Symbol.asyncIterator] === 'function') {
-      this.isAsync = true;
-      this.iterator = body[Symbol.asyncIterator]!();
-    } else if (typeof body[Symbol.iterator] === 'function') {
-      this.iterator = body[Symbol.iterator]!();
-    } else {
+    const iterator = body[Symbol.asyncIterator]?.();
+    this.isAsync = iterator !== undefined;
+    this.iterator = iterator ?? body[Symbol.iterator]?.() ?? null;
+    if (this.iterator === null)
       throw new TypeError(`the application returned ${describe(result)} that is not iterable; ${EXPECTED}`);
-    }
     this.pump();
   }
 
@@ -171,7 +169,7 @@ export class Exchange extends AsyncResource {
     try {
       for (;;) {
         if (response.rest !== null && !response.sendRest()) return;
-        if (response.gone || response.ended) {
+        if (response.gone || response.ended || this.iterator === null) {
           this.finish();
           return;
         }
@@ -182,7 +180,7 @@ export class Exchange extends AsyncResource {
           return;
         }
         this.iterating = true;
-        const step = this.iterator!.next();
+        const step = this.iterator.next();
         if (this.isAsync) {
           Promise.resolve(step as Promise<IteratorResult<BodyChunk>>).then(
             (result) => this.onStep(result),
@@ -296,7 +294,8 @@ export class Exchange extends AsyncResource {
   }
 }
 
-const EXPECTED = 'it must return a string, a Uint8Array, an iterable or async iterable of those, or a promise of one; an empty body is []';
+const EXPECTED =
+  'it must return a string, a Uint8Array, an iterable or async iterable of those, or a promise of one; an empty body is []';
 
 function callApplication(exchange: Exchange): void {
   exchange.call();

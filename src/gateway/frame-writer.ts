@@ -1,10 +1,4 @@
-import {
-  FLAG_END,
-  FRAME_HEADER,
-  KIND_LOG,
-  KIND_RESET,
-  MAX_PAYLOAD,
-} from './frame.js';
+import { FRAME_HEADER, KIND_LOG, KIND_RESET, MAX_PAYLOAD } from './frame.js';
 
 /** Node's own string writers: an order of magnitude cheaper than TextEncoder on short strings, and absent from its types. */
 export interface RawBuffer extends Buffer {
@@ -69,14 +63,14 @@ export class FrameWriter {
   }
 
   /** A frame without payload. */
-  control(kind: number, flags: number, stream: number, extra: number): void {
+  control(kind: number, stream: number, extra: number): void {
     this.begin(0);
-    this.finish(kind, flags, stream, extra, 0);
+    this.finish(kind, 0, stream, extra, 0);
   }
 
   /** Ends a stream without a proper end. */
   reset(stream: number, reason: number): void {
-    this.control(KIND_RESET, FLAG_END, stream, reason);
+    this.control(KIND_RESET, stream, reason);
   }
 
   /** A text for the server's error log, in as many frames as it needs. */

@@ -43,6 +43,9 @@ export const ENCODING_OFFSETS = 1;
 /** HELLO from the core: this worker is one of several processes. */
 export const HELLO_MULTIPROCESS = 1;
 
+/** Bytes between the started marks of two links. */
+export const MARK_STRIDE = 64;
+
 /** Ids of header blocks go up to this here; the protocol would allow 65 535. */
 export const MAX_BLOCKS = 1024;
 

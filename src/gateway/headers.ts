@@ -59,7 +59,8 @@ export class HeaderBlock {
     if (this.status !== status || headers.length * 2 !== pairs.length) return false;
     for (let i = 0, at = 0; i < headers.length; i++, at += 2) {
       const header = headers[i];
-      if (!Array.isArray(header) || header.length !== 2 || header[0] !== pairs[at] || header[1] !== pairs[at + 1]) return false;
+      if (!Array.isArray(header) || header.length !== 2 || header[0] !== pairs[at] || header[1] !== pairs[at + 1])
+        return false;
     }
     return true;
   }
@@ -80,8 +81,8 @@ export class HeaderBlocks {
     const { recent } = this;
     if (Array.isArray(headers)) {
       for (let i = 0; i < recent.length; i++) {
-        const block = recent[i]!;
-        if (!block.matches(status, headers)) continue;
+        const block = recent[i];
+        if (block === undefined || !block.matches(status, headers)) continue;
         block.recurring = true;
         if (i > 0) this.moveToFront(i, block);
         return block;
@@ -106,7 +107,7 @@ export class HeaderBlocks {
   }
 
   private moveToFront(from: number, block: HeaderBlock): void {
-    for (let i = from; i > 0; i--) this.recent[i] = this.recent[i - 1]!;
+    this.recent.copyWithin(1, 0, from);
     this.recent[0] = block;
   }
 }
@@ -156,7 +157,8 @@ function checkedLength(value: string, before: number): number {
 /** A value for an error message. */
 export function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}…` : value);
-  if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean')
+    return String(value);
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (types.isPromise(value)) return 'a promise';
   if (typeof value === 'function') return 'a function';

@@ -144,6 +144,6 @@ function limit(size: number | null | undefined): number {
 }
 
 function join(pieces: Buffer[], length: number): Buffer {
-  if (pieces.length === 1) return pieces[0]!;
-  return pieces.length === 0 ? EMPTY : Buffer.concat(pieces, length);
+  const [first = EMPTY] = pieces;
+  return pieces.length <= 1 ? first : Buffer.concat(pieces, length);
 }

@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion -- reads of typed arrays within their bounds, on the hot path */
+
 import {
   ENCODING_OFFSETS,
   FLAG_END,
@@ -19,6 +21,7 @@ import {
   KIND_READY,
   KIND_RESET,
   LOG_ERROR,
+  MARK_STRIDE,
   MAX_FRAME,
   PROTOCOL_VERSION,
   RESET_APPLICATION_ERROR,
@@ -40,7 +43,7 @@ export interface LinkOwner {
   readonly concurrency: number;
   readonly inProcess: boolean;
   readonly Link: NativeLinkConstructor;
-  /** The link has closed. `fault` if the core broke the protocol or the connection failed. */
+  /** The link has closed. `fault` if the core broke the protocol. */
   onLinkClosed(link: WorkerLink, fault: Error | null): void;
 }
 
@@ -93,7 +96,7 @@ export class WorkerLink implements ExchangeLink {
     this.owner = owner;
     this.inProcess = owner.inProcess;
     this.marks = marks;
-    this.mark = slot * 16;
+    this.mark = (slot * MARK_STRIDE) / 4;
     this.received = batch(new ArrayBuffer(CAPACITY));
     this.writer = new FrameWriter((length) => this.native.send(length));
     this.blocks = new HeaderBlocks(this.writer);
@@ -110,7 +113,7 @@ export class WorkerLink implements ExchangeLink {
   /** The applications are loaded: requests may come. */
   ready(): void {
     if (this.closed) return;
-    this.writer.control(KIND_READY, 0, 0, 0);
+    this.writer.control(KIND_READY, 0, 0);
     this.writer.send();
   }
 
@@ -128,7 +131,11 @@ export class WorkerLink implements ExchangeLink {
     this.closed = true;
     this.writer.send();
     this.writer.close();
-    for (const exchange of this.streams) exchange?.abandon();
+    for (const exchange of this.streams) {
+      exchange?.abandon();
+      // An application that never returns must not keep the body's file.
+      exchange?.input?.release();
+    }
     this.native.close();
     this.owner.onLinkClosed(this, fault);
   }
@@ -253,14 +260,15 @@ export class WorkerLink implements ExchangeLink {
   private onHello(frames: Batch, at: number, size: number): void {
     const word = (at + FRAME_HEADER) >> 2;
     const [version, window, flags] = [frames.words[word]!, frames.words[word + 1]!, frames.words[word + 2]!];
-    if (version !== PROTOCOL_VERSION) throw new ProtocolError(`the core speaks version ${version}, this worker ${PROTOCOL_VERSION}`);
+    if (version !== PROTOCOL_VERSION)
+      throw new ProtocolError(`the core speaks version ${version}, this worker ${PROTOCOL_VERSION}`);
     const text = frames.bytes.latin1Slice(at + FRAME_HEADER + 16, at + size).split('\0');
     const pairs: [string, string][] = [];
     for (let i = 0; i + 1 < text.length; i += 2) {
       // As a key in an object literal this name would set the prototype.
       if (text[i] !== '__proto__') pairs.push([text[i]!, text[i + 1]!]);
     }
-    this.window = window;
+    this.window = window >>> 0;
     this.environs = new EnvironFactories({ pairs, multiprocess: (flags & HELLO_MULTIPROCESS) !== 0 });
   }
 
@@ -269,7 +277,9 @@ export class WorkerLink implements ExchangeLink {
     const head = (at + FRAME_HEADER) >> 2;
     const environs = this.requireEnvirons();
     const application = this.owner.applications[words[head + HEAD_APPLICATION]!];
-    if (application === undefined) throw new ProtocolError(`a request is for application ${words[head + HEAD_APPLICATION]}`);
+    if (application === undefined)
+      throw new ProtocolError(`a request is for application ${words[head + HEAD_APPLICATION]}`);
+    if (stream <= 0) throw new ProtocolError(`a request came on stream ${stream}`);
     if (this.streams[stream] !== undefined) throw new ProtocolError(`stream ${stream} is open already`);
     const exchange = new Exchange(this, stream, this.window, application, words[(at >> 2) + 3]!);
     const length = words[head + HEAD_FLAGS]! & HEAD_FLAG_LENGTH ? bodyLength(words, head) : 0;
@@ -308,7 +318,8 @@ export class WorkerLink implements ExchangeLink {
     if (exchange === undefined) return;
     const { body } = exchange;
     const length = size - FRAME_HEADER;
-    if (body === null || exchange.received + length > body.length) throw new ProtocolError('a body is longer than announced');
+    if (body === null || exchange.received + length > body.length)
+      throw new ProtocolError('a body is longer than announced');
     // Copied out: the buffer is received into again.
     frames.bytes.copy(body, exchange.received, at + FRAME_HEADER, at + size);
     exchange.received += length;
@@ -318,7 +329,8 @@ export class WorkerLink implements ExchangeLink {
   private onEnd(stream: number): void {
     const exchange = this.streams[stream];
     if (exchange === undefined) return;
-    if (exchange.body === null || exchange.received !== exchange.body.length) throw new ProtocolError('a body is shorter than announced');
+    if (exchange.body === null || exchange.received !== exchange.body.length)
+      throw new ProtocolError('a body is shorter than announced');
     exchange.body = null;
     this.run(exchange);
   }
@@ -326,7 +338,7 @@ export class WorkerLink implements ExchangeLink {
   private onCredit(stream: number, bytes: number): void {
     const exchange = this.streams[stream];
     if (exchange === undefined) return;
-    exchange.response.credit += bytes;
+    exchange.response.credit += bytes >>> 0;
     if (exchange.blocked) exchange.resume();
   }
 
@@ -334,7 +346,8 @@ export class WorkerLink implements ExchangeLink {
   private onClose(reason: string | null): void {
     if (this.closed) return;
     if (reason !== null) {
-      this.close(new Error(`a gateway link failed: ${reason}`));
+      // The core is gone, or has closed the link in the middle of something: it knows why and has said so in its log.
+      this.close();
       return;
     }
     if (this.ending) return;
@@ -394,14 +407,14 @@ function batch(buffer: ArrayBuffer): Batch {
 /** Takes the credit and the RESET of one stream out of frames that are not dispatched yet. */
 function take(frames: Batch, from: number, response: Response): void {
   const { words, end } = frames;
-  for (let at = from; at < end; ) {
+  for (let at = from; at < end;) {
     const word = at >> 2;
     const size = words[word]!;
     if (size < FRAME_HEADER) return;
     if (words[word + 2] === response.stream) {
       const kind = words[word + 1]! & 0xff;
       if (kind === KIND_CREDIT) {
-        response.credit += words[word + 3]!;
+        response.credit += words[word + 3]! >>> 0;
         words[word + 3] = 0;
       } else if (kind === KIND_RESET) {
         response.gone = true;

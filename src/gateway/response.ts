@@ -1,12 +1,5 @@
 import { types } from 'node:util';
-import {
-  FLAG_END,
-  KIND_DATA,
-  KIND_END,
-  KIND_HEAD,
-  MAX_PAYLOAD,
-  RESPONSE_HEAD,
-} from './frame.js';
+import { FLAG_END, KIND_DATA, KIND_END, KIND_HEAD, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
 import type { FrameWriter } from './frame-writer.js';
 import { describe, type HeaderBlock, type HeaderBlocks } from './headers.js';
 import type { BodyChunk, Header } from './types.js';
@@ -209,7 +202,7 @@ export class Response {
     if (this.ended) return;
     this.sendHeaders();
     this.ended = true;
-    this.writer.control(KIND_END, FLAG_END, this.stream, 0);
+    this.writer.control(KIND_END, this.stream, 0);
   }
 
   /** Ends the stream without a proper end: a 500 before the headers, a broken connection after them (W61, W62). */
@@ -225,7 +218,7 @@ export class Response {
     const at = writer.begin(room);
     const word = at >> 2;
     writer.words[word + 1] = 0;
-    if (id === 0) {
+    if (id === 0 && block.lines !== '') {
       writer.words[word] = block.lines.length;
       writer.bytes.latin1Write(block.lines, at + RESPONSE_HEAD, block.lines.length);
     } else {
@@ -263,7 +256,7 @@ export class Response {
 
   /** Where the client may be served by the same event loop, waiting for it would be waiting forever. */
   private refuseToBlock(length: number): void {
-    if (this.rest === null && Math.min(length, this.remaining) <= this.credit || this.bodiless) return;
+    if ((this.rest === null && Math.min(length, this.remaining) <= this.credit) || this.bodiless) return;
     throw Object.assign(
       new Error(
         `write cannot take ${length} bytes now: the client is slow, and waiting for it would stop this process's event loop; ` +

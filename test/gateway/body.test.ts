@@ -1,3 +1,6 @@
+/* oxlint-disable unicorn/no-thenable, unicorn/no-unnecessary-await -- odd applications are what is tested */
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
@@ -45,13 +48,23 @@ describe('what an application returns', () => {
     ['an array of one', () => ['hé☃']],
     ['a set', () => new Set(['h', 'é☃'])],
     ['a generator', () => ['h', 'é', '☃'].values()],
-    ['an async generator', async function* chunks() { yield 'h'; yield ''; yield Buffer.from('é☃'); }],
+    [
+      'an async generator',
+      async function* chunks() {
+        yield 'h';
+        yield '';
+        yield Buffer.from('é☃');
+      },
+    ],
     ['a promise of a string', async () => 'hé☃'],
     ['a promise of a generator', async () => ['hé', '☃'].values()],
     ['a promise of an async iterable', async () => Readable.from([Buffer.from('hé'), Buffer.from('☃')])],
     ['a Node stream', () => Readable.from([Buffer.from('hé☃')])],
     ['a thenable', () => ({ then: (resolve: (value: string) => void) => resolve('hé☃') })],
-    ['an iterator that is a function', () => Object.assign(() => undefined, { [Symbol.iterator]: () => ['hé☃'].values() })],
+    [
+      'an iterator that is a function',
+      () => Object.assign(() => undefined, { [Symbol.iterator]: () => ['hé☃'].values() }),
+    ],
   ];
   test.each(kinds)('W50 may be %s', async (_what, body) => {
     const { status, body: bytes, reset } = await answer(body);
@@ -59,7 +72,17 @@ describe('what an application returns', () => {
   });
 
   test('W54 a whole body is one frame, which tells the core its length', async () => {
-    for (const body of ['', 'text', Buffer.alloc(0), Buffer.alloc(60_000, 'x'), [], ['a'], ['a', Buffer.from('b')], 'x'.repeat(60_000), '☃'.repeat(15_000)]) {
+    for (const body of [
+      '',
+      'text',
+      Buffer.alloc(0),
+      Buffer.alloc(60_000, 'x'),
+      [],
+      ['a'],
+      ['a', Buffer.from('b')],
+      'x'.repeat(60_000),
+      '☃'.repeat(15_000),
+    ]) {
       const { link, kinds } = await answer(() => body);
       expect(kinds).toEqual([f.KIND_HEAD]);
       expect(link.frames[0]!.flags).toBe(f.FLAG_END);
@@ -84,26 +107,31 @@ describe('what an application returns', () => {
 
   test('many requests of one batch leave in one flush', () => {
     const { link } = worker(returning(() => 'ok'));
-    link.deliver(...Array.from({ length: 32 }, (_, stream) => request({ stream, sequence: stream + 1 })));
+    link.deliver(...Array.from({ length: 32 }, (_, index) => request({ stream: index + 1, sequence: index + 1 })));
     expect(link.flushes).toEqual([32]);
-    for (let stream = 0; stream < 32; stream++) expect(link.answer(stream).body.toString()).toBe('ok');
+    for (let stream = 1; stream <= 32; stream++) expect(link.answer(stream).body.toString()).toBe('ok');
   });
 
   test('applications that answer in one turn share a flush', async () => {
-    const { link } = worker(returning(async () => {
-      await null;
-      return 'ok';
-    }));
-    link.deliver(...Array.from({ length: 8 }, (_, stream) => request({ stream, sequence: stream + 1 })));
+    const { link } = worker(
+      returning(async () => {
+        await null;
+        return 'ok';
+      }),
+    );
+    link.deliver(...Array.from({ length: 8 }, (_, index) => request({ stream: index + 1, sequence: index + 1 })));
     expect(link.flushes).toEqual([]);
-    await link.ended(7);
+    await link.ended(8);
     expect(link.flushes).toHaveLength(1);
   });
 
   test('more than the outgoing buffer holds is sent in several flushes, in order', () => {
-    const { link } = worker(returning(() => Buffer.alloc(50_000, 'x')), { hello: { window: 100_000 } });
-    link.deliver(...Array.from({ length: 20 }, (_, stream) => request({ stream, sequence: stream + 1 })));
-    for (let stream = 0; stream < 20; stream++) expect(link.answer(stream).body.length).toBe(50_000);
+    const { link } = worker(
+      returning(() => Buffer.alloc(50_000, 'x')),
+      { hello: { window: 100_000 } },
+    );
+    link.deliver(...Array.from({ length: 20 }, (_, index) => request({ stream: index + 1, sequence: index + 1 })));
+    for (let stream = 1; stream <= 20; stream++) expect(link.answer(stream).body.length).toBe(50_000);
     expect(link.flushes.length).toBeGreaterThan(3);
   });
 });
@@ -115,8 +143,19 @@ describe('streaming', () => {
       const { link } = worker((_environ, startResponse) => {
         startResponse('200 OK', []);
         const state = (): void => void seen.push(link.answer().body.toString());
-        if (isAsync) return (async function* chunks() { yield 'a'; state(); yield 'b'; state(); })();
-        return (function* chunks() { yield 'a'; state(); yield 'b'; state(); })();
+        if (isAsync)
+          return (async function* chunks() {
+            yield 'a';
+            state();
+            yield 'b';
+            state();
+          })();
+        return (function* chunks() {
+          yield 'a';
+          state();
+          yield 'b';
+          state();
+        })();
       });
       link.deliver(request());
       await link.ended();
@@ -126,13 +165,17 @@ describe('streaming', () => {
 
   test('W51 a body that never ends leaves the event loop to others', async () => {
     for (const endless of [
-      function* endless() { for (;;) yield 'x'; },
-      async function* endless() { for (;;) yield 'x'; },
+      function* endless() {
+        for (;;) yield 'x';
+      },
+      async function* endless() {
+        for (;;) yield 'x';
+      },
     ]) {
       const { link } = worker(returning(endless), { hello: { window: 2 ** 30 } });
       link.deliver(request());
       await new Promise((resolve) => setTimeout(resolve, 1));
-      link.deliver(reset(0));
+      link.deliver(reset(1));
       expect(link.answer()).toMatchObject({ status: 200, ended: true });
       expect(link.answer().body.length).toBeGreaterThan(0);
     }
@@ -140,9 +183,9 @@ describe('streaming', () => {
 
   test('streams of several requests share their flushes', async () => {
     const { link } = worker(returning(() => ['a', 'b', 'c'].values()));
-    link.deliver(...Array.from({ length: 10 }, (_, stream) => request({ stream, sequence: stream + 1 })));
-    await link.ended(9);
-    for (let stream = 0; stream < 10; stream++) expect(link.answer(stream).body.toString()).toBe('abc');
+    link.deliver(...Array.from({ length: 10 }, (_, index) => request({ stream: index + 1, sequence: index + 1 })));
+    await link.ended(10);
+    for (let stream = 1; stream <= 10; stream++) expect(link.answer(stream).body.toString()).toBe('abc');
     expect(link.flushes).toHaveLength(4);
   });
 
@@ -163,7 +206,14 @@ describe('close()', () => {
     let closed = 0;
     await answer(() => Object.assign(['a', 'b'], { close: () => void (closed += 1) }));
     await answer(async () => Object.assign(['a', 'b'], { close: () => void (closed += 1) }));
-    await answer(() => Object.assign((async function* chunks() { yield 'x'; })(), { close: () => void (closed += 1) }));
+    await answer(() =>
+      Object.assign(
+        (async function* chunks() {
+          yield 'x';
+        })(),
+        { close: () => void (closed += 1) },
+      ),
+    );
     expect(closed).toBe(3);
   });
 
@@ -173,18 +223,48 @@ describe('close()', () => {
     expect(body.counts.close).toBe(1);
     let closed = 0;
     const failing = (): unknown => ({
-      [Symbol.iterator]: () => ({ next: () => { throw new Error('in next'); } }),
+      [Symbol.iterator]: () => ({
+        next: () => {
+          throw new Error('in next');
+        },
+      }),
       close: () => void (closed += 1),
     });
     expect((await answer(failing)).reset).toBe(1);
     expect(closed).toBe(1);
   });
 
+  test('an iterator that threw is over: it is not returned from', async () => {
+    let returned = 0;
+    for (const isAsync of [false, true]) {
+      const iterator = {
+        next: (): never => {
+          throw new Error('in next');
+        },
+        return: () => ({ value: void (returned += 1), done: true }),
+      };
+      const { reset: reason } = await answer(() => ({
+        [isAsync ? Symbol.asyncIterator : Symbol.iterator]: () => iterator,
+      }));
+      expect(reason).toBe(1);
+    }
+    expect(returned).toBe(0);
+  });
+
   test('W52 is called once when the result cannot even be iterated', async () => {
     let closed = 0;
     const close = (): void => void (closed += 1);
     expect((await answer(() => ({ close }))).reset).toBe(1);
-    expect((await answer(() => ({ [Symbol.iterator]: () => { throw new Error('no'); }, close }))).reset).toBe(1);
+    expect(
+      (
+        await answer(() => ({
+          [Symbol.iterator]: () => {
+            throw new Error('no');
+          },
+          close,
+        }))
+      ).reset,
+    ).toBe(1);
     expect((await answer(() => Object.assign([5], { close }))).reset).toBe(1);
     expect(closed).toBe(3);
   });
@@ -198,7 +278,14 @@ describe('close()', () => {
   });
 
   test('W52 what close() throws or rejects with is logged and changes nothing', async () => {
-    for (const close of [() => { throw new Error('close failed'); }, async () => { throw new Error('close failed'); }]) {
+    for (const close of [
+      () => {
+        throw new Error('close failed');
+      },
+      async () => {
+        throw new Error('close failed');
+      },
+    ]) {
       const { reset, body, link } = await answer(() => counting(['a'], close));
       await link.until(() => link.logs().length > 0);
       expect([reset, body.toString()]).toEqual([undefined, 'a']);
@@ -240,7 +327,13 @@ describe('Content-Length', () => {
     ['bytes', () => Buffer.from('abcdef')],
     ['an array', () => ['ab', 'cdef']],
     ['an iterator', () => ['ab', 'cdef', 'never'].values()],
-    ['an async iterator', async function* chunks() { yield Buffer.from('ab'); yield Buffer.from('cdef'); }],
+    [
+      'an async iterator',
+      async function* chunks() {
+        yield Buffer.from('ab');
+        yield Buffer.from('cdef');
+      },
+    ],
   ];
   test.each(surplus)('W55 what %s has beyond it is not sent', async (_what, body) => {
     const { body: bytes, reset } = await answer(body, [['Content-Length', '3']]);
@@ -274,8 +367,21 @@ describe('responses without a body', () => {
     let asked = 0;
     for (const isAsync of [false, true]) {
       const { link } = worker((_environ, startResponse) => {
-        if (isAsync) return (async function* chunks() { asked += 1; startResponse('404 Not Found', []); yield 'a'; asked += 1; yield 'b'; })();
-        return (function* chunks() { asked += 1; startResponse('404 Not Found', []); yield 'a'; asked += 1; yield 'b'; })();
+        if (isAsync)
+          return (async function* chunks() {
+            asked += 1;
+            startResponse('404 Not Found', []);
+            yield 'a';
+            asked += 1;
+            yield 'b';
+          })();
+        return (function* chunks() {
+          asked += 1;
+          startResponse('404 Not Found', []);
+          yield 'a';
+          asked += 1;
+          yield 'b';
+        })();
       });
       link.deliver(request({ method: 'HEAD' }));
       expect(await link.ended()).toMatchObject({ status: 404, reset: undefined });
@@ -321,7 +427,12 @@ describe('failures', () => {
     expect([late.status, late.reset, late.body.toString()]).toEqual([200, 1, 'x']);
   });
 
-  test.each([['nothing', undefined], ['null', null], ['a number', 5], ['an object', {}]])('W50 a result that is %s is an error that says what to return', async (_what, result) => {
+  test.each([
+    ['nothing', undefined],
+    ['null', null],
+    ['a number', 5],
+    ['an object', {}],
+  ])('W50 a result that is %s is an error that says what to return', async (_what, result) => {
     for (const body of [() => result, async () => result]) {
       const { reset, link } = await answer(body);
       expect(reset).toBe(1);
@@ -376,8 +487,8 @@ describe('failures', () => {
       startResponse('200 OK', []);
       return 'ok';
     });
-    link.deliver(request({ stream: 0 }), request({ stream: 1, pathInfo: '/bad' }), request({ stream: 2 }));
-    expect([0, 1, 2].map((stream) => link.answer(stream).reset)).toEqual([undefined, 1, undefined]);
+    link.deliver(request({ stream: 1 }), request({ stream: 2, pathInfo: '/bad' }), request({ stream: 3 }));
+    expect([1, 2, 3].map((stream) => link.answer(stream).reset)).toEqual([undefined, 1, undefined]);
   });
 });
 
@@ -394,9 +505,9 @@ test('W67 AsyncLocalStorage does not leak from one request of a batch into the n
       yield storage.getStore() ?? 'none';
     })();
   });
-  link.deliver(request({ stream: 0, pathInfo: '/0' }), request({ stream: 1, pathInfo: '/1' }));
-  await link.ended(0);
+  link.deliver(request({ stream: 1, pathInfo: '/0' }), request({ stream: 2, pathInfo: '/1' }));
   await link.ended(1);
+  await link.ended(2);
   expect(seen).toEqual([undefined, undefined]);
-  expect([link.answer(0).body.toString(), link.answer(1).body.toString()]).toEqual(['a/0', 'a/1']);
+  expect([link.answer(1).body.toString(), link.answer(2).body.toString()]).toEqual(['a/0', 'a/1']);
 });

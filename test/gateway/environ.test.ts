@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
 import { describe, expect, test } from 'vitest';
 import type { Environ } from '../../src/gateway/types.js';
 import { names, request, type RequestOptions, worker, type WorkerOptions } from './fake-link.js';
@@ -11,7 +13,7 @@ function environs(options: RequestOptions, workerOptions: WorkerOptions = {}): [
     return [];
   }, workerOptions);
   const lower = (options.headers ?? []).map(([name]) => name.toLowerCase());
-  link.deliver(request(options), names(7, lower), request({ ...options, stream: 1, sequence: 2, names: 7 }));
+  link.deliver(request(options), names(7, lower), request({ ...options, stream: 2, sequence: 2, names: 7 }));
   expect(link.logs()).toEqual([]);
   expect(seen).toHaveLength(2);
   return [seen[0]!, seen[1]!];
@@ -35,13 +37,11 @@ describe('environ', () => {
       };
     }
     let count = 0;
-    const { link } = worker(
-      function (this: unknown, ...args: unknown[]) {
-        count = args.length;
-        expect(this).toBeUndefined();
-        return new Site().handle(args[0] as Environ, args[1] as never);
-      } as never,
-    );
+    const { link } = worker(function (this: unknown, ...args: unknown[]) {
+      count = args.length;
+      expect(this).toBeUndefined();
+      return new Site().handle(args[0] as Environ, args[1] as never);
+    } as never);
     link.deliver(request());
     expect(count).toBe(2);
     expect(link.answer().body.toString()).toBe('site');
@@ -168,13 +168,16 @@ describe('environ', () => {
   });
 
   test('C11 CONTENT_LENGTH is the length in the head, also of a chunked body', () => {
-    for (const environ of environs({ headers: [['Transfer-Encoding', 'chunked']], body: 'x'.repeat(70_000) })) expect(environ.CONTENT_LENGTH).toBe('70000');
+    for (const environ of environs({ headers: [['Transfer-Encoding', 'chunked']], body: 'x'.repeat(70_000) }))
+      expect(environ.CONTENT_LENGTH).toBe('70000');
     for (const environ of environs({ body: '' })) expect(environ.CONTENT_LENGTH).toBe('0');
-    for (const environ of environs({ headers: [['Content-Length', '5']] })) expect(environ).not.toHaveProperty('CONTENT_LENGTH');
+    for (const environ of environs({ headers: [['Content-Length', '5']] }))
+      expect(environ).not.toHaveProperty('CONTENT_LENGTH');
   });
 
   test('W08 HTTPS and the scheme tell whether the connection is TLS', () => {
-    for (const environ of environs({ tls: true })) expect([environ.HTTPS, environ['wsgi.url_scheme']]).toEqual(['on', 'https']);
+    for (const environ of environs({ tls: true }))
+      expect([environ.HTTPS, environ['wsgi.url_scheme']]).toEqual(['on', 'https']);
     for (const environ of environs({})) {
       expect(environ['wsgi.url_scheme']).toBe('http');
       expect(environ).not.toHaveProperty('HTTPS');
@@ -224,7 +227,12 @@ describe('environ', () => {
     };
     globalThis.Function = refusing as never;
     try {
-      const [read, fallback] = environs({ headers: [['X-Without-Code-Generation', 'yes'], ['Host', 'h']] });
+      const [read, fallback] = environs({
+        headers: [
+          ['X-Without-Code-Generation', 'yes'],
+          ['Host', 'h'],
+        ],
+      });
       expect(plain(fallback)).toEqual(plain(read));
     } finally {
       globalThis.Function = original;

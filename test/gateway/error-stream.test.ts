@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
 import { expect, test } from 'vitest';
 import * as f from '../../src/gateway/frame.js';
 import type { ErrorStream } from '../../src/gateway/types.js';
@@ -14,9 +16,9 @@ test('W27 wsgi.errors takes any text, names its stream, and never raises', () =>
     startResponse('200 OK', []);
     return '';
   });
-  link.deliver(request({ stream: 3 }));
+  link.deliver(request({ stream: 4 }));
   expect(link.logs(f.LOG_WSGI_ERRORS)).toEqual(['one\n', 'two\n', '\ufffd☃', 'three']);
-  expect(link.frames.filter((frame) => frame.kind === f.KIND_LOG).every((frame) => frame.stream === 3)).toBe(true);
+  expect(link.frames.filter((frame) => frame.kind === f.KIND_LOG).every((frame) => frame.stream === 4)).toBe(true);
   errors!.write('late');
 });
 
@@ -27,7 +29,7 @@ test('W27 after the request the text belongs to no stream, whose number may be u
     startResponse('200 OK', []);
     return '';
   });
-  link.deliver(request({ stream: 3 }));
+  link.deliver(request({ stream: 4 }));
   errors!.write('late');
   await link.until(() => link.logs(f.LOG_WSGI_ERRORS).length > 0);
   expect(link.frames.find((frame) => frame.kind === f.KIND_LOG)!.stream).toBe(0);

@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
 /** The core's end of a gateway link, played by a test: builds real frames and reads those of the worker. */
 
 import { Dispatcher, type DispatcherOptions } from '../../src/gateway/dispatcher.js';
@@ -52,7 +54,13 @@ export interface Answer {
   reset: number | undefined;
 }
 
-export function frame(kind: number, flags: number, stream: number, extra: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
+export function frame(
+  kind: number,
+  flags: number,
+  stream: number,
+  extra: number,
+  payload: Uint8Array = Buffer.alloc(0),
+): Buffer {
   const size = f.FRAME_HEADER + payload.length;
   const bytes = Buffer.alloc((size + 7) & ~7);
   bytes.writeUInt32LE(size, 0);
@@ -83,7 +91,13 @@ export class FakeLink implements NativeLink {
   private readonly blocks = new Map<number, string>();
   private watchers: (() => void)[] = [];
 
-  constructor(_fd: number, received: ArrayBuffer, outgoing: ArrayBuffer, onFrames: (end: number) => void, onClose: (reason: string | null) => void) {
+  constructor(
+    _fd: number,
+    received: ArrayBuffer,
+    outgoing: ArrayBuffer,
+    onFrames: (end: number) => void,
+    onClose: (reason: string | null) => void,
+  ) {
     this.received = Buffer.from(received);
     this.outgoing = Buffer.from(outgoing);
     this.onFrames = onFrames;
@@ -94,7 +108,7 @@ export class FakeLink implements NativeLink {
     if (this.closed) throw new Error('send after close');
     const before = this.frames.length;
     const bytes = Buffer.from(this.outgoing.subarray(0, length));
-    for (let at = 0; at < length; ) {
+    for (let at = 0; at < length;) {
       const size = bytes.readUInt32LE(at);
       if (size < 16 || size > 65_536) throw new Error(`a frame of ${size} bytes`);
       if (bytes.readUInt16LE(at + 6) !== 0) throw new Error('bytes 6 and 7 are not 0');
@@ -108,6 +122,15 @@ export class FakeLink implements NativeLink {
         payload: bytes.subarray(at + 16, at + size),
       });
       const last = this.frames.at(-1)!;
+      if (last.flags & f.FLAG_END && ![f.KIND_HEAD, f.KIND_DATA, f.KIND_END].includes(last.kind)) {
+        throw new Error(`a frame of kind ${last.kind} has the flag END`);
+      }
+      if (
+        last.kind !== f.KIND_LOG &&
+        (last.stream === 0) !== [f.KIND_HELLO, f.KIND_READY, f.KIND_BLOCK].includes(last.kind)
+      ) {
+        throw new Error(`a frame of kind ${last.kind} on stream ${last.stream}`);
+      }
       if (last.kind === f.KIND_BLOCK) {
         if (this.blocks.has(last.extra)) throw new Error(`block ${last.extra} is defined twice`);
         this.blocks.set(last.extra, last.payload.toString('latin1'));
@@ -160,7 +183,7 @@ export class FakeLink implements NativeLink {
   }
 
   /** The answer on a stream, as far as it has come. With several requests on one stream, the last. */
-  answer(stream = 0): Answer {
+  answer(stream = 1): Answer {
     const answer: Answer = { status: 0, headers: [], body: Buffer.alloc(0), kinds: [], ended: false, reset: undefined };
     for (const { kind, flags, stream: of, extra, payload } of this.frames) {
       if (of !== stream || kind === f.KIND_BLOCK || kind === f.KIND_LOG || kind < f.KIND_HEAD) continue;
@@ -186,14 +209,16 @@ export class FakeLink implements NativeLink {
   }
 
   /** The answer once the stream has ended. */
-  async ended(stream = 0): Promise<Answer> {
+  async ended(stream = 1): Promise<Answer> {
     await this.until(() => this.answer(stream).ended);
     return this.answer(stream);
   }
 
   /** The texts of LOG frames. */
   logs(level = f.LOG_ERROR): string[] {
-    return this.frames.filter((one) => one.kind === f.KIND_LOG && one.extra === level).map((one) => one.payload.toString());
+    return this.frames
+      .filter((one) => one.kind === f.KIND_LOG && one.extra === level)
+      .map((one) => one.payload.toString());
   }
 
   /** Forgets what the worker sent; header blocks stay defined. */
@@ -206,7 +231,9 @@ export class FakeLink implements NativeLink {
 export const WINDOW = 65_536;
 
 /** HELLO from the core. */
-export function hello(options: { window?: number; multiprocess?: boolean; pairs?: readonly (readonly [string, string])[] } = {}): Buffer {
+export function hello(
+  options: { window?: number; multiprocess?: boolean; pairs?: readonly (readonly [string, string])[] } = {},
+): Buffer {
   const pairs = options.pairs ?? [
     ['SERVER_SOFTWARE', 'gwanmun/test'],
     ['GATEWAY_INTERFACE', 'CGI/1.1'],
@@ -228,12 +255,21 @@ export function credit(stream: number, bytes: number): Buffer {
 }
 
 export function reset(stream: number, reason = f.RESET_CLIENT_GONE): Buffer {
-  return frame(f.KIND_RESET, f.FLAG_END, stream, reason);
+  return frame(f.KIND_RESET, 0, stream, reason);
 }
 
 /** The frames of one request, each a buffer. */
 export function requestFrames(options: RequestOptions = {}): Buffer[] {
-  const o = { method: 'GET', pathInfo: '/', scriptName: '', query: '', serverName: 'localhost', remoteAddr: '127.0.0.1', headers: [], ...options };
+  const o = {
+    method: 'GET',
+    pathInfo: '/',
+    scriptName: '',
+    query: '',
+    serverName: 'localhost',
+    remoteAddr: '127.0.0.1',
+    headers: [],
+    ...options,
+  };
   const body = o.body === undefined ? undefined : Buffer.from(o.body as string);
   // As in a head that was received, the text has more in it than the table points to.
   let text = '~';
@@ -265,7 +301,7 @@ export function requestFrames(options: RequestOptions = {}): Buffer[] {
   const table = Buffer.alloc(words.length * 4);
   for (const [index, word] of words.entries()) table.writeUInt32LE(word, index * 4);
   const payload = Buffer.concat([table, Buffer.from(text, 'latin1')]);
-  const stream = o.stream ?? 0;
+  const stream = o.stream ?? 1;
   const sequence = o.sequence ?? 1;
   if (o.fd !== undefined) return [frame(f.KIND_HEAD, f.FLAG_END | f.FLAG_FD, stream, sequence, payload)];
   if (body === undefined) return [frame(f.KIND_HEAD, f.FLAG_END, stream, sequence, payload)];

@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
 import { closeSync, fstatSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +12,11 @@ afterAll(() => rmSync(folder, { recursive: true }));
 let files = 0;
 
 /** What an application sees of a body, in memory and in a file that has more behind it. */
-function withInput<T>(body: string | Buffer, use: (input: InputStream, environ: Environ) => T, dataSize?: number): [T, T] {
+function withInput<T>(
+  body: string | Buffer,
+  use: (input: InputStream, environ: Environ) => T,
+  dataSize?: number,
+): [T, T] {
   const results: T[] = [];
   const { link } = worker((environ, startResponse) => {
     results.push(use(environ['wsgi.input'], environ));
@@ -21,7 +27,7 @@ function withInput<T>(body: string | Buffer, use: (input: InputStream, environ: 
   writeFileSync(path, Buffer.concat([Buffer.from(body as string), Buffer.from('\nthe next request')]));
   link.fds.push(openSync(path, 'r'));
   link.deliver(request({ method: 'POST', body, ...(dataSize === undefined ? {} : { dataSize }) }));
-  link.deliver(request({ method: 'POST', stream: 1, sequence: 2, fd: 1, fileLength: Buffer.byteLength(body) }));
+  link.deliver(request({ method: 'POST', stream: 2, sequence: 2, fd: 1, fileLength: Buffer.byteLength(body) }));
   expect(link.logs()).toEqual([]);
   expect(results).toHaveLength(2);
   return [results[0]!, results[1]!];
@@ -46,17 +52,21 @@ describe('wsgi.input', () => {
       text(input.read()),
       text(input.read()),
     ];
-    for (const parts of withInput('one\ntwo\nthree\nfour', use)) expect(parts).toEqual(['', 'on', 'e\n', 'two\n', 'three\n', 'four', '']);
+    for (const parts of withInput('one\ntwo\nthree\nfour', use))
+      expect(parts).toEqual(['', 'on', 'e\n', 'two\n', 'three\n', 'four', '']);
   });
 
   test('W21 readline takes a size', () => {
-    const use = (input: InputStream): string[] => [input.readline(2), input.readline(10), input.readline(0), input.readline(-1), input.readline()].map(text);
+    const use = (input: InputStream): string[] =>
+      [input.readline(2), input.readline(10), input.readline(0), input.readline(-1), input.readline()].map(text);
     for (const lines of withInput('one\ntwo', use)) expect(lines).toEqual(['on', 'e\n', '', 'two', '']);
   });
 
   test('W20 readlines reads lines, with a hint until they have so many bytes', () => {
-    for (const lines of withInput('a\nb\n\nc', (input) => input.readlines().map(text))) expect(lines).toEqual(['a\n', 'b\n', '\n', 'c']);
-    for (const lines of withInput('a\nb\nc', (input) => input.readlines(3).map(text))) expect(lines).toEqual(['a\n', 'b\n']);
+    for (const lines of withInput('a\nb\n\nc', (input) => input.readlines().map(text)))
+      expect(lines).toEqual(['a\n', 'b\n', '\n', 'c']);
+    for (const lines of withInput('a\nb\nc', (input) => input.readlines(3).map(text)))
+      expect(lines).toEqual(['a\n', 'b\n']);
     for (const lines of withInput('a\nb\nc', (input) => input.readlines(0).map(text))) expect(lines).toHaveLength(3);
   });
 
@@ -79,14 +89,21 @@ describe('wsgi.input', () => {
   });
 
   test('W22 the end is empty, repeatedly, and what follows in the file is not read', () => {
-    const use = (input: InputStream): number[] => [input.read(1000), input.read(), input.read(5), input.readline(), input.bytes()].map((bytes) => bytes.length);
+    const use = (input: InputStream): number[] =>
+      [input.read(1000), input.read(), input.read(5), input.readline(), input.bytes()].map((bytes) => bytes.length);
     for (const lengths of withInput('seven b', use)) expect(lengths).toEqual([7, 0, 0, 0, 0]);
   });
 
   test('W22 a request without a body has an empty input', () => {
     const { link } = worker((environ, startResponse) => {
       const input = environ['wsgi.input'];
-      expect([input.read().length, input.read(5).length, input.readline().length, input.text(), [...input].length]).toEqual([0, 0, 0, '', 0]);
+      expect([
+        input.read().length,
+        input.read(5).length,
+        input.readline().length,
+        input.text(),
+        [...input].length,
+      ]).toEqual([0, 0, 0, '', 0]);
       startResponse('200 OK', []);
       return '';
     });
@@ -98,7 +115,8 @@ describe('wsgi.input', () => {
     const body = Buffer.alloc(60_001, 'abcdefghij\n');
     for (const got of withInput(body, (input) => Buffer.from(input.read()), 1000)) expect(got.equals(body)).toBe(true);
     const long = `${'x'.repeat(140_000)}\nend`;
-    for (const lines of withInput(long, (input) => [...input].map((line) => line.length))) expect(lines).toEqual([140_001, 3]);
+    for (const lines of withInput(long, (input) => [...input].map((line) => line.length)))
+      expect(lines).toEqual([140_001, 3]);
   });
 
   test('W28 reads give bytes; text, json and bytes are there for comfort', () => {
@@ -116,7 +134,8 @@ describe('wsgi.input', () => {
         return (error as Error).message;
       }
       return '';
-    })) expect(message).toContain('integer');
+    }))
+      expect(message).toContain('integer');
   });
 
   test('bytes that were read stay as they are after the request', () => {
@@ -173,7 +192,7 @@ describe('wsgi.input', () => {
     const frameSize = 24;
     link.deliver(whole.subarray(0, -frameSize));
     expect(order).toEqual([]);
-    link.deliver(request({ stream: 1, sequence: 2 }));
+    link.deliver(request({ stream: 2, sequence: 2 }));
     link.deliver(whole.subarray(-frameSize));
     expect(order).toEqual(['none', 'abc']);
   });

@@ -1,3 +1,7 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
+import { fstatSync, openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { Dispatcher } from '../../src/gateway/dispatcher.js';
 import * as f from '../../src/gateway/frame.js';
@@ -29,7 +33,13 @@ describe('handshake', () => {
         links.push(this);
       }
     }
-    const dispatcher = new Dispatcher({ applications: [ok], name: 'node ☃', concurrency: 7, onDrained() {}, native: { Link } });
+    const dispatcher = new Dispatcher({
+      applications: [ok],
+      name: 'node ☃',
+      concurrency: 7,
+      onDrained() {},
+      native: { Link },
+    });
     dispatcher.addLink(4, new Int32Array(1024), 0);
     const [greeting] = links[0]!.frames;
     expect(greeting).toMatchObject({ kind: f.KIND_HELLO, stream: 0, extra: 0 });
@@ -61,8 +71,8 @@ describe('requests', () => {
         return text;
       };
     const { link } = worker(ok, { applications: [say('zero'), say('one')] });
-    link.deliver(request({ stream: 0, application: 1 }), request({ stream: 1, application: 0, sequence: 2 }));
-    expect([link.answer(0).body.toString(), link.answer(1).body.toString()]).toEqual(['one', 'zero']);
+    link.deliver(request({ stream: 1, application: 1 }), request({ stream: 2, application: 0, sequence: 2 }));
+    expect([link.answer(1).body.toString(), link.answer(2).body.toString()]).toEqual(['one', 'zero']);
   });
 
   test('links are independent of each other', () => {
@@ -93,26 +103,30 @@ describe('the started mark', () => {
       startResponse('200 OK', []);
       return '';
     });
-    link.deliver(request({ stream: 0, sequence: 1 }), request({ stream: 1, sequence: 2 }));
+    link.deliver(request({ stream: 1, sequence: 1 }), request({ stream: 2, sequence: 2 }));
     expect(seen).toEqual([1, 2]);
   });
 
   test('does not go back when a body completes after a later request', () => {
     const { link, marks } = worker(ok);
-    const [head, data] = requestFrames({ stream: 0, sequence: 1, body: 'x' });
+    const [head, data] = requestFrames({ stream: 1, sequence: 1, body: 'x' });
     link.deliver(head!);
     expect(marks[0]).toBe(0);
-    link.deliver(request({ stream: 1, sequence: 2 }));
+    link.deliver(request({ stream: 2, sequence: 2 }));
     expect(marks[0]).toBe(2);
     link.deliver(data!);
-    expect(link.answer(0).ended).toBe(true);
+    expect(link.answer(1).ended).toBe(true);
     expect(marks[0]).toBe(2);
   });
 
   test('goes on over the end of the 32 bits', () => {
     const { link, marks } = worker(ok);
     marks[0] = 0xffff_fffe | 0;
-    link.deliver(request({ sequence: 0xffff_ffff }), request({ stream: 1, sequence: 0 }), request({ stream: 2, sequence: 1 }));
+    link.deliver(
+      request({ sequence: 0xffff_ffff }),
+      request({ stream: 2, sequence: 0 }),
+      request({ stream: 3, sequence: 1 }),
+    );
     expect(marks[0]).toBe(1);
   });
 });
@@ -122,7 +136,7 @@ describe('a client that has gone', () => {
     let called = 0;
     const { link } = worker((...args) => ((called += 1), ok(...args)));
     const [head] = requestFrames({ body: 'abc' });
-    link.deliver(head!, reset(0));
+    link.deliver(head!, reset(1));
     expect([called, link.answer().reset]).toEqual([0, f.RESET_CLIENT_GONE]);
     link.forget();
     link.deliver(request({ sequence: 2 }));
@@ -137,7 +151,7 @@ describe('a client that has gone', () => {
       return result.promise as Promise<string>;
     });
     link.deliver(request());
-    link.deliver(reset(0));
+    link.deliver(reset(1));
     expect(link.answer().ended).toBe(false);
     result.resolve(Object.assign(['late'], { close: () => void (closed += 1) }) as never);
     expect(await link.ended()).toMatchObject({ status: 0, reset: f.RESET_CLIENT_GONE });
@@ -148,7 +162,7 @@ describe('a client that has gone', () => {
     const result = deferred<string>();
     const { link } = worker(() => result.promise);
     link.deliver(request());
-    link.deliver(reset(0));
+    link.deliver(reset(1));
     result.reject(new Error('after the client'));
     expect((await link.ended()).ended).toBe(true);
     expect(link.logs()[0]).toContain('after the client');
@@ -159,15 +173,32 @@ describe('a client that has gone', () => {
       const events: string[] = [];
       const first = deferred<void>();
       const iterate = isAsync
-        ? async function* chunks(): AsyncGenerator<string> { try { yield 'a'; first.resolve(); await new Promise((resolve) => setImmediate(resolve)); yield 'b'; } finally { events.push('finally'); } }
-        : function* chunks(): Generator<string> { try { yield 'a'; yield 'b'; } finally { events.push('finally'); first.resolve(); } };
+        ? async function* chunks(): AsyncGenerator<string> {
+            try {
+              yield 'a';
+              first.resolve();
+              await new Promise((resolve) => setImmediate(resolve));
+              yield 'b';
+            } finally {
+              events.push('finally');
+            }
+          }
+        : function* chunks(): Generator<string> {
+            try {
+              yield 'a';
+              yield 'b';
+            } finally {
+              events.push('finally');
+              first.resolve();
+            }
+          };
       const { link } = worker((_environ, startResponse) => {
         startResponse('200 OK', []);
         return Object.assign(iterate(), { close: () => void events.push('close') });
       });
       link.deliver(request());
       if (isAsync) await first.promise;
-      link.deliver(reset(0), reset(0));
+      link.deliver(reset(1), reset(1));
       expect(link.answer()).toMatchObject({ status: 200, reset: f.RESET_CLIENT_GONE });
       await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
       expect(events.toSorted()).toEqual(['close', 'finally']);
@@ -177,32 +208,39 @@ describe('a client that has gone', () => {
 
   test('a RESET for a stream that has ended is no fault', () => {
     const { link, faults } = worker(ok);
-    link.deliver(request(), reset(0), reset(77));
+    link.deliver(request(), reset(1), reset(78));
     expect([link.answer().body.toString(), faults]).toEqual(['ok', []]);
   });
 });
 
 describe('protocol errors', () => {
   const broken: [string, Buffer[]][] = [
+    ['stream 0', [request({ stream: 0 })]],
     ['an unknown kind', [frame(99, 0, 0, 0)]],
     ['a reserved kind', [frame(8, 0, 1, 0)]],
     ['a stream that is open', [requestFrames({ body: 'x' })[0]!, request()]],
     ['an application that is not there', [request({ application: 3 })]],
-    ['a body that is too long', [requestFrames({ body: 'x' })[0]!, frame(f.KIND_DATA, f.FLAG_END, 0, 0, Buffer.from('xy'))]],
-    ['a body that is too short', [requestFrames({ body: 'xyz' })[0]!, frame(f.KIND_DATA, f.FLAG_END, 0, 0, Buffer.from('xy'))]],
-    ['an END without the body', [requestFrames({ body: 'xyz' })[0]!, frame(f.KIND_END, f.FLAG_END, 0, 0)]],
+    [
+      'a body that is too long',
+      [requestFrames({ body: 'x' })[0]!, frame(f.KIND_DATA, f.FLAG_END, 1, 0, Buffer.from('xy'))],
+    ],
+    [
+      'a body that is too short',
+      [requestFrames({ body: 'xyz' })[0]!, frame(f.KIND_DATA, f.FLAG_END, 1, 0, Buffer.from('xy'))],
+    ],
+    ['an END without the body', [requestFrames({ body: 'xyz' })[0]!, frame(f.KIND_END, f.FLAG_END, 1, 0)]],
     ['a descriptor that is missing', [request({ fd: 5, fileLength: 5 })]],
     ['another version', [frame(f.KIND_HELLO, 0, 0, 0, Buffer.from([2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))]],
     ['a frame without a size', [Buffer.alloc(16)]],
   ];
   test.each(broken)('%s closes the link and is reported', async (_what, frames) => {
     const { link, faults, drained } = worker(ok);
-    link.deliver(...frames, request({ stream: 5, sequence: 9 }));
+    link.deliver(...frames, request({ stream: 6, sequence: 9 }));
     await drained;
     expect(link.closed).toBe(true);
     expect(faults).toHaveLength(1);
     expect(link.logs()[0]).toContain('gateway protocol');
-    expect(link.answer(5).status).toBe(0);
+    expect(link.answer(6).status).toBe(0);
   });
 });
 
@@ -241,17 +279,23 @@ describe('the end', () => {
   });
 
   test('a body beyond its credit is given up: credit cannot come', async () => {
-    for (const when of ['before', 'after']) {
+    for (const when of ['blocked already', 'blocked later']) {
+      const later = deferred<void>();
       const { link, drained } = worker(
         (_environ, startResponse) => {
           startResponse('200 OK', []);
-          return ['0123', '456'].values();
+          return (async function* chunks() {
+            yield '0123';
+            if (when === 'blocked later') await later.promise;
+            yield '456';
+          })();
         },
         { hello: { window: 5 } },
       );
       link.deliver(request());
-      if (when === 'before') await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      await link.until(() => link.answer().body.length === (when === 'blocked later' ? 4 : 5));
       link.onClose(null);
+      later.resolve();
       await drained;
       expect(link.answer()).toMatchObject({ status: 200, reset: f.RESET_CLIENT_GONE });
     }
@@ -289,7 +333,7 @@ describe('the end', () => {
     expect(queued).toBe(0);
   });
 
-  test('a link that fails abandons its streams and is reported', async () => {
+  test('a link that fails abandons its streams', async () => {
     const result = deferred<string>();
     const { link, drained, faults } = worker((_environ, startResponse) => {
       startResponse('200 OK', []);
@@ -298,10 +342,20 @@ describe('the end', () => {
     link.deliver(request());
     link.onClose('Connection reset by peer');
     await drained;
-    expect(faults[0]!.message).toContain('Connection reset by peer');
+    expect(faults).toEqual([]);
     result.resolve('late');
     await result.promise;
     expect(link.closed).toBe(true);
+  });
+
+  test('a link that closes closes the file of a body, even if its application never returns', async () => {
+    const { link, dispatcher } = worker(() => new Promise(() => {}));
+    const fd = openSync(fileURLToPath(import.meta.url), 'r');
+    link.fds.push(fd);
+    link.deliver(request({ fd, fileLength: 10 }));
+    expect(fstatSync(fd).isFile()).toBe(true);
+    dispatcher.close();
+    expect(() => fstatSync(fd)).toThrow(/EBADF/);
   });
 
   test('close() ends everything at once', async () => {

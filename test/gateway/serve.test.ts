@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +18,14 @@ const ok: Application = (_environ, startResponse) => {
 /** A native binding whose core binds nothing. */
 function fakeNative() {
   const links: FakeLink[] = [];
-  const state = { config: undefined as CoreConfig | undefined, closes: [] as number[], closedFds: [] as number[], workers: 0, links, event: (_event: string): void => {} };
+  const state = {
+    config: undefined as CoreConfig | undefined,
+    closes: [] as number[],
+    workers: 0,
+    disposed: 0,
+    links,
+    event: (_event: string): void => {},
+  };
   const native: NativeBinding = {
     Link: class extends FakeLink {
       constructor(...args: ConstructorParameters<typeof FakeLink>) {
@@ -33,13 +42,20 @@ function fakeNative() {
         }
       }
       addresses(): string {
-        return JSON.stringify(state.config!.listen.map((address) => (address.kind === 'tcp' ? { ...address, port: address.port || 40_000 } : address)));
+        return JSON.stringify(
+          state.config!.listen.map((address) =>
+            address.kind === 'tcp' ? { ...address, port: address.port || 40_000 } : address,
+          ),
+        );
       }
       addWorker(): { id: number; marks: number; links: number[] } {
         state.workers += 1;
         return { id: 1, marks: 9, links: [10, 11] };
       }
       removeWorker(): void {}
+      dispose(): void {
+        state.disposed += 1;
+      }
       close(graceMs: number): void {
         state.closes.push(graceMs);
         for (const link of links) link.onClose(null);
@@ -47,7 +63,7 @@ function fakeNative() {
       }
     },
     mapMarks: () => new ArrayBuffer(4096),
-    closeFds: (fds) => void state.closedFds.push(...fds),
+    closeFds: () => {},
   };
   return { native, state };
 }
@@ -75,7 +91,6 @@ describe('serve()', () => {
       limits: { body: 10_485_760 },
     });
     expect([server.url, server.port]).toEqual(['http://127.0.0.1:40000/', 40_000]);
-    expect(state.closedFds).toEqual([9]);
     expect(state.links).toHaveLength(2);
     const [link] = state.links;
     link!.deliver(hello(), request());
@@ -89,7 +104,11 @@ describe('serve()', () => {
     const { server, state } = await started({
       files: folder,
       application: ok,
-      mounts: [{ path: '/a/', application: other }, { path: '/b', application: ok }, { path: '/c', files: folder, index: [] }],
+      mounts: [
+        { path: '/a/', application: other },
+        { path: '/b', application: ok },
+        { path: '/c', files: folder, index: [] },
+      ],
       port: 0,
     });
     expect(state.config!.mounts).toEqual([
@@ -100,6 +119,16 @@ describe('serve()', () => {
     ]);
     await server.close();
     rmSync(folder, { recursive: true });
+  });
+
+  test('a worker that the core gives up is replaced', async () => {
+    const { server, state } = await started({ application: ok, port: 0 });
+    state.event('{"type":"worker-gone","worker":1,"reason":"a test"}');
+    expect([state.workers, state.links.length]).toEqual([2, 4]);
+    expect(state.links.map((link) => link.closed)).toEqual([true, true, false, false]);
+    await server.close();
+    state.event('{"type":"worker-gone","worker":2,"reason":"closed"}');
+    expect(state.workers).toBe(2);
   });
 
   test('without an application there is no worker', async () => {
@@ -125,9 +154,16 @@ describe('serve()', () => {
   test('what is wrong is told with a code', async () => {
     const { native } = fakeNative();
     await expect(serveWith(native, {})).rejects.toMatchObject({ code: 'GWM_CONFIG_INVALID' });
-    await expect(serveWith(native, { application: 'x' as never })).rejects.toMatchObject({ code: 'GWM_CONFIG_INVALID' });
-    await expect(serveWith(native, { application: ok, limits: { bodi: 1 } as never })).rejects.toMatchObject({ code: 'GWM_CONFIG_INVALID' });
-    await expect(serveWith(native, { application: ok, port: 1 })).rejects.toMatchObject({ code: 'GWM_PORT_FORBIDDEN', remedy: expect.stringContaining('1024') });
+    await expect(serveWith(native, { application: 'x' as never })).rejects.toMatchObject({
+      code: 'GWM_CONFIG_INVALID',
+    });
+    await expect(serveWith(native, { application: ok, limits: { bodi: 1 } as never })).rejects.toMatchObject({
+      code: 'GWM_CONFIG_INVALID',
+    });
+    await expect(serveWith(native, { application: ok, port: 1 })).rejects.toMatchObject({
+      code: 'GWM_PORT_FORBIDDEN',
+      remedy: expect.stringContaining('1024'),
+    });
   });
 });
 
@@ -136,6 +172,7 @@ describe('closing', () => {
     const { server, state } = await started({ application: ok, port: 0 });
     await Promise.all([server.close({ graceMs: 50 }), server.close(), server.close()]);
     expect(state.closes).toEqual([50]);
+    expect(state.disposed).toBe(1);
     expect(state.links.every((link) => link.closed)).toBe(true);
   });
 

@@ -1,3 +1,5 @@
+/* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
+
 import { describe, expect, test } from 'vitest';
 import * as f from '../../src/gateway/frame.js';
 import type { Header, StartResponse, Write } from '../../src/gateway/types.js';
@@ -119,17 +121,26 @@ describe('startResponse', () => {
     }
   });
 
-  test.each([['200'], ['200OK'], ['2000 x'], ['200 OK\r\nX: y'], ['20 OK'], ['200 \u2603'], ['199 x'], ['600 x'], ['abc OK'], [''], [200]])(
-    'W36 the status %j is refused',
-    (status) => {
-      const refused = answer((startResponse) => {
-        startResponse(status as string, []);
-        return '';
-      });
-      expect(refused).toMatchObject({ status: 0, reset: 1 });
-      expect(refused.logs[0]).toContain("must look like '200 OK'");
-    },
-  );
+  test.each([
+    ['200'],
+    ['200OK'],
+    ['2000 x'],
+    ['200 OK\r\nX: y'],
+    ['20 OK'],
+    ['200 \u2603'],
+    ['199 x'],
+    ['600 x'],
+    ['abc OK'],
+    [''],
+    [200],
+  ])('W36 the status %j is refused', (status) => {
+    const refused = answer((startResponse) => {
+      startResponse(status as string, []);
+      return '';
+    });
+    expect(refused).toMatchObject({ status: 0, reset: 1 });
+    expect(refused.logs[0]).toContain("must look like '200 OK'");
+  });
 
   test('W36 an empty reason and a latin-1 one are allowed', () => {
     for (const status of ['204 ', '404 Pas trouv\u00e9', '599 x']) {
@@ -161,7 +172,13 @@ describe('startResponse', () => {
     ['nothing', undefined],
     ['null as header', [null]],
     ['a Content-Length that is no number', [['Content-Length', 'five']]],
-    ['two different lengths', [['Content-Length', '5'], ['content-length', '6']]],
+    [
+      'two different lengths',
+      [
+        ['Content-Length', '5'],
+        ['content-length', '6'],
+      ],
+    ],
   ])('W37 %s is refused at call time', (_what, headers) => {
     let thrown: unknown;
     const refused = answer((startResponse) => {
@@ -189,24 +206,32 @@ describe('startResponse', () => {
     }
   });
 
-  test.each(['Connection', 'keep-alive', 'Proxy-Authenticate', 'proxy-connection', 'TE', 'Trailer', 'Transfer-Encoding', 'UPGRADE'])(
-    'W38 the hop-by-hop header %s is refused',
-    (name) => {
-      const refused = answer((startResponse) => {
-        startResponse('200 OK', [[name, 'x']]);
-        return '';
-      });
-      expect(refused.reset).toBe(1);
-      expect(refused.logs[0]).toContain(name);
-    },
-  );
+  test.each([
+    'Connection',
+    'keep-alive',
+    'Proxy-Authenticate',
+    'proxy-connection',
+    'TE',
+    'Trailer',
+    'Transfer-Encoding',
+    'UPGRADE',
+  ])('W38 the hop-by-hop header %s is refused', (name) => {
+    const refused = answer((startResponse) => {
+      startResponse('200 OK', [[name, 'x']]);
+      return '';
+    });
+    expect(refused.reset).toBe(1);
+    expect(refused.logs[0]).toContain(name);
+  });
 
   test('W37 headers that do not fit into a frame are refused', () => {
     expect(answer((startResponse) => (startResponse('200 OK', [['X', 'a'.repeat(65_500)]]), '')).reset).toBe(1);
-    expect(answer((startResponse) => (startResponse('200 OK', [['X', 'a'.repeat(65_000)]]), 'body')).body.toString()).toBe('body');
+    expect(
+      answer((startResponse) => (startResponse('200 OK', [['X', 'a'.repeat(65_000)]]), 'body')).body.toString(),
+    ).toBe('body');
   });
 
-  test("W39 what the application does to its list afterwards changes nothing", () => {
+  test('W39 what the application does to its list afterwards changes nothing', () => {
     const changed = answer((startResponse) => {
       const headers: [string, string][] = [['X-A', '1']];
       startResponse('200 OK', headers);
@@ -235,10 +260,14 @@ describe('startResponse', () => {
 
   test('W42 anything that is not nothing counts as excInfo', () => {
     for (const excInfo of ['', 0, false, new Error('x')]) {
-      expect(answer((startResponse) => (startResponse('200 OK', []), startResponse('500 Oh', [], excInfo), '')).status).toBe(500);
+      expect(
+        answer((startResponse) => (startResponse('200 OK', []), startResponse('500 Oh', [], excInfo), '')).status,
+      ).toBe(500);
     }
     for (const nothing of [undefined, null]) {
-      expect(answer((startResponse) => (startResponse('200 OK', []), startResponse('500 Oh', [], nothing), '')).reset).toBe(1);
+      expect(
+        answer((startResponse) => (startResponse('200 OK', []), startResponse('500 Oh', [], nothing), '')).reset,
+      ).toBe(1);
     }
   });
 });
@@ -253,14 +282,16 @@ describe('header blocks', () => {
     const own: number[] = [];
     for (let sequence = 1; sequence <= 5; sequence++) {
       link.deliver(request({ sequence, stream: sequence }));
-      own.push(link.frames.find((frame) => frame.stream === sequence && frame.kind === f.KIND_HEAD)!.payload.readUInt32LE(0));
+      own.push(
+        link.frames.find((frame) => frame.stream === sequence && frame.kind === f.KIND_HEAD)!.payload.readUInt32LE(0),
+      );
       expect(link.answer(sequence)).toMatchObject({ status: 200, headers: ['X: same'] });
     }
     expect(own).toEqual(['X: same\r\n'.length, 0, 0, 0, 0]);
     expect(link.frames.filter((frame) => frame.kind === f.KIND_BLOCK)).toHaveLength(1);
     value = 'other';
-    link.deliver(request({ stream: 6, sequence: 6 }));
-    expect(link.answer(6).headers).toEqual(['X: other']);
+    link.deliver(request({ stream: 7, sequence: 6 }));
+    expect(link.answer(7).headers).toEqual(['X: other']);
   });
 
   test('the same headers with another status are another response', () => {
@@ -295,11 +326,11 @@ describe('header blocks', () => {
       return '';
     });
     for (let id = 1; id <= 1100; id++) {
-      link.deliver(request({ stream: 1, query: `v${id}` }), request({ stream: 2, query: `v${id}` }));
-      expect(link.answer(2).headers).toEqual([`X: v${id}`]);
+      link.deliver(request({ stream: 2, query: `v${id}` }), request({ stream: 3, query: `v${id}` }));
+      expect(link.answer(3).headers).toEqual([`X: v${id}`]);
       if (id < 1100) link.forget();
     }
-    expect(link.answer(1).headers).toEqual(['X: v1100']);
+    expect(link.answer(2).headers).toEqual(['X: v1100']);
     expect(link.frames.some((frame) => frame.kind === f.KIND_BLOCK)).toBe(false);
   });
 });

@@ -131,10 +131,6 @@ impl Connection {
         self.closed
     }
 
-    pub(crate) fn remote_addr(&self) -> &str {
-        &self.remote_addr
-    }
-
     /// Something happened on the socket.
     pub(crate) fn on_event(&mut self, cx: &mut Context, readiness: Readiness) {
         if readiness.gone {
@@ -232,7 +228,7 @@ impl Connection {
     }
 
     /// Takes answered exchanges off the front and lets the next write.
-    fn advance(&mut self, cx: &mut Context) {
+    pub(super) fn advance(&mut self, cx: &mut Context) {
         while let Some(&key) = self.exchanges.front() {
             let Some(exchange) = cx.exchanges.get_mut(key) else {
                 self.exchanges.pop_front();
@@ -301,7 +297,9 @@ impl Connection {
             Ending::No => {
                 self.reading = Reading::Idle;
                 self.read_deadline = cx.clock.ms() + cx.generation.timeouts.keep_alive_ms;
-                self.exchanges.shrink_to_fit();
+                if self.exchanges.capacity() > MAX_PIPELINE / 4 {
+                    self.exchanges = VecDeque::new();
+                }
             }
         }
     }

@@ -12,14 +12,19 @@ use std::sync::Arc;
 /// residency is asked about small pieces.
 const FILE_CHUNK: u64 = 512 * 1024;
 
+/// Most output is one buffer that is sent whole, so that one stands apart from the queue and needs no allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    segments: VecDeque<Segment>,
+    /// Sent before `rest`. Without capacity when there is none.
+    bytes: Vec<u8>,
+    /// Bytes at the start of `bytes` that are sent.
+    sent: usize,
+    rest: VecDeque<Segment>,
 }
 
 #[derive(Debug)]
 enum Segment {
-    Bytes { buffer: Vec<u8>, sent: usize },
+    Bytes(Vec<u8>),
     File { entry: Arc<FileEntry>, offset: u64, end: u64 },
 }
 
@@ -40,43 +45,51 @@ pub(crate) enum Sent {
 
 impl Output {
     pub(crate) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.bytes.is_empty() && self.rest.is_empty()
     }
 
     /// A buffer whose content is sent after everything that is there.
     pub(crate) fn tail(&mut self, buffers: &mut Buffers) -> &mut Vec<u8> {
-        if !matches!(self.segments.back(), Some(Segment::Bytes { .. })) {
-            self.segments.push_back(Segment::Bytes { buffer: buffers.take(), sent: 0 });
+        if self.rest.is_empty() {
+            if self.bytes.capacity() == 0 {
+                self.bytes = buffers.take();
+            }
+            return &mut self.bytes;
         }
-        match self.segments.back_mut() {
-            Some(Segment::Bytes { buffer, .. }) => buffer,
+        if !matches!(self.rest.back(), Some(Segment::Bytes(_))) {
+            self.rest.push_back(Segment::Bytes(buffers.take()));
+        }
+        match self.rest.back_mut() {
+            Some(Segment::Bytes(bytes)) => bytes,
             _ => unreachable!("a segment of bytes was pushed if the last was none"),
         }
     }
 
     pub(crate) fn push_file(&mut self, entry: Arc<FileEntry>, offset: u64, end: u64) {
         if offset < end {
-            self.segments.push_back(Segment::File { entry, offset, end });
+            self.rest.push_back(Segment::File { entry, offset, end });
         }
     }
 
+    /// Moves all of `other`, of which nothing has been sent, behind what is there.
     pub(crate) fn append(&mut self, mut other: Self, buffers: &mut Buffers) {
-        if let Some(Segment::Bytes { buffer, sent: 0 }) = other.segments.front()
-            && matches!(self.segments.back(), Some(Segment::Bytes { .. }))
-        {
-            // Small answers of a pipeline become one send.
-            self.tail(buffers).extend_from_slice(buffer);
-            if let Some(Segment::Bytes { buffer, .. }) = other.segments.pop_front() {
-                buffers.give(buffer);
-            }
+        if self.is_empty() {
+            let unused = std::mem::replace(self, other);
+            buffers.give(unused.bytes);
+            return;
         }
-        self.segments.append(&mut other.segments);
+        // Small answers of a pipeline become one send.
+        self.tail(buffers).extend_from_slice(&other.bytes);
+        buffers.give(other.bytes);
+        self.rest.append(&mut other.rest);
     }
 
     pub(crate) fn clear(&mut self, buffers: &mut Buffers) {
-        for segment in self.segments.drain(..) {
-            if let Segment::Bytes { buffer, .. } = segment {
-                buffers.give(buffer);
+        self.sent = 0;
+        buffers.give(std::mem::take(&mut self.bytes));
+        for segment in std::mem::take(&mut self.rest) {
+            if let Segment::Bytes(bytes) = segment {
+                buffers.give(bytes);
             }
         }
     }
@@ -91,26 +104,27 @@ impl Output {
     ) -> io::Result<(Sent, bool)> {
         let mut progress = false;
         loop {
-            match self.segments.front_mut() {
+            if self.sent < self.bytes.len() {
+                match syscall::send(fd, &self.bytes[self.sent..])? {
+                    Transfer::WouldBlock => return Ok((Sent::Blocked, progress)),
+                    Transfer::Bytes(count) => self.sent += count,
+                }
+                progress = true;
+                if self.sent < self.bytes.len() {
+                    return Ok((Sent::Blocked, progress));
+                }
+            }
+            self.sent = 0;
+            // An idle connection keeps no memory for what it has sent.
+            buffers.give(std::mem::take(&mut self.bytes));
+            match self.rest.front_mut() {
                 None => {
-                    // An idle connection keeps no memory for its queue.
-                    self.segments = VecDeque::new();
+                    self.rest = VecDeque::new();
                     return Ok((Sent::All, progress));
                 }
-                Some(Segment::Bytes { buffer, sent }) => {
-                    if *sent < buffer.len() {
-                        match syscall::send(fd, &buffer[*sent..])? {
-                            Transfer::WouldBlock => return Ok((Sent::Blocked, progress)),
-                            Transfer::Bytes(count) => *sent += count,
-                        }
-                        progress = true;
-                        if *sent < buffer.len() {
-                            return Ok((Sent::Blocked, progress));
-                        }
-                    }
-                    if let Some(Segment::Bytes { buffer, .. }) = self.segments.pop_front() {
-                        buffers.give(buffer);
-                    }
+                Some(Segment::Bytes(bytes)) => {
+                    self.bytes = std::mem::take(bytes);
+                    self.rest.pop_front();
                 }
                 Some(Segment::File { entry, offset, end }) => {
                     let length = (*end - *offset).min(FILE_CHUNK) as usize;
@@ -126,7 +140,7 @@ impl Output {
                     }
                     progress = true;
                     if *offset == *end {
-                        self.segments.pop_front();
+                        self.rest.pop_front();
                     } else {
                         return Ok((Sent::Yielded, progress));
                     }

@@ -178,6 +178,9 @@ impl Connection {
         {
             exchange.response.state = state;
             self.mark_dirty(cx);
+            if self.is_first(key) {
+                self.advance(cx);
+            }
         }
     }
 }

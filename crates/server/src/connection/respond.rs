@@ -37,6 +37,9 @@ impl Connection {
         exchange.response.status = status;
         exchange.response.state = ResponseState::Complete;
         self.mark_dirty(cx);
+        if first {
+            self.advance(cx);
+        }
     }
 
     /// Answers a request whose body, if it has one, is not wanted.
@@ -124,6 +127,9 @@ impl Connection {
         exchange.response.status = status;
         exchange.response.state = ResponseState::Complete;
         self.mark_dirty(cx);
+        if first {
+            self.advance(cx);
+        }
     }
 }
 

@@ -5,6 +5,9 @@
 
 use slab::Slab;
 
+/// Room that is kept when an arena becomes empty.
+const KEEP: usize = 256;
+
 /// Name of a value in an [`Arena`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -55,19 +58,15 @@ impl<T> Arena<T> {
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
         let value = self.slab.remove(key.index as usize).1;
-        if self.slab.is_empty() {
+        if self.slab.is_empty() && self.slab.capacity() > KEEP {
             // Memory of a burst goes back when the burst is over.
-            self.slab.shrink_to_fit();
+            self.slab = Slab::with_capacity(KEEP);
         }
         Some(value)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.slab.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.slab.len()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {

@@ -162,7 +162,7 @@ impl Thread {
         let key = cx.links.insert_with(|_| Link::new(worker, pool, fd, marks, slot));
         cx.worker_links.insert(worker, key);
         if let Some(link) = cx.links.get(key)
-            && let Err(error) = cx.epoll.add_edges(link.fd.as_fd(), Token::Link(key))
+            && let Err(error) = cx.epoll.add_input_edges(link.fd.as_fd(), Token::Link(key))
         {
             self.fail_link(key, &format!("the link can't be watched: {error}"));
         }
@@ -191,14 +191,19 @@ impl Thread {
     pub(crate) fn flush_link(&mut self, key: Key) {
         let Some(link) = self.cx.links.get_mut(key) else { return };
         link.dirty = false;
-        match link.flush() {
-            Err(_) => self.read_link(key),
-            Ok(true) if link.draining && link.streams.is_empty() && !link.shut => {
-                link.shut = true;
-                // An error means that the worker is gone already, which reading will tell.
-                let _ = syscall::shutdown_write(link.fd.as_fd());
-            }
-            Ok(_) => {}
+        let Ok(all) = link.flush() else {
+            self.read_link(key);
+            return;
+        };
+        if link.blocked == all {
+            link.blocked = !all;
+            // For a watched descriptor this fails only for want of memory; the link's next frames try again.
+            let _ = self.cx.epoll.watch_output(link.fd.as_fd(), Token::Link(key), !all);
+        }
+        if all && link.draining && link.streams.is_empty() && !link.shut {
+            link.shut = true;
+            // An error means that the worker is gone already, which reading will tell.
+            let _ = syscall::shutdown_write(link.fd.as_fd());
         }
     }
 
@@ -285,14 +290,18 @@ impl Thread {
                     id => Some(link.block(id).ok_or(FrameError("HEAD names a block that is not defined"))?),
                 };
                 self.cx.spend(exchange, body)?;
-                self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                    let head = RelayedHead { status, block: block.as_deref(), lines };
-                    connection.relay_head(cx, exchange, head, body, end)
-                })?;
                 if end {
                     self.end_stream(key, stream, exchange);
                 }
-                Ok(())
+                let result = self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                    let head = RelayedHead { status, block: block.as_deref(), lines };
+                    connection.relay_head(cx, exchange, head, body, end)
+                });
+                if result.is_err() {
+                    // If the stream has ended, failing the link does not find this exchange any more.
+                    self.fail_exchange(exchange, 502);
+                }
+                result
             }
             FromWorker::Info { stream, status, lines } => {
                 let exchange = open_stream(link, stream)?;
@@ -311,11 +320,8 @@ impl Thread {
             }
             FromWorker::Reset { stream, .. } => {
                 let exchange = open_stream(link, stream)?;
-                self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                    connection.relay_failure(cx, exchange, 500);
-                    Ok(())
-                })?;
                 self.end_stream(key, stream, exchange);
+                self.fail_exchange(exchange, 500);
                 Ok(())
             }
             // Request bodies are passed whole: the core never waits for credit.
@@ -331,21 +337,32 @@ impl Thread {
         body: &[u8],
         end: bool,
     ) -> Result<(), FrameError> {
-        self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-            let state = cx.exchanges.get(exchange).map(|exchange| exchange.response.state);
-            if state == Some(ResponseState::Awaited) {
-                return Err(FrameError("body before HEAD"));
-            }
-            connection.relay_body(cx, exchange, body, end);
-            Ok(())
-        })?;
+        // When the client is gone, the worker may end a stream that it has not answered.
+        let unanswered = self.cx.exchanges.get(exchange).is_some_and(|exchange| {
+            exchange.connection.is_some() && exchange.response.state == ResponseState::Awaited
+        });
+        if unanswered {
+            return Err(FrameError("body before HEAD"));
+        }
         if end {
             self.end_stream(link, stream, exchange);
         }
-        Ok(())
+        self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+            connection.relay_body(cx, exchange, body, end);
+            Ok(())
+        })
     }
 
-    /// The worker is done with a stream: its slot is free.
+    /// Tells the client, if there is one, that its response can't be had.
+    fn fail_exchange(&mut self, key: Key, status: u16) {
+        // The closure does not fail.
+        let _ = self.cx.with_connection(&mut self.connections, key, |connection, cx| {
+            connection.relay_failure(cx, key, status);
+            Ok(())
+        });
+    }
+
+    /// The worker is done with a stream: its slot is free. The client may still wait for what it sent last.
     fn end_stream(&mut self, key: Key, stream: u32, exchange: Key) {
         let cx = &mut self.cx;
         let Some(link) = cx.links.get_mut(key) else { return };
@@ -383,10 +400,7 @@ impl Thread {
                 self.cx.waiting += 1;
                 shared.pools[link.pool].put_back(Waiting { thread: self.cx.thread, exchange: stream.exchange });
             } else {
-                let _ = self.cx.with_connection(&mut self.connections, stream.exchange, |connection, cx| {
-                    connection.relay_failure(cx, stream.exchange, 502);
-                    Ok(())
-                });
+                self.fail_exchange(stream.exchange, 502);
             }
         }
         self.cx.retry_waiting();

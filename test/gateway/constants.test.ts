@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import * as f from '../../src/gateway/frame.js';
+
+test('the numbers of the protocol are the same in Rust and in TypeScript', async () => {
+  const native = (await import(new URL('../../native/index.js', import.meta.url).href)) as {
+    protocolConstants(): string;
+  };
+  expect(JSON.parse(native.protocolConstants())).toMatchObject({
+    version: f.PROTOCOL_VERSION,
+    encodingOffsets: f.ENCODING_OFFSETS,
+    markStride: f.MARK_STRIDE,
+    header: f.FRAME_HEADER,
+    maxPayload: f.MAX_PAYLOAD,
+    flags: { end: f.FLAG_END, fd: f.FLAG_FD },
+    requestFlags: { http10: f.HEAD_FLAG_HTTP10, tls: f.HEAD_FLAG_TLS, body: f.HEAD_FLAG_LENGTH },
+    headFixed: f.HEAD_PAIRS * 4,
+    kinds: {
+      hello: f.KIND_HELLO,
+      ready: f.KIND_READY,
+      names: f.KIND_NAMES,
+      block: f.KIND_BLOCK,
+      head: f.KIND_HEAD,
+      info: f.KIND_INFO,
+      data: f.KIND_DATA,
+      end: f.KIND_END,
+      reset: f.KIND_RESET,
+      credit: f.KIND_CREDIT,
+      log: f.KIND_LOG,
+    },
+    resetReasons: {
+      application: f.RESET_APPLICATION_ERROR,
+      clientGone: f.RESET_CLIENT_GONE,
+      cancelled: f.RESET_CANCELLED,
+      protocol: f.RESET_PROTOCOL_ERROR,
+    },
+  });
+});
