@@ -24,6 +24,20 @@ pub fn follow_parent(parent: u32) -> bool {
     unsafe { libc::getppid() as u32 == parent }
 }
 
+/// Has the scheduler let this thread wait while others of its core still work: a worker that shares its core with an I/O
+/// thread is then given all requests that the thread has read, instead of interrupting it for the first (`SCHED_BATCH`).
+/// With a core of its own it changes nothing.
+#[napi]
+pub fn prefer_batches() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: a valid parameter that outlives the call; it concerns the calling thread only. If it is refused, batches are
+    // smaller.
+    unsafe {
+        let parameter = libc::sched_param { sched_priority: 0 };
+        libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameter);
+    }
+}
+
 /// Closes descriptors that were handed to a child process.
 #[napi]
 pub fn close_fds(fds: Vec<i32>) {

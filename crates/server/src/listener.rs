@@ -147,6 +147,9 @@ fn listen_error(address: &str, error: &io::Error) -> Error {
             };
             Error::new(ErrorKind::AddressInUse, format!("{what} is already in use by another program."))
         }
+        _ if address.starts_with("unix:") => {
+            Error::new(ErrorKind::Socket, format!("Can't listen on {address}: {error}."))
+        }
         io::ErrorKind::PermissionDenied => {
             Error::new(ErrorKind::AddressDenied, format!("This user may not listen on {address}: {error}."))
         }

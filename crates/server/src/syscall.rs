@@ -33,14 +33,29 @@ fn retry(mut call: impl FnMut() -> isize) -> io::Result<Transfer> {
 }
 
 pub(crate) fn receive(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Transfer> {
-    // SAFETY: the pointer and length are one live, writable slice.
-    retry(|| unsafe { libc::recv(fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) })
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: the pointer and length are one live, writable slice; the address pointers may be null. Not `libc::recv`, which
+    // is a cancellation point and costs more than the rest of this function.
+    retry(|| unsafe {
+        libc::syscall(
+            libc::SYS_recvfrom,
+            fd.as_raw_fd(),
+            into.as_mut_ptr(),
+            into.len(),
+            libc::MSG_DONTWAIT,
+            none,
+            none,
+        ) as isize
+    })
 }
 
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Transfer> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the pointer and length are one live slice.
-    retry(|| unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+    let none = std::ptr::null::<libc::c_void>();
+    // SAFETY: the pointer and length are one live slice; without an address its length is 0. Not `libc::send`, as above.
+    retry(|| unsafe {
+        libc::syscall(libc::SYS_sendto, fd.as_raw_fd(), bytes.as_ptr(), bytes.len(), flags, none, 0) as isize
+    })
 }
 
 /// Sends `bytes` (at least one) with a descriptor attached to the first of them.

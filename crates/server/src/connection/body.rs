@@ -234,7 +234,7 @@ impl Connection {
                 return false;
             }
             Sink::Memory(memory) => RequestBody::Memory(memory),
-            Sink::File(Spool { file: Some(file), .. }) => RequestBody::File { file, length },
+            Sink::File(Spool { file: Some(file), .. }) => RequestBody::File(file),
             Sink::File(_) => RequestBody::None,
         };
         let Some(exchange) = cx.exchanges.get_mut(key) else { return false };

@@ -234,9 +234,8 @@ impl Connection {
                 self.exchanges.pop_front();
                 continue;
             };
-            if !exchange.held.is_empty() {
-                let held = std::mem::take(&mut exchange.held);
-                self.output.append(held, &mut cx.buffers);
+            if let Some(held) = exchange.held.take() {
+                self.output.append(*held, &mut cx.buffers);
             }
             if !exchange.answered() {
                 return;

@@ -60,7 +60,7 @@ impl Connection {
         exchange.response.state = state;
 
         let first = self.exchanges.front() == Some(&key);
-        let output = if first { &mut self.output } else { &mut exchange.held };
+        let output = if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
         let out = output.tail(&mut cx.buffers);
         write_head(out, &cx.clock, &cx.generation.server_line, head, facts, length_line);
         if state == ResponseState::Chunked {
@@ -76,7 +76,7 @@ impl Connection {
     pub(crate) fn relay_body(&mut self, cx: &mut Context, key: Key, body: &[u8], end: bool) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let first = self.exchanges.front() == Some(&key);
-        let output = if first { &mut self.output } else { &mut exchange.held };
+        let output = if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
         let response = &mut exchange.response;
         match &mut response.state {
             ResponseState::Length(left) => {
@@ -145,7 +145,7 @@ impl Connection {
             return Ok(());
         }
         let first = self.exchanges.front() == Some(&key);
-        let output = if first { &mut self.output } else { &mut exchange.held };
+        let output = if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
         let out = output.tail(&mut cx.buffers);
         write_status_line(out, status);
         out.extend_from_slice(lines);

@@ -11,6 +11,7 @@ use crate::thread::{Context, Message};
 use gwanmun_gateway::request::{FLAG_HTTP10, Fixed, HeadView, HeadWriter, Pair, Piece};
 use gwanmun_http1::path::{self, Normal};
 use gwanmun_http1::{Body, HeaderSpan, RequestHead, Span, TargetForm, Version};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A request whose path has been found out.
@@ -34,7 +35,7 @@ impl Connection {
         headers: &mut Vec<HeaderSpan>,
     ) {
         let key = self.open_exchange(cx, bytes, head, headers);
-        let generation = Arc::clone(&cx.generation);
+        let generation = Rc::clone(&cx.generation);
         if head.form == TargetForm::Asterisk {
             self.answer_and_skip_body(cx, key, head, 204, b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
             return;
@@ -100,7 +101,6 @@ impl Connection {
         let mount = &generation.mounts[route.mount];
         if let Some(exchange) = cx.exchanges.get_mut(key) {
             exchange.mount = route.mount;
-            exchange.prefix = route.prefix;
         }
         if matches!(head.body, Body::Length(length) if length > generation.body_limit) {
             self.refuse_exchange(cx, key, 413, "the announced request body is over limits.body");
@@ -117,8 +117,12 @@ impl Connection {
                 Cached::Fresh(Known::NotFound)
             };
             match cached {
-                // A large file may have been rewritten since: it must not go out under its old tag (H82).
-                Cached::Fresh(Known::File(entry)) if entry.is_unchanged() => {
+                // A large file is sent from its descriptor: what was announced must be what is there (H82).
+                Cached::Fresh(Known::File(entry)) if entry.content.is_none() && !entry.is_unchanged() => {
+                    self.look_up(cx, generation, key, request, headers, None);
+                    return;
+                }
+                Cached::Fresh(Known::File(entry)) => {
                     let reply = evaluate(&entry, &conditions(bytes, headers, head.method.of(bytes) == b"HEAD"));
                     self.respond_file(cx, key, &entry, &reply);
                     return;
@@ -137,7 +141,7 @@ impl Connection {
                     self.look_up(cx, generation, key, request, headers, None);
                     return;
                 }
-                Cached::Stale(entry) | Cached::Fresh(Known::File(entry)) => {
+                Cached::Stale(entry) => {
                     self.look_up(cx, generation, key, request, headers, Some(entry));
                     return;
                 }
@@ -271,7 +275,14 @@ impl Connection {
             remote_port: self.remote_port,
         };
         let mut payload = cx.buffers.take();
-        let mut writer = HeadWriter::new(&mut payload, fixed, headers.len(), &bytes[..head.len]);
+        let mut writer = HeadWriter::new(&mut payload, fixed);
+        let absolute = head.form == TargetForm::Absolute;
+        for header in headers.iter() {
+            // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
+            let is_host = absolute && header.name.of(bytes).eq_ignore_ascii_case(b"host");
+            writer.header(pair(header.name), pair(if is_host { head.authority } else { header.value }));
+        }
+        writer.text(&bytes[..head.len]);
         writer.piece(Piece::Method, pair(head.method));
         writer.piece(Piece::Target, pair(head.target));
         writer.piece(Piece::Query, pair(head.query));
@@ -290,12 +301,6 @@ impl Connection {
         writer.piece(Piece::ServerName, server);
         let remote = writer.append(self.remote_addr.as_bytes());
         writer.piece(Piece::RemoteAddr, remote);
-        let absolute = head.form == TargetForm::Absolute;
-        for header in headers.iter() {
-            // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
-            let is_host = absolute && header.name.of(bytes).eq_ignore_ascii_case(b"host");
-            writer.header(pair(header.name), pair(if is_host { head.authority } else { header.value }));
-        }
         let fits = writer.finish();
         exchange_head(cx, key, payload);
         fits

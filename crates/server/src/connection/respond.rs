@@ -17,7 +17,7 @@ impl Connection {
     pub(crate) fn answer(&mut self, cx: &mut Context, key: Key, status: u16, lines: &[u8]) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let first = self.is_first(key);
-        let output = if first { &mut self.output } else { &mut exchange.held };
+        let output = if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
         let out = output.tail(&mut cx.buffers);
         write_status_line(out, status);
         out.extend_from_slice(cx.clock.date_line());
@@ -107,7 +107,7 @@ impl Connection {
             Reply::NotSatisfiable => (416, 0, 0),
         };
         let first = self.is_first(key);
-        let output = if first { &mut self.output } else { &mut exchange.held };
+        let output = if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
         let out = output.tail(&mut cx.buffers);
         write_status_line(out, status);
         out.extend_from_slice(cx.clock.date_line());

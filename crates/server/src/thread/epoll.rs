@@ -83,12 +83,12 @@ impl Epoll {
         self.fd.try_clone()
     }
 
-    /// What has happened by now; never waits.
-    pub(crate) fn poll<'a>(&self, events: &'a mut Events) -> &'a [libc::epoll_event] {
+    /// Puts what has happened by now into `events` and gives how much that is; never waits.
+    pub(crate) fn poll(&self, events: &mut Events) -> usize {
         // SAFETY: pointer and length are one live array.
         let count = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), BATCH as i32, 0) };
         // An error can only be EINTR here; the outer loop asks again.
-        &events[..count.max(0) as usize]
+        count.max(0) as usize
     }
 
     fn control(&self, operation: i32, fd: BorrowedFd<'_>, token: Token, interest: i32) -> io::Result<()> {

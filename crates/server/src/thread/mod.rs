@@ -23,7 +23,7 @@ use crate::syscall;
 use arena::{Arena, Key};
 use buffers::Buffers;
 use clock::Clock;
-use epoll::{Epoll, Token, unpack};
+use epoll::{Epoll, Events, Token, unpack};
 use gwanmun_gateway::frame::FrameError;
 use gwanmun_gateway::names::NamesTable;
 use gwanmun_http1::HeaderSpan;
@@ -44,8 +44,9 @@ use tokio::time::{Instant, Sleep};
 /// What the thread's parts work with, apart from the connections themselves.
 pub(crate) struct Context {
     pub(crate) thread: usize,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) generation: Arc<Generation>,
+    /// Counted by thread as well, so that a request that holds on to them costs no atomic operation.
+    pub(crate) shared: Rc<Arc<Shared>>,
+    pub(crate) generation: Rc<Arc<Generation>>,
     pub(crate) epoll: Epoll,
     pub(crate) clock: Clock,
     pub(crate) buffers: Buffers,
@@ -89,6 +90,7 @@ pub(crate) struct Thread {
     pub(crate) cx: Context,
     pub(crate) connections: Arena<Connection>,
     pub(crate) link_buffer: Vec<u8>,
+    events: Box<Events>,
     listeners: Vec<ThreadListener>,
     /// Accepting is suspended until then: no descriptors were left.
     accept_again_ms: u64,
@@ -133,8 +135,8 @@ impl Thread {
         let log = LogBuffer::new(&shared.logger);
         let cx = Context {
             thread,
-            shared,
-            generation,
+            shared: Rc::new(shared),
+            generation: Rc::new(generation),
             epoll,
             clock: Clock::new(),
             buffers: Buffers::default(),
@@ -157,6 +159,7 @@ impl Thread {
             cx,
             connections: Arena::default(),
             link_buffer: vec![0; LINK_BUFFER],
+            events: Box::new(epoll::no_events()),
             listeners,
             accept_again_ms: 0,
             cut_ms: 0,
@@ -192,13 +195,11 @@ impl Thread {
 
     /// Handles what has happened. Gives whether there is more to do at once.
     fn turn(&mut self) -> bool {
-        let mut events = epoll::no_events();
         loop {
             self.cx.clock.tick();
-            let happened = self.cx.epoll.poll(&mut events);
-            let count = happened.len();
-            for event in happened {
-                let (token, readiness) = unpack(event);
+            let count = self.cx.epoll.poll(&mut self.events);
+            for index in 0..count {
+                let (token, readiness) = unpack(&self.events[index]);
                 match token {
                     Token::Connection(key) => {
                         if let Some(connection) = self.connections.get_mut(key) {
@@ -303,7 +304,7 @@ impl Thread {
     }
 
     fn on_mail(&mut self) {
-        let shared = Arc::clone(&self.cx.shared);
+        let shared = Rc::clone(&self.cx.shared);
         for message in shared.mailboxes[self.cx.thread].take() {
             self.on_message(message);
         }

@@ -15,12 +15,13 @@ use gwanmun_gateway::frame::{FrameError, FrameReader, Kind, ResetReason};
 use gwanmun_gateway::response::{FromWorker, LogLevel};
 use gwanmun_gateway::{VERSION, WINDOW};
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 
 impl Context {
     /// Gives a complete request to a worker, or queues it. `false`: the queue is full.
     pub(crate) fn dispatch(&mut self, key: Key, pool: usize) -> bool {
-        let shared = Arc::clone(&self.shared);
+        let shared = Rc::clone(&self.shared);
         let waiting = Waiting { thread: self.thread, exchange: key };
         match shared.pools[pool].admit(waiting, |worker| self.usable(worker)) {
             Admission::Worker(worker) => self.send_request(key, worker),
@@ -56,7 +57,7 @@ impl Context {
         let body = match &exchange.body {
             RequestBody::None => Passed::None,
             RequestBody::Memory(bytes) => Passed::Bytes(bytes),
-            RequestBody::File { file, .. } => Passed::File(file),
+            RequestBody::File(file) => Passed::File(file),
         };
         let stream = link.send_request(key, &exchange.head, &body, &self.names, self.clock.ms());
         exchange.stream = Some(StreamName { link: link_key, stream });
@@ -77,7 +78,7 @@ impl Context {
 
     /// Looks whether workers that seemed stuck take requests of this thread again.
     pub(crate) fn retry_waiting(&mut self) {
-        let shared = Arc::clone(&self.shared);
+        let shared = Rc::clone(&self.shared);
         for pool in &shared.pools {
             while self.waiting > 0
                 && let Some((next, worker)) = pool.next_for(self.thread, |worker| self.usable(worker))
@@ -135,13 +136,14 @@ impl Context {
         self.worker_links.get(&worker).copied()
     }
 
-    fn usable(&self, worker: u32) -> bool {
-        let link = self.link_of(worker).and_then(|key| self.links.get(key));
-        link.is_some_and(|link| !link.draining && !link.stalled(self.clock.ms()))
+    fn usable(&mut self, worker: u32) -> bool {
+        let now_ms = self.clock.ms();
+        let link = self.link_of(worker).and_then(|key| self.links.get_mut(key));
+        link.is_some_and(|link| !link.draining && !link.stalled(now_ms))
     }
 
     fn release_slot(&mut self, worker: u32) {
-        let shared = Arc::clone(&self.shared);
+        let shared = Rc::clone(&self.shared);
         for pool in &shared.pools {
             if let Some(next) = pool.release(worker) {
                 if next.thread == self.thread {
@@ -217,7 +219,10 @@ impl Thread {
             link.partial.clear();
             match syscall::receive(link.fd.as_fd(), &mut buffer[kept..]) {
                 Ok(Transfer::Bytes(count @ 1..)) => {
+                    let worker = link.worker;
                     if let Err(error) = self.handle_frames(key, &buffer[..kept + count]) {
+                        // Its exit will say nothing of this: it only sees its links end.
+                        self.cx.log_error(&format!("worker {worker} broke the gateway protocol: {error}."));
                         self.fail_link(key, &format!("it broke the gateway protocol: {error}"));
                         break;
                     }
@@ -381,7 +386,7 @@ impl Thread {
     /// The link is at its end. Requests that the worker had not begun go to another one; the others fail.
     pub(crate) fn fail_link(&mut self, key: Key, reason: &str) {
         let Some(link) = self.cx.links.remove(key) else { return };
-        let shared = Arc::clone(&self.cx.shared);
+        let shared = Rc::clone(&self.cx.shared);
         self.cx.epoll.remove(link.fd.as_fd());
         self.cx.worker_links.remove(&link.worker);
         shared.pools[link.pool].remove(link.worker);
@@ -412,7 +417,7 @@ impl Thread {
             return;
         }
         let now = self.cx.clock.now();
-        let generation = Arc::clone(&self.cx.generation);
+        let generation = Rc::clone(&self.cx.generation);
         let expired: Vec<Key> = self
             .cx
             .exchanges
