@@ -4,6 +4,7 @@
 //! what a link receives come through `uv_poll` on the loop of the JavaScript thread that asked for it.
 
 #![expect(unsafe_code, reason = "Node-API and libuv are C")]
+#![expect(unreachable_pub, reason = "napi exports to JavaScript what no other crate reaches")]
 
 mod constants;
 mod core;

@@ -212,8 +212,7 @@ impl Thread {
     /// Receives and handles frames until the link has no more.
     fn read_link(&mut self, key: Key) {
         let mut buffer = std::mem::take(&mut self.link_buffer);
-        loop {
-            let Some(link) = self.cx.links.get_mut(key) else { break };
+        while let Some(link) = self.cx.links.get_mut(key) {
             let kept = link.partial.len();
             buffer[..kept].copy_from_slice(&link.partial);
             link.partial.clear();
