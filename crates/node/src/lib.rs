@@ -3,7 +3,6 @@
 //! Nothing here runs on threads of its own, and nothing of napi's asynchronous runtime is used: what the core has to tell and
 //! what a link receives come through `uv_poll` on the loop of the JavaScript thread that asked for it.
 
-#![cfg_attr(test, allow(dead_code, reason = "#[napi] registers nothing in a test build"))]
 #![expect(unreachable_pub, reason = "what #[napi] exports is reached from JavaScript")]
 
 mod constants;

@@ -105,11 +105,17 @@ impl Connection {
         reply: &Reply,
     ) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        if let Some(log) = &mut exchange.log {
+            log.source = "file";
+        }
         let (status, start, end) = match *reply {
             Reply::Full => (200, 0, entry.size),
             Reply::Partial { start, end } => (206, start, end),
             Reply::NotModified => (304, 0, 0),
-            Reply::PreconditionFailed => (412, 0, 0),
+            Reply::PreconditionFailed => {
+                self.answer(cx, key, 412, b"");
+                return;
+            }
             Reply::NotSatisfiable => (416, 0, 0),
         };
         let first = self.is_first(key);
@@ -135,9 +141,6 @@ impl Connection {
         }
         exchange.response.status = status;
         exchange.response.state = ResponseState::Complete;
-        if let Some(log) = &mut exchange.log {
-            log.source = "file";
-        }
         self.mark_dirty(cx);
         if first {
             self.advance(cx);

@@ -151,7 +151,13 @@ impl FileCache {
     }
 
     /// Forgets everything about a mount, e.g. because a new configuration has none of this number.
-    #[cfg(test)]
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "mounts keep their numbers until a configuration can be swapped"
+        )
+    )]
     pub(crate) fn forget_mount(&mut self, mount: u32) {
         for key in self.index.remove(&mount).unwrap_or_default().into_values() {
             let slot = self.slots.remove(key);

@@ -19,8 +19,8 @@ pub(crate) struct FileRoot {
 }
 
 /// What is behind a path.
+#[expect(clippy::enum_variant_names, reason = "\"not found\" is the word for it")]
 #[derive(Debug)]
-#[expect(clippy::enum_variant_names, reason = "NotFound is what everybody calls it")]
 pub(crate) enum Found {
     /// A regular file.
     File(Arc<FileEntry>),
@@ -486,5 +486,6 @@ mod tests {
         let scratch = Scratch::new();
         let file = scratch.write("a", "x");
         assert_eq!(FileRoot::open(&file).unwrap_err().raw_os_error(), Some(libc::ENOTDIR));
+        assert!(FileRoot::open(scratch.path()).is_ok());
     }
 }
