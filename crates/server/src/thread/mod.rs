@@ -42,7 +42,6 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, Sleep};
 
 /// What the thread's parts work with, apart from the connections themselves.
-#[expect(clippy::redundant_allocation, reason = "counted by thread and by process: see the fields")]
 pub(crate) struct Context {
     pub(crate) thread: usize,
     /// Counted by thread as well, so that a request that holds on to them costs no atomic operation.
