@@ -56,9 +56,7 @@ export class Client {
 
   /** The next response; rejects if the connection ends before its head is whole. */
   async answer(): Promise<Answer> {
-    const headEnd = await this.find('\r\n\r\n', 0);
-    if (headEnd < 0) throw new Error(`no response: ${this.error?.message ?? 'the connection was closed'}`);
-    const [statusLine = '', ...lines] = this.take(headEnd + 4).toString('latin1').slice(0, -4).split('\r\n');
+    const [statusLine = '', ...lines] = (await this.head()).split('\r\n');
     const headers = new Map<string, string>();
     for (const line of lines) {
       const colon = line.indexOf(':');
@@ -70,6 +68,13 @@ export class Client {
     const wanted = length === undefined ? Number.POSITIVE_INFINITY : Number(length);
     const complete = await this.until(wanted);
     return { status, headers, body: this.take(wanted), complete: complete || length === undefined };
+  }
+
+  /** The next head, without its empty line; all there is of a 1xx response. */
+  async head(): Promise<string> {
+    const end = await this.find('\r\n\r\n', 0);
+    if (end < 0) throw new Error(`no response: ${this.error?.message ?? 'the connection was closed'}`);
+    return this.take(end + 4).toString('latin1').slice(0, -4);
   }
 
   /** Waits for the server's end of the connection. */
