@@ -32,6 +32,8 @@ pub(crate) struct Epoll {
 /// Events that one wait may give.
 pub(crate) const BATCH: usize = 256;
 
+const INPUT_EDGES: i32 = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET;
+
 pub(crate) type Events = [libc::epoll_event; BATCH];
 
 pub(crate) fn no_events() -> Events {
@@ -51,12 +53,24 @@ impl Epoll {
 
     /// Reports every change of a descriptor in both directions, once each.
     pub(crate) fn add_edges(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
-        self.add(fd, token, libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET)
+        self.control(libc::EPOLL_CTL_ADD, fd, token, INPUT_EDGES | libc::EPOLLOUT)
+    }
+
+    /// Reports new input once each. A Unix socket would report room for output each time the peer reads, which wakes
+    /// for nothing; [`watch_output`](Self::watch_output) asks for that when it is needed.
+    pub(crate) fn add_input_edges(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, token, INPUT_EDGES)
+    }
+
+    /// Switches reports of room for output on or off for a descriptor added by `add_input_edges`.
+    pub(crate) fn watch_output(&self, fd: BorrowedFd<'_>, token: Token, on: bool) -> io::Result<()> {
+        let interest = if on { INPUT_EDGES | libc::EPOLLOUT } else { INPUT_EDGES };
+        self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
     }
 
     /// Reports that a descriptor is readable for as long as it is.
     pub(crate) fn add_readable(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
-        self.add(fd, token, libc::EPOLLIN)
+        self.control(libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN)
     }
 
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>) {
@@ -77,11 +91,11 @@ impl Epoll {
         &events[..count.max(0) as usize]
     }
 
-    fn add(&self, fd: BorrowedFd<'_>, token: Token, interest: i32) -> io::Result<()> {
+    fn control(&self, operation: i32, fd: BorrowedFd<'_>, token: Token, interest: i32) -> io::Result<()> {
         let mut event = libc::epoll_event { events: interest as u32, u64: token.pack() };
         // SAFETY: `event` is live for the call, which copies it.
         let result =
-            unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) };
+            unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }

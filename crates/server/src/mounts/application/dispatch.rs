@@ -162,7 +162,7 @@ impl Thread {
         let key = cx.links.insert_with(|_| Link::new(worker, pool, fd, marks, slot));
         cx.worker_links.insert(worker, key);
         if let Some(link) = cx.links.get(key)
-            && let Err(error) = cx.epoll.add_edges(link.fd.as_fd(), Token::Link(key))
+            && let Err(error) = cx.epoll.add_input_edges(link.fd.as_fd(), Token::Link(key))
         {
             self.fail_link(key, &format!("the link can't be watched: {error}"));
         }
@@ -191,14 +191,19 @@ impl Thread {
     pub(crate) fn flush_link(&mut self, key: Key) {
         let Some(link) = self.cx.links.get_mut(key) else { return };
         link.dirty = false;
-        match link.flush() {
-            Err(_) => self.read_link(key),
-            Ok(true) if link.draining && link.streams.is_empty() && !link.shut => {
-                link.shut = true;
-                // An error means that the worker is gone already, which reading will tell.
-                let _ = syscall::shutdown_write(link.fd.as_fd());
-            }
-            Ok(_) => {}
+        let Ok(all) = link.flush() else {
+            self.read_link(key);
+            return;
+        };
+        if link.blocked == all {
+            link.blocked = !all;
+            // For a watched descriptor this fails only for want of memory; the link's next frames try again.
+            let _ = self.cx.epoll.watch_output(link.fd.as_fd(), Token::Link(key), !all);
+        }
+        if all && link.draining && link.streams.is_empty() && !link.shut {
+            link.shut = true;
+            // An error means that the worker is gone already, which reading will tell.
+            let _ = syscall::shutdown_write(link.fd.as_fd());
         }
     }
 

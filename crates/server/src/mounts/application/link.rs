@@ -30,6 +30,8 @@ pub(crate) struct Link {
     pub(crate) draining: bool,
     pub(crate) shut: bool,
     pub(crate) dirty: bool,
+    /// The kernel did not take everything; the event loop tells when it takes more.
+    pub(crate) blocked: bool,
     /// Bytes of a frame that has not arrived completely.
     pub(crate) partial: Vec<u8>,
     pub(crate) streams: Slab<Stream>,
@@ -85,6 +87,7 @@ impl Link {
             draining: false,
             shut: false,
             dirty: false,
+            blocked: false,
             partial: Vec::new(),
             streams: Slab::new(),
             blocks: Vec::new(),
