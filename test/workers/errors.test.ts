@@ -7,7 +7,10 @@ import { Client, get } from './http-client.js';
 
 /** `app.ts:LINE` of the line that holds a text: what a stack has to name. */
 function place(text: string): string {
-  const line = readFileSync(APP, 'utf8').split('\n').findIndex((line) => line.includes(text)) + 1;
+  const line =
+    readFileSync(APP, 'utf8')
+      .split('\n')
+      .findIndex((line) => line.includes(text)) + 1;
   return `fixtures/app\\.ts:${line}:\\d+`;
 }
 
@@ -74,14 +77,17 @@ test('a request that waits longer than the queue allows is a 503', async () => {
 test.each([
   ['/timer', 'from a timer'],
   ['/reject', 'nobody waits'],
-])('an uncaught error (%s) ends the worker as it ends any Node program; a new one takes over', async (path, message) => {
-  await using server = new Gwanmun();
-  const port = await server.port();
-  const before = (await get(port, '/pid')).body.toString();
-  expect([200, 502]).toContain((await get(port, path)).status);
-  await server.says(new RegExp(`^\\[worker 1\\] .*Error: ${message}\n(?:.*\n)*?.*${place(message)}`, 'm'));
-  await server.says(/worker 1 exited with code 1; a new one starts in 100 ms/);
-  const after = await get(port, '/pid');
-  expect(after.status).toBe(200);
-  expect(after.body.toString()).not.toBe(before);
-});
+])(
+  'an uncaught error (%s) ends the worker as it ends any Node program; a new one takes over',
+  async (path, message) => {
+    await using server = new Gwanmun();
+    const port = await server.port();
+    const before = (await get(port, '/pid')).body.toString();
+    expect([200, 502]).toContain((await get(port, path)).status);
+    await server.says(new RegExp(`^\\[worker 1\\] .*Error: ${message}\n(?:.*\n)*?.*${place(message)}`, 'm'));
+    await server.says(/worker 1 exited with code 1; a new one starts in 100 ms/);
+    const after = await get(port, '/pid');
+    expect(after.status).toBe(200);
+    expect(after.body.toString()).not.toBe(before);
+  },
+);

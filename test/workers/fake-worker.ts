@@ -44,7 +44,12 @@ export function response(stream: number, body: string): Buffer {
   return head(stream, 200, 'Content-Type: text/plain\r\n', body, f.FLAG_END);
 }
 
-export function hello({ version = f.PROTOCOL_VERSION, encoding = f.ENCODING_OFFSETS, concurrency = 16, name = 'fake' } = {}): Buffer {
+export function hello({
+  version = f.PROTOCOL_VERSION,
+  encoding = f.ENCODING_OFFSETS,
+  concurrency = 16,
+  name = 'fake',
+} = {}): Buffer {
   const fixed = Buffer.alloc(16);
   for (const [index, value] of [version, encoding, concurrency, 0].entries()) fixed.writeUInt32LE(value, index * 4);
   return frame(f.KIND_HELLO, 0, 0, Buffer.concat([fixed, Buffer.from(name)]));
@@ -235,7 +240,7 @@ export class FakeLink {
   }
 
   private receive(bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const size = bytes.readUInt32LE(at);
       const flags = bytes[at + 5] ?? 0;
       this.frames.push({

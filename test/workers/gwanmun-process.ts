@@ -129,7 +129,8 @@ export class Gwanmun {
       for (;;) {
         const match = pattern.exec(text());
         if (match) return match;
-        if (this.isClosed || isLate) throw new Error(`${isLate ? 'runs' : 'ended'} without ${pattern}:\n${this.stderr}`);
+        if (this.isClosed || isLate)
+          throw new Error(`${isLate ? 'runs' : 'ended'} without ${pattern}:\n${this.stderr}`);
         await new Promise<void>((resolve) => this.waiting.add(resolve));
       }
     } finally {

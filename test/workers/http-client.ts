@@ -18,7 +18,7 @@ export class Client {
   /** A reset or another failure of the socket; a closed connection is none. */
   error: Error | undefined;
   ended = false;
-  private received = Buffer.alloc(0);
+  private received: Buffer = Buffer.alloc(0);
   private wake: () => void = () => {};
 
   private constructor(socket: Socket) {
@@ -74,7 +74,9 @@ export class Client {
   async head(): Promise<string> {
     const end = await this.find('\r\n\r\n', 0);
     if (end < 0) throw new Error(`no response: ${this.error?.message ?? 'the connection was closed'}`);
-    return this.take(end + 4).toString('latin1').slice(0, -4);
+    return this.take(end + 4)
+      .toString('latin1')
+      .slice(0, -4);
   }
 
   /** Waits for the server's end of the connection. */

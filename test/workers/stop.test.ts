@@ -42,12 +42,15 @@ async function drains({ server, port, client, worker }: Awaited<ReturnType<typeo
 }
 
 describe('a stop', () => {
-  test.each(['SIGTERM', 'SIGINT'] as const)('%s lets a request in progress finish, then exits with 0', async (signal) => {
-    const running = await busy();
-    await using server = running.server;
-    server.child.kill(signal);
-    await drains(running);
-  });
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    '%s lets a request in progress finish, then exits with 0',
+    async (signal) => {
+      const running = await busy();
+      await using server = running.server;
+      server.child.kill(signal);
+      await drains(running);
+    },
+  );
 
   test('Ctrl-C reaches the whole group, and a program that started it passes it on: still in order', async () => {
     const running = await busy(true);

@@ -49,7 +49,11 @@ describe('before the first request', () => {
     ['concurrency 65 536', /concurrency/, [hello({ concurrency: 65_536 })]],
     ['a short HELLO', /too short/, [frame(f.KIND_HELLO, 0, 0, 'short')]],
     ['HELLO on a stream', /stream 0/, [broken((bytes) => bytes.writeUInt32LE(1, 8), hello())]],
-    ['a name that is not UTF-8', /UTF-8/, [frame(f.KIND_HELLO, 0, 0, Buffer.concat([hello().subarray(16, 32), Buffer.of(0xff)]))]],
+    [
+      'a name that is not UTF-8',
+      /UTF-8/,
+      [frame(f.KIND_HELLO, 0, 0, Buffer.concat([hello().subarray(16, 32), Buffer.of(0xff)]))],
+    ],
     ['a second HELLO', /second HELLO/, [hello(), hello()]],
     ['a second READY', /READY comes once/, [hello(), frame(f.KIND_READY, 0), frame(f.KIND_READY, 0)]],
     ['a response to nothing', /stream that is not open/, [hello(), frame(f.KIND_READY, 0), response(1, 'x')]],
@@ -87,9 +91,17 @@ describe('in a request, before HEAD: 502', () => {
     ['a descriptor', /descriptors/, (stream) => head(stream, 200, '', '', f.FLAG_FD)],
     ['body before HEAD', /body before HEAD/, (stream) => frame(f.KIND_DATA, stream, 0, 'x')],
     ['END before HEAD', /before HEAD/, (stream) => frame(f.KIND_END, stream, 0, '', f.FLAG_END)],
-    ['END on a frame that cannot have it', /END is a flag of/, (stream) => frame(f.KIND_CREDIT, stream, 1, '', f.FLAG_END)],
+    [
+      'END on a frame that cannot have it',
+      /END is a flag of/,
+      (stream) => frame(f.KIND_CREDIT, stream, 1, '', f.FLAG_END),
+    ],
     ['a HEAD of 7 bytes', /too short/, (stream) => frame(f.KIND_HEAD, stream, 200, '1234567')],
-    ['lines longer than their frame', /longer than its HEAD/, (stream) => frame(f.KIND_HEAD, stream, 200, '\xff\xff\xff\xff\0\0\0\0A: b\r\n')],
+    [
+      'lines longer than their frame',
+      /longer than its HEAD/,
+      (stream) => frame(f.KIND_HEAD, stream, 200, '\xff\xff\xff\xff\0\0\0\0A: b\r\n'),
+    ],
     ['status 0', /status is 200 to 599/, (stream) => head(stream, 0)],
     ['status 101', /status is 200 to 599/, (stream) => head(stream, 101)],
     ['status 600', /status is 200 to 599/, (stream) => head(stream, 600)],
@@ -98,9 +110,21 @@ describe('in a request, before HEAD: 502', () => {
     ['the last block id, not defined', /block that is not defined/, (stream) => head(stream, 200 + 65_535 * 65_536)],
     ['block id 0', /1 to 65 535/, () => frame(f.KIND_BLOCK, 0, 0, 'A: b\r\n')],
     ['block id 65 536', /1 to 65 535/, () => frame(f.KIND_BLOCK, 0, 65_536, 'A: b\r\n')],
-    ['a block defined twice', /defined once/, () => Buffer.concat([frame(f.KIND_BLOCK, 0, 1, 'A: b\r\n'), frame(f.KIND_BLOCK, 0, 1, 'A: b\r\n')])],
+    [
+      'a block defined twice',
+      /defined once/,
+      () => Buffer.concat([frame(f.KIND_BLOCK, 0, 1, 'A: b\r\n'), frame(f.KIND_BLOCK, 0, 1, 'A: b\r\n')]),
+    ],
     ['a block with a bad line', /header line/, () => frame(f.KIND_BLOCK, 0, 1, 'A: b\r\nConnection: close\r\n')],
-    ['two Content-Length, block and own', /Content-Length/, (stream) => Buffer.concat([frame(f.KIND_BLOCK, 0, 1, 'Content-Length: 1\r\n'), head(stream, 200 + 65_536, 'Content-Length: 2\r\n', 'x', f.FLAG_END)])],
+    [
+      'two Content-Length, block and own',
+      /Content-Length/,
+      (stream) =>
+        Buffer.concat([
+          frame(f.KIND_BLOCK, 0, 1, 'Content-Length: 1\r\n'),
+          head(stream, 200 + 65_536, 'Content-Length: 2\r\n', 'x', f.FLAG_END),
+        ]),
+    ],
     ['INFO 100', /INFO's status/, (stream) => frame(f.KIND_INFO, stream, 100)],
     ['INFO 101', /INFO's status/, (stream) => frame(f.KIND_INFO, stream, 101)],
     ['INFO 200', /INFO's status/, (stream) => frame(f.KIND_INFO, stream, 200)],
@@ -216,7 +240,10 @@ describe('in a response, after HEAD: the connection breaks off', () => {
 
   test.each<[string, (stream: number) => Buffer]>([
     ['DATA after END', (stream) => Buffer.concat([response(stream, 'whole'), frame(f.KIND_DATA, stream, 0, 'x')])],
-    ['END after END', (stream) => Buffer.concat([response(stream, 'whole'), frame(f.KIND_END, stream, 0, '', f.FLAG_END)])],
+    [
+      'END after END',
+      (stream) => Buffer.concat([response(stream, 'whole'), frame(f.KIND_END, stream, 0, '', f.FLAG_END)]),
+    ],
     ['RESET after END', (stream) => Buffer.concat([response(stream, 'whole'), frame(f.KIND_RESET, stream, 1)])],
     ['HEAD after END', (stream) => Buffer.concat([response(stream, 'whole'), response(stream, 'twice')])],
   ])('%s: what was whole stays whole', async (_name, bytes) => {
