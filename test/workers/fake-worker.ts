@@ -149,7 +149,6 @@ export class FakeWorker {
   constructor({ id, marks, links }: native.WorkerFds) {
     this.id = id;
     this.page = new Int32Array(native.mapMarks(marks));
-    native.closeFds([marks]);
     this.links = links.map((fd) => new FakeLink(fd));
   }
 
