@@ -192,8 +192,9 @@ impl Thread {
     }
 
     pub(crate) fn on_link_event(&mut self, key: Key, readiness: Readiness) {
-        if readiness.readable || readiness.read_closed || readiness.gone {
-            self.read_link(key);
+        let at_end = readiness.read_closed || readiness.gone;
+        if readiness.readable || at_end {
+            self.read_link(key, at_end);
         }
         if readiness.writable {
             self.cx.mark_link_dirty(key);
@@ -205,7 +206,7 @@ impl Thread {
         let Some(link) = self.cx.links.get_mut(key) else { return };
         link.dirty = false;
         let Ok(all) = link.flush() else {
-            self.read_link(key);
+            self.read_link(key, true);
             return;
         };
         if link.blocked == all {
@@ -220,8 +221,9 @@ impl Thread {
         }
     }
 
-    /// Receives and handles frames until the link has no more.
-    fn read_link(&mut self, key: Key) {
+    /// Receives and handles frames until the link has no more. `at_end`: the worker has closed it, which no further event
+    /// will tell, so that the end must be read too.
+    fn read_link(&mut self, key: Key, at_end: bool) {
         let mut buffer = std::mem::take(&mut self.link_buffer);
         while let Some(link) = self.cx.links.get_mut(key) {
             let kept = link.partial.len();
@@ -238,7 +240,7 @@ impl Thread {
                         self.fail_link(key, &format!("it broke the gateway protocol: {error}"));
                         break;
                     }
-                    if kept + count < buffer.len() {
+                    if kept + count < buffer.len() && !at_end {
                         break;
                     }
                 }
