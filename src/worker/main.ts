@@ -12,6 +12,8 @@ import { loadApplication } from './load.js';
 interface NativeWorker extends NativeBinding {
   /** This process dies with its parent, even while it spins in JavaScript. False: the parent is dead already. */
   followParent(parent: number): boolean;
+  /** The scheduler lets this thread wait for whole batches of requests. */
+  preferBatches(): void;
 }
 
 // A terminal's Ctrl-C and a service manager's SIGTERM reach the whole process group. The main process says when to stop,
@@ -34,6 +36,7 @@ async function start(): Promise<void> {
   delete process.env['GWANMUN_WORKER'];
   const native = (await loadNative()) as NativeWorker;
   if (!native.followParent(parent)) process.exit(1);
+  native.preferBatches();
 
   const loaded = [];
   // One after the other, so that what they print at their start stays apart.

@@ -54,11 +54,13 @@ impl Core {
     /// Binds and starts. `config` is JSON; `onEvent` gets JSON. Throws an Error with a `code` of `GWM_…`.
     #[napi(constructor, ts_args_type = "config: string, onEvent: (event: string) => void")]
     pub fn new(env: Env, config: String, on_event: Unknown<'_>) -> Result<Self, String> {
-        let internal = |error: Error| Error::new("GWM_SYSTEM".to_owned(), error.reason.clone());
+        let internal = |error: Error| Error::new("GWM_CORE".to_owned(), error.reason.clone());
         let config: Config = serde_json::from_str(&config)
             .map_err(|error| Error::new("GWM_CONFIG_INVALID".to_owned(), error.to_string()))?;
         let callback = Callback::new(env, on_event.raw(), c"GWANMUN_EVENT").map_err(internal)?;
-        let queue = Arc::new(Queue::new().map_err(|error| Error::new("GWM_SYSTEM".to_owned(), error.to_string()))?);
+        let queue = Arc::new(
+            Queue::new().map_err(|error| Error::new("GWM_CORE".to_owned(), error.to_string()))?,
+        );
         let posting = Arc::clone(&queue);
         let server = Server::start(&config, move |event| posting.post(&event))
             .map_err(|error| Error::new(error.code().to_owned(), error.to_string()))?;
