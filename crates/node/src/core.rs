@@ -70,7 +70,10 @@ impl Core {
         })
         .map_err(internal)?;
         let addresses = addresses_json(&server);
-        Ok(Self { running: RefCell::new(Some(Running { server: Arc::new(server), events })), addresses })
+        Ok(Self {
+            running: RefCell::new(Some(Running { server: Arc::new(server), events })),
+            addresses,
+        })
     }
 
     /// JSON: where the server listens.
@@ -83,7 +86,9 @@ impl Core {
     #[napi]
     pub fn add_worker(&self, pool: u32) -> Result<WorkerFds, String> {
         let server = self.server();
-        let server = server.ok_or_else(|| Error::new("GWM_SYSTEM".to_owned(), "The server is closed.".to_owned()))?;
+        let server = server.ok_or_else(|| {
+            Error::new("GWM_SYSTEM".to_owned(), "The server is closed.".to_owned())
+        })?;
         let ends = server
             .add_worker(pool as usize)
             .map_err(|error| Error::new(error.code().to_owned(), error.to_string()))?;
