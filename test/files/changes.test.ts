@@ -20,7 +20,8 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 });
 
-const ask = (path: string, headers: Record<string, string> = {}): Promise<Answer> => get(server.port, path, { headers });
+const ask = (path: string, headers: Record<string, string> = {}): Promise<Answer> =>
+  get(server.port, path, { headers });
 const textOf = async (path: string): Promise<string> => (await ask(path)).body.toString();
 const statusOf = async (path: string): Promise<number> => (await ask(path)).status;
 

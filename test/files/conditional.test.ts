@@ -99,6 +99,11 @@ describe.each(Object.entries(FILES))('%s', (path, size) => {
       request(`If-None-Match: ${etag}`),
       request(`If-None-Match: ${etag}\r\nConnection: close`),
     );
-    expect(raw.toString('latin1').match(/HTTP\/1\.1 \d{3}/g)?.map((line) => line.slice(9))).toEqual(['304', '412', '304', '304']);
+    expect(
+      raw
+        .toString('latin1')
+        .match(/HTTP\/1\.1 \d{3}/g)
+        ?.map((line) => line.slice(9)),
+    ).toEqual(['304', '412', '304', '304']);
   });
 });

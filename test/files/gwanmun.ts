@@ -49,7 +49,10 @@ export class Gwanmun implements AsyncDisposable {
   }
 
   static async start(folder: Folder, config: Record<string, unknown>): Promise<Gwanmun> {
-    folder.write('gwanmun.config.mjs', `export default ${JSON.stringify({ listen: 0, accessLog: false, ...config })};\n`);
+    folder.write(
+      'gwanmun.config.mjs',
+      `export default ${JSON.stringify({ listen: 0, accessLog: false, ...config })};\n`,
+    );
     const server = new Gwanmun(folder);
     const [, port] = await server.says(/listening on http:\/\/127\.0\.0\.1:(\d+)/);
     server.port = Number(port);

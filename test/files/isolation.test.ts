@@ -23,7 +23,12 @@ beforeAll(async () => {
   folder.write('app.mjs', APP);
   folder.write('site/file.txt', 'the file');
   folder.write('site/large.bin', Buffer.alloc(1 << 20, 'x'));
-  server = await Gwanmun.start(folder, { mounts: [{ path: '/', files: './site', app: './app.mjs' }, { path: '/files', files: './site' }] });
+  server = await Gwanmun.start(folder, {
+    mounts: [
+      { path: '/', files: './site', app: './app.mjs' },
+      { path: '/files', files: './site' },
+    ],
+  });
 });
 afterAll(async () => {
   await server[Symbol.asyncDispose]();
@@ -51,7 +56,10 @@ test('distinct missing paths do not fill the memory', async () => {
   const flood = async (round: number, paths: number): Promise<void> => {
     const padding = 'p'.repeat(200);
     for (let from = 0; from < paths; from += 100) {
-      const requests = Array.from({ length: 100 }, (_, n) => `GET /files/${round}/${from + n}/${padding} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      const requests = Array.from(
+        { length: 100 },
+        (_, n) => `GET /files/${round}/${from + n}/${padding} HTTP/1.1\r\nHost: a\r\n\r\n`,
+      );
       const last = 'GET /files/file.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
       const answer = (await exchange(server.port, requests.join(''), last)).toString();
       expect(answer.match(/HTTP\/1\.1 404 /g)).toHaveLength(100);

@@ -2,7 +2,16 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, ftruncateSync, openSync, renameSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connected, exchange, get, rest } from './client.js';
@@ -45,18 +54,31 @@ describe('a large file', () => {
   });
 
   test('arrives whole twenty times at once', async () => {
-    const bodies = await Promise.all(Array.from({ length: 20 }, async () => (await get(server.port, '/large.bin')).body));
+    const bodies = await Promise.all(
+      Array.from({ length: 20 }, async () => (await get(server.port, '/large.bin')).body),
+    );
     for (const body of bodies) expect(body.equals(content)).toBe(true);
   });
 
   test('arrives whole between small answers of one connection', async () => {
     folder.write('site/small.txt', 'small');
     const small = 'GET /small.txt HTTP/1.1\r\nHost: a\r\n\r\n';
-    const response = await exchange(server.port, small, 'GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n', small, request('/small.txt'));
+    const response = await exchange(
+      server.port,
+      small,
+      'GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n',
+      small,
+      request('/small.txt'),
+    );
     const start = response.indexOf(content.subarray(0, 64));
     expect(response.subarray(start, start + SIZE).equals(content)).toBe(true);
     expect(response.subarray(0, start).toString('latin1')).toContain('\r\n\r\nsmallHTTP/1.1 200 OK\r\n');
-    expect(response.subarray(start + SIZE).toString('latin1').match(/\r\n\r\nsmall/g)).toHaveLength(2);
+    expect(
+      response
+        .subarray(start + SIZE)
+        .toString('latin1')
+        .match(/\r\n\r\nsmall/g),
+    ).toHaveLength(2);
   });
 
   test('waits for a slow reader, and holds up nobody meanwhile', async () => {

@@ -16,7 +16,15 @@ let socket: Server;
 beforeAll(async () => {
   folder.write('secret.txt', SECRET);
   folder.write('outside/secret.txt', SECRET);
-  for (const name of ['site/.env', 'site/.git/config', 'site/a/.hidden', 'site/page.html~', 'site/old~/x.txt', 'site/.well-known/.hidden', 'site/a/.well-known/x.txt']) {
+  for (const name of [
+    'site/.env',
+    'site/.git/config',
+    'site/a/.hidden',
+    'site/page.html~',
+    'site/old~/x.txt',
+    'site/.well-known/.hidden',
+    'site/a/.well-known/x.txt',
+  ]) {
     folder.write(name, SECRET);
   }
   folder.write('site/ok.txt', 'ok');
@@ -174,12 +182,20 @@ describe('a path is decoded once and never leaves the folder', () => {
 
 describe('what is no regular file', () => {
   // H76: opened without O_NONBLOCK, a FIFO without a writer would hang.
-  test.each(['/fifo', '/socket', '/zero', '/dev/zero', '/dev/null', '/dev/tty', '/dev/stdin', '/dev/fd/0', '/bare/', '/inside/'])(
-    '%s is not found',
-    async (path) => {
-      expect((await get(server.port, path)).status).toBe(404);
-    },
-  );
+  test.each([
+    '/fifo',
+    '/socket',
+    '/zero',
+    '/dev/zero',
+    '/dev/null',
+    '/dev/tty',
+    '/dev/stdin',
+    '/dev/fd/0',
+    '/bare/',
+    '/inside/',
+  ])('%s is not found', async (path) => {
+    expect((await get(server.port, path)).status).toBe(404);
+  });
 });
 
 const isRoot = process.getuid?.() === 0;

@@ -193,7 +193,9 @@ describe('other methods', () => {
 
   test('a body that comes with one is read past', async () => {
     const post = 'POST /a/b.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 19\r\n\r\nGET /x HTTP/1.1\r\n\r\n';
-    const raw = (await exchange(port, post, 'GET /a/b.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).toString();
+    const raw = (
+      await exchange(port, post, 'GET /a/b.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+    ).toString();
     expect(raw.match(/HTTP\/1\.1 \d{3}/g)).toEqual(['HTTP/1.1 405', 'HTTP/1.1 200']);
   });
 });
@@ -203,7 +205,9 @@ describe('mounts', () => {
     expect((await get(port, '/static/s.txt')).body.toString()).toBe('s');
     expect((await get(port, '/staticx/s.txt')).status).toBe(404);
     expect((await get(port, '/statics.txt')).status).toBe(404);
-    expect(statusOf(await exchange(port, 'GET /static../app.mjs HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'))).toBe(404);
+    expect(
+      statusOf(await exchange(port, 'GET /static../app.mjs HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')),
+    ).toBe(404);
   });
 
   test('a dot segment leaves a mount before it is looked for', async () => {
@@ -228,7 +232,9 @@ describe('mounts', () => {
   test('another method on a file’s path is the application’s, with its body', async () => {
     const { status, body } = await get(port, '/both/file.txt', { method: 'POST', body: 'form' });
     expect([status, body.toString()]).toEqual([200, 'app POST /both|/file.txt|form']);
-    expect((await get(port, '/both/file.txt', { method: 'DELETE' })).body.toString()).toBe('app DELETE /both|/file.txt|');
+    expect((await get(port, '/both/file.txt', { method: 'DELETE' })).body.toString()).toBe(
+      'app DELETE /both|/file.txt|',
+    );
     expect((await get(port, '/both/file.txt', { method: 'HEAD' })).headers['content-length']).toBe('8');
   });
 });

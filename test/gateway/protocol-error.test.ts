@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { toCoreConfig, resolveConfig } from '../../src/config/resolve.js';
 import { checkConfig } from '../../src/config/check.js';
 import type { CoreEvent } from '../../src/config/core.js';
-import { loadNative } from '../../src/gateway/native.js';
+import { loadNative } from '../../src/native.js';
 
 test('a worker that breaks the protocol loses its links, and the error log says by which rule', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'gwanmun-protocol-'));

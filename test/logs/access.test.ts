@@ -33,7 +33,11 @@ afterAll(async () => {
 });
 
 async function started(format: 'combined' | 'short', config: Record<string, unknown> = {}): Promise<Gwanmun> {
-  const server = await Gwanmun.start(folder, { accessLog: format, mounts: [{ path: '/', files: './site', app: './app.mjs' }], ...config });
+  const server = await Gwanmun.start(folder, {
+    accessLog: format,
+    mounts: [{ path: '/', files: './site', app: './app.mjs' }],
+    ...config,
+  });
   running.push(server);
   return server;
 }
@@ -78,7 +82,12 @@ describe('combined', () => {
       expect.stringMatching(/^GET \/throws HTTP\/1\.1 500 \d+$/),
       'GET /file.txt HTTP/1.0 200 8',
     ]);
-    expect(lines[0]).toMatchObject({ remote: '127.0.0.1', user: '-', referer: headers.Referer, agent: headers['User-Agent'] });
+    expect(lines[0]).toMatchObject({
+      remote: '127.0.0.1',
+      user: '-',
+      referer: headers.Referer,
+      agent: headers['User-Agent'],
+    });
     expect(lines[2]).toMatchObject({ referer: '-', agent: '-' });
     for (const { time = '' } of lines) {
       const [, day, month, year, clock] = /^(\d\d)\/(\w{3})\/(\d{4}):(\S+)/.exec(time) ?? [];
@@ -89,12 +98,18 @@ describe('combined', () => {
   });
 
   test('tells refused requests by their status', async () => {
-    const server = await started('combined', { limits: { body: 10, requestLine: 300, headerBytes: 500 }, timeouts: { header: 300 } });
+    const server = await started('combined', {
+      limits: { body: 10, requestLine: 300, headerBytes: 500 },
+      timeouts: { header: 300 },
+    });
     const host = 'HTTP/1.1\r\nHost: a\r\n';
     await exchange(server.port, 'nonsense\r\n\r\n');
     await exchange(server.port, `GET /%zz ${host}\r\n`);
     await exchange(server.port, `POST /made ${host}Content-Length: 11\r\n\r\n`);
-    await exchange(server.port, `POST /made ${host}Transfer-Encoding: chunked\r\n\r\nff\r\n${'x'.repeat(255)}\r\n0\r\n\r\n`);
+    await exchange(
+      server.port,
+      `POST /made ${host}Transfer-Encoding: chunked\r\n\r\nff\r\n${'x'.repeat(255)}\r\n0\r\n\r\n`,
+    );
     await exchange(server.port, `GET /${'x'.repeat(400)} ${host}\r\n`);
     await exchange(server.port, `GET / ${host}X: ${'x'.repeat(600)}\r\n\r\n`);
     await exchange(server.port, 'GET / HTTP/2.0\r\nHost: a\r\n\r\n');
@@ -116,7 +131,10 @@ describe('combined', () => {
 
   test('has a line for each request of a pipeline, in order', async () => {
     const server = await started('combined');
-    const requests = Array.from({ length: 100 }, (_, n) => `GET /${n % 3 === 0 ? 'file.txt' : 'x'}?${n} HTTP/1.1\r\nHost: a\r\n`);
+    const requests = Array.from(
+      { length: 100 },
+      (_, n) => `GET /${n % 3 === 0 ? 'file.txt' : 'x'}?${n} HTTP/1.1\r\nHost: a\r\n`,
+    );
     await exchange(server.port, requests.join('\r\n'), 'Connection: close\r\n\r\n');
     const lines = (await linesOf(server)).map(parsed);
     expect(lines.map(({ request }) => Number(request?.match(/\?(\d+) /)?.[1]))).toEqual(requests.map((_, n) => n));

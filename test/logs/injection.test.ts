@@ -23,7 +23,10 @@ afterAll(() => folder[Symbol.dispose]());
 const LINE = /^127\.0\.0\.1 - - \[[^\]]{26}\] "[^" ]*(?: [^" ]+ HTTP\/1\.[01])?" \d{3} (?:\d+|-) "[^"]*" "[^"]*"$/;
 
 async function linesAfter(...requests: Buffer[]): Promise<string[]> {
-  await using server = await Gwanmun.start(folder, { accessLog: 'combined', mounts: [{ path: '/', app: './app.mjs' }] });
+  await using server = await Gwanmun.start(folder, {
+    accessLog: 'combined',
+    mounts: [{ path: '/', app: './app.mjs' }],
+  });
   for (const request of requests) await exchange(server.port, request);
   await server.stop();
   return server.stdout.split('\n').slice(0, -1);
@@ -54,7 +57,9 @@ describe('the access log', () => {
   test('keeps every byte of a target and of a method in its field', async () => {
     const requests: Buffer[] = [];
     for (let byte = 0; byte < 256; byte++) {
-      requests.push(bytes(`GET /a${String.fromCharCode(byte)}b?c${String.fromCharCode(byte)} HTTP/1.1\r\n${close}\r\n`));
+      requests.push(
+        bytes(`GET /a${String.fromCharCode(byte)}b?c${String.fromCharCode(byte)} HTTP/1.1\r\n${close}\r\n`),
+      );
       requests.push(bytes(`G${String.fromCharCode(byte)}T /a HTTP/1.1\r\n${close}\r\n`));
     }
     const lines = await linesAfter(...requests);

@@ -34,9 +34,14 @@ describe('a log file', () => {
   });
 
   test('is written while the server runs, in the format asked for', async () => {
-    await using server = await Gwanmun.start(folder, { mounts, accessLog: { format: 'short', file: 'logs/short.log' } });
+    await using server = await Gwanmun.start(folder, {
+      mounts,
+      accessLog: { format: 'short', file: 'logs/short.log' },
+    });
     await get(server.port, '/file.txt');
-    await expect.poll(() => read('logs/short.log'), { timeout: 5000, interval: 20 }).toMatch(/^\S+ 200 GET \/file\.txt \S+ 8B file\n$/);
+    await expect
+      .poll(() => read('logs/short.log'), { timeout: 5000, interval: 20 })
+      .toMatch(/^\S+ 200 GET \/file\.txt \S+ 8B file\n$/);
     // What clients ask for is not everybody's to read.
     expect(statSync(folder.at('logs/short.log')).mode & 0o007).toBe(0);
   });
@@ -45,7 +50,9 @@ describe('a log file', () => {
     await using server = await Gwanmun.start(folder, { mounts, errorLog: { file: 'logs/error.log' } });
     await exchange(server.port, 'nonsense\r\n\r\n');
     expect(await server.stop()).toBe(0);
-    expect(read('logs/error.log')).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info client 127\.0\.0\.1: 400: .+\n$/m);
+    expect(read('logs/error.log')).toMatch(
+      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info client 127\.0\.0\.1: 400: .+\n$/m,
+    );
     expect(server.stderr).not.toContain('400');
   });
 
@@ -55,11 +62,14 @@ describe('a log file', () => {
     expect(existsSync(folder.at('nowhere'))).toBe(false);
   });
 
-  test.skipIf(process.getuid?.() === 0)('that may not be written is told at the start (skipped for root, who may write all)', async () => {
-    chmodSync(folder.write('logs/locked.log', ''), 0o400);
-    const start = Gwanmun.start(folder, { mounts, accessLog: { file: 'logs/locked.log' } });
-    await expect(start).rejects.toThrow(/exited with \d: .*locked\.log/s);
-  });
+  test.skipIf(process.getuid?.() === 0)(
+    'that may not be written is told at the start (skipped for root, who may write all)',
+    async () => {
+      chmodSync(folder.write('logs/locked.log', ''), 0o400);
+      const start = Gwanmun.start(folder, { mounts, accessLog: { file: 'logs/locked.log' } });
+      await expect(start).rejects.toThrow(/exited with \d: .*locked\.log/s);
+    },
+  );
 
   test('on a full disk costs lines and not requests', async () => {
     await using server = await Gwanmun.start(folder, { mounts, accessLog: { file: '/dev/full' } });
