@@ -464,7 +464,7 @@ describe('the end of a worker', () => {
       expect((await client.answer()).status).toBe(500);
       client.destroy();
       // Longer than a request may lie before its worker counts as hung.
-      for (const start = performance.now(); performance.now() - start < 20; ) await settled(core);
+      for (const start = performance.now(); performance.now() - start < 20;) await settled(core);
     }
   });
 
