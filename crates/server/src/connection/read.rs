@@ -140,6 +140,10 @@ impl Connection {
                     self.read_deadline = 0;
                     self.pipeline_held = !safe;
                     self.start_request(cx, bytes, &head, &mut headers);
+                    if matches!(self.phase, Phase::Head) && (!head.keep_alive || cx.closing) {
+                        // RFC 9112 §9.6: what follows a request that ends the connection must not be processed.
+                        self.phase = Phase::Closing;
+                    }
                     Some(head.len)
                 }
             }
