@@ -156,7 +156,7 @@ impl Connection {
         self.read_closed = true;
         self.readable = false;
         match self.phase {
-            Phase::Body(_) => self.close(cx),
+            Phase::Body(_) => self.abandon_body(cx),
             Phase::Closing if self.ending == Ending::Lingering => self.close(cx),
             _ if self.exchanges.is_empty() && self.output.is_empty() => self.close(cx),
             // A client that only closed its sending side still gets the answers to what it asked.
