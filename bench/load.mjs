@@ -79,10 +79,20 @@ async function runAutocannon({ port, scenario }, core, seconds, check) {
   const command = createRequire(import.meta.url).resolve('autocannon/autocannon.js');
   const size = `-c ${scenario.connections} -p ${scenario.pipelined} -d ${seconds}`.split(' ');
   // It sends `Connection: keep-alive` of its own.
-  const headers = lines.filter((line) => !/^connection:/i.test(line)).flatMap((line) => ['-H', line.replace(': ', '=')]);
+  const headers = lines
+    .filter((line) => !/^connection:/i.test(line))
+    .flatMap((line) => ['-H', line.replace(': ', '=')]);
   const url = `http://127.0.0.1:${port}${target}`;
   const expect = check ? ['-E', scenario.body.toString()] : [];
-  const output = await run(core, process.execPath, [command, '--json', '--no-progress', ...size, ...expect, ...headers, url]);
+  const output = await run(core, process.execPath, [
+    command,
+    '--json',
+    '--no-progress',
+    ...size,
+    ...expect,
+    ...headers,
+    url,
+  ]);
   const report = JSON.parse(output);
   const errors = ['errors', 'timeouts', 'mismatches', 'non2xx', 'resets'].flatMap((kind) =>
     report[kind] > 0 ? [`${report[kind]} × ${kind}`] : [],

@@ -17,7 +17,9 @@ export function probe(port, scenario) {
   let left = scenario.pipelined;
   socket.setTimeout(5000, () => reject(new Error('no answer after 5 s')));
   socket.on('error', reject);
-  socket.on('end', () => reject(new Error(`the connection was closed with ${left} of ${scenario.pipelined} answers missing`)));
+  socket.on('end', () =>
+    reject(new Error(`the connection was closed with ${left} of ${scenario.pipelined} answers missing`)),
+  );
   socket.on('data', (bytes) => {
     input = Buffer.concat([input, bytes]);
     try {

@@ -172,7 +172,7 @@ function processes() {
 function tree(roots, all) {
   const members = new Set(all.filter((process) => roots.includes(process.pid) || roots.includes(process.session)));
   const pids = new Set([...members].map((process) => process.pid));
-  for (let grown = true; grown; ) {
+  for (let grown = true; grown;) {
     grown = false;
     for (const process of all) {
       if (pids.has(process.pid) || !pids.has(process.parent)) continue;

@@ -66,7 +66,8 @@ export function summary(row, metric) {
  * @returns {Verdict}
  */
 export function judge({ rival, metric, ratio: bound }, rows) {
-  const measured = (/** @type {string} */ peer) => rows.find((row) => row.peer === peer && !row.failure && !row.skipped);
+  const measured = (/** @type {string} */ peer) =>
+    rows.find((row) => row.peer === peer && !row.failure && !row.skipped);
   const ours = measured('gwanmun');
   const theirs = measured(rival);
   const a = ours && summary(ours, metric)?.median;

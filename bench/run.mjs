@@ -64,7 +64,11 @@ const report = {
 say(`${report.machine.cpu}, ${report.machine.kernel}, Node ${report.machine.node}, ${client.name} ${client.version}`);
 say(`servers on core ${options.serverCore}, client on core ${options.clientCore}`);
 if ((report.machine.load[0] ?? 0) > 0.5) {
-  say(colors.yellow(`the machine is not idle (load average ${report.machine.load[0]?.toFixed(2)}): figures will be noisy`));
+  say(
+    colors.yellow(
+      `the machine is not idle (load average ${report.machine.load[0]?.toFixed(2)}): figures will be noisy`,
+    ),
+  );
 }
 
 for (const scenario of options.scenarios) {
@@ -116,7 +120,9 @@ async function measureScenario(scenario) {
   for (const row of rows) {
     const cpu = summary(row, 'cpu');
     if (!row.failure && cpu) {
-      say(`  median ${(peers[row.peer]?.title ?? '').padEnd(22)} ${cpu.median.toFixed(2)} µs CPU a request (${cpu.min.toFixed(2)}–${cpu.max.toFixed(2)})`);
+      say(
+        `  median ${(peers[row.peer]?.title ?? '').padEnd(22)} ${cpu.median.toFixed(2)} µs CPU a request (${cpu.min.toFixed(2)}–${cpu.max.toFixed(2)})`,
+      );
     }
   }
   return { name, title, connections, pipelined, rows, verdict: judge(target, rows) };
@@ -214,11 +220,16 @@ function readOptions() {
       say(usage);
       process.exit(0);
     }
-    const names = chosen('scenario', values.only, scenarios.map(({ name }) => name));
+    const names = chosen(
+      'scenario',
+      values.only,
+      scenarios.map(({ name }) => name),
+    );
     const [first, second] = allowedCores();
     const serverCore = whole('server-core', values['server-core'], first, 0);
     const clientCore = whole('client-core', values['client-core'], second, 0);
-    if (serverCore === clientCore) throw new Error('the benchmark needs two cores: one for the server, one for the client');
+    if (serverCore === clientCore)
+      throw new Error('the benchmark needs two cores: one for the server, one for the client');
     const partial = values.quick || values.only !== undefined || values.peers !== undefined;
     return {
       scenarios: scenarios.filter(({ name }) => names.includes(name)),

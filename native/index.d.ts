@@ -67,6 +67,13 @@ export declare function followParent(parent: number): boolean
 /** Maps the shared page of started marks and closes its descriptor. The slot of link number t is the u32 at byte 64 × t. */
 export declare function mapMarks(fd: number): ArrayBuffer
 
+/**
+ * Has the scheduler let this thread wait while others of its core still work: a worker that shares its core with an I/O
+ * thread is then given all requests that the thread has read, instead of interrupting it for the first (`SCHED_BATCH`).
+ * With a core of its own it changes nothing.
+ */
+export declare function preferBatches(): void
+
 /** JSON: every number that both sides of a link must agree on. */
 export declare function protocolConstants(): string
 

@@ -773,11 +773,12 @@ if (
   }
 }
 
-const { Core, Link, closeFds, followParent, mapMarks, protocolConstants } = nativeBinding
+const { Core, Link, closeFds, followParent, mapMarks, preferBatches, protocolConstants } = nativeBinding
 export { Core }
 export { Link }
 export { closeFds }
 export { followParent }
 export { mapMarks }
+export { preferBatches }
 export { protocolConstants }
 export const __napiBindingTarget = __napiLoadedBindingTarget

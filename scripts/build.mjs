@@ -35,7 +35,7 @@ async function native() {
   const stamp = new Stamp(root, 'native', ['crates', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', '.cargo']);
   const folder = join(root, 'native');
   const isBuilt = existsSync(join(folder, 'index.js')) && readdirSync(folder).some((name) => name.endsWith('.node'));
-  if (isBuilt && stamp.isCurrent()) return;
+  if (stamp.isCurrent() && isBuilt) return;
   checkCargo();
   const napi = join(root, 'node_modules/@napi-rs/cli/dist/cli.js');
   const options =
@@ -47,7 +47,7 @@ async function native() {
 async function javascript() {
   const stamp = new Stamp(root, 'javascript', ['src', 'tsconfig.json', 'package.json']);
   const main = join(root, 'dist/cli/main.js');
-  if (existsSync(main) && stamp.isCurrent()) return;
+  if (stamp.isCurrent() && existsSync(main)) return;
   await step('javascript', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']);
   removeStale(join(root, 'dist'), join(root, 'src'));
   chmodSync(main, 0o755);

@@ -10,6 +10,7 @@ export class Stamp {
   #root;
   #paths;
   #previous;
+  #present;
 
   /** `inputs` are files and folders relative to `root`; absent ones count as such. */
   constructor(root, name, inputs) {
@@ -21,17 +22,19 @@ export class Stamp {
 
   /** Whether nothing has changed. Times and sizes answer in most cases; contents decide, so that a checkout is no change. */
   isCurrent() {
-    if (this.#previous === undefined) return false;
-    if (this.#previous.stats === this.#stats()) return true;
-    if (this.#previous.contents !== this.#contents()) return false;
+    const stats = this.#stats();
+    if (this.#previous?.stats === stats) return true;
+    this.#present = { stats, contents: this.#contents() };
+    if (this.#previous?.contents !== this.#present.contents) return false;
     this.write();
     return true;
   }
 
-  /** Records the present state as built. */
+  /** Records the state that isCurrent() saw as built: what has changed since then, during the step, has not been. */
   write() {
+    this.#present ??= { stats: this.#stats(), contents: this.#contents() };
     mkdirSync(dirname(this.#file), { recursive: true });
-    writeFileSync(this.#file, `${JSON.stringify({ stats: this.#stats(), contents: this.#contents() })}\n`);
+    writeFileSync(this.#file, `${JSON.stringify(this.#present)}\n`);
   }
 
   #stats() {

@@ -1,7 +1,8 @@
 // Builds, then runs every test: cargo's and vitest's. Arguments are a filter for vitest; cargo's tests are then left out.
+// With TEST_COUNTS=FILE the counts go to that file as "passed failed skipped", for a caller that adds its own.
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, root } from './build.mjs';
 
@@ -22,8 +23,12 @@ for (const { name, passed, failed, skipped } of runners) {
     );
   }
 }
-const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';
-process.stdout.write(`${total.passed} passed, ${total.failed} failed${skipped}\n`);
+if (process.env.TEST_COUNTS) {
+  writeFileSync(process.env.TEST_COUNTS, `${total.passed} ${total.failed} ${total.skipped}\n`);
+} else {
+  const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';
+  process.stdout.write(`${total.passed} passed, ${total.failed} failed${skipped}\n`);
+}
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
 
 async function buildRunner() {

@@ -74,6 +74,12 @@ export const errorEntries = {
     remedy: 'raise the limit: ulimit -n 65536',
     exit: 1,
   },
+  GWM_INPUT_CLOSED: {
+    title: 'The request body is read after the request',
+    explanation: 'wsgi.input belongs to its request: when the response has ended, its buffer or file is gone.',
+    remedy: 'read the body before the response ends',
+    exit: 1,
+  },
   GWM_LOG_FILE: {
     title: 'A log file cannot be written',
     explanation: 'The file or its folder does not exist, or this user may not write there.',
@@ -150,6 +156,12 @@ export const errorEntries = {
     title: 'A worker did not get ready in time',
     explanation: 'Its applications were still loading when startTimeout had passed.',
     remedy: 'look for a top-level await that never ends, or raise startTimeout',
+    exit: 1,
+  },
+  GWM_WRITE_WOULD_BLOCK: {
+    title: 'write() would have to block',
+    explanation: 'The client is slow, and in-process it may be served by the same event loop: waiting would be forever.',
+    remedy: 'return or yield the body instead, or run the application in a worker process',
     exit: 1,
   },
 } as const satisfies Record<string, ErrorEntry>;

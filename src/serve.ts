@@ -7,7 +7,7 @@ import type { Config, Listen } from './config/define.js';
 import { resolveConfig, toCoreConfig } from './config/resolve.js';
 import { fromCore, GwanmunError } from './errors.js';
 import { Dispatcher } from './gateway/dispatcher.js';
-import { loadNative, type NativeBinding, type NativeCore } from './gateway/native.js';
+import { loadNative, type NativeBinding, type NativeCore } from './native.js';
 import type { Application } from './gateway/types.js';
 
 /** A URL path and what answers below it. With both, a file that exists wins. */

@@ -73,7 +73,7 @@ export interface Config {
    * same for every request. `'auto'` starts one for each core: use it once that state lives in a database.
    */
   workers?: number | 'auto' | undefined;
-  /** Requests that one worker has in progress at once. Default 256. */
+  /** Requests that one worker has in progress at once. Default 1024. */
   concurrency?: number | undefined;
   /** Requests that wait for a free worker: how many (default 1024), and how many milliseconds (default 30000). Beyond: 503. */
   queue?: { length?: number | undefined; timeout?: number | undefined } | undefined;

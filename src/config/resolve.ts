@@ -93,7 +93,7 @@ export function resolveConfig(
     mounts,
     applications,
     workers: applications.length === 0 ? 0 : workers === 'auto' ? availableParallelism() : workers,
-    concurrency: config.concurrency ?? 256,
+    concurrency: config.concurrency ?? 1024,
     queue: { length: queue.length ?? 1024, timeout: queue.timeout ?? 30_000 },
     limits: {
       requestLine: limits.requestLine ?? 8192,

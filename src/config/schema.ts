@@ -177,11 +177,11 @@ export const configSchema = object(
     queue: v.optional(object({ length: v.optional(integer('a number', 0, U32)), timeout: milliseconds() })),
     limits: v.optional(
       object({
-        requestLine: bytes(256, 1_048_576),
-        headerBytes: bytes(256, 1_048_576),
-        headerCount: v.optional(integer('a number', 1, 10_000)),
+        requestLine: bytes(256, 16_384),
+        headerBytes: bytes(256, 32_768),
+        headerCount: v.optional(integer('a number', 1, 1000)),
         body: bytes(0, Number.MAX_SAFE_INTEGER),
-        bodyInMemory: bytes(0, 64 * 1_048_576),
+        bodyInMemory: bytes(0, 262_144),
       }),
     ),
     timeouts: v.optional(

@@ -1,5 +1,5 @@
 import { WorkerLink, type LinkOwner } from './link.js';
-import type { NativeBinding, NativeLinkConstructor } from './native.js';
+import type { NativeBinding, NativeLinkConstructor } from '../native.js';
 import type { Application } from './types.js';
 
 export interface DispatcherOptions {

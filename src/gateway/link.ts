@@ -32,7 +32,7 @@ import { Exchange, type ExchangeLink, show } from './exchange.js';
 import { FrameWriter, type RawBuffer } from './frame-writer.js';
 import { HeaderBlocks } from './headers.js';
 import { RequestInput } from './input.js';
-import type { NativeLink, NativeLinkConstructor } from './native.js';
+import type { NativeLink, NativeLinkConstructor } from '../native.js';
 import type { Response } from './response.js';
 import type { Application } from './types.js';
 

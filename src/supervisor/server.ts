@@ -3,7 +3,7 @@
 import type { CoreAddress, CoreEvent } from '../config/core.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
 import { fromCore, type GwanmunError } from '../errors.js';
-import { loadNative, type NativeCore } from './native.js';
+import { loadNative, type NativeCore } from '../native.js';
 import { Supervisor } from './supervisor.js';
 import { spawnWorker } from './worker-process.js';
 

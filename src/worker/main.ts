@@ -3,16 +3,10 @@
 
 import type { WorkerSettings } from '../supervisor/worker-process.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
-import { loadNative, type NativeBinding } from '../gateway/native.js';
+import { loadNative } from '../native.js';
 import { GwanmunError } from '../errors.js';
 import { parseLinks } from './links.js';
 import { loadApplication } from './load.js';
-
-/** What a worker process uses of the native binding. */
-interface NativeWorker extends NativeBinding {
-  /** This process dies with its parent, even while it spins in JavaScript. False: the parent is dead already. */
-  followParent(parent: number): boolean;
-}
 
 // A terminal's Ctrl-C and a service manager's SIGTERM reach the whole process group. The main process says when to stop,
 // by ending the links: until then requests in progress go on.
@@ -32,8 +26,9 @@ async function start(): Promise<void> {
   // They are ours, and no program that an application starts should think that it is a worker.
   delete process.env['GWANMUN_LINKS'];
   delete process.env['GWANMUN_WORKER'];
-  const native = (await loadNative()) as NativeWorker;
+  const native = await loadNative();
   if (!native.followParent(parent)) process.exit(1);
+  native.preferBatches();
 
   const loaded = [];
   // One after the other, so that what they print at their start stays apart.

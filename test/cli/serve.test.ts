@@ -19,6 +19,7 @@ console.log('loading in', process.pid);
 
 export async function application(environ: Environ, startResponse: StartResponse): Promise<string[]> {
   if (environ.PATH_INFO === '/exit') process.exit(7);
+  if (environ.PATH_INFO === '/throw') throw new Error('no such guest');
   if (environ.PATH_INFO === '/slow') await new Promise((resolve) => setTimeout(resolve, 700));
   startResponse('200 OK', [['Content-Type', 'text/plain']]);
   return [String(process.pid)];
@@ -144,6 +145,15 @@ describe('gwanmun', () => {
     expect(Number(after)).toBeGreaterThan(0);
   });
 
+  test('answers 500 for an application that throws, and its worker goes on', async () => {
+    const server = new Gwanmun('app.ts');
+    const url = await server.url();
+    const before = await get(`${url}/`);
+    expect((await fetch(`${url}/throw`)).status).toBe(500);
+    await server.says(/error worker 1 \(GET \/throw\): Error: no such guest/);
+    expect(await get(`${url}/`)).toBe(before);
+  });
+
   test('finishes a request in progress before it stops', async () => {
     const server = new Gwanmun('app.ts');
     const url = await server.url();
@@ -199,5 +209,26 @@ describe('a start that fails', () => {
     expect(server.stderr).toContain('✗ GWM_PORT_IN_USE');
     expect(server.stderr).toContain(String(port));
     other.close();
+  });
+
+  test.each([
+    ['GWM_ADDRESS_UNAVAILABLE', { listen: '203.0.113.1:0' }],
+    ['GWM_SOCKET_PATH', { listen: 'unix:./none/site.sock' }],
+    ['GWM_LOG_FILE', { listen: 0, errorLog: { file: './site' } }],
+  ])('says %s with what to do', async (code, config) => {
+    const file = join(directory, `${code}.config.json`);
+    writeFileSync(file, JSON.stringify({ ...config, mounts: [{ path: '/', files: './site' }] }));
+    const server = new Gwanmun('-c', file);
+    expect(await server.exit()).toBe(1);
+    expect(server.stderr).toContain(`✗ ${code}  `);
+    expect(server.stderr).not.toContain('please report');
+  });
+
+  test('takes every limit that the configuration may have', async () => {
+    const limits = { requestLine: 16_384, headerBytes: 32_768, headerCount: 1000, bodyInMemory: 262_144 };
+    const file = join(directory, 'limits.config.json');
+    writeFileSync(file, JSON.stringify({ listen: 0, limits, mounts: [{ path: '/', files: './site' }] }));
+    const server = new Gwanmun('-c', file);
+    expect(await get(`${await server.url()}/`)).toBe('the page\n');
   });
 });

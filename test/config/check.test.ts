@@ -87,6 +87,14 @@ describe('a configuration with faults', () => {
     [{ mounts: [ROOT], server: 'a\r\nX: y' }, 'server: expected visible ASCII characters'],
     [{ mounts: [ROOT], concurrency: 65_536 }, 'concurrency: expected a number from 1 to 65535, got 65536'],
     [{ mounts: [ROOT], limits: { body: Number.NaN } }, 'limits.body: expected a number of bytes from 0 on, got NaN'],
+    [
+      { mounts: [ROOT], limits: { headerBytes: 65_536 } },
+      'limits.headerBytes: expected a number of bytes from 256 to 32768, got 65536',
+    ],
+    [
+      { mounts: [ROOT], limits: { bodyInMemory: 262_145 } },
+      'limits.bodyInMemory: expected a number of bytes from 0 to 262144, got 262145',
+    ],
     [{ mounts: [ROOT], queue: { size: 1 } }, 'queue.size: unknown key; known are length, timeout'],
   ])('%j is refused', (input, message) => {
     expect(faultsOf(input).message).toContain(message);

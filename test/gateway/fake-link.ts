@@ -4,7 +4,7 @@
 
 import { Dispatcher, type DispatcherOptions } from '../../src/gateway/dispatcher.js';
 import * as f from '../../src/gateway/frame.js';
-import type { NativeLink } from '../../src/gateway/native.js';
+import type { NativeLink } from '../../src/native.js';
 import type { Application } from '../../src/gateway/types.js';
 
 /** One frame that the worker sent. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { CoreConfig } from '../../src/config/core.js';
-import type { NativeBinding } from '../../src/gateway/native.js';
+import type { NativeBinding } from '../../src/native.js';
 import type { Application } from '../../src/gateway/types.js';
 import { type ServeOptions, serveWith } from '../../src/serve.js';
 import { FakeLink, hello, request } from './fake-link.js';
@@ -64,6 +64,8 @@ function fakeNative() {
     },
     mapMarks: () => new ArrayBuffer(4096),
     closeFds: () => {},
+    followParent: () => true,
+    preferBatches: () => {},
   };
   return { native, state };
 }

@@ -51,30 +51,42 @@ pub struct Fixed {
     pub remote_port: u16,
 }
 
-/// Writes one HEAD payload. Pieces may point into the head given to [`HeadWriter::new`] or be appended.
+/// Writes one HEAD payload: first the headers, then the text, then the other pieces. Pieces point into the head that is
+/// given as text, or are appended to it.
 #[derive(Debug)]
 pub struct HeadWriter<'a> {
     out: &'a mut Vec<u8>,
     text: usize,
-    next_header: usize,
 }
 
 impl<'a> HeadWriter<'a> {
-    /// Starts a payload in `out`, which is cleared, for `headers` headers over the text `head`.
+    /// Starts a payload in `out`, which is cleared.
     #[must_use]
-    pub fn new(out: &'a mut Vec<u8>, fixed: Fixed, headers: usize, head: &[u8]) -> Self {
-        let text = FIXED + 8 * headers;
+    pub fn new(out: &'a mut Vec<u8>, fixed: Fixed) -> Self {
         out.clear();
-        out.reserve(text + head.len() + 64);
-        out.resize(text, 0);
-        put(out, 0, fixed.application);
-        put(out, 4, fixed.names);
-        put(out, 8, fixed.flags);
-        put(out, 12, headers as u32);
-        put(out, 24, u32::from(fixed.server_port) << 16 | u32::from(fixed.remote_port));
-        put(out, 28, text as u32);
-        out.extend_from_slice(head);
-        Self { out, text, next_header: FIXED }
+        let mut table = [0; FIXED];
+        put(&mut table, 0, fixed.application);
+        put(&mut table, 4, fixed.names);
+        put(&mut table, 8, fixed.flags);
+        put(&mut table, 24, u32::from(fixed.server_port) << 16 | u32::from(fixed.remote_port));
+        out.extend_from_slice(&table);
+        Self { out, text: FIXED }
+    }
+
+    /// Adds the next header.
+    pub fn header(&mut self, name: Pair, value: Pair) {
+        let mut entry = [0; 8];
+        put(&mut entry, 0, name.0);
+        put(&mut entry, 4, value.0);
+        self.out.extend_from_slice(&entry);
+    }
+
+    /// Ends the headers and begins the text with the request head as received.
+    pub fn text(&mut self, head: &[u8]) {
+        self.text = self.out.len();
+        put(self.out, 12, ((self.text - FIXED) / 8) as u32);
+        put(self.out, 28, self.text as u32);
+        self.out.extend_from_slice(head);
     }
 
     /// Where the next appended bytes will start in the text.
@@ -85,9 +97,9 @@ impl<'a> HeadWriter<'a> {
 
     /// Appends `bytes` to the text and gives the pair that marks them.
     pub fn append(&mut self, bytes: &[u8]) -> Pair {
-        let start = self.out.len() - self.text;
+        let start = self.position();
         self.out.extend_from_slice(bytes);
-        Pair::new(start as u32, (start + bytes.len()) as u32)
+        Pair::new(start, start + bytes.len() as u32)
     }
 
     /// Sets one of the fixed pieces.
@@ -95,17 +107,9 @@ impl<'a> HeadWriter<'a> {
         put(self.out, piece as usize, pair.0);
     }
 
-    /// Adds the next header; call it exactly as often as announced.
-    pub fn header(&mut self, name: Pair, value: Pair) {
-        put(self.out, self.next_header, name.0);
-        put(self.out, self.next_header + 4, value.0);
-        self.next_header += 8;
-    }
-
     /// Completes the table. `false` if the payload is too large for a frame.
     #[must_use]
     pub fn finish(self) -> bool {
-        debug_assert_eq!(self.next_header, self.text);
         let length = self.out.len() - self.text;
         put(self.out, 32, length as u32);
         self.out.len() <= MAX_PAYLOAD
@@ -185,12 +189,13 @@ mod tests {
             server_port: 8080,
             remote_port: 40_000,
         };
-        let mut writer = HeadWriter::new(&mut out, fixed, 2, head);
+        let mut writer = HeadWriter::new(&mut out, fixed);
+        writer.header(Pair::new(25, 29), Pair::new(31, 32));
+        writer.header(Pair::new(34, 37), Pair::new(39, 40));
+        writer.text(head);
         writer.piece(Piece::Method, Pair::new(0, 3));
         let path = writer.append(b"/a b");
         writer.piece(Piece::PathInfo, path);
-        writer.header(Pair::new(25, 29), Pair::new(31, 32));
-        writer.header(Pair::new(34, 37), Pair::new(39, 40));
         assert!(writer.finish());
         set_body_length(&mut out, 0x1_0000_0002);
         let view = HeadView::new(&out);
@@ -208,6 +213,8 @@ mod tests {
     #[test]
     fn a_head_too_large_for_a_frame_says_so() {
         let mut out = Vec::new();
-        assert!(!HeadWriter::new(&mut out, Fixed::default(), 0, &vec![b'a'; MAX_PAYLOAD]).finish());
+        let mut writer = HeadWriter::new(&mut out, Fixed::default());
+        writer.text(&vec![b'a'; MAX_PAYLOAD]);
+        assert!(!writer.finish());
     }
 }

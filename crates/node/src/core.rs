@@ -7,7 +7,7 @@ use gwanmun_server::{Address, Event, Server};
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use serde_json::json;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -18,6 +18,12 @@ use std::time::Duration;
 /// A running server: its listeners and its I/O threads.
 #[napi]
 pub struct Core {
+    /// Until `dispose`: what is closed holds no descriptors, however late the object is collected.
+    running: RefCell<Option<Running>>,
+    addresses: String,
+}
+
+struct Running {
     server: Arc<Server>,
     events: Rc<Events>,
 }
@@ -48,11 +54,13 @@ impl Core {
     /// Binds and starts. `config` is JSON; `onEvent` gets JSON. Throws an Error with a `code` of `GWM_…`.
     #[napi(constructor, ts_args_type = "config: string, onEvent: (event: string) => void")]
     pub fn new(env: Env, config: String, on_event: Unknown<'_>) -> Result<Self, String> {
-        let internal = |error: Error| Error::new("GWM_SYSTEM".to_owned(), error.reason.clone());
+        let internal = |error: Error| Error::new("GWM_CORE".to_owned(), error.reason.clone());
         let config: Config = serde_json::from_str(&config)
             .map_err(|error| Error::new("GWM_CONFIG_INVALID".to_owned(), error.to_string()))?;
         let callback = Callback::new(env, on_event.raw(), c"GWANMUN_EVENT").map_err(internal)?;
-        let queue = Arc::new(Queue::new().map_err(|error| Error::new("GWM_SYSTEM".to_owned(), error.to_string()))?);
+        let queue = Arc::new(
+            Queue::new().map_err(|error| Error::new("GWM_CORE".to_owned(), error.to_string()))?,
+        );
         let posting = Arc::clone(&queue);
         let server = Server::start(&config, move |event| posting.post(&event))
             .map_err(|error| Error::new(error.code().to_owned(), error.to_string()))?;
@@ -61,31 +69,27 @@ impl Core {
             Rc::new(Events { queue, watch, callback, ended: Cell::new(false) })
         })
         .map_err(internal)?;
-        Ok(Self { server: Arc::new(server), events })
+        let addresses = addresses_json(&server);
+        Ok(Self {
+            running: RefCell::new(Some(Running { server: Arc::new(server), events })),
+            addresses,
+        })
     }
 
     /// JSON: where the server listens.
     #[napi]
     pub fn addresses(&self) -> String {
-        let addresses: Vec<_> = self
-            .server
-            .addresses()
-            .iter()
-            .map(|address| match address {
-                Address::Tcp(address) => {
-                    json!({ "kind": "tcp", "host": address.ip().to_string(), "port": address.port() })
-                }
-                Address::Unix(path) => json!({ "kind": "unix", "path": path.to_string_lossy() }),
-            })
-            .collect();
-        json!(addresses).to_string()
+        self.addresses.clone()
     }
 
     /// Makes the links of one worker of a pool.
     #[napi]
     pub fn add_worker(&self, pool: u32) -> Result<WorkerFds, String> {
-        let ends = self
-            .server
+        let server = self.server();
+        let server = server.ok_or_else(|| {
+            Error::new("GWM_SYSTEM".to_owned(), "The server is closed.".to_owned())
+        })?;
+        let ends = server
             .add_worker(pool as usize)
             .map_err(|error| Error::new(error.code().to_owned(), error.to_string()))?;
         Ok(WorkerFds {
@@ -98,27 +102,48 @@ impl Core {
     /// No more requests for this worker; its links end when its requests are done.
     #[napi]
     pub fn remove_worker(&self, id: u32) {
-        self.server.remove_worker(id);
+        if let Some(server) = self.server() {
+            server.remove_worker(id);
+        }
     }
 
     /// Accepts no more, finishes requests in progress, cuts what is left after `graceMs`; then comes the event `closed`.
     /// A second call can shorten the grace.
     #[napi]
     pub fn close(&self, grace_ms: u32) {
-        if !self.events.ended.get() {
-            self.server.close(Duration::from_millis(grace_ms.into()));
+        if let Some(server) = self.server() {
+            server.close(Duration::from_millis(grace_ms.into()));
         }
     }
 
     /// Ends the watch for events and waits for the threads; called after the event `closed`.
     #[napi]
     pub fn dispose(&self) {
-        if !self.events.ended.replace(true) {
-            self.events.watch.close();
-            self.events.callback.release();
-            self.server.join();
+        if let Some(Running { server, events }) = self.running.take() {
+            events.ended.set(true);
+            events.watch.close();
+            events.callback.release();
+            server.join();
         }
     }
+
+    fn server(&self) -> Option<Arc<Server>> {
+        self.running.borrow().as_ref().map(|running| Arc::clone(&running.server))
+    }
+}
+
+fn addresses_json(server: &Server) -> String {
+    let addresses: Vec<_> = server
+        .addresses()
+        .iter()
+        .map(|address| match address {
+            Address::Tcp(address) => {
+                json!({ "kind": "tcp", "host": address.ip().to_string(), "port": address.port() })
+            }
+            Address::Unix(path) => json!({ "kind": "unix", "path": path.to_string_lossy() }),
+        })
+        .collect();
+    json!(addresses).to_string()
 }
 
 impl Queue {

@@ -3,7 +3,7 @@
 //! Nothing here runs on threads of its own, and nothing of napi's asynchronous runtime is used: what the core has to tell and
 //! what a link receives come through `uv_poll` on the loop of the JavaScript thread that asked for it.
 
-#![expect(unsafe_code, reason = "Node-API and libuv are C")]
+#![expect(unreachable_pub, reason = "what #[napi] exports is reached from JavaScript")]
 
 mod constants;
 mod core;

@@ -58,7 +58,10 @@ impl Link {
     /// Watches `fd`, which the link owns from now on, on this thread's event loop. Frames are received into `received`, and
     /// `onFrames(end)` is called with whole frames in [0, end); at most one receive in a turn of the loop, none while
     /// it runs. `onClose(reason)` comes once: null for the core's end, else what went wrong.
-    #[napi(constructor, ts_args_type = "fd: number, received: ArrayBuffer, outgoing: ArrayBuffer, onFrames: (end: number) => void, onClose: (reason: string | null) => void")]
+    #[napi(
+        constructor,
+        ts_args_type = "fd: number, received: ArrayBuffer, outgoing: ArrayBuffer, onFrames: (end: number) => void, onClose: (reason: string | null) => void"
+    )]
     pub fn new(
         env: Env,
         fd: i32,
@@ -70,7 +73,9 @@ impl Link {
         let received = Memory::new(env, received.raw())?;
         let outgoing = Memory::new(env, outgoing.raw())?;
         if received.length < 2 * MAX_FRAME {
-            return Err(Error::from_reason("the buffer to receive into holds at least two frames (128 KiB)"));
+            return Err(Error::from_reason(
+                "the buffer to receive into holds at least two frames (128 KiB)",
+            ));
         }
         let on_frames = Callback::new(env, on_frames.raw(), c"GWANMUN_FRAMES")?;
         let on_close = Callback::new(env, on_close.raw(), c"GWANMUN_CLOSE")?;
@@ -128,7 +133,9 @@ impl Link {
     pub fn wait(&self, env: Env, into: Unknown<'_>, timeout_ms: u32) -> Result<i32> {
         let (pointer, length) = array_buffer(env.raw(), into.raw())?;
         if length < 2 * MAX_FRAME {
-            return Err(Error::from_reason("the buffer to receive into holds at least two frames (128 KiB)"));
+            return Err(Error::from_reason(
+                "the buffer to receive into holds at least two frames (128 KiB)",
+            ));
         }
         let deadline = Instant::now() + Duration::from_millis(timeout_ms.into());
         loop {
@@ -176,7 +183,8 @@ impl State {
             let rest = &bytes[sent..];
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
             // SAFETY: pointer and length are one live slice.
-            let count = unsafe { libc::send(fd.as_raw_fd(), rest.as_ptr().cast(), rest.len(), flags) };
+            let count =
+                unsafe { libc::send(fd.as_raw_fd(), rest.as_ptr().cast(), rest.len(), flags) };
             if count >= 0 {
                 sent += count as usize;
                 continue;
@@ -214,7 +222,8 @@ impl State {
         let fd = self.fd.borrow();
         let Some(fd) = fd.as_ref() else { return true };
         let writing = if self.queue.borrow().is_empty() { 0 } else { libc::POLLOUT };
-        let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN | writing, revents: 0 };
+        let mut poll =
+            libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN | writing, revents: 0 };
         // SAFETY: one live pollfd. An interruption counts as readiness; the caller looks again.
         unsafe { libc::poll(&raw mut poll, 1, left.as_millis().min(1 << 30) as c_int) != 0 }
     }
@@ -226,12 +235,15 @@ impl State {
         let mut partial = self.partial.borrow_mut();
         let kept = partial.len();
         buffer[..kept].copy_from_slice(&partial);
-        let count = match receive_message(fd, &mut buffer[kept..], &mut self.descriptors.borrow_mut()) {
-            Ok(0) => return Received::End,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Received::Nothing,
-            Err(error) => return Received::Failed(error.to_string()),
-        };
+        let count =
+            match receive_message(fd, &mut buffer[kept..], &mut self.descriptors.borrow_mut()) {
+                Ok(0) => return Received::End,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Received::Nothing;
+                }
+                Err(error) => return Received::Failed(error.to_string()),
+            };
         match whole_frames(&buffer[..kept + count]) {
             Err(error) => Received::Failed(error.to_string()),
             Ok(end) => {
@@ -274,7 +286,8 @@ impl Ready for State {
             return;
         }
         // SAFETY: the ArrayBuffer is kept by the link and read by JavaScript only inside the callback below.
-        let buffer = unsafe { std::slice::from_raw_parts_mut(self.received.pointer, self.received.length) };
+        let buffer =
+            unsafe { std::slice::from_raw_parts_mut(self.received.pointer, self.received.length) };
         match self.receive(buffer) {
             Received::Frames(end) => self.on_frames.call(|env| number(env, end as u32)),
             Received::Nothing => {}
@@ -309,12 +322,18 @@ fn array_buffer(env: sys::napi_env, value: sys::napi_value) -> Result<(*mut u8, 
     let mut pointer = ptr::null_mut();
     let mut length = 0;
     // SAFETY: live environment and value; the call fails for anything but an ArrayBuffer.
-    check(unsafe { sys::napi_get_arraybuffer_info(env, value, &raw mut pointer, &raw mut length) })?;
+    check(unsafe {
+        sys::napi_get_arraybuffer_info(env, value, &raw mut pointer, &raw mut length)
+    })?;
     Ok((pointer.cast(), length))
 }
 
 /// One `recvmsg`; descriptors that come along are close-on-exec from the start.
-fn receive_message(fd: &OwnedFd, buffer: &mut [u8], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+fn receive_message(
+    fd: &OwnedFd,
+    buffer: &mut [u8],
+    descriptors: &mut VecDeque<OwnedFd>,
+) -> io::Result<usize> {
     let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut control = [0u64; 8];
     // SAFETY: all-zero is a valid msghdr; it points at live memory for the call. The control messages that the kernel wrote
@@ -326,8 +345,11 @@ fn receive_message(fd: &OwnedFd, buffer: &mut [u8], descriptors: &mut VecDeque<O
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = size_of_val(&control) as _;
         let count = loop {
-            let count =
-                libc::recvmsg(fd.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT);
+            let count = libc::recvmsg(
+                fd.as_raw_fd(),
+                &raw mut message,
+                libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT,
+            );
             if count >= 0 {
                 break count as usize;
             }

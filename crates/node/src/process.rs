@@ -24,6 +24,20 @@ pub fn follow_parent(parent: u32) -> bool {
     unsafe { libc::getppid() as u32 == parent }
 }
 
+/// Has the scheduler let this thread wait while others of its core still work: a worker that shares its core with an I/O
+/// thread is then given all requests that the thread has read, instead of interrupting it for the first (`SCHED_BATCH`).
+/// With a core of its own it changes nothing.
+#[napi]
+pub fn prefer_batches() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: a valid parameter that outlives the call; it concerns the calling thread only. If it is refused, batches are
+    // smaller.
+    unsafe {
+        let parameter = libc::sched_param { sched_priority: 0 };
+        libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameter);
+    }
+}
+
 /// Closes descriptors that were handed to a child process.
 #[napi]
 pub fn close_fds(fds: Vec<i32>) {
@@ -42,8 +56,16 @@ pub fn map_marks(env: Env, fd: i32) -> Result<Unknown<'static>> {
     // SAFETY: the caller hands the descriptor over.
     let owned = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: a fresh shared mapping; the result is checked. The core has sealed the file's size.
-    let page =
-        unsafe { libc::mmap(ptr::null_mut(), MARK_PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd, 0) };
+    let page = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            MARK_PAGE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            fd,
+            0,
+        )
+    };
     drop(owned);
     if page == libc::MAP_FAILED {
         return Err(Error::from_reason(format!("mmap: {}", io::Error::last_os_error())));

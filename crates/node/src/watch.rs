@@ -31,7 +31,11 @@ struct State {
 
 impl Watch {
     /// Starts watching `fd` for reading. `make` gets the watch and makes the owner of the callback.
-    pub(crate) fn start<T: Ready + 'static>(env: Env, fd: i32, make: impl FnOnce(Rc<Watch>) -> Rc<T>) -> Result<Rc<T>> {
+    pub(crate) fn start<T: Ready + 'static>(
+        env: Env,
+        fd: i32,
+        make: impl FnOnce(Rc<Watch>) -> Rc<T>,
+    ) -> Result<Rc<T>> {
         let raw = env.raw();
         let mut event_loop = ptr::null_mut();
         // SAFETY: `raw` is the live environment of this call, on its thread.
@@ -62,7 +66,12 @@ impl Watch {
             (*handle).data = state.cast();
             // An open handle would abort the process when its worker_thread ends: the hook closes it in time.
             let mut hook = ptr::null_mut();
-            let status = sys::napi_add_async_cleanup_hook(raw, Some(on_environment_end), state.cast(), &raw mut hook);
+            let status = sys::napi_add_async_cleanup_hook(
+                raw,
+                Some(on_environment_end),
+                state.cast(),
+                &raw mut hook,
+            );
             (*state).hook.set(hook);
             uv::uv_poll_start(handle, uv::READABLE, on_ready);
             check(status)?;
@@ -75,7 +84,13 @@ impl Watch {
         let handle = self.handle.get();
         if !handle.is_null() {
             // SAFETY: the handle is open; starting again replaces the events.
-            unsafe { if events == 0 { uv::uv_poll_stop(handle) } else { uv::uv_poll_start(handle, events, on_ready) } };
+            unsafe {
+                if events == 0 {
+                    uv::uv_poll_stop(handle)
+                } else {
+                    uv::uv_poll_start(handle, events, on_ready)
+                }
+            };
         }
     }
 
@@ -124,7 +139,10 @@ unsafe extern "C" fn on_ready(handle: *mut uv::Poll, status: c_int, events: c_in
     unsafe { sys::napi_close_handle_scope(env, scope) };
 }
 
-unsafe extern "C" fn on_environment_end(_hook: sys::napi_async_cleanup_hook_handle, data: *mut c_void) {
+unsafe extern "C" fn on_environment_end(
+    _hook: sys::napi_async_cleanup_hook_handle,
+    data: *mut c_void,
+) {
     // SAFETY: the state is alive: `on_closed` frees it only after it has removed this hook.
     let watch = unsafe { Rc::clone(&(*data.cast::<State>()).watch) };
     watch.close();
@@ -145,7 +163,8 @@ unsafe extern "C" fn on_closed(handle: *mut uv::Poll) {
 fn layout() -> Layout {
     // SAFETY: asks for a number only.
     let size = unsafe { uv::uv_handle_size(uv::POLL) };
-    Layout::from_size_align(size.max(size_of::<uv::Poll>()), 16).unwrap_or(Layout::new::<[u128; 32]>())
+    Layout::from_size_align(size.max(size_of::<uv::Poll>()), 16)
+        .unwrap_or(Layout::new::<[u128; 32]>())
 }
 
 fn allocate_handle() -> *mut uv::Poll {
@@ -161,7 +180,11 @@ unsafe fn free_handle(handle: *mut uv::Poll) {
 }
 
 pub(crate) fn check(status: sys::napi_status) -> Result<()> {
-    if status == sys::Status::napi_ok { Ok(()) } else { Err(Error::new(Status::from(status), "Node-API call failed")) }
+    if status == sys::Status::napi_ok {
+        Ok(())
+    } else {
+        Err(Error::new(Status::from(status), "Node-API call failed"))
+    }
 }
 
 /// A JavaScript function that is called from the event loop, with the async context that such calls need.
@@ -182,7 +205,12 @@ impl Callback {
         // SAFETY: live environment and values of this call; the results are checked.
         unsafe {
             check(sys::napi_create_reference(raw, function, 1, &raw mut reference))?;
-            check(sys::napi_create_string_utf8(raw, name.as_ptr(), name.count_bytes() as isize, &raw mut label))?;
+            check(sys::napi_create_string_utf8(
+                raw,
+                name.as_ptr(),
+                name.count_bytes() as isize,
+                &raw mut label,
+            ))?;
             check(sys::napi_create_object(raw, &raw mut resource))?;
             check(sys::napi_async_init(raw, resource, label, &raw mut context))?;
         }
@@ -215,7 +243,9 @@ impl Callback {
             );
             if status == sys::Status::napi_pending_exception {
                 let mut exception = ptr::null_mut();
-                if sys::napi_get_and_clear_last_exception(env, &raw mut exception) == sys::Status::napi_ok {
+                if sys::napi_get_and_clear_last_exception(env, &raw mut exception)
+                    == sys::Status::napi_ok
+                {
                     sys::napi_fatal_exception(env, exception);
                 }
             }
@@ -244,9 +274,12 @@ pub(crate) fn text(env: sys::napi_env, value: Option<&str>) -> sys::napi_value {
     // SAFETY: live environment, inside a handle scope; the text outlives the call, which copies it.
     unsafe {
         match value {
-            Some(value) => {
-                sys::napi_create_string_utf8(env, value.as_ptr().cast(), value.len() as isize, &raw mut result)
-            }
+            Some(value) => sys::napi_create_string_utf8(
+                env,
+                value.as_ptr().cast(),
+                value.len() as isize,
+                &raw mut result,
+            ),
             None => sys::napi_get_null(env, &raw mut result),
         }
     };

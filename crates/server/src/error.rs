@@ -20,6 +20,8 @@ pub enum ErrorKind {
     AddressDenied,
     /// The address cannot be listened on for another reason.
     Listen,
+    /// A Unix socket cannot be made at its path.
+    Socket,
     /// A mount's folder cannot be opened.
     Files,
     /// The log cannot be opened.
@@ -42,17 +44,17 @@ impl Error {
         self.kind
     }
 
-    /// The code that the error has everywhere a person meets it.
+    /// The code that the error has everywhere a person meets it: an entry of the registry in `src/errors.ts`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.kind {
-            ErrorKind::Config => "GWM_CONFIG_INVALID",
+            ErrorKind::Config | ErrorKind::Files => "GWM_CONFIG_INVALID",
             ErrorKind::AddressInUse => "GWM_PORT_IN_USE",
-            ErrorKind::AddressDenied => "GWM_LISTEN_DENIED",
-            ErrorKind::Listen => "GWM_LISTEN_FAILED",
-            ErrorKind::Files => "GWM_FILES_NOT_FOUND",
-            ErrorKind::Log => "GWM_LOG_FAILED",
-            ErrorKind::System => "GWM_SYSTEM",
+            ErrorKind::AddressDenied => "GWM_PORT_FORBIDDEN",
+            ErrorKind::Listen => "GWM_ADDRESS_UNAVAILABLE",
+            ErrorKind::Socket => "GWM_SOCKET_PATH",
+            ErrorKind::Log => "GWM_LOG_FILE",
+            ErrorKind::System => "GWM_CORE",
         }
     }
 }

@@ -18,10 +18,10 @@ pub(crate) struct Exchange {
     pub(crate) stream: Option<StreamName>,
     /// It is in the queue of its pool.
     pub(crate) waiting: bool,
+    /// When it was queued, in milliseconds of the thread's clock.
+    pub(crate) queued_ms: u64,
     /// Index of the mount that answers.
     pub(crate) mount: usize,
-    /// Bytes of the path that are the mount's.
-    pub(crate) prefix: usize,
     pub(crate) head_only: bool,
     pub(crate) http10: bool,
     pub(crate) keep_alive: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Exchange {
     pub(crate) body: RequestBody,
     pub(crate) response: Response,
     /// Response bytes while earlier exchanges of the connection are not answered.
-    pub(crate) held: Output,
+    pub(crate) held: Option<Box<Output>>,
     /// Body bytes that the worker may still send before it gets credit.
     pub(crate) credit: u32,
     pub(crate) started: Instant,
@@ -48,7 +48,7 @@ pub(crate) struct StreamName {
 pub(crate) enum RequestBody {
     None,
     Memory(Vec<u8>),
-    File { file: Arc<File>, length: u64 },
+    File(Arc<File>),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,15 +93,15 @@ impl Exchange {
             connection: Some(connection),
             stream: None,
             waiting: false,
+            queued_ms: 0,
             mount: 0,
-            prefix: 0,
             head_only: false,
             http10: false,
             keep_alive: false,
             head: Vec::new(),
             body: RequestBody::None,
             response: Response::default(),
-            held: Output::default(),
+            held: None,
             credit: WINDOW,
             started,
             log: None,
@@ -116,9 +116,13 @@ impl Exchange {
 
 /// Removes the exchange if neither the client nor a worker is concerned with it any more.
 pub(crate) fn release(exchanges: &mut Exchanges, key: Key, buffers: &mut Buffers) {
-    let done = exchanges.get(key).is_some_and(|exchange| exchange.connection.is_none() && exchange.stream.is_none());
-    if done && let Some(mut exchange) = exchanges.remove(key) {
-        exchange.held.clear(buffers);
+    let done = exchanges
+        .get(key)
+        .is_some_and(|exchange| exchange.connection.is_none() && exchange.stream.is_none());
+    if done && let Some(exchange) = exchanges.remove(key) {
+        if let Some(mut held) = exchange.held {
+            held.clear(buffers);
+        }
         buffers.give(exchange.head);
         if let RequestBody::Memory(bytes) = exchange.body {
             buffers.give(bytes);

@@ -63,28 +63,40 @@ impl Generation {
             return invalid(format!("limits.bodyInMemory is at most {}.", gwanmun_gateway::WINDOW));
         }
         let server = config.server_header.as_deref();
-        if server.is_some_and(|value| value.is_empty() || value.bytes().any(|byte| !(b' '..=b'~').contains(&byte))) {
+        if server.is_some_and(|value| {
+            value.is_empty() || value.bytes().any(|byte| !(b' '..=b'~').contains(&byte))
+        }) {
             return invalid("The Server header holds printable ASCII characters only.".to_owned());
         }
         let mut mounts = Vec::new();
         for mount in &config.mounts {
             if !mount.path.starts_with('/') || (mount.path.len() > 1 && mount.path.ends_with('/')) {
-                return invalid(format!("A mount's path starts with a slash and does not end with one: {:?}.", mount.path));
+                return invalid(format!(
+                    "A mount's path starts with a slash and does not end with one: {:?}.",
+                    mount.path
+                ));
             }
             if mount.application.is_some() && mount.pool >= config.pools.len() {
-                return invalid(format!("The mount {:?} names a worker pool that does not exist.", mount.path));
+                return invalid(format!(
+                    "The mount {:?} names a worker pool that does not exist.",
+                    mount.path
+                ));
             }
             let files = match &mount.files {
                 Some(files) => {
                     let root = FileRoot::open(&files.root).map_err(|error| {
                         let path = files.root.display();
-                        Error::new(ErrorKind::Files, format!("The folder {path} can't be served: {error}."))
+                        Error::new(
+                            ErrorKind::Files,
+                            format!("The folder {path} can't be served: {error}."),
+                        )
                     })?;
                     Some(Arc::new(Files { root, index: files.index.clone() }))
                 }
                 None => None,
             };
-            let application = mount.application.map(|index| Application { index, pool: mount.pool });
+            let application =
+                mount.application.map(|index| Application { index, pool: mount.pool });
             mounts.push(Mount { files, application });
         }
         let software = server.unwrap_or("gwanmun");
@@ -99,8 +111,11 @@ impl Generation {
             body_limit: limits.body,
             body_in_memory: limits.body_in_memory,
             timeouts: config.timeouts,
-            server_line: server.map(|name| format!("Server: {name}\r\n").into_bytes()).unwrap_or_default(),
-            static_environ: format!("SERVER_SOFTWARE\0{software}\0GATEWAY_INTERFACE\0CGI/1.1\0").into_bytes(),
+            server_line: server
+                .map(|name| format!("Server: {name}\r\n").into_bytes())
+                .unwrap_or_default(),
+            static_environ: format!("SERVER_SOFTWARE\0{software}\0GATEWAY_INTERFACE\0CGI/1.1\0")
+                .into_bytes(),
             multiprocess: config.multiprocess,
             temp_dir: config.temp_dir.clone(),
             log_access: config.access_log.format != crate::config::AccessFormat::Off,

@@ -43,7 +43,9 @@ impl Listener {
     /// Binds everything that `listen` stands for; a host name may stand for several addresses.
     pub(crate) fn bind(listen: &Listen, threads: usize) -> Result<Vec<Self>, Error> {
         match listen {
-            Listen::Tcp { host, port, backlog } => bind_host(host, *port, backlog.unwrap_or(BACKLOG), threads),
+            Listen::Tcp { host, port, backlog } => {
+                bind_host(host, *port, backlog.unwrap_or(BACKLOG), threads)
+            }
             Listen::Unix { path, mode } => Ok(vec![bind_unix(path, *mode, threads)?]),
         }
     }
@@ -58,12 +60,20 @@ impl Drop for Listener {
     }
 }
 
-fn bind_host(host: &str, mut port: u16, backlog: i32, threads: usize) -> Result<Vec<Listener>, Error> {
+fn bind_host(
+    host: &str,
+    mut port: u16,
+    backlog: i32,
+    threads: usize,
+) -> Result<Vec<Listener>, Error> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let mut addresses: Vec<SocketAddr> = (bare, port)
         .to_socket_addrs()
         .map_err(|error| {
-            Error::new(ErrorKind::Listen, format!("The host name {host:?} has no address to listen on: {error}."))
+            Error::new(
+                ErrorKind::Listen,
+                format!("The host name {host:?} has no address to listen on: {error}."),
+            )
         })?
         .collect();
     addresses.dedup();
@@ -115,7 +125,8 @@ fn bind_unix(path: &Path, mode: Option<u32>, threads: usize) -> Result<Listener,
     let fail = |error: io::Error| listen_error(&name, &error);
     let address = SockAddr::unix(path).map_err(fail)?;
     clear_stale_socket(path, &address).map_err(fail)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None).map_err(fail)?;
+    let socket =
+        Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None).map_err(fail)?;
     socket.bind(&address).map_err(fail)?;
     if let Some(mode) = mode {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(fail)?;
@@ -133,7 +144,9 @@ fn clear_stale_socket(path: &Path, address: &SockAddr) -> io::Result<()> {
     }
     let probe = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
     match probe.connect(address) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
         _ => Ok(()),
     }
 }
@@ -145,11 +158,18 @@ fn listen_error(address: &str, error: &io::Error) -> Error {
                 Some((host, port)) if host != "unix" => format!("Port {port} on {host}"),
                 _ => address.to_owned(),
             };
-            Error::new(ErrorKind::AddressInUse, format!("{what} is already in use by another program."))
+            Error::new(
+                ErrorKind::AddressInUse,
+                format!("{what} is already in use by another program."),
+            )
         }
-        io::ErrorKind::PermissionDenied => {
-            Error::new(ErrorKind::AddressDenied, format!("This user may not listen on {address}: {error}."))
+        _ if address.starts_with("unix:") => {
+            Error::new(ErrorKind::Socket, format!("Can't listen on {address}: {error}."))
         }
+        io::ErrorKind::PermissionDenied => Error::new(
+            ErrorKind::AddressDenied,
+            format!("This user may not listen on {address}: {error}."),
+        ),
         _ => Error::new(ErrorKind::Listen, format!("Can't listen on {address}: {error}.")),
     }
 }
@@ -192,7 +212,8 @@ mod tests {
 
     #[test]
     fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
-        let path = std::env::temp_dir().join(format!("gwanmun-listener-{}.sock", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("gwanmun-listener-{}.sock", std::process::id()));
         let listen = Listen::Unix { path: path.clone(), mode: Some(0o600) };
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
@@ -205,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_socket_is_left_alone() {
-        let path = std::env::temp_dir().join(format!("gwanmun-listener-{}.txt", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("gwanmun-listener-{}.txt", std::process::id()));
         std::fs::write(&path, "mine").unwrap();
         let listen = Listen::Unix { path: path.clone(), mode: None };
         assert_eq!(Listener::bind(&listen, 1).unwrap_err().kind(), ErrorKind::AddressInUse);

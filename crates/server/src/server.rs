@@ -74,7 +74,10 @@ impl Server {
     ///
     /// # Errors
     /// The configuration is not valid, an address can't be listened on, or the system refuses something.
-    pub fn start(config: &Config, on_event: impl Fn(Event) + Send + Sync + 'static) -> Result<Self, Error> {
+    pub fn start(
+        config: &Config,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
         let threads = match config.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
@@ -88,7 +91,8 @@ impl Server {
         let mailboxes: Result<_, _> = (0..threads).map(|_| Mailbox::new()).collect();
         let shared = Arc::new(Shared {
             pools: config.pools.iter().map(|pool| Pool::new(*pool)).collect(),
-            mailboxes: mailboxes.map_err(|error| Error::system("Can't create an event descriptor", &error))?,
+            mailboxes: mailboxes
+                .map_err(|error| Error::system("Can't create an event descriptor", &error))?,
             logger: open_log(config)?,
             on_event: Box::new(on_event),
             workers: Mutex::default(),
@@ -138,7 +142,8 @@ impl Server {
         let id = self.next_worker.fetch_add(1, Ordering::Relaxed);
         let (marks, descriptor) = Marks::new().map_err(fail)?;
         let marks = Arc::new(marks);
-        let pairs: Result<Vec<_>, _> = self.shared.mailboxes.iter().map(|_| UnixStream::pair()).collect();
+        let pairs: Result<Vec<_>, _> =
+            self.shared.mailboxes.iter().map(|_| UnixStream::pair()).collect();
         let mut links = Vec::new();
         let mut ours = Vec::new();
         for (near, far) in pairs.map_err(fail)? {
@@ -206,11 +211,16 @@ fn spawn(
         let outcome = catch_unwind(AssertUnwindSafe(|| run(index, &shared, generation, sockets)));
         match outcome {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => shared.logger.error(log::Level::Error, &format!("I/O thread {index} failed: {error}.")),
+            Ok(Err(error)) => shared
+                .logger
+                .error(log::Level::Error, &format!("I/O thread {index} failed: {error}.")),
             Err(panic) => {
                 let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                shared.logger.error(log::Level::Error, &format!("I/O thread {index} panicked: {what}."));
+                let what =
+                    what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                shared
+                    .logger
+                    .error(log::Level::Error, &format!("I/O thread {index} panicked: {what}."));
             }
         }
         if shared.running.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -219,7 +229,12 @@ fn spawn(
     })
 }
 
-fn run(index: usize, shared: &Arc<Shared>, generation: Arc<Generation>, sockets: Sockets) -> std::io::Result<()> {
+fn run(
+    index: usize,
+    shared: &Arc<Shared>,
+    generation: Arc<Generation>,
+    sockets: Sockets,
+) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -245,7 +260,8 @@ fn block_signals() {
 }
 
 fn open_log(config: &Config) -> Result<Logger, Error> {
-    let target = |file: &Option<std::path::PathBuf>, other| file.clone().map_or(other, Target::File);
+    let target =
+        |file: &Option<std::path::PathBuf>, other| file.clone().map_or(other, Target::File);
     let color = config.access_log.color;
     Logger::new(LogConfig {
         access: match config.access_log.format {

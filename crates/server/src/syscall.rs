@@ -33,19 +33,40 @@ fn retry(mut call: impl FnMut() -> isize) -> io::Result<Transfer> {
 }
 
 pub(crate) fn receive(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Transfer> {
-    // SAFETY: the pointer and length are one live, writable slice.
-    retry(|| unsafe { libc::recv(fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) })
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: the pointer and length are one live, writable slice; the address pointers may be null. Not `libc::recv`, which
+    // is a cancellation point and costs more than the rest of this function.
+    retry(|| unsafe {
+        libc::syscall(
+            libc::SYS_recvfrom,
+            fd.as_raw_fd(),
+            into.as_mut_ptr(),
+            into.len(),
+            libc::MSG_DONTWAIT,
+            none,
+            none,
+        ) as isize
+    })
 }
 
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Transfer> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the pointer and length are one live slice.
-    retry(|| unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+    let none = std::ptr::null::<libc::c_void>();
+    // SAFETY: the pointer and length are one live slice; without an address its length is 0. Not `libc::send`, as above.
+    retry(|| unsafe {
+        libc::syscall(libc::SYS_sendto, fd.as_raw_fd(), bytes.as_ptr(), bytes.len(), flags, none, 0)
+            as isize
+    })
 }
 
 /// Sends `bytes` (at least one) with a descriptor attached to the first of them.
-pub(crate) fn send_with_fd(fd: BorrowedFd<'_>, bytes: &[u8], passed: BorrowedFd<'_>) -> io::Result<Transfer> {
-    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+pub(crate) fn send_with_fd(
+    fd: BorrowedFd<'_>,
+    bytes: &[u8],
+    passed: BorrowedFd<'_>,
+) -> io::Result<Transfer> {
+    let mut vector =
+        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // Room and alignment for one control message with one int.
     let mut control = [0u64; 4];
     // SAFETY: all-zero is a valid msghdr.
@@ -62,12 +83,23 @@ pub(crate) fn send_with_fd(fd: BorrowedFd<'_>, bytes: &[u8], passed: BorrowedFd<
         (*header).cmsg_type = libc::SCM_RIGHTS;
         (*header).cmsg_len = libc::CMSG_LEN(size_of::<libc::c_int>() as u32) as _;
         libc::CMSG_DATA(header).cast::<libc::c_int>().write_unaligned(passed.as_raw_fd());
-        retry(|| libc::sendmsg(fd.as_raw_fd(), &raw const message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL))
+        retry(|| {
+            libc::sendmsg(
+                fd.as_raw_fd(),
+                &raw const message,
+                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+            )
+        })
     }
 }
 
 /// Sends up to `length` bytes of `file` from `offset` without a copy through user space.
-pub(crate) fn send_file(fd: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, length: usize) -> io::Result<Transfer> {
+pub(crate) fn send_file(
+    fd: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    length: usize,
+) -> io::Result<Transfer> {
     let mut position = offset as libc::off_t;
     // SAFETY: `position` outlives the call; both descriptors are open.
     retry(|| unsafe { libc::sendfile(fd.as_raw_fd(), file.as_raw_fd(), &raw mut position, length) })
@@ -90,7 +122,11 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
 /// Ends our side of a connection: the peer reads an end after what was sent.
 pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no pointers.
-    if unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_WR) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_WR) } < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// The address of a connection's other end; none for a Unix socket.

@@ -80,7 +80,8 @@ impl Connection {
     ) -> (usize, bool) {
         let mut position = 0;
         while !reader.complete {
-            if matches!(&reader.sink, Sink::File(spool) if spool.writing && spool.pending.len() >= WRITE_SIZE) {
+            if matches!(&reader.sink, Sink::File(spool) if spool.writing && spool.pending.len() >= WRITE_SIZE)
+            {
                 self.blocked = true;
                 self.read_deadline = 0;
                 self.phase = Phase::Body(reader);
@@ -89,7 +90,8 @@ impl Connection {
             let rest = &bytes[position..];
             let data = match &mut reader.coding {
                 Coding::Length(left) => {
-                    let (data, _) = rest.split_at(rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX)));
+                    let (data, _) =
+                        rest.split_at(rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX)));
                     *left -= data.len() as u64;
                     reader.complete = *left == 0;
                     position += data.len();
@@ -131,8 +133,15 @@ impl Connection {
     }
 
     /// A blocking thread has written a piece of the body.
-    pub(crate) fn on_spooled(&mut self, cx: &mut Context, exchange: Key, result: io::Result<Arc<File>>) {
-        let Phase::Body(mut reader) = std::mem::replace(&mut self.phase, Phase::Closing) else { return };
+    pub(crate) fn on_spooled(
+        &mut self,
+        cx: &mut Context,
+        exchange: Key,
+        result: io::Result<Arc<File>>,
+    ) {
+        let Phase::Body(mut reader) = std::mem::replace(&mut self.phase, Phase::Closing) else {
+            return;
+        };
         let Sink::File(spool) = &mut reader.sink else {
             self.phase = Phase::Body(reader);
             return;
@@ -143,7 +152,9 @@ impl Connection {
         }
         match result {
             Err(error) => {
-                cx.log_error(&format!("A request body could not be written to a temporary file: {error}."));
+                cx.log_error(&format!(
+                    "A request body could not be written to a temporary file: {error}."
+                ));
                 self.phase = Phase::Body(reader);
                 self.fail_body(cx, 500, "the request body could not be buffered");
             }
@@ -166,7 +177,9 @@ impl Connection {
 
     /// The body can't be received to its end: answers with `status` and closes.
     pub(super) fn fail_body(&mut self, cx: &mut Context, status: u16, why: &str) {
-        let Phase::Body(reader) = std::mem::replace(&mut self.phase, Phase::Closing) else { return };
+        let Phase::Body(reader) = std::mem::replace(&mut self.phase, Phase::Closing) else {
+            return;
+        };
         if matches!(reader.sink, Sink::Discard) {
             // Its request has been answered.
             self.close(cx);
@@ -210,7 +223,10 @@ impl Connection {
     /// Has a blocking thread write what has been collected, if it is worth it or the end.
     fn write_spool(&mut self, cx: &mut Context, reader: &mut BodyReader) {
         let Sink::File(spool) = &mut reader.sink else { return };
-        if spool.writing || spool.pending.is_empty() || (spool.pending.len() < WRITE_SIZE && !reader.complete) {
+        if spool.writing
+            || spool.pending.is_empty()
+            || (spool.pending.len() < WRITE_SIZE && !reader.complete)
+        {
             return;
         }
         let bytes = std::mem::take(&mut spool.pending);
@@ -249,7 +265,7 @@ impl Connection {
                 return false;
             }
             Sink::Memory(memory) => RequestBody::Memory(memory),
-            Sink::File(Spool { file: Some(file), .. }) => RequestBody::File { file, length },
+            Sink::File(Spool { file: Some(file), .. }) => RequestBody::File(file),
             Sink::File(_) => RequestBody::None,
         };
         let Some(exchange) = cx.exchanges.get_mut(key) else { return false };
@@ -269,7 +285,11 @@ fn temporary_file(directory: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     match options.clone().custom_flags(libc::O_TMPFILE).open(directory) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {}
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
+            ) => {}
         result => return result,
     }
     // A file system without nameless files: a name that is taken away at once.

@@ -155,7 +155,8 @@ impl Connection {
 
     /// The server closes: what is in progress is finished, nothing new begins.
     pub(crate) fn on_server_closing(&mut self, cx: &mut Context) {
-        let untouched = self.exchanges.is_empty() && self.input.is_empty() && matches!(self.phase, Phase::Head);
+        let untouched =
+            self.exchanges.is_empty() && self.input.is_empty() && matches!(self.phase, Phase::Head);
         if untouched && !self.readable {
             self.close(cx);
         }
@@ -234,9 +235,8 @@ impl Connection {
                 self.exchanges.pop_front();
                 continue;
             };
-            if !exchange.held.is_empty() {
-                let held = std::mem::take(&mut exchange.held);
-                self.output.append(held, &mut cx.buffers);
+            if let Some(held) = exchange.held.take() {
+                self.output.append(*held, &mut cx.buffers);
             }
             if !exchange.answered() {
                 return;
@@ -278,7 +278,9 @@ impl Connection {
                         cx.load(self.key, entry, offset, length);
                     }
                     Sent::Shrunk => {
-                        cx.log_error("A file became shorter while it was sent; the connection was closed.");
+                        cx.log_error(
+                            "A file became shorter while it was sent; the connection was closed.",
+                        );
                         self.close(cx);
                     }
                 }

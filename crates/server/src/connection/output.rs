@@ -129,8 +129,11 @@ impl Output {
                 Some(Segment::File { entry, offset, end }) => {
                     let length = (*end - *offset).min(FILE_CHUNK) as usize;
                     let Some(file) = entry.fd() else { return Ok((Sent::Shrunk, progress)) };
-                    if !std::mem::take(&mut loaded) && !crate::mounts::files::resident(file, *offset, length) {
-                        let absent = Sent::Absent { entry: Arc::clone(entry), offset: *offset, length };
+                    if !std::mem::take(&mut loaded)
+                        && !crate::mounts::files::resident(file, *offset, length)
+                    {
+                        let absent =
+                            Sent::Absent { entry: Arc::clone(entry), offset: *offset, length };
                         return Ok((absent, progress));
                     }
                     match syscall::send_file(fd, file, *offset, length)? {

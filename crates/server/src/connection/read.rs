@@ -131,7 +131,8 @@ impl Connection {
             }
             Ok(Some(head)) => {
                 let method = head.method.of(bytes);
-                let safe = matches!(method, b"GET" | b"HEAD" | b"OPTIONS") && head.body == Body::None;
+                let safe =
+                    matches!(method, b"GET" | b"HEAD" | b"OPTIONS") && head.body == Body::None;
                 if !safe && !self.exchanges.is_empty() {
                     // RFC 9112 §9.3.2: only safe requests of a pipeline may be worked on at the same time.
                     self.blocked = true;

@@ -46,7 +46,9 @@ impl Connection {
         let (state, length_line) = match facts.content_length {
             _ if bodiless => (ResponseState::Bodiless, None),
             Some(_) if exchange.head_only => (ResponseState::Bodiless, None),
-            None if exchange.head_only => (ResponseState::Bodiless, known.filter(|length| *length > 0)),
+            None if exchange.head_only => {
+                (ResponseState::Bodiless, known.filter(|length| *length > 0))
+            }
             Some(length) => (ResponseState::Length(length), None),
             None if known.is_some() => (ResponseState::Length(body.len() as u64), known),
             None if exchange.http10 => (ResponseState::UntilClose, None),
@@ -60,7 +62,8 @@ impl Connection {
         exchange.response.state = state;
 
         let first = self.exchanges.front() == Some(&key);
-        let output = if first { &mut self.output } else { &mut exchange.held };
+        let output =
+            if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
         let out = output.tail(&mut cx.buffers);
         write_head(out, &cx.clock, &cx.generation.server_line, head, facts, length_line);
         if state == ResponseState::Chunked {
@@ -76,7 +79,8 @@ impl Connection {
     pub(crate) fn relay_body(&mut self, cx: &mut Context, key: Key, body: &[u8], end: bool) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let first = self.exchanges.front() == Some(&key);
-        let output = if first { &mut self.output } else { &mut exchange.held };
+        let output =
+            if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
         let response = &mut exchange.response;
         match &mut response.state {
             ResponseState::Length(left) => {
@@ -137,7 +141,9 @@ impl Connection {
     ) -> Result<(), FrameError> {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
         exchange.response.informational += 1;
-        if exchange.response.state != ResponseState::Awaited || exchange.response.informational > MAX_INFORMATIONAL {
+        if exchange.response.state != ResponseState::Awaited
+            || exchange.response.informational > MAX_INFORMATIONAL
+        {
             return Err(FrameError("INFO comes before HEAD, and at most 16 times"));
         }
         check(lines)?;
@@ -145,7 +151,8 @@ impl Connection {
             return Ok(());
         }
         let first = self.exchanges.front() == Some(&key);
-        let output = if first { &mut self.output } else { &mut exchange.held };
+        let output =
+            if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
         let out = output.tail(&mut cx.buffers);
         write_status_line(out, status);
         out.extend_from_slice(lines);
@@ -243,8 +250,10 @@ impl Exchange {
     /// # Errors
     /// It had less.
     pub(crate) fn spend_credit(&mut self, bytes: usize) -> Result<(), FrameError> {
-        self.credit =
-            self.credit.checked_sub(bytes as u32).ok_or(FrameError("more body bytes than the stream had credit for"))?;
+        self.credit = self
+            .credit
+            .checked_sub(bytes as u32)
+            .ok_or(FrameError("more body bytes than the stream had credit for"))?;
         Ok(())
     }
 }

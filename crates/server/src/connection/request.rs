@@ -11,6 +11,7 @@ use crate::thread::{Context, Message};
 use gwanmun_gateway::request::{FLAG_HTTP10, Fixed, HeadView, HeadWriter, Pair, Piece};
 use gwanmun_http1::path::{self, Normal};
 use gwanmun_http1::{Body, HeaderSpan, RequestHead, Span, TargetForm, Version};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A request whose path has been found out.
@@ -34,9 +35,15 @@ impl Connection {
         headers: &mut Vec<HeaderSpan>,
     ) {
         let key = self.open_exchange(cx, bytes, head, headers);
-        let generation = Arc::clone(&cx.generation);
+        let generation = Rc::clone(&cx.generation);
         if head.form == TargetForm::Asterisk {
-            self.answer_and_skip_body(cx, key, head, 204, b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+            self.answer_and_skip_body(
+                cx,
+                key,
+                head,
+                204,
+                b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
+            );
             return;
         }
         let raw = head.path.of(bytes);
@@ -62,7 +69,13 @@ impl Connection {
         cx.path = decoded;
     }
 
-    fn open_exchange(&mut self, cx: &mut Context, bytes: &[u8], head: &RequestHead, headers: &[HeaderSpan]) -> Key {
+    fn open_exchange(
+        &mut self,
+        cx: &mut Context,
+        bytes: &[u8],
+        head: &RequestHead,
+        headers: &[HeaderSpan],
+    ) -> Key {
         let connection = self.key;
         let now = cx.clock.now();
         let http10 = head.version == Version::Http10;
@@ -100,7 +113,6 @@ impl Connection {
         let mount = &generation.mounts[route.mount];
         if let Some(exchange) = cx.exchanges.get_mut(key) {
             exchange.mount = route.mount;
-            exchange.prefix = route.prefix;
         }
         if matches!(head.body, Body::Length(length) if length > generation.body_limit) {
             self.refuse_exchange(cx, key, 413, "the announced request body is over limits.body");
@@ -110,15 +122,29 @@ impl Connection {
         if mount.files.is_some() && reads {
             let path = &request.path[route.prefix..];
             let cached = if path.is_empty() {
-                Cached::Fresh(if mount.application.is_some() { Known::NotFound } else { Known::Directory })
+                Cached::Fresh(if mount.application.is_some() {
+                    Known::NotFound
+                } else {
+                    Known::Directory
+                })
             } else if request.servable && is_servable(path) {
                 cx.files.get(route.mount as u32, path, cx.clock.now())
             } else {
                 Cached::Fresh(Known::NotFound)
             };
             match cached {
+                // A large file is sent from its descriptor: what was announced must be what is there (H82).
+                Cached::Fresh(Known::File(entry))
+                    if entry.content.is_none() && !entry.is_unchanged() =>
+                {
+                    self.look_up(cx, generation, key, request, headers, None);
+                    return;
+                }
                 Cached::Fresh(Known::File(entry)) => {
-                    let reply = evaluate(&entry, &conditions(bytes, headers, head.method.of(bytes) == b"HEAD"));
+                    let reply = evaluate(
+                        &entry,
+                        &conditions(bytes, headers, head.method.of(bytes) == b"HEAD"),
+                    );
                     self.respond_file(cx, key, &entry, &reply);
                     return;
                 }
@@ -146,7 +172,8 @@ impl Connection {
             Some(application) => self.start_application(cx, key, application, request, headers),
             None if reads => self.answer(cx, key, 404, b""),
             None => {
-                let status = if matches!(head.method.of(bytes), b"GET" | b"HEAD") { 404 } else { 405 };
+                let status =
+                    if matches!(head.method.of(bytes), b"GET" | b"HEAD") { 404 } else { 405 };
                 self.answer_and_skip_body(cx, key, head, status, b"Allow: GET, HEAD\r\n");
             }
         }
@@ -164,7 +191,8 @@ impl Connection {
     ) {
         let mount = request.route.mount;
         let Some(files) = generation.mounts[mount].files.clone() else { return };
-        let application = generation.mounts[mount].application.map_or(0, |application| application.index);
+        let application =
+            generation.mounts[mount].application.map_or(0, |application| application.index);
         if !self.encode_head(cx, key, application, request, headers) {
             self.refuse_exchange(cx, key, 431, "the request head is too large to pass on");
             return;
@@ -270,7 +298,17 @@ impl Connection {
             remote_port: self.remote_port,
         };
         let mut payload = cx.buffers.take();
-        let mut writer = HeadWriter::new(&mut payload, fixed, headers.len(), &bytes[..head.len]);
+        let mut writer = HeadWriter::new(&mut payload, fixed);
+        let absolute = head.form == TargetForm::Absolute;
+        for header in headers.iter() {
+            // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
+            let is_host = absolute && header.name.of(bytes).eq_ignore_ascii_case(b"host");
+            writer.header(
+                pair(header.name),
+                pair(if is_host { head.authority } else { header.value }),
+            );
+        }
+        writer.text(&bytes[..head.len]);
         writer.piece(Piece::Method, pair(head.method));
         writer.piece(Piece::Target, pair(head.target));
         writer.piece(Piece::Query, pair(head.query));
@@ -285,16 +323,14 @@ impl Connection {
         let middle = start + route.prefix as u32;
         writer.piece(Piece::ScriptName, Pair::new(start, middle));
         writer.piece(Piece::PathInfo, Pair::new(middle, end));
-        let server = if head.host.is_empty() { writer.append(self.local.name.as_bytes()) } else { pair(head.host) };
+        let server = if head.host.is_empty() {
+            writer.append(self.local.name.as_bytes())
+        } else {
+            pair(head.host)
+        };
         writer.piece(Piece::ServerName, server);
         let remote = writer.append(self.remote_addr.as_bytes());
         writer.piece(Piece::RemoteAddr, remote);
-        let absolute = head.form == TargetForm::Absolute;
-        for header in headers.iter() {
-            // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
-            let is_host = absolute && header.name.of(bytes).eq_ignore_ascii_case(b"host");
-            writer.header(pair(header.name), pair(if is_host { head.authority } else { header.value }));
-        }
         let fits = writer.finish();
         exchange_head(cx, key, payload);
         fits
@@ -336,19 +372,28 @@ fn conditions_of<'a>(view: &HeadView<'a>) -> Conditions<'a> {
 }
 
 /// RFC 9110 §14.2: a range means something for GET only.
-fn gather<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, head_only: bool) -> Conditions<'a> {
+fn gather<'a>(
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    head_only: bool,
+) -> Conditions<'a> {
     let mut conditions = Conditions::default();
     for (name, value) in headers {
         // Most names of a request are none of these; length and first letter tell.
         let field = match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
             (8, Some(b'i')) if name.eq_ignore_ascii_case(b"if-match") => &mut conditions.if_match,
             (8, Some(b'i')) if name.eq_ignore_ascii_case(b"if-range") => &mut conditions.if_range,
-            (13, Some(b'i')) if name.eq_ignore_ascii_case(b"if-none-match") => &mut conditions.if_none_match,
-            (17, Some(b'i')) if name.eq_ignore_ascii_case(b"if-modified-since") => &mut conditions.if_modified_since,
+            (13, Some(b'i')) if name.eq_ignore_ascii_case(b"if-none-match") => {
+                &mut conditions.if_none_match
+            }
+            (17, Some(b'i')) if name.eq_ignore_ascii_case(b"if-modified-since") => {
+                &mut conditions.if_modified_since
+            }
             (19, Some(b'i')) if name.eq_ignore_ascii_case(b"if-unmodified-since") => {
                 &mut conditions.if_unmodified_since
             }
-            (5, Some(b'r')) if !head_only && name.eq_ignore_ascii_case(b"range") => &mut conditions.range,
+            (5, Some(b'r')) if !head_only && name.eq_ignore_ascii_case(b"range") => {
+                &mut conditions.range
+            }
             _ => continue,
         };
         *field = Some(value);
@@ -388,7 +433,14 @@ mod tests {
 
     #[test]
     fn c23_c24_ambiguous_names_do_not_cross() {
-        for name in ["Proxy", "PROXY", "X_Forwarded_For", "Content_Length", "Transfer.Encoding", "Transfer-Encoding"] {
+        for name in [
+            "Proxy",
+            "PROXY",
+            "X_Forwarded_For",
+            "Content_Length",
+            "Transfer.Encoding",
+            "Transfer-Encoding",
+        ] {
             assert!(!crosses(name.as_bytes()), "{name}");
         }
         for name in ["Host", "X-Forwarded-For", "Proxy-Thing", "Content-Length"] {

@@ -17,13 +17,18 @@ impl Connection {
     pub(crate) fn answer(&mut self, cx: &mut Context, key: Key, status: u16, lines: &[u8]) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let first = self.is_first(key);
-        let output = if first { &mut self.output } else { &mut exchange.held };
+        let output =
+            if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
         let out = output.tail(&mut cx.buffers);
         write_status_line(out, status);
         out.extend_from_slice(cx.clock.date_line());
         out.extend_from_slice(&cx.generation.server_line);
         out.extend_from_slice(lines);
-        let page = if gwanmun_http1::response::body_allowed(status) { page(status) } else { String::new() };
+        let page = if gwanmun_http1::response::body_allowed(status) {
+            page(status)
+        } else {
+            String::new()
+        };
         if !page.is_empty() {
             out.extend_from_slice(b"Content-Type: text/html; charset=utf-8\r\n");
             write_length(out, page.len() as u64);
@@ -55,7 +60,8 @@ impl Connection {
             Body::None => {}
             // A client that waits for 100 Continue may or may not send the body after this: only closing is unambiguous (H33).
             Body::Length(length) if length <= SKIP_BODY && !head.expect_continue => {
-                self.phase = Phase::Body(Box::new(super::body::BodyReader::discard(key, head.body)));
+                self.phase =
+                    Phase::Body(Box::new(super::body::BodyReader::discard(key, head.body)));
                 self.reading = super::Reading::Body;
                 self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
             }
@@ -91,17 +97,30 @@ impl Connection {
         cx.buffers.give(input);
     }
 
-    pub(super) fn respond_file(&mut self, cx: &mut Context, key: Key, entry: &Arc<FileEntry>, reply: &Reply) {
+    pub(super) fn respond_file(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        entry: &Arc<FileEntry>,
+        reply: &Reply,
+    ) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        if let Some(log) = &mut exchange.log {
+            log.source = "file";
+        }
         let (status, start, end) = match *reply {
             Reply::Full => (200, 0, entry.size),
             Reply::Partial { start, end } => (206, start, end),
             Reply::NotModified => (304, 0, 0),
-            Reply::PreconditionFailed => (412, 0, 0),
+            Reply::PreconditionFailed => {
+                self.answer(cx, key, 412, b"");
+                return;
+            }
             Reply::NotSatisfiable => (416, 0, 0),
         };
         let first = self.is_first(key);
-        let output = if first { &mut self.output } else { &mut exchange.held };
+        let output =
+            if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
         let out = output.tail(&mut cx.buffers);
         write_status_line(out, status);
         out.extend_from_slice(cx.clock.date_line());
@@ -113,16 +132,15 @@ impl Connection {
             exchange.response.bytes = end - start;
             match &entry.content {
                 Some(content) => {
-                    out.extend_from_slice(content.get(start as usize..end as usize).unwrap_or_default());
+                    out.extend_from_slice(
+                        content.get(start as usize..end as usize).unwrap_or_default(),
+                    );
                 }
                 None => output.push_file(Arc::clone(entry), start, end),
             }
         }
         exchange.response.status = status;
         exchange.response.state = ResponseState::Complete;
-        if let Some(log) = &mut exchange.log {
-            log.source = "file";
-        }
         self.mark_dirty(cx);
         if first {
             self.advance(cx);

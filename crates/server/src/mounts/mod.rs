@@ -1,4 +1,4 @@
 //! What answers for a path: files, an application's workers.
 
 pub(crate) mod application;
-pub mod files;
+pub(crate) mod files;

@@ -76,7 +76,10 @@ impl<T> Arena<T> {
     }
 
     pub(crate) fn keys(&self) -> Vec<Key> {
-        let key = |(index, (generation, _)): (usize, &(u32, T))| Key { index: index as u32, generation: *generation };
+        let key = |(index, (generation, _)): (usize, &(u32, T))| Key {
+            index: index as u32,
+            generation: *generation,
+        };
         self.slab.iter().map(key).collect()
     }
 }

@@ -8,7 +8,7 @@ pub(crate) struct Buffers {
 const INITIAL: usize = 2048;
 /// A buffer that grew beyond this is given back to the allocator.
 const KEEP_CAPACITY: usize = 64 * 1024;
-const KEEP: usize = 512;
+const KEEP: usize = 1024;
 
 impl Buffers {
     pub(crate) fn take(&mut self) -> Vec<u8> {

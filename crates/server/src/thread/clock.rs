@@ -18,7 +18,8 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
-        let mut clock = Self { start: now, now, ms: 1, date_second: 0, date: Vec::new(), next_date_ms: 0 };
+        let mut clock =
+            Self { start: now, now, ms: 1, date_second: 0, date: Vec::new(), next_date_ms: 0 };
         clock.tick();
         clock
     }

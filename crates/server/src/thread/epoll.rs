@@ -63,7 +63,12 @@ impl Epoll {
     }
 
     /// Switches reports of room for output on or off for a descriptor added by `add_input_edges`.
-    pub(crate) fn watch_output(&self, fd: BorrowedFd<'_>, token: Token, on: bool) -> io::Result<()> {
+    pub(crate) fn watch_output(
+        &self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        on: bool,
+    ) -> io::Result<()> {
         let interest = if on { INPUT_EDGES | libc::EPOLLOUT } else { INPUT_EDGES };
         self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
     }
@@ -75,7 +80,14 @@ impl Epoll {
 
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>) {
         // SAFETY: EPOLL_CTL_DEL ignores the event pointer. A failure means that the descriptor was not there.
-        unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), std::ptr::null_mut()) };
+        unsafe {
+            libc::epoll_ctl(
+                self.fd.as_raw_fd(),
+                libc::EPOLL_CTL_DEL,
+                fd.as_raw_fd(),
+                std::ptr::null_mut(),
+            )
+        };
     }
 
     /// Another descriptor of the instance, by which it can itself be watched.
@@ -83,19 +95,27 @@ impl Epoll {
         self.fd.try_clone()
     }
 
-    /// What has happened by now; never waits.
-    pub(crate) fn poll<'a>(&self, events: &'a mut Events) -> &'a [libc::epoll_event] {
+    /// Puts what has happened by now into `events` and gives how much that is; never waits.
+    pub(crate) fn poll(&self, events: &mut Events) -> usize {
         // SAFETY: pointer and length are one live array.
-        let count = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), BATCH as i32, 0) };
+        let count =
+            unsafe { libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), BATCH as i32, 0) };
         // An error can only be EINTR here; the outer loop asks again.
-        &events[..count.max(0) as usize]
+        count.max(0) as usize
     }
 
-    fn control(&self, operation: i32, fd: BorrowedFd<'_>, token: Token, interest: i32) -> io::Result<()> {
+    fn control(
+        &self,
+        operation: i32,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: i32,
+    ) -> io::Result<()> {
         let mut event = libc::epoll_event { events: interest as u32, u64: token.pack() };
         // SAFETY: `event` is live for the call, which copies it.
-        let result =
-            unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) };
+        let result = unsafe {
+            libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event)
+        };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }
@@ -114,7 +134,9 @@ pub(crate) fn unpack(event: &libc::epoll_event) -> (Token, Readiness) {
 
 impl Token {
     fn pack(self) -> u64 {
-        let key = |kind: u64, key: Key| kind << 62 | u64::from(key.generation) << 32 | u64::from(key.index);
+        let key = |kind: u64, key: Key| {
+            kind << 62 | u64::from(key.generation) << 32 | u64::from(key.index)
+        };
         match self {
             Self::Listener(index) => u64::from(index),
             Self::Mailbox => 1 << 62,
@@ -141,7 +163,8 @@ mod tests {
     #[test]
     fn tokens_survive_packing() {
         let key = Key { index: u32::MAX, generation: (1 << 30) - 1 };
-        for token in [Token::Listener(7), Token::Mailbox, Token::Connection(key), Token::Link(key)] {
+        for token in [Token::Listener(7), Token::Mailbox, Token::Connection(key), Token::Link(key)]
+        {
             assert_eq!(Token::unpack(token.pack()), token);
         }
     }

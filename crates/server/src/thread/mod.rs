@@ -23,7 +23,7 @@ use crate::syscall;
 use arena::{Arena, Key};
 use buffers::Buffers;
 use clock::Clock;
-use epoll::{Epoll, Token, unpack};
+use epoll::{Epoll, Events, Token, unpack};
 use gwanmun_gateway::frame::FrameError;
 use gwanmun_gateway::names::NamesTable;
 use gwanmun_http1::HeaderSpan;
@@ -44,8 +44,9 @@ use tokio::time::{Instant, Sleep};
 /// What the thread's parts work with, apart from the connections themselves.
 pub(crate) struct Context {
     pub(crate) thread: usize,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) generation: Arc<Generation>,
+    /// Counted by thread as well, so that a request that holds on to them costs no atomic operation.
+    pub(crate) shared: ByThread<Shared>,
+    pub(crate) generation: ByThread<Generation>,
     pub(crate) epoll: Epoll,
     pub(crate) clock: Clock,
     pub(crate) buffers: Buffers,
@@ -69,26 +70,56 @@ pub(crate) struct Context {
     pub(crate) path: Vec<u8>,
 }
 
+/// Something that the threads share, with a count of its own in each.
+pub(crate) type ByThread<T> = Rc<Arc<T>>;
+
 /// From other threads.
 #[derive(Debug)]
 pub(crate) enum Message {
     /// A queued request has got a worker's slot.
-    Assigned { exchange: Key, worker: u32 },
-    AddLink { worker: u32, pool: usize, fd: OwnedFd, marks: Arc<Marks> },
-    DrainWorker { worker: u32 },
+    Assigned {
+        exchange: Key,
+        worker: u32,
+    },
+    AddLink {
+        worker: u32,
+        pool: usize,
+        fd: OwnedFd,
+        marks: Arc<Marks>,
+    },
+    DrainWorker {
+        worker: u32,
+    },
     /// Another thread has seen that the worker is gone.
-    WorkerGone { worker: u32 },
-    Found { connection: Key, exchange: Key, mount: usize, path: Box<[u8]>, found: Found },
-    Spooled { connection: Key, exchange: Key, result: io::Result<Arc<File>> },
-    Loaded { connection: Key },
+    WorkerGone {
+        worker: u32,
+    },
+    Found {
+        connection: Key,
+        exchange: Key,
+        mount: usize,
+        path: Box<[u8]>,
+        found: Found,
+    },
+    Spooled {
+        connection: Key,
+        exchange: Key,
+        result: io::Result<Arc<File>>,
+    },
+    Loaded {
+        connection: Key,
+    },
     /// Accept no more, finish what is in progress, cut what is left after `grace`.
-    Close { grace: Duration },
+    Close {
+        grace: Duration,
+    },
 }
 
 pub(crate) struct Thread {
     pub(crate) cx: Context,
     pub(crate) connections: Arena<Connection>,
     pub(crate) link_buffer: Vec<u8>,
+    events: Box<Events>,
     listeners: Vec<ThreadListener>,
     /// Accepting is suspended until then: no descriptors were left.
     accept_again_ms: u64,
@@ -114,7 +145,10 @@ const WAITING_TICK: Duration = Duration::from_millis(2);
 
 /// The sockets of `listeners` that belong to thread number `thread`.
 pub(crate) fn sockets_of(listeners: &[Listener], thread: usize) -> Sockets {
-    listeners.iter().map(|listener| (Arc::clone(&listener.sockets[thread]), listener.address.clone())).collect()
+    listeners
+        .iter()
+        .map(|listener| (Arc::clone(&listener.sockets[thread]), listener.address.clone()))
+        .collect()
 }
 
 impl Thread {
@@ -133,8 +167,8 @@ impl Thread {
         let log = LogBuffer::new(&shared.logger);
         let cx = Context {
             thread,
-            shared,
-            generation,
+            shared: Rc::new(shared),
+            generation: Rc::new(generation),
             epoll,
             clock: Clock::new(),
             buffers: Buffers::default(),
@@ -157,6 +191,7 @@ impl Thread {
             cx,
             connections: Arena::default(),
             link_buffer: vec![0; LINK_BUFFER],
+            events: Box::new(epoll::no_events()),
             listeners,
             accept_again_ms: 0,
             cut_ms: 0,
@@ -166,7 +201,8 @@ impl Thread {
     /// Runs until the server is closed and everything in progress has ended.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         // SAFETY: the descriptor is ours alone and is owned by the AsyncFd, so it stays open while it is registered.
-        let watched = unsafe { AsyncFd::register_with_interest(self.cx.epoll.watch()?, Interest::READABLE)? };
+        let watched =
+            unsafe { AsyncFd::register_with_interest(self.cx.epoll.watch()?, Interest::READABLE)? };
         let tick = tick_of(&self.cx.generation);
         let mut alarm = Box::pin(tokio::time::sleep(tick));
         let mut more = false;
@@ -192,13 +228,11 @@ impl Thread {
 
     /// Handles what has happened. Gives whether there is more to do at once.
     fn turn(&mut self) -> bool {
-        let mut events = epoll::no_events();
         loop {
             self.cx.clock.tick();
-            let happened = self.cx.epoll.poll(&mut events);
-            let count = happened.len();
-            for event in happened {
-                let (token, readiness) = unpack(event);
+            let count = self.cx.epoll.poll(&mut self.events);
+            for index in 0..count {
+                let (token, readiness) = unpack(&self.events[index]);
                 match token {
                     Token::Connection(key) => {
                         if let Some(connection) = self.connections.get_mut(key) {
@@ -284,7 +318,9 @@ impl Thread {
     /// H62: without descriptors, accepting again at once would only spin.
     fn pause_accepting(&mut self, error: &io::Error) {
         if self.accept_again_ms == 0 {
-            self.cx.log_error(&format!("No connection could be accepted: {error}. Accepting is paused for a moment."));
+            self.cx.log_error(&format!(
+                "No connection could be accepted: {error}. Accepting is paused for a moment."
+            ));
             for listener in &self.listeners {
                 self.cx.epoll.remove(listener.socket.as_fd());
             }
@@ -296,14 +332,19 @@ impl Thread {
         self.accept_again_ms = 0;
         for (index, listener) in self.listeners.iter().enumerate() {
             // It was watched before; if the kernel has no memory now, the next tick tries again.
-            if self.cx.epoll.add_readable(listener.socket.as_fd(), Token::Listener(index as u32)).is_err() {
+            if self
+                .cx
+                .epoll
+                .add_readable(listener.socket.as_fd(), Token::Listener(index as u32))
+                .is_err()
+            {
                 self.accept_again_ms = self.cx.clock.ms() + ACCEPT_PAUSE_MS;
             }
         }
     }
 
     fn on_mail(&mut self) {
-        let shared = Arc::clone(&self.cx.shared);
+        let shared = Rc::clone(&self.cx.shared);
         for message in shared.mailboxes[self.cx.thread].take() {
             self.on_message(message);
         }
@@ -432,7 +473,11 @@ impl Context {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         let log = exchange.log.take();
         // A client that left before there was an answer: nginx's number for it.
-        let status = if exchange.response.state == ResponseState::Awaited { 499 } else { exchange.response.status };
+        let status = if exchange.response.state == ResponseState::Awaited {
+            499
+        } else {
+            exchange.response.status
+        };
         self.log.access(&AccessRecord {
             remote,
             user: None,
@@ -482,7 +527,8 @@ async fn wait(watched: &AsyncFd<OwnedFd>, mut alarm: Pin<&mut Sleep>) -> io::Res
 /// How often deadlines are looked at: often enough for the shortest.
 fn tick_of(generation: &Generation) -> Duration {
     let timeouts = &generation.timeouts;
-    let shortest = [timeouts.header_ms, timeouts.body_ms, timeouts.keep_alive_ms, timeouts.write_ms];
+    let shortest =
+        [timeouts.header_ms, timeouts.body_ms, timeouts.keep_alive_ms, timeouts.write_ms];
     let shortest = shortest.into_iter().min().unwrap_or_default();
     Duration::from_millis((shortest / 4).clamp(10, 250))
 }

@@ -15,12 +15,13 @@ use gwanmun_gateway::frame::{FrameError, FrameReader, Kind, ResetReason};
 use gwanmun_gateway::response::{FromWorker, LogLevel};
 use gwanmun_gateway::{VERSION, WINDOW};
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 
 impl Context {
     /// Gives a complete request to a worker, or queues it. `false`: the queue is full.
     pub(crate) fn dispatch(&mut self, key: Key, pool: usize) -> bool {
-        let shared = Arc::clone(&self.shared);
+        let shared = Rc::clone(&self.shared);
         let waiting = Waiting { thread: self.thread, exchange: key };
         match shared.pools[pool].admit(waiting, |worker| self.usable(worker)) {
             Admission::Worker(worker) => self.send_request(key, worker),
@@ -28,10 +29,13 @@ impl Context {
                 self.waiting += 1;
                 if let Some(exchange) = self.exchanges.get_mut(key) {
                     exchange.waiting = true;
+                    exchange.queued_ms = self.clock.ms();
                 }
             }
             Admission::Refused => {
-                self.log_error("The queue for the workers is full; a request was refused with 503.");
+                self.log_error(
+                    "The queue for the workers is full; a request was refused with 503.",
+                );
                 return false;
             }
         }
@@ -45,10 +49,14 @@ impl Context {
             self.release_slot(worker);
             return;
         };
-        let Some((link_key, link)) = link_key.and_then(|key| Some((key, self.links.get_mut(key)?))) else {
+        let Some((link_key, link)) = link_key.and_then(|key| Some((key, self.links.get_mut(key)?)))
+        else {
             // The worker died between its reservation and now.
-            let pool = self.generation.mounts[exchange.mount].application.map_or(0, |application| application.pool);
+            let pool = self.generation.mounts[exchange.mount]
+                .application
+                .map_or(0, |application| application.pool);
             exchange.waiting = true;
+            exchange.queued_ms = self.clock.ms();
             self.waiting += 1;
             self.shared.pools[pool].put_back(Waiting { thread: self.thread, exchange: key });
             return;
@@ -56,7 +64,7 @@ impl Context {
         let body = match &exchange.body {
             RequestBody::None => Passed::None,
             RequestBody::Memory(bytes) => Passed::Bytes(bytes),
-            RequestBody::File { file, .. } => Passed::File(file),
+            RequestBody::File(file) => Passed::File(file),
         };
         let stream = link.send_request(key, &exchange.head, &body, &self.names, self.clock.ms());
         exchange.stream = Some(StreamName { link: link_key, stream });
@@ -77,10 +85,11 @@ impl Context {
 
     /// Looks whether workers that seemed stuck take requests of this thread again.
     pub(crate) fn retry_waiting(&mut self) {
-        let shared = Arc::clone(&self.shared);
+        let shared = Rc::clone(&self.shared);
         for pool in &shared.pools {
             while self.waiting > 0
-                && let Some((next, worker)) = pool.next_for(self.thread, |worker| self.usable(worker))
+                && let Some((next, worker)) =
+                    pool.next_for(self.thread, |worker| self.usable(worker))
             {
                 self.on_assigned(next.exchange, worker);
             }
@@ -93,13 +102,15 @@ impl Context {
         exchange.waiting = false;
         self.waiting -= 1;
         if let Some(application) = self.generation.mounts[exchange.mount].application {
-            self.shared.pools[application.pool].forget(Waiting { thread: self.thread, exchange: key });
+            self.shared.pools[application.pool]
+                .forget(Waiting { thread: self.thread, exchange: key });
         }
     }
 
     /// Tells the worker that nobody wants the response any more. The slot stays taken until the worker ends the stream.
     pub(crate) fn reset_stream(&mut self, key: Key) {
-        if let Some(StreamName { link, stream }) = self.exchanges.get(key).and_then(|exchange| exchange.stream)
+        if let Some(StreamName { link, stream }) =
+            self.exchanges.get(key).and_then(|exchange| exchange.stream)
             && let Some(open) = self.links.get_mut(link)
         {
             open.send_frame(Kind::Reset, stream, ResetReason::ClientGone as u32, b"");
@@ -135,19 +146,21 @@ impl Context {
         self.worker_links.get(&worker).copied()
     }
 
-    fn usable(&self, worker: u32) -> bool {
-        let link = self.link_of(worker).and_then(|key| self.links.get(key));
-        link.is_some_and(|link| !link.draining && !link.stalled(self.clock.ms()))
+    fn usable(&mut self, worker: u32) -> bool {
+        let now_ms = self.clock.ms();
+        let link = self.link_of(worker).and_then(|key| self.links.get_mut(key));
+        link.is_some_and(|link| !link.draining && !link.stalled(now_ms))
     }
 
     fn release_slot(&mut self, worker: u32) {
-        let shared = Arc::clone(&self.shared);
+        let shared = Rc::clone(&self.shared);
         for pool in &shared.pools {
             if let Some(next) = pool.release(worker) {
                 if next.thread == self.thread {
                     self.on_assigned(next.exchange, worker);
                 } else {
-                    shared.mailboxes[next.thread].post(Message::Assigned { exchange: next.exchange, worker });
+                    shared.mailboxes[next.thread]
+                        .post(Message::Assigned { exchange: next.exchange, worker });
                 }
             }
         }
@@ -179,8 +192,9 @@ impl Thread {
     }
 
     pub(crate) fn on_link_event(&mut self, key: Key, readiness: Readiness) {
-        if readiness.readable || readiness.read_closed || readiness.gone {
-            self.read_link(key);
+        let at_end = readiness.read_closed || readiness.gone;
+        if readiness.readable || at_end {
+            self.read_link(key, at_end);
         }
         if readiness.writable {
             self.cx.mark_link_dirty(key);
@@ -192,7 +206,7 @@ impl Thread {
         let Some(link) = self.cx.links.get_mut(key) else { return };
         link.dirty = false;
         let Ok(all) = link.flush() else {
-            self.read_link(key);
+            self.read_link(key, true);
             return;
         };
         if link.blocked == all {
@@ -207,21 +221,26 @@ impl Thread {
         }
     }
 
-    /// Receives and handles frames until the link has no more.
-    fn read_link(&mut self, key: Key) {
+    /// Receives and handles frames until the link has no more. `at_end`: the worker has closed it, which no further event
+    /// will tell, so that the end must be read too.
+    fn read_link(&mut self, key: Key, at_end: bool) {
         let mut buffer = std::mem::take(&mut self.link_buffer);
-        loop {
-            let Some(link) = self.cx.links.get_mut(key) else { break };
+        while let Some(link) = self.cx.links.get_mut(key) {
             let kept = link.partial.len();
             buffer[..kept].copy_from_slice(&link.partial);
             link.partial.clear();
             match syscall::receive(link.fd.as_fd(), &mut buffer[kept..]) {
                 Ok(Transfer::Bytes(count @ 1..)) => {
+                    let worker = link.worker;
                     if let Err(error) = self.handle_frames(key, &buffer[..kept + count]) {
+                        // Its exit will say nothing of this: it only sees its links end.
+                        self.cx.log_error(&format!(
+                            "worker {worker} broke the gateway protocol: {error}."
+                        ));
                         self.fail_link(key, &format!("it broke the gateway protocol: {error}"));
                         break;
                     }
-                    if kept + count < buffer.len() {
+                    if kept + count < buffer.len() && !at_end {
                         break;
                     }
                 }
@@ -268,7 +287,11 @@ impl Thread {
                     return Err(FrameError("READY comes once, after HELLO"));
                 };
                 link.state = LinkState::Ready;
-                self.cx.shared.pools[link.pool].link_ready(link.worker, concurrency, self.cx.thread);
+                self.cx.shared.pools[link.pool].link_ready(
+                    link.worker,
+                    concurrency,
+                    self.cx.thread,
+                );
                 self.cx.shared.worker_ready(link.worker);
                 self.cx.retry_waiting();
                 Ok(())
@@ -276,10 +299,15 @@ impl Thread {
             _ if link.state == LinkState::Connected => Err(FrameError("the first frame is HELLO")),
             FromWorker::Block { id, lines } => {
                 let block = Block { facts: relay::check(lines)?, lines: lines.into() };
-                if link.define_block(id, block) { Ok(()) } else { Err(FrameError("a BLOCK is defined once")) }
+                if link.define_block(id, block) {
+                    Ok(())
+                } else {
+                    Err(FrameError("a BLOCK is defined once"))
+                }
             }
             FromWorker::Log { stream, level, text } => {
-                let (worker, exchange) = (link.worker, link.stream(stream).map(|stream| stream.exchange));
+                let (worker, exchange) =
+                    (link.worker, link.stream(stream).map(|stream| stream.exchange));
                 self.cx.log_worker(worker, exchange, level, text);
                 Ok(())
             }
@@ -287,16 +315,20 @@ impl Thread {
                 let exchange = open_stream(link, stream)?;
                 let block = match block {
                     0 => None,
-                    id => Some(link.block(id).ok_or(FrameError("HEAD names a block that is not defined"))?),
+                    id => Some(
+                        link.block(id)
+                            .ok_or(FrameError("HEAD names a block that is not defined"))?,
+                    ),
                 };
                 self.cx.spend(exchange, body)?;
                 if end {
                     self.end_stream(key, stream, exchange);
                 }
-                let result = self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                    let head = RelayedHead { status, block: block.as_deref(), lines };
-                    connection.relay_head(cx, exchange, head, body, end)
-                });
+                let result =
+                    self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                        let head = RelayedHead { status, block: block.as_deref(), lines };
+                        connection.relay_head(cx, exchange, head, body, end)
+                    });
                 if result.is_err() {
                     // If the stream has ended, failing the link does not find this exchange any more.
                     self.fail_exchange(exchange, 502);
@@ -381,7 +413,7 @@ impl Thread {
     /// The link is at its end. Requests that the worker had not begun go to another one; the others fail.
     pub(crate) fn fail_link(&mut self, key: Key, reason: &str) {
         let Some(link) = self.cx.links.remove(key) else { return };
-        let shared = Arc::clone(&self.cx.shared);
+        let shared = Rc::clone(&self.cx.shared);
         self.cx.epoll.remove(link.fd.as_fd());
         self.cx.worker_links.remove(&link.worker);
         shared.pools[link.pool].remove(link.worker);
@@ -395,10 +427,14 @@ impl Thread {
             exchange.stream = None;
             if exchange.connection.is_none() {
                 exchange::release(&mut self.cx.exchanges, stream.exchange, &mut self.cx.buffers);
-            } else if exchange.response.state == ResponseState::Awaited && !link.begun(stream.sequence) {
+            } else if exchange.response.state == ResponseState::Awaited
+                && !link.begun(stream.sequence)
+            {
                 exchange.waiting = true;
+                exchange.queued_ms = self.cx.clock.ms();
                 self.cx.waiting += 1;
-                shared.pools[link.pool].put_back(Waiting { thread: self.cx.thread, exchange: stream.exchange });
+                shared.pools[link.pool]
+                    .put_back(Waiting { thread: self.cx.thread, exchange: stream.exchange });
             } else {
                 self.fail_exchange(stream.exchange, 502);
             }
@@ -411,17 +447,19 @@ impl Thread {
         if self.cx.waiting == 0 {
             return;
         }
-        let now = self.cx.clock.now();
-        let generation = Arc::clone(&self.cx.generation);
+        let now = self.cx.clock.ms();
+        let generation = Rc::clone(&self.cx.generation);
         let expired: Vec<Key> = self
             .cx
             .exchanges
             .iter_mut()
             .filter(|(_, exchange)| exchange.waiting)
             .filter(|(_, exchange)| {
-                let pool = generation.mounts[exchange.mount].application.map_or(0, |application| application.pool);
+                let pool = generation.mounts[exchange.mount]
+                    .application
+                    .map_or(0, |application| application.pool);
                 let timeout = self.cx.shared.pools[pool].config.queue_timeout_ms;
-                now.duration_since(exchange.started).as_millis() as u64 >= timeout
+                now.saturating_sub(exchange.queued_ms) >= timeout
             })
             .map(|(key, _)| key)
             .collect();
@@ -450,7 +488,9 @@ impl Context {
     }
 
     fn spend(&mut self, exchange: Key, body: &[u8]) -> Result<(), FrameError> {
-        self.exchanges.get_mut(exchange).map_or(Ok(()), |exchange| exchange.spend_credit(body.len()))
+        self.exchanges
+            .get_mut(exchange)
+            .map_or(Ok(()), |exchange| exchange.spend_credit(body.len()))
     }
 
     fn log_worker(&mut self, worker: u32, exchange: Option<Key>, level: LogLevel, text: &[u8]) {
@@ -459,7 +499,9 @@ impl Context {
             LogLevel::Warning => Level::Warn,
             LogLevel::Information | LogLevel::Text => Level::Info,
         };
-        let request = exchange.and_then(|key| self.exchanges.get(key)).map(|exchange| exchange.head.as_slice());
+        let request = exchange
+            .and_then(|key| self.exchanges.get(key))
+            .map(|exchange| exchange.head.as_slice());
         let request = request.map(gwanmun_gateway::request::HeadView::new).map(|view| {
             use gwanmun_gateway::request::Piece;
             let text = |piece| String::from_utf8_lossy(view.piece(piece)).into_owned();

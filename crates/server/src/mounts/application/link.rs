@@ -52,7 +52,9 @@ pub(crate) enum LinkState {
     /// Nothing has come yet.
     Connected,
     /// HELLO has come; the applications are loading.
-    Greeted { concurrency: u32 },
+    Greeted {
+        concurrency: u32,
+    },
     Ready,
 }
 
@@ -78,7 +80,13 @@ pub(crate) enum Passed<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(worker: u32, pool: usize, fd: OwnedFd, marks: Arc<Marks>, slot: usize) -> Self {
+    pub(crate) fn new(
+        worker: u32,
+        pool: usize,
+        fd: OwnedFd,
+        marks: Arc<Marks>,
+        slot: usize,
+    ) -> Self {
         Self {
             worker,
             pool,
@@ -113,7 +121,6 @@ impl Link {
     ) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
         let stream = self.streams.insert(Stream { exchange, sequence: self.sequence }) as u32 + 1;
-        self.forget_started();
         self.unstarted.push_back((self.sequence, now_ms));
         self.announce_names(HeadView::new(head).names(), names);
         let flags = match body {
@@ -168,14 +175,15 @@ impl Link {
 
     /// Whether the worker had begun a request of this sequence number.
     pub(crate) fn begun(&self, sequence: u32) -> bool {
-        // Sequence numbers wrap; those in flight lie close together.
-        self.marks.begun(self.slot).wrapping_sub(sequence) as i32 >= 0
+        reached(self.marks.begun(self.slot), sequence)
     }
 
     /// Whether the worker leaves requests lying.
-    pub(crate) fn stalled(&self, now_ms: u64) -> bool {
-        let begun = |&&(sequence, _): &&(u32, u64)| !self.begun(sequence);
-        self.unstarted.iter().find(begun).is_some_and(|&(_, sent)| now_ms.saturating_sub(sent) > STALLED_AFTER_MS)
+    pub(crate) fn stalled(&mut self, now_ms: u64) -> bool {
+        self.forget_started();
+        self.unstarted
+            .front()
+            .is_some_and(|&(_, sent)| now_ms.saturating_sub(sent) > STALLED_AFTER_MS)
     }
 
     /// Writes what is queued. `Ok(false)`: the kernel took only a part.
@@ -210,8 +218,9 @@ impl Link {
     }
 
     fn forget_started(&mut self) {
+        let mark = self.marks.begun(self.slot);
         while let Some(&(sequence, _)) = self.unstarted.front()
-            && self.begun(sequence)
+            && reached(mark, sequence)
         {
             self.unstarted.pop_front();
         }
@@ -226,4 +235,9 @@ impl Link {
             frame::write(&mut self.out, Kind::Names, 0, 0, id, sequence);
         }
     }
+}
+
+/// Sequence numbers wrap; those in flight lie close together.
+fn reached(mark: u32, sequence: u32) -> bool {
+    mark.wrapping_sub(sequence) as i32 >= 0
 }

@@ -25,7 +25,12 @@ impl Marks {
     /// A new page and the descriptor by which a worker maps it.
     pub(crate) fn new() -> io::Result<(Self, OwnedFd)> {
         // SAFETY: the name is a NUL-terminated literal; the result is checked.
-        let fd = unsafe { libc::memfd_create(c"gwanmun-marks".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+        let fd = unsafe {
+            libc::memfd_create(
+                c"gwanmun-marks".as_ptr(),
+                libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING,
+            )
+        };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -45,7 +50,14 @@ impl Marks {
         }
         // SAFETY: a fresh shared mapping of a descriptor of that size; the result is checked.
         let page = unsafe {
-            libc::mmap(std::ptr::null_mut(), MARK_PAGE, libc::PROT_READ, libc::MAP_SHARED, fd.as_raw_fd(), 0)
+            libc::mmap(
+                std::ptr::null_mut(),
+                MARK_PAGE,
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                fd.as_raw_fd(),
+                0,
+            )
         };
         match NonNull::new(page.cast::<u8>()) {
             Some(page) if page.as_ptr().cast() != libc::MAP_FAILED => Ok((Self { page }, fd)),

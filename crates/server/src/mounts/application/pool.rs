@@ -53,11 +53,11 @@ impl Pool {
     }
 
     /// Takes a slot for a request of `thread`, or queues it. `usable` says whether the thread may use that worker now.
-    pub(crate) fn admit(&self, waiting: Waiting, usable: impl Fn(u32) -> bool) -> Admission {
+    pub(crate) fn admit(&self, waiting: Waiting, mut usable: impl FnMut(u32) -> bool) -> Admission {
         let mut state = self.lock();
         // Whoever waits already goes first.
         if state.queue.is_empty()
-            && let Some(worker) = state.reserve(waiting.thread, usable)
+            && let Some(worker) = state.reserve(waiting.thread, &mut usable)
         {
             return Admission::Worker(worker);
         }
@@ -93,10 +93,14 @@ impl Pool {
     }
 
     /// A slot for the first request of `thread` in the queue, if a worker is usable now.
-    pub(crate) fn next_for(&self, thread: usize, usable: impl Fn(u32) -> bool) -> Option<(Waiting, u32)> {
+    pub(crate) fn next_for(
+        &self,
+        thread: usize,
+        mut usable: impl FnMut(u32) -> bool,
+    ) -> Option<(Waiting, u32)> {
         let mut state = self.lock();
         let position = state.queue.iter().position(|waiting| waiting.thread == thread)?;
-        let worker = state.reserve(thread, usable)?;
+        let worker = state.reserve(thread, &mut usable)?;
         state.queue.remove(position).map(|waiting| (waiting, worker))
     }
 
@@ -105,7 +109,13 @@ impl Pool {
         let mut state = self.lock();
         let position = state.workers.iter().position(|other| other.id == worker);
         let index = position.unwrap_or_else(|| {
-            state.workers.push(Worker { id: worker, concurrency, in_flight: 0, ready: 0, draining: false });
+            state.workers.push(Worker {
+                id: worker,
+                concurrency,
+                in_flight: 0,
+                ready: 0,
+                draining: false,
+            });
             state.workers.len() - 1
         });
         state.workers[index].ready |= 1 << thread;
@@ -130,7 +140,7 @@ impl Pool {
 }
 
 impl State {
-    fn reserve(&mut self, thread: usize, usable: impl Fn(u32) -> bool) -> Option<u32> {
+    fn reserve(&mut self, thread: usize, usable: &mut impl FnMut(u32) -> bool) -> Option<u32> {
         let free = |worker: &&mut Worker| {
             !worker.draining
                 && worker.ready & 1 << thread != 0

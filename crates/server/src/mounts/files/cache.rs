@@ -23,7 +23,7 @@ const PATH_LIMIT: usize = 4096;
 
 /// Bounds of one thread's cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileCacheLimits {
+pub(crate) struct FileCacheLimits {
     /// Paths remembered, found or not.
     pub entries: usize,
     /// Bytes of paths and file contents held.
@@ -40,7 +40,7 @@ impl Default for FileCacheLimits {
 
 /// One thread's lookups by mount and path, evicted by second chance. A mount's number must not be used again for another
 /// root before [`FileCache::forget_mount`].
-pub struct FileCache {
+pub(crate) struct FileCache {
     limits: FileCacheLimits,
     /// Mount numbers are ours; paths are the client's choice, so their hash must be keyed (H59). SipHash with a random
     /// key it is: 22 ns a lookup of a 32-byte path, against 7 ns with FxHasher, whose seed does not keep colliding paths
@@ -54,7 +54,7 @@ pub struct FileCache {
 
 /// The answer to a lookup.
 #[derive(Clone, Debug)]
-pub enum Cached {
+pub(crate) enum Cached {
     /// Known well enough to answer with.
     Fresh(Known),
     /// A file that was there a moment ago: have the pool revalidate it. While this is under way, others get it as fresh.
@@ -65,7 +65,7 @@ pub enum Cached {
 
 /// What is known of a path. A [`Found`] that is about the path and not about the lookup.
 #[derive(Clone, Debug)]
-pub enum Known {
+pub(crate) enum Known {
     /// A regular file.
     File(Arc<FileEntry>),
     /// A directory, asked for without its trailing slash.
@@ -93,7 +93,7 @@ enum Pressure {
 
 impl FileCache {
     /// An empty cache.
-    pub fn new(limits: FileCacheLimits) -> FileCache {
+    pub(crate) fn new(limits: FileCacheLimits) -> FileCache {
         FileCache {
             limits,
             index: HashMap::default(),
@@ -105,7 +105,7 @@ impl FileCache {
     }
 
     /// Looks a path up, without allocating.
-    pub fn get(&mut self, mount: u32, path: &[u8], now: Instant) -> Cached {
+    pub(crate) fn get(&mut self, mount: u32, path: &[u8], now: Instant) -> Cached {
         let Some(&key) = self.index.get(&mount).and_then(|paths| paths.get(path)) else {
             return Cached::Miss;
         };
@@ -122,7 +122,7 @@ impl FileCache {
     }
 
     /// Remembers what the pool found. A failed lookup is not remembered; what was known before stays.
-    pub fn insert(&mut self, mount: u32, path: &[u8], found: &Found, now: Instant) {
+    pub(crate) fn insert(&mut self, mount: u32, path: &[u8], found: &Found, now: Instant) {
         let known = match found {
             Found::File(entry) => Known::File(Arc::clone(entry)),
             Found::Directory => Known::Directory,
@@ -151,7 +151,14 @@ impl FileCache {
     }
 
     /// Forgets everything about a mount, e.g. because a new configuration has none of this number.
-    pub fn forget_mount(&mut self, mount: u32) {
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "mounts keep their numbers until a configuration can be swapped"
+        )
+    )]
+    pub(crate) fn forget_mount(&mut self, mount: u32) {
         for key in self.index.remove(&mount).unwrap_or_default().into_values() {
             let slot = self.slots.remove(key);
             self.bytes -= slot.path.len() + slot.known.bytes();
@@ -160,13 +167,9 @@ impl FileCache {
     }
 
     /// Paths remembered.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
         self.slots.len()
-    }
-
-    /// Whether nothing is remembered.
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
     }
 
     fn shrink_to_limits(&mut self) {

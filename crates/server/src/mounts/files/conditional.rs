@@ -8,7 +8,7 @@ use super::entry::FileEntry;
 /// The fields that decide, as they came. Several lines of one field are to be joined by a comma first (RFC 9110 §5.3);
 /// `range` is `None` for HEAD, which has no ranges (RFC 9110 §14.2).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Conditions<'a> {
+pub(crate) struct Conditions<'a> {
     /// If-Match
     pub if_match: Option<&'a [u8]>,
     /// If-None-Match
@@ -25,7 +25,7 @@ pub struct Conditions<'a> {
 
 /// What to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// 200 with the whole file.
     Full,
     /// 304
@@ -45,7 +45,7 @@ pub enum Reply {
 
 /// Decides in the order of RFC 9110 §13.2.2. Fields that do not parse count as absent, except that an If-Match that
 /// names nothing matches nothing.
-pub fn evaluate(entry: &FileEntry, conditions: &Conditions<'_>) -> Reply {
+pub(crate) fn evaluate(entry: &FileEntry, conditions: &Conditions<'_>) -> Reply {
     if let Some(tags) = conditions.if_match {
         if !any_tag_matches(tags, &entry.etag, Comparison::Strong) {
             return Reply::PreconditionFailed;
@@ -74,7 +74,7 @@ pub fn evaluate(entry: &FileEntry, conditions: &Conditions<'_>) -> Reply {
 
 /// Appends the header fields of a reply, each ended by CRLF: the entry's own, Content-Range and Content-Length as its
 /// status asks for. Nothing for 412, whose body is the caller's, and no Content-Length for 304. A 416 has an empty body.
-pub fn write_headers(out: &mut Vec<u8>, entry: &FileEntry, reply: &Reply) {
+pub(crate) fn write_headers(out: &mut Vec<u8>, entry: &FileEntry, reply: &Reply) {
     let mut digits = itoa::Buffer::new();
     let mut number =
         |out: &mut Vec<u8>, value: u64| out.extend_from_slice(digits.format(value).as_bytes());

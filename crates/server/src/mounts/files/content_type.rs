@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// The Content-Type for a file of this name. The content is never sniffed: what a file is called says how browsers treat
 /// it, so an upload that looks like HTML does not become HTML.
-pub fn content_type(name: &[u8]) -> Cow<'static, str> {
+pub(super) fn content_type(name: &[u8]) -> Cow<'static, str> {
     let media_type = extension(name).and_then(media_type).unwrap_or("application/octet-stream");
     if is_text(media_type) {
         Cow::Owned(format!("{media_type}; charset=utf-8"))

@@ -1,6 +1,5 @@
 //! One file as it was found: what its responses need, computed once.
 
-use std::borrow::Cow;
 use std::fs::{File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -13,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::content_type::content_type;
 
 /// Files up to this many bytes are kept in memory whole.
-pub const INLINE_LIMIT: u64 = 64 * 1024;
+pub(super) const INLINE_LIMIT: u64 = 64 * 1024;
 
 /// A file changed more recently than this may change again without its time stamps moving, because the kernel's clock for
 /// them ticks (at worst every 10 ms); what was read from it is not kept.
@@ -22,7 +21,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(50);
 /// A regular file: its metadata, validators and header fields, and either its content or an open descriptor. All of it is
 /// of one `fstat` (H82).
 #[derive(Debug)]
-pub struct FileEntry {
+pub(crate) struct FileEntry {
     /// Length in bytes when the file was looked at.
     pub size: u64,
     /// Last modification in whole seconds since the epoch, never later than the moment the file was looked at
@@ -34,8 +33,6 @@ pub struct FileEntry {
     pub etag: Box<str>,
     /// [`modified`](Self::modified) as an HTTP date.
     pub last_modified: Box<str>,
-    /// The value of Content-Type.
-    pub content_type: Cow<'static, str>,
     /// The Content-Type, ETag, Last-Modified and Accept-Ranges field lines, each ended by CRLF.
     pub headers: Box<[u8]>,
     /// The whole content of a small file. `None` for large ones and for those that were changing; send these from
@@ -48,7 +45,7 @@ pub struct FileEntry {
 /// What makes a file the same file with the same content. The change time is in it, so that a file whose modification
 /// time was set back by a copying tool, or whose permissions were taken away, counts as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The device the file is on.
     pub device: u64,
     /// Its inode there.
@@ -63,7 +60,7 @@ pub struct Identity {
 
 impl FileEntry {
     /// Describes an open regular file and reads it if it is small. BLOCKING. `name` gives the media type.
-    pub fn read(file: File, name: &[u8]) -> io::Result<FileEntry> {
+    pub(crate) fn read(file: File, name: &[u8]) -> io::Result<FileEntry> {
         let (identity, content) = read_consistently(&file)?;
         let now = SystemTime::now();
         let modified = clamp_to_past(identity.modified_ns, now);
@@ -82,7 +79,6 @@ impl FileEntry {
             identity,
             etag: etag.into(),
             last_modified: last_modified.into(),
-            content_type,
             headers: headers.into_bytes().into(),
             validators: type_line.len()..type_line.len() + validator_lines.len(),
             file: if content.is_some() { None } else { Some(file) },
@@ -92,14 +88,14 @@ impl FileEntry {
 
     /// The open file, for entries without [`content`](Self::content). Regular, read-only; read it at offsets, as its
     /// position is shared by all who hold the entry.
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.file.as_ref().map(AsFd::as_fd)
     }
 
     /// Whether the open file still is what the headers say. One `fstat`, no path lookup: worth asking before a large file
     /// is sent, so that a file rewritten in place within the cache's freshness does not go out under its old ETag (H82).
     /// True for entries with content, which nothing can change.
-    pub fn is_unchanged(&self) -> bool {
+    pub(crate) fn is_unchanged(&self) -> bool {
         self.file.as_ref().is_none_or(|file| {
             file.metadata().is_ok_and(|metadata| Identity::of(&metadata) == self.identity)
         })
@@ -118,7 +114,7 @@ impl FileEntry {
 
 impl Identity {
     /// The identity that this metadata tells.
-    pub fn of(metadata: &Metadata) -> Identity {
+    pub(crate) fn of(metadata: &Metadata) -> Identity {
         Identity {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -293,6 +289,8 @@ mod tests {
         scratch.write("data", "{}");
         let link = scratch.path().join("data.json");
         symlink("data", &link).unwrap();
-        assert_eq!(read(&link).content_type, "application/json; charset=utf-8");
+        assert!(
+            read(&link).headers.starts_with(b"Content-Type: application/json; charset=utf-8\r\n")
+        );
     }
 }

@@ -21,8 +21,8 @@ mod root;
 #[cfg(test)]
 mod scratch;
 
-pub use cache::{Cached, FileCache, FileCacheLimits, Known};
-pub use conditional::{Conditions, Reply, evaluate, write_headers};
-pub use entry::FileEntry;
-pub use residency::{load, resident};
-pub use root::{FileRoot, Found, is_servable};
+pub(crate) use cache::{Cached, FileCache, FileCacheLimits, Known};
+pub(crate) use conditional::{Conditions, Reply, evaluate, write_headers};
+pub(crate) use entry::FileEntry;
+pub(crate) use residency::{load, resident};
+pub(crate) use root::{FileRoot, Found, is_servable};

@@ -10,7 +10,7 @@ const PIECE: usize = 128 * 1024;
 /// then is a file system that lives in memory, or one where waiting cannot be avoided.
 ///
 /// Not a promise: pages can be dropped again right away. So do not ask again after [`load`], but send.
-pub fn resident(fd: BorrowedFd<'_>, offset: u64, len: usize) -> bool {
+pub(crate) fn resident(fd: BorrowedFd<'_>, offset: u64, len: usize) -> bool {
     if len == 0 {
         return true;
     }
@@ -29,7 +29,7 @@ pub fn resident(fd: BorrowedFd<'_>, offset: u64, len: usize) -> bool {
 }
 
 /// Reads these bytes into the page cache. BLOCKING. Stops early without an error at the end of the file.
-pub fn load(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<()> {
+pub(crate) fn load(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<()> {
     advise(fd, offset, len);
     let mut scratch = vec![0u8; len.min(PIECE)];
     let mut done = 0;
