@@ -16,7 +16,10 @@ let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'gwanmun-attack-'));
   writeFileSync(join(folder, 'page.txt'), 'page');
-  target = await record({ limits: { body: 300_000 }, mounts: [{ path: '/' }, { path: '/files', files: folder, application: undefined }] });
+  target = await record({
+    limits: { body: 300_000 },
+    mounts: [{ path: '/' }, { path: '/files', files: folder, application: undefined }],
+  });
 });
 afterAll(async () => {
   await target[Symbol.asyncDispose]();
@@ -36,7 +39,12 @@ function generator(seed: number): (below: number) => number {
 
 const VALID = [
   request('GET /a?b=c', 'Accept: */*', 'Cookie: a=b; c=d'),
-  request('GET /files/page.txt', 'Range: bytes=0-1', 'If-None-Match: "x"', 'If-Modified-Since: Mon, 01 Jan 2024 00:00:00 GMT'),
+  request(
+    'GET /files/page.txt',
+    'Range: bytes=0-1',
+    'If-None-Match: "x"',
+    'If-Modified-Since: Mon, 01 Jan 2024 00:00:00 GMT',
+  ),
   request('HEAD /files/page.txt'),
   request('OPTIONS *'),
   `${request('POST /a', 'Content-Length: 11')}hello world`,
@@ -47,9 +55,35 @@ const VALID = [
   `${request('POST /a', 'Content-Length: 100000')}${'x'.repeat(100_000)}`,
 ].map((text) => Buffer.from(text, 'latin1'));
 
-const TOKENS = ['\r\n', '\n', '\r', '\0', ' ', '\t', ':', '0', '-1', 'ffffffffffffffff', '%00', '%2e%2e/', '/../', '//', 'Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n', 'Host: b\r\n', 'Connection: close\r\n', '\r\n\r\n', 'HTTP/1.1', '\xff', '"', ';', ',', '0\r\n\r\n', 'Range: bytes=-0,0-,5-4\r\n', 'Expect: 100-continue\r\n'].map(
-  (text) => Buffer.from(text, 'latin1'),
-);
+const TOKENS = [
+  '\r\n',
+  '\n',
+  '\r',
+  '\0',
+  ' ',
+  '\t',
+  ':',
+  '0',
+  '-1',
+  'ffffffffffffffff',
+  '%00',
+  '%2e%2e/',
+  '/../',
+  '//',
+  'Content-Length: 5\r\n',
+  'Transfer-Encoding: chunked\r\n',
+  'Host: b\r\n',
+  'Connection: close\r\n',
+  '\r\n\r\n',
+  'HTTP/1.1',
+  '\xff',
+  '"',
+  ';',
+  ',',
+  '0\r\n\r\n',
+  'Range: bytes=-0,0-,5-4\r\n',
+  'Expect: 100-continue\r\n',
+].map((text) => Buffer.from(text, 'latin1'));
 
 /** A few valid requests in a row, with a few faults. */
 function mutant(random: (below: number) => number): Buffer {
@@ -100,24 +134,29 @@ async function attack(bytes: Buffer, random: (below: number) => number): Promise
 }
 
 describe('random faults in valid requests', () => {
-  test(`are answered in HTTP and leave the server whole (seed ${SEED})`, { timeout: DURATION_MS + 30_000 }, async () => {
-    const deadline = performance.now() + DURATION_MS;
-    for (let round = 0; performance.now() < deadline; round += 1) {
-      const seed = SEED + round;
-      const random = generator(seed);
-      const bytes = mutant(random);
-      const told = `GWANMUN_ATTACK_SEED=${seed}: ${JSON.stringify(bytes.toString('latin1').slice(0, 600))}`;
-      try {
-        const answers = await attack(bytes, random);
-        if (answers !== undefined && answers.length > 0) expect(answers.toString('latin1', 0, 9), told).toBe('HTTP/1.1 ');
-        if (round % 50 === 0) await expectAlive(target);
-        target.seen.length = 0;
-      } catch (error) {
-        throw new Error(told, { cause: error });
+  test(
+    `are answered in HTTP and leave the server whole (seed ${SEED})`,
+    { timeout: DURATION_MS + 30_000 },
+    async () => {
+      const deadline = performance.now() + DURATION_MS;
+      for (let round = 0; performance.now() < deadline; round += 1) {
+        const seed = SEED + round;
+        const random = generator(seed);
+        const bytes = mutant(random);
+        const told = `GWANMUN_ATTACK_SEED=${seed}: ${JSON.stringify(bytes.toString('latin1').slice(0, 600))}`;
+        try {
+          const answers = await attack(bytes, random);
+          if (answers !== undefined && answers.length > 0)
+            expect(answers.toString('latin1', 0, 9), told).toBe('HTTP/1.1 ');
+          if (round % 50 === 0) await expectAlive(target);
+          target.seen.length = 0;
+        } catch (error) {
+          throw new Error(told, { cause: error });
+        }
       }
-    }
-    await expectAlive(target);
-  });
+      await expectAlive(target);
+    },
+  );
 
   test('are understood alike in whatever pieces they come', { timeout: DURATION_MS + 30_000 }, async () => {
     const deadline = performance.now() + DURATION_MS;
@@ -137,7 +176,10 @@ describe('random faults in valid requests', () => {
         // Whether a 100 is sent may depend on the pieces.
         outcomes.push(JSON.stringify([statuses.filter((line) => !line.endsWith('100')), requests]));
       }
-      expect(new Set(outcomes).size, `GWANMUN_ATTACK_SEED=${seed}: ${JSON.stringify(bytes.toString('latin1'))}\n${outcomes.join('\n')}`).toBe(1);
+      expect(
+        new Set(outcomes).size,
+        `GWANMUN_ATTACK_SEED=${seed}: ${JSON.stringify(bytes.toString('latin1'))}\n${outcomes.join('\n')}`,
+      ).toBe(1);
     }
     target.seen.length = 0;
     await expectAlive(target);

@@ -1,7 +1,15 @@
 // Chunked request bodies: decoded by the letter, however they are split.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { expectAlive, expectRefused, last, record, request, SMUGGLED, type RecordingServer } from './recording-server.js';
+import {
+  expectAlive,
+  expectRefused,
+  last,
+  record,
+  request,
+  SMUGGLED,
+  type RecordingServer,
+} from './recording-server.js';
 
 let target: RecordingServer;
 beforeAll(async () => void (target = await record({ limits: { body: 4 * 1024 * 1024 } })));
@@ -11,9 +19,22 @@ const HEAD = request('POST /a', 'Transfer-Encoding: chunked');
 
 const REFUSED: [row: string, body: string, status?: number][] = [
   ['H8 empty size', '\r\nhello\r\n0\r\n\r\n'],
-  ...['0x5', '+5', '-1', '1_0', ' 5', '5 ', '\t5', 'g', '5.', '"5"', '11111111111111111', '00000000000000005', 'ffffffffffffffff', '8000000000000000'].map(
-    (size): [string, string] => [`H8 size ${JSON.stringify(size)}`, `${size}\r\nhello\r\n0\r\n\r\n`],
-  ),
+  ...[
+    '0x5',
+    '+5',
+    '-1',
+    '1_0',
+    ' 5',
+    '5 ',
+    '\t5',
+    'g',
+    '5.',
+    '"5"',
+    '11111111111111111',
+    '00000000000000005',
+    'ffffffffffffffff',
+    '8000000000000000',
+  ].map((size): [string, string] => [`H8 size ${JSON.stringify(size)}`, `${size}\r\nhello\r\n0\r\n\r\n`]),
   ['H9 data longer than its size', '5\r\nhello!\r\n0\r\n\r\n'],
   ['H9 data shorter than its size', '5\r\nhell\r\n0\r\n\r\n'],
   ['H9 data without line end', '5\r\nhello0\r\n\r\n'],
@@ -57,7 +78,8 @@ describe('refused', () => {
 });
 
 describe('accepted', () => {
-  const BODY = '5;name;other=token;third="quoted \\" text"\r\nhello\r\n00a\r\n, my world\r\nA\r\n0123456789\r\n0\r\nContent-Length: 3\r\nCookie: a=b\r\n\r\n';
+  const BODY =
+    '5;name;other=token;third="quoted \\" text"\r\nhello\r\n00a\r\n, my world\r\nA\r\n0123456789\r\n0\r\nContent-Length: 3\r\nCookie: a=b\r\n\r\n';
   const DECODED = 'hello, my world0123456789';
 
   test('H10 H12 W24 extensions and trailers are thrown away; CONTENT_LENGTH is there', async () => {

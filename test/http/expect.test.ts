@@ -11,7 +11,10 @@ let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'gwanmun-expect-'));
   writeFileSync(join(folder, 'page.txt'), 'page');
-  target = await record({ limits: { body: 100_000 }, mounts: [{ path: '/' }, { path: '/files', files: folder, application: undefined }] });
+  target = await record({
+    limits: { body: 100_000 },
+    mounts: [{ path: '/' }, { path: '/files', files: folder, application: undefined }],
+  });
 });
 afterAll(async () => {
   await target[Symbol.asyncDispose]();
@@ -48,7 +51,9 @@ test('H33 a client that does not wait gets its answers in order', async () => {
 
 test('H33 in a pipeline the 100 comes after the answers before it', async () => {
   const client = await target.connect();
-  await client.send(request('GET /0') + request('GET /1') + request('POST /2', 'Expect: 100-continue', 'Content-Length: 2'));
+  await client.send(
+    request('GET /0') + request('GET /1') + request('POST /2', 'Expect: 100-continue', 'Content-Length: 2'),
+  );
   const statuses: number[] = [];
   for (let index = 0; index < 3; index += 1) statuses.push((await client.response()).status);
   expect(statuses).toEqual([200, 200, 100]);

@@ -5,16 +5,20 @@ import type { Application } from '../../dist/index.js';
 import { header } from './raw-client.js';
 import { expectAlive, record, request } from './recording-server.js';
 
-const answer = (status: string, headers: [string, string][], body: () => ReturnType<Application>): Application => (_environ, startResponse) => {
-  startResponse(status, headers);
-  return body();
-};
+const answer =
+  (status: string, headers: [string, string][], body: () => ReturnType<Application>): Application =>
+  (_environ, startResponse) => {
+    startResponse(status, headers);
+    return body();
+  };
 const pieces = function* (...all: string[]): Generator<string> {
   yield* all;
 };
 
 describe('HEAD', () => {
-  test.each<[row: string, headers: [string, string][], body: () => ReturnType<Application>, length: string | undefined]>([
+  test.each<
+    [row: string, headers: [string, string][], body: () => ReturnType<Application>, length: string | undefined]
+  >([
     ['W57 with Content-Length', [['Content-Length', '5']], () => ['hello'], '5'],
     ['W57 with Content-Length and no body', [['Content-Length', '5']], () => [], '5'],
     ['W57 without', [], () => pieces('a', 'b'), undefined],
@@ -53,7 +57,11 @@ test.each<[row: string, status: string, headers: [string, string][], length: str
     await client.send(request('GET /a') + request('GET /b', 'Connection: close'));
     for (let index = 0; index < 2; index += 1) {
       const response = await client.response();
-      expect([response.status, header(response, 'content-length'), response.framing]).toEqual([Number(status.slice(0, 3)), length, 'none']);
+      expect([response.status, header(response, 'content-length'), response.framing]).toEqual([
+        Number(status.slice(0, 3)),
+        length,
+        'none',
+      ]);
     }
     expect(await client.closed()).toBe('end');
   }

@@ -29,18 +29,35 @@ const REFUSED: [row: string, bytes: string, status?: number | number[]][] = [
   ['H18 tab before the first header', 'GET /a HTTP/1.1\r\n\tHost: a\r\n\r\n'],
   ['H19 empty name', get(': b')],
   ['H19 no colon', get('A')],
-  ...['A B', 'A(B', 'A@', 'A/B', 'A"', 'A\\', 'A\x00', 'A\x7f', 'A\xe9', '{A}', 'A,B'].map(
-    (name): [string, string] => [`H19 name ${JSON.stringify(name)}`, get(`${name}: b`)],
-  ),
-  ...['\x00', '\x01', '\x08', '\x0b', '\x0c', '\x1b', '\x1f', '\x7f'].map(
-    (byte): [string, string] => [`H20 value with ${JSON.stringify(byte)}`, get(`A: b${byte}c`)],
-  ),
+  ...['A B', 'A(B', 'A@', 'A/B', 'A"', 'A\\', 'A\x00', 'A\x7f', 'A\xe9', '{A}', 'A,B'].map((name): [string, string] => [
+    `H19 name ${JSON.stringify(name)}`,
+    get(`${name}: b`),
+  ]),
+  ...['\x00', '\x01', '\x08', '\x0b', '\x0c', '\x1b', '\x1f', '\x7f'].map((byte): [string, string] => [
+    `H20 value with ${JSON.stringify(byte)}`,
+    get(`A: b${byte}c`),
+  ]),
   ['H23 no Host', 'GET /a HTTP/1.1\r\n\r\n'],
   ['H23 two Hosts', get('Host: b')],
   ['H23 the same Host twice', get('Host: a')],
-  ...['', ' ', 'a, b', 'user@a', 'a/b', 'a:b', 'a:99999', 'a b', '[::1', '::1', '[x]', 'a?b', 'a#b', '[fe80::1%25eth0]', 'a\\b', 'a:80:80'].map(
-    (host): [string, string] => [`H23 Host: ${host}`, `GET /a HTTP/1.1\r\nHost: ${host}\r\n\r\n`],
-  ),
+  ...[
+    '',
+    ' ',
+    'a, b',
+    'user@a',
+    'a/b',
+    'a:b',
+    'a:99999',
+    'a b',
+    '[::1',
+    '::1',
+    '[x]',
+    'a?b',
+    'a#b',
+    '[fe80::1%25eth0]',
+    'a\\b',
+    'a:80:80',
+  ].map((host): [string, string] => [`H23 Host: ${host}`, `GET /a HTTP/1.1\r\nHost: ${host}\r\n\r\n`]),
   ['H26 CONNECT', 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n', [405, 501]],
   ['H26 TRACE', request('TRACE /a'), [405, 501]],
   ['H27 a method of 33 bytes', request(`${'M'.repeat(33)} /a`), [400, 501]],
@@ -52,12 +69,23 @@ const REFUSED: [row: string, bytes: string, status?: number | number[]][] = [
   ['H28 a space at the end', 'GET /a HTTP/1.1 \r\nHost: a\r\n\r\n'],
   ['H28 a space at the start', ' GET /a HTTP/1.1\r\nHost: a\r\n\r\n'],
   ['H28 HTTP/0.9', 'GET /a\r\n'],
-  ...['HTTP/1.1x', 'HTTP/01.1', 'http/1.1', 'HTTP/1.', 'HTTP/1', 'HTTP/1.10', 'HTTP 1.1', 'HTP/1.1', 'HTTP/a.1', ''].map(
-    (version): [string, string] => [`H28 version ${version}`, `GET /a ${version}\r\nHost: a\r\n\r\n`],
-  ),
-  ...['HTTP/2.0', 'HTTP/0.9', 'HTTP/9.9'].map(
-    (version): [string, string, number] => [`H28 ${version}`, `GET /a ${version}\r\nHost: a\r\n\r\n`, 505],
-  ),
+  ...[
+    'HTTP/1.1x',
+    'HTTP/01.1',
+    'http/1.1',
+    'HTTP/1.',
+    'HTTP/1',
+    'HTTP/1.10',
+    'HTTP 1.1',
+    'HTP/1.1',
+    'HTTP/a.1',
+    '',
+  ].map((version): [string, string] => [`H28 version ${version}`, `GET /a ${version}\r\nHost: a\r\n\r\n`]),
+  ...['HTTP/2.0', 'HTTP/0.9', 'HTTP/9.9'].map((version): [string, string, number] => [
+    `H28 ${version}`,
+    `GET /a ${version}\r\nHost: a\r\n\r\n`,
+    505,
+  ]),
   ['H29 the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', [400, 505]],
   ['a TLS handshake', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'],
   ['many empty lines', '\r\n'.repeat(20) + get('A: b')],
@@ -96,10 +124,22 @@ describe('accepted', () => {
 
   test('H21 H22 names that could be taken for others, and Proxy, do not reach the application', async () => {
     await target.ask(
-      request('GET /a', 'Content_Length: 5', 'Transfer.Encoding: chunked', 'X_Forwarded_For: 1.2.3.4', 'X-Forwarded-For: 9.9.9.9', 'Proxy: evil:1', 'pROXY: evil:2'),
+      request(
+        'GET /a',
+        'Content_Length: 5',
+        'Transfer.Encoding: chunked',
+        'X_Forwarded_For: 1.2.3.4',
+        'X-Forwarded-For: 9.9.9.9',
+        'Proxy: evil:1',
+        'pROXY: evil:2',
+      ),
     );
     const { environ } = last(target);
-    expect(Object.keys(environ).filter((key) => key.startsWith('HTTP_')).toSorted()).toEqual(['HTTP_HOST', 'HTTP_X_FORWARDED_FOR']);
+    expect(
+      Object.keys(environ)
+        .filter((key) => key.startsWith('HTTP_'))
+        .toSorted(),
+    ).toEqual(['HTTP_HOST', 'HTTP_X_FORWARDED_FOR']);
     expect(environ['HTTP_X_FORWARDED_FOR']).toBe('9.9.9.9');
     expect(environ['CONTENT_LENGTH']).toBeUndefined();
   });

@@ -17,14 +17,22 @@ describe('HTTP/1.0', () => {
     const client = await target.connect();
     await client.send('GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n');
     const response = await client.response();
-    expect([response.framing, response.body.toString(), header(response, 'connection')]).toEqual(['close', 'one two', undefined]);
+    expect([response.framing, response.body.toString(), header(response, 'connection')]).toEqual([
+      'close',
+      'one two',
+      undefined,
+    ]);
     client.close();
   });
 
   test('needs no Host; SERVER_NAME is the address then', async () => {
     await using target = await record();
     expect((await target.ask('GET /a HTTP/1.0\r\n\r\n')).status).toBe(200);
-    expect(last(target).environ).toMatchObject({ SERVER_PROTOCOL: 'HTTP/1.0', SERVER_NAME: '127.0.0.1', SERVER_PORT: String(target.port) });
+    expect(last(target).environ).toMatchObject({
+      SERVER_PROTOCOL: 'HTTP/1.0',
+      SERVER_NAME: '127.0.0.1',
+      SERVER_PORT: String(target.port),
+    });
     expect(last(target).environ['HTTP_HOST']).toBeUndefined();
   });
 

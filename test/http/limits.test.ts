@@ -1,7 +1,16 @@
 // Limits: what is too large is refused before it costs anything.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { expectRefusal, expectRefused, expectAlive, last, record, request, SMUGGLED, type RecordingServer } from './recording-server.js';
+import {
+  expectRefusal,
+  expectRefused,
+  expectAlive,
+  last,
+  record,
+  request,
+  SMUGGLED,
+  type RecordingServer,
+} from './recording-server.js';
 
 let target: RecordingServer;
 beforeAll(async () => void (target = await record({ limits: { body: 100_000 } })));
@@ -16,15 +25,27 @@ describe('refused', () => {
     ['H30 a query of 9 KiB', request(`GET /?${'a'.repeat(9 * 1024)}`), 414],
     ['H30 a request line of 1 MiB', request(`GET /${'a'.repeat(1024 * 1024)}`), 414],
     ['H31 a header of 17 KiB', request('GET /a', `A: ${'b'.repeat(17 * 1024)}`), 431],
-    ['H31 headers of 17 KiB together', request('GET /a', ...Array.from({ length: 17 }, () => `A: ${'b'.repeat(1024)}`)), 431],
+    [
+      'H31 headers of 17 KiB together',
+      request('GET /a', ...Array.from({ length: 17 }, () => `A: ${'b'.repeat(1024)}`)),
+      431,
+    ],
     ['H31 a header name of 17 KiB', request('GET /a', `${'A'.repeat(17 * 1024)}: b`), 431],
     ['H31 headers of 1 MiB', request('GET /a', `A: ${'b'.repeat(1024 * 1024)}`), 431],
     ['H31 101 headers', request('GET /a', ...lines(100)), 431],
     ['H31 5000 short headers', request('GET /a', ...Array.from({ length: 3000 }, () => 'A:')), 431],
     ['H56 a body over the limit, announced', request('POST /a', 'Content-Length: 100001'), 413],
     ['H56 GET with such a body', request('GET /a', 'Content-Length: 100001'), 413],
-    ['H56 a chunked body over the limit', `${request('POST /a', 'Transfer-Encoding: chunked')}${chunk(60_000)}${chunk(40_001)}0\r\n\r\n`, 413],
-    ['H56 one chunk over the limit', `${request('POST /a', 'Transfer-Encoding: chunked')}${chunk(100_001)}0\r\n\r\n`, 413],
+    [
+      'H56 a chunked body over the limit',
+      `${request('POST /a', 'Transfer-Encoding: chunked')}${chunk(60_000)}${chunk(40_001)}0\r\n\r\n`,
+      413,
+    ],
+    [
+      'H56 one chunk over the limit',
+      `${request('POST /a', 'Transfer-Encoding: chunked')}${chunk(100_001)}0\r\n\r\n`,
+      413,
+    ],
   ])('%s', async (_row, bytes, status) => {
     await expectRefused(target, bytes + SMUGGLED, status);
   });
@@ -63,7 +84,9 @@ describe('accepted', () => {
 
   test('H56 a body as long as the limit, either way', async () => {
     expect((await target.ask(request('POST /a', 'Content-Length: 100000') + 'x'.repeat(100_000))).status).toBe(200);
-    expect((await target.ask(`${request('POST /a', 'Transfer-Encoding: chunked')}${chunk(100_000)}0\r\n\r\n`)).status).toBe(200);
+    expect(
+      (await target.ask(`${request('POST /a', 'Transfer-Encoding: chunked')}${chunk(100_000)}0\r\n\r\n`)).status,
+    ).toBe(200);
     expect(last(target).body.length).toBe(100_000);
   });
 });

@@ -16,7 +16,10 @@ test('several listeners answer alike', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'gwanmun-listen-'));
   const path = join(folder, 'site.sock');
   {
-    await using target = await record({ port: undefined, listen: ['127.0.0.1:0', { host: '127.0.0.2', port: 0 }, { unix: path, mode: 0o660 }] } as never);
+    await using target = await record({
+      port: undefined,
+      listen: ['127.0.0.1:0', { host: '127.0.0.2', port: 0 }, { unix: path, mode: 0o660 }],
+    } as never);
     expect(target.server.addresses).toHaveLength(3);
     for (const address of target.server.addresses) {
       const client = await RawClient.connect(address);

@@ -31,7 +31,7 @@ describe('a pipeline', () => {
     await using target = await record({
       answer: async (environ, startResponse) => {
         startResponse('200 OK', []);
-        await new Promise((resolve) => setTimeout(resolve, (50 - Number(environ.REQUEST_URI.slice(1))) % 7 * 3));
+        await new Promise((resolve) => setTimeout(resolve, ((50 - Number(environ.REQUEST_URI.slice(1))) % 7) * 3));
         return environ.REQUEST_URI;
       },
     });
@@ -63,35 +63,51 @@ describe('a pipeline', () => {
     other.close();
   });
 
-  test.each(['POST', 'PUT', 'DELETE', 'PATCH', 'PURGE'])('%s waits for what is before it, and holds what is behind it', async (method) => {
-    const { answer, waiting, holds } = gate();
-    await using target = await record({ answer });
-    const client = await target.connect();
-    await client.send(request('GET /1') + request(`${method} /2`, 'Content-Length: 2') + 'hi' + request('GET /3'));
-    await holds(1);
-    expect(target.seen.map(({ uri }) => uri)).toEqual(['/1']);
-    waiting.get('/1')?.();
-    expect((await client.response()).body.toString()).toBe('/1');
-    await holds(2);
-    expect(target.seen.map(({ uri }) => uri)).toEqual(['/1', '/2']);
-    waiting.get('/2')?.();
-    expect((await client.response()).body.toString()).toBe('/2');
-    await holds(3);
-    waiting.get('/3')?.();
-    expect((await client.response()).body.toString()).toBe('/3');
-    client.close();
-  });
+  test.each(['POST', 'PUT', 'DELETE', 'PATCH', 'PURGE'])(
+    '%s waits for what is before it, and holds what is behind it',
+    async (method) => {
+      const { answer, waiting, holds } = gate();
+      await using target = await record({ answer });
+      const client = await target.connect();
+      await client.send(request('GET /1') + request(`${method} /2`, 'Content-Length: 2') + 'hi' + request('GET /3'));
+      await holds(1);
+      expect(target.seen.map(({ uri }) => uri)).toEqual(['/1']);
+      waiting.get('/1')?.();
+      expect((await client.response()).body.toString()).toBe('/1');
+      await holds(2);
+      expect(target.seen.map(({ uri }) => uri)).toEqual(['/1', '/2']);
+      waiting.get('/2')?.();
+      expect((await client.response()).body.toString()).toBe('/2');
+      await holds(3);
+      waiting.get('/3')?.();
+      expect((await client.response()).body.toString()).toBe('/3');
+      client.close();
+    },
+  );
 
   test('of mixed methods in one piece, and byte by byte, arrives whole', async () => {
     await using target = await record();
     const client = await target.connect();
     const chunked = `${request('POST /b', 'Transfer-Encoding: chunked')}3\r\nabc\r\n0\r\n\r\n`;
-    const bytes = request('GET /a') + chunked + request('PUT /c', 'Content-Length: 4') + 'data' + request('HEAD /d') + request('GET /e');
+    const bytes =
+      request('GET /a') +
+      chunked +
+      request('PUT /c', 'Content-Length: 4') +
+      'data' +
+      request('HEAD /d') +
+      request('GET /e');
     for (const pieces of [[bytes], Array.from(bytes)]) {
       target.seen.length = 0;
       for (const piece of pieces) await client.send(piece);
-      for (const method of ['GET', 'POST', 'PUT', 'HEAD', 'GET']) expect((await client.response(method)).status).toBe(200);
-      expect(target.seen.map(({ method, uri, body }) => `${method} ${uri} ${body}`)).toEqual(['GET /a ', 'POST /b abc', 'PUT /c data', 'HEAD /d ', 'GET /e ']);
+      for (const method of ['GET', 'POST', 'PUT', 'HEAD', 'GET'])
+        expect((await client.response(method)).status).toBe(200);
+      expect(target.seen.map(({ method, uri, body }) => `${method} ${uri} ${body}`)).toEqual([
+        'GET /a ',
+        'POST /b abc',
+        'PUT /c data',
+        'HEAD /d ',
+        'GET /e ',
+      ]);
     }
     client.close();
   });

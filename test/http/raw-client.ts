@@ -79,7 +79,10 @@ export class RawClient {
     if (match === null) throw new Error(`not a status line: ${JSON.stringify(statusLine)}`);
     const status = Number(match[1]);
     const headers = lines.map((line): [string, string] => {
-      const field = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)$/.exec(line);
+      const field =
+        /^([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)$/.exec(
+          line,
+        );
       if (field === null) throw new Error(`not a header line: ${JSON.stringify(line)}`);
       return [(field[1] as string).toLowerCase(), field[2] as string];
     });
@@ -151,7 +154,8 @@ export class RawClient {
     const started = performance.now();
     while (!enough()) {
       const soFar = (): string => JSON.stringify(this.buffer.toString('latin1').slice(0, 400));
-      if (this.ending !== undefined && !endIsFine) throw new Error(`${this.ending} instead of ${what} after ${soFar()}`);
+      if (this.ending !== undefined && !endIsFine)
+        throw new Error(`${this.ending} instead of ${what} after ${soFar()}`);
       const left = started + PATIENCE_MS - performance.now();
       if (left <= 0) throw new Error(`no ${what} within ${PATIENCE_MS} ms after ${soFar()}`);
       await new Promise<void>((resolve) => {

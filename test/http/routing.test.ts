@@ -71,7 +71,11 @@ test('a pipeline of files and applications keeps its order', async () => {
   const client = await target.connect();
   const expected: string[] = [];
   for (let index = 0; index < 40; index += 1) {
-    const [uri, body] = [['/both/page.txt', 'page'], ['/both/x', 'seen'], ['/files/docs/', 'index']][index % 3] as [string, string];
+    const [uri, body] = [
+      ['/both/page.txt', 'page'],
+      ['/both/x', 'seen'],
+      ['/files/docs/', 'index'],
+    ][index % 3] as [string, string];
     await client.send(request(`GET ${uri}`));
     expected.push(body);
   }

@@ -33,7 +33,8 @@ function stream(size: number) {
   return { answer, state, closed: over.promise };
 }
 
-const start = (answer: Application, write = 30_000): Promise<RecordingServer> => record({ answer, timeouts: { write } });
+const start = (answer: Application, write = 30_000): Promise<RecordingServer> =>
+  record({ answer, timeouts: { write } });
 
 describe('a client', () => {
   test('H42 that never reads is let go; the application made no more than fits under way', async () => {

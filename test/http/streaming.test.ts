@@ -71,7 +71,9 @@ describe('a streamed response', () => {
         }
       },
     });
-    const answers = await Promise.all(['/a', '/b', '/c', '/d'].map(async (uri) => [uri, (await target.ask(request(`GET ${uri}`))).body.toString()]));
+    const answers = await Promise.all(
+      ['/a', '/b', '/c', '/d'].map(async (uri) => [uri, (await target.ask(request(`GET ${uri}`))).body.toString()]),
+    );
     for (const [uri, body] of answers) {
       expect(body).toBe(Array.from({ length: 200 }, (_, index) => `${uri}${index} `).join(''));
     }

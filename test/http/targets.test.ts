@@ -9,8 +9,29 @@ beforeAll(async () => void (target = await record()));
 afterAll(() => target[Symbol.asyncDispose]());
 
 test.each([
-  'example.com:443', 'example.com', 'a/b', '?q', '*', 'http:/a', 'http:a', 'http://', 'http:///path', 'http://user@a/', 'http://a:b/', 'http://a b/',
-  'http://a:99999/', 'ftp://a/', 'file:///etc/passwd', 'http://a#b', '/#', '/a#b', '/a b', '/\x01', '/\x7f', '/\x00', '/a\tb',
+  'example.com:443',
+  'example.com',
+  'a/b',
+  '?q',
+  '*',
+  'http:/a',
+  'http:a',
+  'http://',
+  'http:///path',
+  'http://user@a/',
+  'http://a:b/',
+  'http://a b/',
+  'http://a:99999/',
+  'ftp://a/',
+  'file:///etc/passwd',
+  'http://a#b',
+  '/#',
+  '/a#b',
+  '/a b',
+  '/\x01',
+  '/\x7f',
+  '/\x00',
+  '/a\tb',
 ])('H25 refused: %j', async (uri) => {
   await expectRefused(target, request(`GET ${uri}`) + SMUGGLED, 400);
 });
@@ -25,7 +46,13 @@ describe('absolute form', () => {
     ['http://site.example//a', 'site.example', 'site.example', '/a', ''],
   ])('H24 %s: its authority is the Host that the application sees', async (uri, host, name, path, query) => {
     await target.ask(`GET ${uri} HTTP/1.1\r\nhOST: other.example\r\n\r\n`);
-    expect(last(target).environ).toMatchObject({ HTTP_HOST: host, SERVER_NAME: name, PATH_INFO: path, QUERY_STRING: query, REQUEST_URI: uri });
+    expect(last(target).environ).toMatchObject({
+      HTTP_HOST: host,
+      SERVER_NAME: name,
+      PATH_INFO: path,
+      QUERY_STRING: query,
+      REQUEST_URI: uri,
+    });
   });
 
   test('H24 a wrong Host beside it is refused all the same', async () => {

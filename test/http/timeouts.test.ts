@@ -4,7 +4,10 @@ import { describe, expect, test } from 'vitest';
 import { expectAlive, expectRefusal, record, request } from './recording-server.js';
 
 /** Sends a byte every 20 ms until the server has had enough. */
-async function drip(client: { socket: { destroyed: boolean; readableEnded: boolean }; send(bytes: string): Promise<void> }, byte: string): Promise<void> {
+async function drip(
+  client: { socket: { destroyed: boolean; readableEnded: boolean }; send(bytes: string): Promise<void> },
+  byte: string,
+): Promise<void> {
   while (!client.socket.destroyed && !client.socket.readableEnded) {
     await client.send(byte);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -59,16 +59,25 @@ describe('an upload', () => {
     await server.close();
   });
 
-  test.each([65_535, 65_536, 65_537, 131_072, 262_143, 262_144, 262_145, 327_680, 327_681])('of %i bytes, at the edge of memory and file', async (size) => {
-    const server = await hashing(inPieces);
-    const client = await RawClient.connect({ port: server.port as number });
-    const data = body(size);
-    await client.send(Buffer.concat([Buffer.from(request('POST /a', `Content-Length: ${size}`)), data, Buffer.from(request('GET /next'))]));
-    expect((await client.response()).body.toString()).toBe(answerTo(data));
-    expect((await client.response()).body.toString()).toMatch(/^undefined /);
-    client.close();
-    await server.close();
-  });
+  test.each([65_535, 65_536, 65_537, 131_072, 262_143, 262_144, 262_145, 327_680, 327_681])(
+    'of %i bytes, at the edge of memory and file',
+    async (size) => {
+      const server = await hashing(inPieces);
+      const client = await RawClient.connect({ port: server.port as number });
+      const data = body(size);
+      await client.send(
+        Buffer.concat([
+          Buffer.from(request('POST /a', `Content-Length: ${size}`)),
+          data,
+          Buffer.from(request('GET /next')),
+        ]),
+      );
+      expect((await client.response()).body.toString()).toBe(answerTo(data));
+      expect((await client.response()).body.toString()).toMatch(/^undefined /);
+      client.close();
+      await server.close();
+    },
+  );
 
   test('many at once do not mix', async () => {
     const server = await hashing(inPieces);

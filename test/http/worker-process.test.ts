@@ -106,7 +106,9 @@ describe('with a worker process', () => {
   test('H1 H40 a refused request after a valid one is not executed, nor what follows it', async () => {
     await using server = await new Gwanmun().listening();
     const client = await server.connect();
-    await client.send(request('GET /slow') + request('POST /b', 'Content-Length: 4', 'Transfer-Encoding: chunked') + SMUGGLED);
+    await client.send(
+      request('GET /slow') + request('POST /b', 'Content-Length: 4', 'Transfer-Encoding: chunked') + SMUGGLED,
+    );
     expect((await client.response()).body.toString()).toBe('slow');
     await expectRefusal(client, 400);
     expect(await server.get('/alive')).toBe('/alive');
@@ -117,7 +119,10 @@ describe('with a worker process', () => {
   test('a pipeline of 50 is answered in order, files among applications', async () => {
     await using server = await new Gwanmun().listening();
     const client = await server.connect();
-    const uris = Array.from({ length: 50 }, (_, index) => ['/slow', `/${index}`, '/files/page.txt'][index % 3] as string);
+    const uris = Array.from(
+      { length: 50 },
+      (_, index) => ['/slow', `/${index}`, '/files/page.txt'][index % 3] as string,
+    );
     await client.send(uris.map((uri) => request(`GET ${uri}`)).join(''));
     for (const uri of uris) {
       const expected = uri === '/files/page.txt' ? 'page' : uri.replace('/slow', 'slow');
