@@ -1,6 +1,6 @@
 //! Request bodies: counted or unchunked, collected in memory or, when large, in a temporary file.
 
-use super::{Connection, Phase};
+use super::{Connection, Ending, Phase};
 use crate::exchange::RequestBody;
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
@@ -186,6 +186,21 @@ impl Connection {
         } else {
             self.refuse_exchange(cx, reader.exchange, status, why);
         }
+    }
+
+    /// The client has ended its side within a body: nobody gets that request, but what was answered before is still sent.
+    pub(super) fn abandon_body(&mut self, cx: &mut Context) {
+        self.phase = Phase::Closing;
+        self.ending = Ending::AfterOutput;
+        self.read_deadline = 0;
+        if let Some(&key) = self.exchanges.back()
+            && cx.exchanges.get(key).is_some_and(|exchange| !exchange.answered())
+        {
+            self.exchanges.pop_back();
+            cx.log_access(&self.remote_addr, key);
+            cx.abandon(key);
+        }
+        self.mark_dirty(cx);
     }
 
     fn collect(&mut self, cx: &mut Context, reader: &mut BodyReader, data: &[u8]) {

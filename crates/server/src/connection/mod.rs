@@ -296,6 +296,8 @@ impl Connection {
             Ending::No if self.read_closed && !self.readable => self.close(cx),
             Ending::No if !matches!(self.phase, Phase::Head) || !self.input.is_empty() => {}
             Ending::No if cx.closing && !self.readable => self.close(cx),
+            // No request has begun since the deadline was set.
+            Ending::No if self.read_deadline != 0 => {}
             Ending::No => {
                 self.reading = Reading::Idle;
                 self.read_deadline = cx.clock.ms() + cx.generation.timeouts.keep_alive_ms;

@@ -141,6 +141,10 @@ impl Connection {
                     self.read_deadline = 0;
                     self.pipeline_held = !safe;
                     self.start_request(cx, bytes, &head, &mut headers);
+                    if matches!(self.phase, Phase::Head) && (!head.keep_alive || cx.closing) {
+                        // RFC 9112 §9.6: what follows a request that ends the connection must not be processed.
+                        self.phase = Phase::Closing;
+                    }
                     Some(head.len)
                 }
             }
@@ -153,7 +157,7 @@ impl Connection {
         self.read_closed = true;
         self.readable = false;
         match self.phase {
-            Phase::Body(_) => self.close(cx),
+            Phase::Body(_) => self.abandon_body(cx),
             Phase::Closing if self.ending == Ending::Lingering => self.close(cx),
             _ if self.exchanges.is_empty() && self.output.is_empty() => self.close(cx),
             // A client that only closed its sending side still gets the answers to what it asked.

@@ -1,0 +1,155 @@
+// Clients that read slowly, never, or leave: the application learns of it, the server goes on, memory stays bounded.
+
+import { createHash } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import type { Application } from '../../dist/index.js';
+import { deferred } from './deferred.js';
+import { expectAlive, record, request, type RecordingServer } from './recording-server.js';
+
+const MIB = 1024 * 1024;
+
+/** An application that streams `size` bytes in pieces of 64 KiB and tells how many it has made. */
+function stream(size: number) {
+  const state = { made: 0, closed: 0 };
+  const over = deferred();
+  const piece = Buffer.alloc(64 * 1024, 'x');
+  const answer: Application = (environ, startResponse) => {
+    startResponse('200 OK', []);
+    if (environ.REQUEST_URI === '/alive') return 'alive';
+    const body = (async function* () {
+      for (; state.made < size; state.made += piece.length) {
+        yield piece;
+        await Promise.resolve();
+      }
+    })();
+    return Object.assign(body, {
+      close: (): void => {
+        state.closed += 1;
+        over.resolve();
+      },
+    });
+  };
+  // `closed` resolves when the body's close() has been called.
+  return { answer, state, closed: over.promise };
+}
+
+const start = (answer: Application, write = 30_000): Promise<RecordingServer> =>
+  record({ answer, timeouts: { write } });
+
+describe('a client', () => {
+  test('H42 that never reads is let go; the application made no more than fits under way', async () => {
+    const { answer, state, closed } = stream(1024 * MIB);
+    await using target = await start(answer, 300);
+    const client = await target.connect();
+    client.socket.pause();
+    await client.send(request('GET /a'));
+    await closed;
+    expect(state.made).toBeLessThan(32 * MIB);
+    expect(state.closed).toBe(1);
+    client.close();
+    await expectAlive(target);
+  });
+
+  test('that reads 64 MiB slowly gets them all, and memory stays bounded', async () => {
+    const size = 64 * MIB;
+    const { answer, state } = stream(size);
+    await using target = await start(answer);
+    const client = await target.connect();
+    const before = process.memoryUsage().rss;
+    let highest = before;
+    await client.send(request('GET /a'));
+    await client.until('\r\n\r\n');
+    const hash = createHash('sha256');
+    let received = 0;
+    for (let chunk = await client.chunk(); chunk.length > 0; chunk = await client.chunk()) {
+      hash.update(chunk);
+      received += chunk.length;
+      if (received % (4 * MIB) === 0) {
+        client.socket.pause();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        highest = Math.max(highest, process.memoryUsage().rss);
+        expect(state.made - received).toBeLessThan(32 * MIB);
+        client.socket.resume();
+      }
+    }
+    expect(received).toBe(size);
+    expect(hash.digest('hex')).toBe(createHash('sha256').update(Buffer.alloc(size, 'x')).digest('hex'));
+    expect(highest - before).toBeLessThan(256 * MIB);
+    client.close();
+  });
+
+  test.each<[row: string, leave: 'reset' | 'close']>([
+    ['by a reset', 'reset'],
+    ['by closing', 'close'],
+  ])('that leaves in the middle of a response %s: close() runs once', async (_row, leave) => {
+    const { answer, state, closed } = stream(1024 * MIB);
+    await using target = await start(answer);
+    const client = await target.connect();
+    await client.send(request('GET /a'));
+    await client.bytes(100_000);
+    client[leave]();
+    await closed;
+    await expectAlive(target);
+    expect(state.closed).toBe(1);
+    expect(state.made).toBeLessThan(64 * MIB);
+  });
+
+  test('that leaves while an application is asked: it may answer in vain', async () => {
+    const asked = deferred();
+    const answer = deferred<string>();
+    await using target = await start((environ, startResponse) => {
+      startResponse('200 OK', []);
+      if (environ.REQUEST_URI === '/alive') return '';
+      asked.resolve();
+      return answer.promise;
+    });
+    const client = await target.connect();
+    await client.send(request('GET /a'));
+    await asked.promise;
+    client.reset();
+    await expectAlive(target);
+    answer.resolve('nobody is there');
+    await expectAlive(target);
+  });
+
+  test.each<[row: string, bytes: string]>([
+    ['a counted body', `${request('POST /a', 'Content-Length: 100000')}abc`],
+    ['a chunked body', `${request('POST /a', 'Transfer-Encoding: chunked')}ff\r\nabc`],
+    ['a body in a file', request('POST /a', 'Content-Length: 1000000') + 'x'.repeat(500_000)],
+    ['a head', 'GET /a HTTP/1.1\r\nHos'],
+  ])('W25 that leaves in the middle of %s: the application is not called', async (_row, bytes) => {
+    await using target = await record();
+    for (const leave of ['reset', 'close'] as const) {
+      const client = await target.connect();
+      await client.send(bytes);
+      client[leave]();
+      await expectAlive(target);
+    }
+    expect(target.seen).toEqual([]);
+  });
+
+  test('that pipelines without reading does not grow the server', async () => {
+    const big = 'x'.repeat(60_000);
+    let answered = 0;
+    await using target = await record({
+      timeouts: { write: 500 },
+      answer: (environ, startResponse) => {
+        startResponse('200 OK', []);
+        if (environ.REQUEST_URI !== '/a') return '';
+        answered += 1;
+        return big;
+      },
+    });
+    const client = await target.connect();
+    client.socket.pause();
+    let over = false;
+    client.socket.once('close', () => (over = true));
+    void client.send(request('GET /a').repeat(20_000));
+    // The server goes on with others meanwhile, and lets this one go.
+    for (let round = 0; round < 20; round += 1) await expectAlive(target);
+    client.socket.resume();
+    client.close();
+    expect(over || answered < 20_000).toBe(true);
+    expect(answered * big.length).toBeLessThan(64 * MIB);
+  });
+});
