@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     /// The client has closed its sending side.
     read_closed: bool,
     ending: Ending,
+    /// Bytes that were thrown away since the connection is closing.
+    discarded: usize,
     dirty: bool,
     closed: bool,
     /// A piece of a file is being read in by a blocking thread, or has just been.
@@ -117,6 +119,7 @@ impl Connection {
             writable: true,
             read_closed: false,
             ending: Ending::No,
+            discarded: 0,
             dirty: false,
             closed: false,
             loading: false,
@@ -195,7 +198,7 @@ impl Connection {
         if self.closed {
             return;
         }
-        if self.blocked && self.ending == Ending::No {
+        if self.blocked {
             self.resume(cx);
         }
         if !self.closed && self.output.is_empty() && self.exchanges.is_empty() {

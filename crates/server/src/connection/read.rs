@@ -6,13 +6,15 @@ use crate::thread::Context;
 use gwanmun_http1::{Body, parse_request};
 use std::os::fd::AsFd;
 
-/// Bytes that a closing connection throws away at most.
-const LINGER_BYTES: usize = 256 * 1024;
+/// Bytes that one connection receives in a row before the others of its thread get their turn.
+const TURN_BYTES: usize = 256 * 1024;
+/// Bytes that a closing connection throws away at most (H56).
+const DISCARD_BYTES: usize = 16 * 1024 * 1024;
 
 impl Connection {
     /// Receives and consumes until the socket has nothing more or the connection has to wait.
     pub(super) fn read(&mut self, cx: &mut Context) {
-        let mut discarded = 0;
+        let mut received = 0;
         while self.readable && !self.blocked && !self.closed {
             let mut scratch = std::mem::take(&mut cx.scratch);
             match syscall::receive(self.fd.as_fd(), &mut scratch) {
@@ -25,12 +27,17 @@ impl Connection {
                         self.readable = false;
                     }
                     if matches!(self.phase, Phase::Closing) {
-                        discarded += count;
-                        if discarded > LINGER_BYTES {
+                        self.discarded += count;
+                        if self.discarded > DISCARD_BYTES {
                             self.close(cx);
                         }
                     } else {
                         self.take_input(cx, &scratch[..count]);
+                    }
+                    received += count;
+                    if received >= TURN_BYTES && self.readable {
+                        self.blocked = true;
+                        self.mark_dirty(cx);
                     }
                 }
             }

@@ -299,11 +299,7 @@ impl Thread {
             _ if link.state == LinkState::Connected => Err(FrameError("the first frame is HELLO")),
             FromWorker::Block { id, lines } => {
                 let block = Block { facts: relay::check(lines)?, lines: lines.into() };
-                if link.define_block(id, block) {
-                    Ok(())
-                } else {
-                    Err(FrameError("a BLOCK is defined once"))
-                }
+                link.define_block(id, block)
             }
             FromWorker::Log { stream, level, text } => {
                 let (worker, exchange) =
@@ -422,7 +418,10 @@ impl Thread {
                 mailbox.post(Message::WorkerGone { worker: link.worker });
             }
         }
-        for (_, stream) in &link.streams {
+        // Put back at the head of the queue one by one: the latest first, so that they keep their order.
+        let mut streams: Vec<_> = link.streams.iter().map(|(_, stream)| *stream).collect();
+        streams.sort_by_key(|stream| link.age(stream.sequence));
+        for stream in streams {
             let Some(exchange) = self.cx.exchanges.get_mut(stream.exchange) else { continue };
             exchange.stream = None;
             if exchange.connection.is_none() {

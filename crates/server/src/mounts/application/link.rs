@@ -3,7 +3,7 @@
 use super::marks::Marks;
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::{Arena, Key};
-use gwanmun_gateway::frame::{self, FLAG_END, FLAG_FD, Kind, MAX_PAYLOAD};
+use gwanmun_gateway::frame::{self, FLAG_END, FLAG_FD, FrameError, Kind, MAX_PAYLOAD};
 use gwanmun_gateway::names::{MAX_NAMES, NamesTable};
 use gwanmun_gateway::request::HeadView;
 use gwanmun_http1::response::BlockFacts;
@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 pub(crate) type Links = Arena<Link>;
 
+/// Bytes of header lines that a worker may have defined on one link.
+const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 /// A worker with a request that it has not begun for so long gets no more from this thread.
 const STALLED_AFTER_MS: u64 = 5;
 
@@ -36,6 +38,7 @@ pub(crate) struct Link {
     pub(crate) partial: Vec<u8>,
     pub(crate) streams: Slab<Stream>,
     blocks: Vec<Option<Rc<Block>>>,
+    block_bytes: usize,
     marks: Arc<Marks>,
     slot: usize,
     sequence: u32,
@@ -99,6 +102,7 @@ impl Link {
             partial: Vec::new(),
             streams: Slab::new(),
             blocks: Vec::new(),
+            block_bytes: 0,
             marks,
             slot,
             sequence: 0,
@@ -147,17 +151,24 @@ impl Link {
         frame::write(&mut self.out, kind, 0, stream, extra, payload);
     }
 
-    /// Defines header lines under an id. `false`: the id is taken.
-    pub(crate) fn define_block(&mut self, id: u16, block: Block) -> bool {
+    /// Defines header lines under an id.
+    ///
+    /// # Errors
+    /// The worker broke a rule of the protocol.
+    pub(crate) fn define_block(&mut self, id: u16, block: Block) -> Result<(), FrameError> {
         let index = usize::from(id);
         if self.blocks.len() <= index {
             self.blocks.resize(index + 1, None);
         }
-        let free = self.blocks[index].is_none();
-        if free {
-            self.blocks[index] = Some(Rc::new(block));
+        if self.blocks[index].is_some() {
+            return Err(FrameError("a BLOCK is defined once"));
         }
-        free
+        self.block_bytes += block.lines.len();
+        if self.block_bytes > MAX_BLOCK_BYTES {
+            return Err(FrameError("the BLOCKs of a link have 4 MiB at the most"));
+        }
+        self.blocks[index] = Some(Rc::new(block));
+        Ok(())
     }
 
     pub(crate) fn block(&self, id: u16) -> Option<Rc<Block>> {
@@ -179,6 +190,11 @@ impl Link {
     /// Whether the worker had begun a request of this sequence number.
     pub(crate) fn begun(&self, sequence: u32) -> bool {
         reached(self.marks.begun(self.slot), sequence)
+    }
+
+    /// How many requests were sent after this one.
+    pub(crate) fn age(&self, sequence: u32) -> u32 {
+        self.sequence.wrapping_sub(sequence)
     }
 
     /// Whether the worker leaves requests lying.
