@@ -49,7 +49,8 @@ describe('nothing is left', () => {
     using program = new Program('start-and-close');
     const { before, after } = await program.value<{ before: Resources; after: Resources }>();
     expect({ ...after, rss: 0 }).toEqual({ ...before, rss: 0 });
-    expect(after.rss - before.rss).toBeLessThan(16 * MIB);
+    // One server's buffers are over 1 MiB: a leak of them would be 100 MiB and more. What the allocator keeps varies by 30 MiB.
+    expect(after.rss - before.rss).toBeLessThan(64 * MIB);
     expect([await program.exit(), program.stderr]).toEqual([0, '']);
   });
 

@@ -453,6 +453,21 @@ describe('the end of a worker', () => {
     }
   });
 
+  test('a worker that ends a stream without having marked it gets the next one', async () => {
+    await using core = new TestCore();
+    const worker = await core.worker();
+    for (let i = 0; i < 3; i++) {
+      const client = await Client.connect(core.port);
+      client.get('/app');
+      const { stream } = await worker.next(f.KIND_HEAD);
+      worker.send(frame(f.KIND_RESET, stream, f.RESET_APPLICATION_ERROR));
+      expect((await client.answer()).status).toBe(500);
+      client.destroy();
+      // Longer than a request may lie before its worker counts as hung.
+      for (const start = performance.now(); performance.now() - start < 20;) await settled(core);
+    }
+  });
+
   test('what it sent right before it closed still counts, and its end is noticed', async () => {
     await using core = new TestCore();
     for (let round = 0; round < 20; round++) {

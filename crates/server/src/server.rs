@@ -236,14 +236,14 @@ fn run(
     sockets: Sockets,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
         .max_blocking_threads(4)
         .thread_name(format!("gwanmun-io-{index}-blocking"))
         .thread_keep_alive(Duration::from_secs(10))
         .build()?;
     let thread = Thread::new(index, Arc::clone(shared), generation, sockets)?;
-    let result = runtime.block_on(thread.run());
+    let entered = runtime.enter();
+    let result = thread.run();
+    drop(entered);
     // Work on a hung disk must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result

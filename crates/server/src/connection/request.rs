@@ -118,9 +118,12 @@ impl Connection {
             self.refuse_exchange(cx, key, 413, "the announced request body is over limits.body");
             return;
         }
-        let reads = matches!(head.method.of(bytes), b"GET" | b"HEAD") && head.body == Body::None;
+        // A body of a GET means nothing to a file; an application may have a use for it.
+        let reads = matches!(head.method.of(bytes), b"GET" | b"HEAD")
+            && (head.body == Body::None || mount.application.is_none());
         if mount.files.is_some() && reads {
             let path = &request.path[route.prefix..];
+            self.skip_body(cx, key, head);
             let cached = if path.is_empty() {
                 Cached::Fresh(if mount.application.is_some() {
                     Known::NotFound
@@ -171,11 +174,7 @@ impl Connection {
         match mount.application {
             Some(application) => self.start_application(cx, key, application, request, headers),
             None if reads => self.answer(cx, key, 404, b""),
-            None => {
-                let status =
-                    if matches!(head.method.of(bytes), b"GET" | b"HEAD") { 404 } else { 405 };
-                self.answer_and_skip_body(cx, key, head, status, b"Allow: GET, HEAD\r\n");
-            }
+            None => self.answer_and_skip_body(cx, key, head, 405, b"Allow: GET, HEAD\r\n"),
         }
     }
 
@@ -377,6 +376,7 @@ fn gather<'a>(
     head_only: bool,
 ) -> Conditions<'a> {
     let mut conditions = Conditions::default();
+    let mut repeated = false;
     for (name, value) in headers {
         // Most names of a request are none of these; length and first letter tell.
         let field = match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
@@ -396,9 +396,10 @@ fn gather<'a>(
             }
             _ => continue,
         };
-        *field = Some(value);
+        repeated |= field.replace(value).is_some();
     }
-    conditions
+    // Lists over several lines are legal and unheard of: the whole file is always a right answer to them.
+    if repeated { Conditions::default() } else { conditions }
 }
 
 /// `Location` of a folder's path with its slash. Always a path of this server: the normal form has one leading slash, and

@@ -56,6 +56,12 @@ impl Connection {
         status: u16,
         lines: &[u8],
     ) {
+        self.skip_body(cx, key, head);
+        self.answer(cx, key, status, lines);
+    }
+
+    /// Sees to it that a body that nobody wants is not taken for the next request (H32).
+    pub(super) fn skip_body(&mut self, cx: &mut Context, key: Key, head: &RequestHead) {
         match head.body {
             Body::None => {}
             // A client that waits for 100 Continue may or may not send the body after this: only closing is unambiguous (H33).
@@ -72,7 +78,6 @@ impl Connection {
                 self.phase = Phase::Closing;
             }
         }
-        self.answer(cx, key, status, lines);
     }
 
     /// Refuses what can't be understood as a request: answers after whatever came before, then closes.

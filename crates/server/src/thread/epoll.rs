@@ -90,18 +90,20 @@ impl Epoll {
         };
     }
 
-    /// Another descriptor of the instance, by which it can itself be watched.
-    pub(crate) fn watch(&self) -> io::Result<OwnedFd> {
-        self.fd.try_clone()
-    }
-
-    /// Puts what has happened by now into `events` and gives how much that is; never waits.
-    pub(crate) fn poll(&self, events: &mut Events) -> usize {
+    /// Waits until something happens, `wait_ms` at the most; puts it into `events` and gives how much it is.
+    pub(crate) fn wait(&self, events: &mut Events, wait_ms: u64) -> io::Result<usize> {
+        let wait_ms = wait_ms.min(60_000) as i32;
         // SAFETY: pointer and length are one live array.
-        let count =
-            unsafe { libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), BATCH as i32, 0) };
-        // An error can only be EINTR here; the outer loop asks again.
-        count.max(0) as usize
+        let count = unsafe {
+            libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), BATCH as i32, wait_ms)
+        };
+        if count >= 0 {
+            return Ok(count as usize);
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            error => Err(error),
+        }
     }
 
     fn control(

@@ -1,8 +1,8 @@
 //! An I/O thread: one event loop that owns its listeners' sockets, its connections and its links to the workers.
 //!
-//! The loop runs as one task of a current-thread tokio runtime. The thread's descriptors are in an epoll instance of its
-//! own, which the runtime watches as one descriptor: a batch of events is handled by plain calls, with no task and no waker for
-//! each connection. The runtime gives the rest: timers, threads for blocking work, and room for protocols that come as futures.
+//! All descriptors of the thread are in one epoll instance. A batch of its events is handled by plain calls, with no task and
+//! no waker for each connection, and what they wrote is sent at the end of the batch. Work that may block goes to the
+//! threads of a tokio runtime that belongs to this thread; its message comes back through the mailbox.
 
 pub(crate) mod arena;
 pub(crate) mod buffers;
@@ -29,17 +29,11 @@ use gwanmun_gateway::names::NamesTable;
 use gwanmun_http1::HeaderSpan;
 use rustc_hash::FxHashMap;
 use std::fs::File;
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, Sleep};
 
 /// What the thread's parts work with, apart from the connections themselves.
 pub(crate) struct Context {
@@ -141,7 +135,7 @@ const LINK_BUFFER: usize = 512 * 1024;
 const ACCEPT_BATCH: usize = 64;
 const ACCEPT_PAUSE_MS: u64 = 100;
 /// How often a thread looks for a worker that takes its queued requests.
-const WAITING_TICK: Duration = Duration::from_millis(2);
+const WAITING_TICK_MS: u64 = 2;
 
 /// The sockets of `listeners` that belong to thread number `thread`.
 pub(crate) fn sockets_of(listeners: &[Listener], thread: usize) -> Sockets {
@@ -199,38 +193,32 @@ impl Thread {
     }
 
     /// Runs until the server is closed and everything in progress has ended.
-    pub(crate) async fn run(mut self) -> io::Result<()> {
-        // SAFETY: the descriptor is ours alone and is owned by the AsyncFd, so it stays open while it is registered.
-        let watched =
-            unsafe { AsyncFd::register_with_interest(self.cx.epoll.watch()?, Interest::READABLE)? };
-        let tick = tick_of(&self.cx.generation);
-        let mut alarm = Box::pin(tokio::time::sleep(tick));
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let tick_ms = tick_ms(&self.cx.generation);
+        let mut alarm_ms = self.cx.clock.ms() + tick_ms;
         let mut more = false;
         while !self.finished() {
-            if more {
-                tokio::task::yield_now().await;
-            } else {
-                let fired = wait(&watched, alarm.as_mut()).await?;
-                if fired {
-                    self.cx.clock.tick();
-                    self.on_tick();
-                }
+            let wait_ms = if more { 0 } else { alarm_ms.saturating_sub(self.cx.clock.ms()) };
+            more = self.turn(wait_ms)?;
+            let now_ms = self.cx.clock.ms();
+            if now_ms >= alarm_ms {
+                self.on_tick();
+                more |= self.settle();
+                alarm_ms = now_ms + tick_ms;
             }
-            more = self.turn();
-            let soon = Instant::now() + if self.cx.waiting > 0 { WAITING_TICK } else { tick };
-            if alarm.is_elapsed() || alarm.deadline() > soon {
-                alarm.as_mut().reset(soon);
+            if self.cx.waiting > 0 {
+                alarm_ms = alarm_ms.min(now_ms + WAITING_TICK_MS);
             }
         }
         self.end();
         Ok(())
     }
 
-    /// Handles what has happened. Gives whether there is more to do at once.
-    fn turn(&mut self) -> bool {
+    /// Waits for something to happen, `wait_ms` at the most, and handles it. Gives whether there is more to do at once.
+    fn turn(&mut self, mut wait_ms: u64) -> io::Result<bool> {
         loop {
+            let count = self.cx.epoll.wait(&mut self.events, std::mem::take(&mut wait_ms))?;
             self.cx.clock.tick();
-            let count = self.cx.epoll.poll(&mut self.events);
             for index in 0..count {
                 let (token, readiness) = unpack(&self.events[index]);
                 match token {
@@ -247,7 +235,7 @@ impl Thread {
             let more = self.settle();
             if more || count < epoll::BATCH {
                 self.cx.log.flush();
-                return more;
+                return Ok(more);
             }
         }
     }
@@ -506,31 +494,13 @@ impl ThreadListener {
     }
 }
 
-/// Waits for events or the alarm. Gives whether the alarm has gone off.
-async fn wait(watched: &AsyncFd<OwnedFd>, mut alarm: Pin<&mut Sleep>) -> io::Result<bool> {
-    poll_fn(|task| {
-        let fired = alarm.as_mut().poll(task).is_ready();
-        match watched.poll_read_ready(task) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(mut guard)) => {
-                // Cleared before the events are taken: one that comes meanwhile wakes us again.
-                guard.clear_ready();
-                Poll::Ready(Ok(fired))
-            }
-            Poll::Pending if fired => Poll::Ready(Ok(true)),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
 /// How often deadlines are looked at: often enough for the shortest.
-fn tick_of(generation: &Generation) -> Duration {
+fn tick_ms(generation: &Generation) -> u64 {
     let timeouts = &generation.timeouts;
     let shortest =
         [timeouts.header_ms, timeouts.body_ms, timeouts.keep_alive_ms, timeouts.write_ms];
     let shortest = shortest.into_iter().min().unwrap_or_default();
-    Duration::from_millis((shortest / 4).clamp(10, 250))
+    (shortest / 4).clamp(10, 250)
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {

@@ -170,7 +170,10 @@ impl Link {
 
     /// Removes a stream that has ended in the worker's direction.
     pub(crate) fn end_stream(&mut self, stream: u32) {
-        self.streams.try_remove(stream as usize - 1);
+        if let Some(ended) = self.streams.try_remove(stream as usize - 1) {
+            // A worker can end a stream without a mark, a RESET before it began: it does not leave that one lying.
+            self.forget_unstarted(ended.sequence);
+        }
     }
 
     /// Whether the worker had begun a request of this sequence number.
@@ -218,7 +221,10 @@ impl Link {
     }
 
     fn forget_started(&mut self) {
-        let mark = self.marks.begun(self.slot);
+        self.forget_unstarted(self.marks.begun(self.slot));
+    }
+
+    fn forget_unstarted(&mut self, mark: u32) {
         while let Some(&(sequence, _)) = self.unstarted.front()
             && reached(mark, sequence)
         {
