@@ -1,8 +1,11 @@
 // How long a connection lives: RFC 9112 §9.3 and §9.6.
 
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { deferred } from './deferred.js';
-import { header } from './raw-client.js';
+import { header, RawClient } from './raw-client.js';
 import { record, request, SMUGGLED, type RecordingServer } from './recording-server.js';
 
 let target: RecordingServer;
@@ -94,12 +97,18 @@ describe('a client that has closed its sending side', () => {
 });
 
 test('a client that ends within a body still gets the answers to the requests before it', async () => {
-  for (let round = 0; round < 20; round += 1) {
-    const client = await target.connect();
-    await client.send(`${request('GET /a').repeat(3)}${request('POST /b', 'Content-Length: 100')}abc`);
-    client.halfClose();
-    for (let index = 0; index < 3; index += 1) expect((await client.response()).status).toBe(200);
+  const folder = mkdtempSync(join(tmpdir(), 'gwanmun-keep-alive-'));
+  writeFileSync(join(folder, 'page.txt'), 'page');
+  await using own = await record({ mounts: [{ path: '/', files: folder }] });
+  await own.ask(request('GET /page.txt'));
+  // A file that is in the cache is answered at once, so that answers, body and end fall into one turn of the server. How
+  // much has arrived when the server looks is up to the kernel: hence the rounds.
+  for (let round = 0; round < 200; round += 1) {
+    const bytes = `${request('GET /page.txt').repeat(2)}${request('POST /b', 'Content-Length: 10000')}${'x'.repeat(2000)}`;
+    const client = RawClient.connectAndSend({ port: own.port }, bytes);
+    for (let index = 0; index < 2; index += 1) expect((await client.response()).body.toString()).toBe('page');
     await client.closed();
   }
-  expect(target.seen.map(({ uri }) => uri)).not.toContain('/b');
+  expect(own.seen).toEqual([]);
+  rmSync(folder, { recursive: true });
 });

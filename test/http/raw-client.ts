@@ -48,6 +48,13 @@ export class RawClient {
     return new RawClient(socket);
   }
 
+  /** Sends `bytes` and closes the sending side before the connection is made: all of it is there when the server accepts. */
+  static connectAndSend(address: Address, bytes: string): RawClient {
+    const socket = connect({ host: '127.0.0.1', ...address, allowHalfOpen: true, noDelay: true });
+    socket.end(bytes, 'latin1');
+    return new RawClient(socket);
+  }
+
   /** Sends; a string is latin-1, one byte a character. Resolves when the kernel has taken it. */
   send(bytes: string | Uint8Array): Promise<void> {
     const data = typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes;
