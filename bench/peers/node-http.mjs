@@ -17,7 +17,7 @@ const applications = {
     const language = headers['accept-language'] ?? '';
     const cookie = headers.cookie ?? '';
     const count = Object.keys(headers).length;
-    const body = `${method} ${path} ${query.length + agent.length + language.length + cookie.length} ${count}`;
+    const body = `${method} ${path} ${query.length + agent.length + language.length + cookie.length} ${count > 10}`;
     response.writeHead(200, { 'Content-Type': 'text/plain', 'Content-Length': Buffer.byteLength(body) });
     response.end(body);
   },

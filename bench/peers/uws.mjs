@@ -22,13 +22,13 @@ const applications = {
     const agent = request.getHeader('user-agent');
     const language = request.getHeader('accept-language');
     const cookie = request.getHeader('cookie');
-    let headers = 0;
+    let keys = 0;
     request.forEach(() => {
-      headers += 1;
+      keys += 1;
     });
     response
       .writeHeader('Content-Type', 'text/plain')
-      .end(`${method} ${path} ${query.length + agent.length + language.length + cookie.length} ${headers}`);
+      .end(`${method} ${path} ${query.length + agent.length + language.length + cookie.length} ${keys > 10}`);
   },
 };
 
