@@ -10,6 +10,28 @@ const SIGHTS: u8 = 3;
 /// Sequences under observation; a power of two. A newcomer takes the place of whoever hashes to its seat.
 const SEATS: usize = 256;
 
+/// In the alphabet of names that cross this bit is the case of a letter, and set in digits and `-`.
+const CASE: u8 = 0x20;
+
+/// Whether a token, brought to lower case, is `lower`, which is as long.
+fn folds_to(token: &[u8], lower: &[u8]) -> bool {
+    const CASES: u64 = u64::from_ne_bytes([CASE; 8]);
+    let word = |bytes: &[u8]| bytes.first_chunk().map(|bytes| u64::from_ne_bytes(*bytes));
+    let length = token.len();
+    let mut at = 0;
+    while let (Some(ours), Some(theirs)) = (word(&token[at..]), word(&lower[at..])) {
+        if ours | CASES != theirs {
+            return false;
+        }
+        at += 8;
+        if at + 8 > length && length >= 8 && at < length {
+            // The last word overlaps the one before.
+            at = length - 8;
+        }
+    }
+    token[at..].iter().zip(&lower[at..]).all(|(ours, theirs)| ours | CASE == *theirs)
+}
+
 /// Table of sequences, one per I/O thread.
 ///
 /// FxHash is fast and not keyed, which is safe here: both tables are bounded, so collisions cost a bounded comparison.
@@ -35,12 +57,23 @@ impl Default for NamesTable {
 }
 
 impl NamesTable {
+    /// The id of this sequence of names if it is the one that was asked for last, as it mostly is: a client repeats its
+    /// headers, and so do clients of a kind. Names are tokens; those that are not made of letters, digits and `-` match nothing.
+    pub fn last<'a>(&self, names: impl Iterator<Item = &'a [u8]>) -> Option<u32> {
+        let mut rest = self.sequence(self.last)?;
+        for name in names {
+            let (head, tail) = rest.split_at_checked(name.len())?;
+            let ([0, after @ ..], true) = (tail, folds_to(name, head)) else { return None };
+            rest = after;
+        }
+        rest.is_empty().then_some(self.last)
+    }
+
     /// The id of this sequence of names, 0 if it has none (yet). Names hold letters, digits and `-` only.
     pub fn id<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) -> u32 {
         self.scratch.clear();
         for name in names {
-            // In this alphabet bit 5 is the case of a letter and already set in digits and '-'.
-            self.scratch.extend(name.iter().map(|byte| byte | 0x20));
+            self.scratch.extend(name.iter().map(|byte| byte | CASE));
             self.scratch.push(0);
         }
         if self.sequence(self.last) == Some(&self.scratch) {
@@ -77,6 +110,7 @@ impl NamesTable {
         self.sequences.push(sequence.clone());
         let id = self.sequences.len() as u32;
         self.ids.insert(sequence, id);
+        self.last = id;
         id
     }
 }
@@ -101,6 +135,32 @@ mod tests {
         assert_eq!(id(&mut table, &["HostUser-Agent"]), 0);
         assert_eq!(table.sequence(0), None);
         assert_eq!(table.sequence(2), None);
+    }
+
+    #[test]
+    fn the_last_sequence_is_recognised_exactly() {
+        let mut table = NamesTable::default();
+        let names = ["host", "x", "user-agent", "accept-language", "sec-fetch-dest"];
+        assert_eq!(table.last(names.iter().map(|name| name.as_bytes())), None);
+        while id(&mut table, &names) == 0 {}
+        let last = |names: &[&str]| table.last(names.iter().map(|name| name.as_bytes()));
+        assert_eq!(last(&names), Some(1));
+        assert_eq!(
+            last(&["Host", "X", "User-Agent", "Accept-LANGUAGE", "Sec-Fetch-Dest"]),
+            Some(1)
+        );
+        assert_eq!(last(&names[..4]), None, "shorter");
+        assert_eq!(last(&[&names[..], &["x"]].concat()), None, "longer");
+        assert_eq!(last(&["hosts", "x", "user-agent", "accept-language", "sec-fetch-dest"]), None);
+        assert_eq!(last(&["hos", "tx", "user-agent", "accept-language", "sec-fetch-dest"]), None);
+        for changed in 0..names.len() {
+            for at in 0..names[changed].len() {
+                let mut other = names.map(str::to_owned);
+                other[changed].replace_range(at..=at, "_");
+                let other: Vec<&str> = other.iter().map(String::as_str).collect();
+                assert_eq!(last(&other), None, "{other:?}");
+            }
+        }
     }
 
     #[test]

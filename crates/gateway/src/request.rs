@@ -32,6 +32,7 @@ pub struct Pair(u32);
 impl Pair {
     /// `end` must be at most 65 535, which [`HeadWriter::finish`] ensures for the whole payload.
     #[must_use]
+    #[inline]
     pub fn new(start: u32, end: u32) -> Self {
         Self(start << 16 | (end & 0xffff))
     }
@@ -73,12 +74,14 @@ impl<'a> HeadWriter<'a> {
         Self { out, text: FIXED }
     }
 
-    /// Adds the next header.
-    pub fn header(&mut self, name: Pair, value: Pair) {
-        let mut entry = [0; 8];
-        put(&mut entry, 0, name.0);
-        put(&mut entry, 4, value.0);
-        self.out.extend_from_slice(&entry);
+    /// Adds the headers: names and values, in the order of arrival.
+    pub fn headers(&mut self, headers: impl ExactSizeIterator<Item = (Pair, Pair)>) {
+        let start = self.out.len();
+        self.out.resize(start + 8 * headers.len(), 0);
+        for (entry, (name, value)) in self.out[start..].chunks_exact_mut(8).zip(headers) {
+            entry[..4].copy_from_slice(&name.0.to_le_bytes());
+            entry[4..].copy_from_slice(&value.0.to_le_bytes());
+        }
     }
 
     /// Ends the headers and begins the text with the request head as received.
@@ -190,8 +193,10 @@ mod tests {
             remote_port: 40_000,
         };
         let mut writer = HeadWriter::new(&mut out, fixed);
-        writer.header(Pair::new(25, 29), Pair::new(31, 32));
-        writer.header(Pair::new(34, 37), Pair::new(39, 40));
+        writer.headers(
+            [(Pair::new(25, 29), Pair::new(31, 32)), (Pair::new(34, 37), Pair::new(39, 40))]
+                .into_iter(),
+        );
         writer.text(head);
         writer.piece(Piece::Method, Pair::new(0, 3));
         let path = writer.append(b"/a b");

@@ -288,10 +288,14 @@ impl Connection {
         headers: &mut Vec<HeaderSpan>,
     ) -> bool {
         let Resolved { bytes, head, path_span, path, route, .. } = *request;
-        headers.retain(|header| crosses(header.name.of(bytes)));
+        let names = cx.names.last(headers.iter().map(|header| header.name.of(bytes)));
+        let names = names.unwrap_or_else(|| {
+            headers.retain(|header| crosses(header.name.of(bytes)));
+            cx.names.id(headers.iter().map(|header| header.name.of(bytes)))
+        });
         let fixed = Fixed {
             application,
-            names: cx.names.id(headers.iter().map(|header| header.name.of(bytes))),
+            names,
             flags: if head.version == Version::Http10 { FLAG_HTTP10 } else { 0 },
             server_port: self.local.port,
             remote_port: self.remote_port,
@@ -299,14 +303,11 @@ impl Connection {
         let mut payload = cx.buffers.take();
         let mut writer = HeadWriter::new(&mut payload, fixed);
         let absolute = head.form == TargetForm::Absolute;
-        for header in headers.iter() {
+        writer.headers(headers.iter().map(|header| {
             // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
             let is_host = absolute && header.name.of(bytes).eq_ignore_ascii_case(b"host");
-            writer.header(
-                pair(header.name),
-                pair(if is_host { head.authority } else { header.value }),
-            );
-        }
+            (pair(header.name), pair(if is_host { head.authority } else { header.value }))
+        }));
         writer.text(&bytes[..head.len]);
         writer.piece(Piece::Method, pair(head.method));
         writer.piece(Piece::Target, pair(head.target));
