@@ -85,6 +85,9 @@ const TOKENS = [
   'Expect: 100-continue\r\n',
 ].map((text) => Buffer.from(text, 'latin1'));
 
+/** The statuses by which the parser refuses a head or a chunk. */
+const MALFORMED = /(400|414|417|431|501|505)$/;
+
 /** A few valid requests in a row, with a few faults. */
 function mutant(random: (below: number) => number): Buffer {
   const pick = <T>(list: readonly T[]): T => list[random(list.length)] as T;
@@ -161,8 +164,8 @@ describe('random faults in valid requests', () => {
   test('are understood alike in whatever pieces they come', { timeout: DURATION_MS + 30_000 }, async () => {
     const deadline = performance.now() + DURATION_MS;
     for (let round = 0; performance.now() < deadline; round += 1) {
-      const seed = SEED + 1_000_000 + round;
-      const random = generator(seed);
+      const seed = SEED + round;
+      const random = generator(~seed);
       const bytes = mutant(random).subarray(0, 3000);
       const outcomes: string[] = [];
       for (const size of [bytes.length, 1 + random(40), 1 + random(7)]) {
@@ -173,8 +176,12 @@ describe('random faults in valid requests', () => {
         const statuses = (await client.rest(true)).toString('latin1').match(/HTTP\/1\.1 \d\d\d/g) ?? [];
         client.close();
         const requests = target.seen.map(({ method, uri, body }) => `${method} ${uri} ${body.length}`);
-        // Whether a 100 is sent may depend on the pieces.
-        outcomes.push(JSON.stringify([statuses.filter((line) => !line.endsWith('100')), requests]));
+        // Whether a 100 is sent may depend on the pieces, and so may which fault of a head with several is found first; that
+        // it is refused, and what was done before, may not.
+        const final = statuses
+          .filter((line) => !line.endsWith('100'))
+          .map((line) => line.replace(MALFORMED, 'refused'));
+        outcomes.push(JSON.stringify([final, requests]));
       }
       expect(
         new Set(outcomes).size,
