@@ -160,7 +160,8 @@ export const errorEntries = {
   },
   GWM_WRITE_WOULD_BLOCK: {
     title: 'write() would have to block',
-    explanation: 'The client is slow, and in-process it may be served by the same event loop: waiting would be forever.',
+    explanation:
+      'The client is slow, and in-process it may be served by the same event loop: waiting would be forever.',
     remedy: 'return or yield the body instead, or run the application in a worker process',
     exit: 1,
   },
