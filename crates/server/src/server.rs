@@ -9,11 +9,12 @@ use crate::mounts::application::marks::{MAX_LINKS, Marks};
 use crate::mounts::application::pool::Pool;
 use crate::thread::mailbox::Mailbox;
 use crate::thread::{Message, Sockets, Thread, sockets_of};
+use std::any::Any;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
     workers: Mutex<HashMap<u32, WorkerState>>,
     running: AtomicUsize,
+    closing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +56,33 @@ pub(crate) struct WorkerState {
 }
 
 impl Shared {
+    /// An I/O thread has lost everything it had: its clients' connections and its links. It begins anew; the workers, which
+    /// have lost a link each, are replaced.
+    fn after_panic(&self, index: usize, panic: &(dyn Any + Send)) {
+        let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let text = format!(
+            "I/O thread {index} panicked and starts again, its connections are lost: {what}."
+        );
+        self.logger.error(log::Level::Error, &text);
+        for pool in &self.pools {
+            pool.forget_thread(index);
+        }
+        let workers: Vec<u32> = self.workers().drain().map(|(worker, _)| worker).collect();
+        for worker in workers {
+            for pool in &self.pools {
+                pool.remove(worker);
+            }
+            (self.on_event)(Event::WorkerGone {
+                worker,
+                reason: "an I/O thread panicked".to_owned(),
+            });
+            for mailbox in &self.mailboxes {
+                mailbox.post(Message::WorkerGone { worker });
+            }
+        }
+    }
+
     pub(crate) fn workers(&self) -> MutexGuard<'_, HashMap<u32, WorkerState>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,6 +126,7 @@ impl Server {
             on_event: Box::new(on_event),
             workers: Mutex::default(),
             running: AtomicUsize::new(threads),
+            closing: AtomicBool::new(false),
         });
         let server = Self {
             addresses: listeners.iter().map(|listener| listener.address.clone()).collect(),
@@ -172,6 +202,7 @@ impl Server {
     /// Accepts no more, finishes what is in progress, and cuts what is left after `grace`; then comes [`Event::Closed`].
     /// A further call can shorten the grace.
     pub fn close(&self, grace: Duration) {
+        self.shared.closing.store(true, Ordering::Release);
         for mailbox in &self.shared.mailboxes {
             mailbox.post(Message::Close { grace });
         }
@@ -208,19 +239,22 @@ fn spawn(
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(format!("gwanmun-io-{index}")).spawn(move || {
         block_signals();
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(index, &shared, generation, sockets)));
-        match outcome {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => shared
-                .logger
-                .error(log::Level::Error, &format!("I/O thread {index} failed: {error}.")),
-            Err(panic) => {
-                let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                let what =
-                    what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                shared
-                    .logger
-                    .error(log::Level::Error, &format!("I/O thread {index} panicked: {what}."));
+        for life in 0.. {
+            let once = || run(index, life, &shared, &generation, &sockets);
+            match catch_unwind(AssertUnwindSafe(once)) {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => {
+                    shared
+                        .logger
+                        .error(log::Level::Error, &format!("I/O thread {index} failed: {error}."));
+                    break;
+                }
+                Err(panic) => {
+                    shared.after_panic(index, &*panic);
+                    if shared.closing.load(Ordering::Acquire) {
+                        break;
+                    }
+                }
             }
         }
         if shared.running.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -229,18 +263,20 @@ fn spawn(
     })
 }
 
+/// One life of an I/O thread. `life` counts them.
 fn run(
     index: usize,
+    life: u32,
     shared: &Arc<Shared>,
-    generation: Arc<Generation>,
-    sockets: Sockets,
+    generation: &Arc<Generation>,
+    sockets: &Sockets,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(4)
         .thread_name(format!("gwanmun-io-{index}-blocking"))
         .thread_keep_alive(Duration::from_secs(10))
         .build()?;
-    let thread = Thread::new(index, Arc::clone(shared), generation, sockets)?;
+    let thread = Thread::new(index, life, Arc::clone(shared), Arc::clone(generation), sockets)?;
     let entered = runtime.enter();
     let result = thread.run();
     drop(entered);
@@ -273,4 +309,50 @@ fn open_log(config: &Config) -> Result<Logger, Error> {
         error_target: target(&config.error_log.file, Target::Stderr),
     })
     .map_err(|error| Error::new(ErrorKind::Log, format!("The log can't be opened: {error}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_panic_costs_its_connections_and_nothing_else() {
+        let config = serde_json::from_value(serde_json::json!({
+            "threads": 1,
+            "listen": [{ "kind": "tcp", "host": "127.0.0.1", "port": 0 }],
+            "mounts": [],
+            "pools": [{ "queue": 1, "queueTimeoutMs": 1000 }],
+            "limits": { "requestLine": 8192, "headerBytes": 8192, "headerCount": 10, "body": 0, "bodyInMemory": 0 },
+            "timeouts": { "headerMs": 1000, "bodyMs": 1000, "keepAliveMs": 1000, "writeMs": 1000 },
+            "serverHeader": null,
+            "accessLog": { "format": "off", "color": false },
+            "errorLog": {},
+            "tempDir": "/tmp",
+            "multiprocess": false,
+        }))
+        .unwrap();
+        let (events, received) = mpsc::channel();
+        let server = Server::start(&config, move |event| events.send(event).unwrap()).unwrap();
+        let worker = server.add_worker(0).unwrap();
+        let Address::Tcp(address) = server.addresses()[0].clone() else { unreachable!() };
+        let ask = || {
+            let mut client = TcpStream::connect(address).unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        assert!(ask().starts_with("HTTP/1.1 404 "));
+        let mut lost = TcpStream::connect(address).unwrap();
+        server.shared.mailboxes[0].post(Message::Panic);
+        let gone = received.recv().unwrap();
+        assert!(matches!(gone, Event::WorkerGone { worker: id, .. } if id == worker.id));
+        assert_eq!(lost.read(&mut [0; 1]).unwrap_or_default(), 0);
+        assert!(ask().starts_with("HTTP/1.1 404 "));
+        server.close(Duration::ZERO);
+        assert_eq!(received.recv().unwrap(), Event::Closed);
+    }
 }

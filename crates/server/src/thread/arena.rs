@@ -32,6 +32,11 @@ impl<T> Arena<T> {
     /// thousand million insertions to be mistaken.
     pub(crate) const GENERATION_MASK: u32 = (1 << 30) - 1;
 
+    /// An arena whose keys differ from those of the thread's earlier lives, which may still come back from elsewhere.
+    pub(crate) fn of_life(life: u32) -> Self {
+        Self { next_generation: (life << 20) & Self::GENERATION_MASK, ..Self::default() }
+    }
+
     /// Adds the value that `make` makes for its key.
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
         self.next_generation = (self.next_generation + 1) & Self::GENERATION_MASK;

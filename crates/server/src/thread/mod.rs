@@ -103,6 +103,8 @@ pub(crate) enum Message {
     Loaded {
         connection: Key,
     },
+    #[cfg(test)]
+    Panic,
     /// Accept no more, finish what is in progress, cut what is left after `grace`.
     Close {
         grace: Duration,
@@ -146,15 +148,17 @@ pub(crate) fn sockets_of(listeners: &[Listener], thread: usize) -> Sockets {
 }
 
 impl Thread {
+    /// `life` counts how often the thread has begun anew.
     pub(crate) fn new(
         thread: usize,
+        life: u32,
         shared: Arc<Shared>,
         generation: Arc<Generation>,
-        sockets: Sockets,
+        sockets: &Sockets,
     ) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.add_readable(shared.mailboxes[thread].as_fd(), Token::Mailbox)?;
-        let listeners: Vec<ThreadListener> = sockets.into_iter().map(ThreadListener::new).collect();
+        let listeners: Vec<ThreadListener> = sockets.iter().map(ThreadListener::new).collect();
         for (index, listener) in listeners.iter().enumerate() {
             epoll.add_readable(listener.socket.as_fd(), Token::Listener(index as u32))?;
         }
@@ -166,8 +170,8 @@ impl Thread {
             epoll,
             clock: Clock::new(),
             buffers: Buffers::default(),
-            exchanges: Exchanges::default(),
-            links: Links::default(),
+            exchanges: Exchanges::of_life(life),
+            links: Links::of_life(life),
             worker_links: FxHashMap::default(),
             names: NamesTable::default(),
             files: FileCache::new(FileCacheLimits::default()),
@@ -183,7 +187,7 @@ impl Thread {
         };
         Ok(Self {
             cx,
-            connections: Arena::default(),
+            connections: Arena::of_life(life),
             link_buffer: vec![0; LINK_BUFFER],
             events: Box::new(epoll::no_events()),
             listeners,
@@ -365,6 +369,8 @@ impl Thread {
                     connection.on_loaded(cx);
                 }
             }
+            #[cfg(test)]
+            Message::Panic => panic!("by the test"),
             Message::Close { grace } => self.begin_closing(grace),
         }
     }
@@ -484,13 +490,13 @@ impl Context {
 }
 
 impl ThreadListener {
-    fn new((socket, address): (Arc<OwnedFd>, Address)) -> Self {
+    fn new((socket, address): &(Arc<OwnedFd>, Address)) -> Self {
         let local = match address {
             Address::Tcp(address) => Local { name: address.ip().to_string(), port: address.port() },
             // SERVER_NAME and SERVER_PORT are never empty (W03).
             Address::Unix(_) => Local { name: "localhost".to_owned(), port: 80 },
         };
-        Self { socket, local: Rc::new(local) }
+        Self { socket: Arc::clone(socket), local: Rc::new(local) }
     }
 }
 

@@ -78,6 +78,11 @@ impl Pool {
         self.lock().queue.retain(|other| *other != waiting);
     }
 
+    /// Takes all requests of a thread out of the queue.
+    pub(crate) fn forget_thread(&self, thread: usize) {
+        self.lock().queue.retain(|waiting| waiting.thread != thread);
+    }
+
     /// Frees a slot of a worker. Gives the request that takes it over at once, if one waits that the worker can take.
     pub(crate) fn release(&self, worker: u32) -> Option<Waiting> {
         let mut state = self.lock();
