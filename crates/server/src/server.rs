@@ -10,10 +10,12 @@ use crate::mounts::application::pool::Pool;
 use crate::thread::mailbox::Mailbox;
 use crate::thread::{Message, Sockets, Thread, sockets_of};
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -239,6 +241,7 @@ fn spawn(
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(format!("gwanmun-io-{index}")).spawn(move || {
         block_signals();
+        let sockets = Rc::new(RefCell::new(sockets));
         for life in 0.. {
             let once = || run(index, life, &shared, &generation, &sockets);
             match catch_unwind(AssertUnwindSafe(once)) {
@@ -269,14 +272,15 @@ fn run(
     life: u32,
     shared: &Arc<Shared>,
     generation: &Arc<Generation>,
-    sockets: &Sockets,
+    sockets: &Rc<RefCell<Sockets>>,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(4)
         .thread_name(format!("gwanmun-io-{index}-blocking"))
         .thread_keep_alive(Duration::from_secs(10))
         .build()?;
-    let thread = Thread::new(index, life, Arc::clone(shared), Arc::clone(generation), sockets)?;
+    let thread =
+        Thread::new(index, life, Arc::clone(shared), Arc::clone(generation), Rc::clone(sockets))?;
     let entered = runtime.enter();
     let result = thread.run();
     drop(entered);

@@ -28,6 +28,7 @@ use gwanmun_gateway::frame::FrameError;
 use gwanmun_gateway::names::NamesTable;
 use gwanmun_http1::HeaderSpan;
 use rustc_hash::FxHashMap;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -117,6 +118,8 @@ pub(crate) struct Thread {
     pub(crate) link_buffer: Vec<u8>,
     events: Box<Events>,
     listeners: Vec<ThreadListener>,
+    /// What the listeners were made of, for another life of the thread.
+    sockets: Rc<RefCell<Sockets>>,
     /// Accepting is suspended until then: no descriptors were left.
     accept_again_ms: u64,
     /// What is not finished by then is cut.
@@ -154,11 +157,12 @@ impl Thread {
         life: u32,
         shared: Arc<Shared>,
         generation: Arc<Generation>,
-        sockets: &Sockets,
+        sockets: Rc<RefCell<Sockets>>,
     ) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.add_readable(shared.mailboxes[thread].as_fd(), Token::Mailbox)?;
-        let listeners: Vec<ThreadListener> = sockets.iter().map(ThreadListener::new).collect();
+        let listeners: Vec<ThreadListener> =
+            sockets.borrow().iter().map(ThreadListener::new).collect();
         for (index, listener) in listeners.iter().enumerate() {
             epoll.add_readable(listener.socket.as_fd(), Token::Listener(index as u32))?;
         }
@@ -191,6 +195,7 @@ impl Thread {
             link_buffer: vec![0; LINK_BUFFER],
             events: Box::new(epoll::no_events()),
             listeners,
+            sockets,
             accept_again_ms: 0,
             cut_ms: 0,
         })
@@ -383,6 +388,7 @@ impl Thread {
             for index in 0..self.listeners.len() {
                 self.accept(index);
             }
+            self.sockets.borrow_mut().clear();
             for listener in self.listeners.drain(..) {
                 self.cx.epoll.remove(listener.socket.as_fd());
             }
