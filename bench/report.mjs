@@ -142,6 +142,44 @@ export function page(report, peers) {
   ].join('\n');
 }
 
+/**
+ * The report in short, for the project's README.
+ * @param {Report} report
+ * @param {Record<string, { title: string }>} peers
+ */
+export function digest(report, peers) {
+  const { machine, settings } = report;
+  const title = (/** @type {string} */ peer) => peers[peer]?.title ?? peer;
+  const of = (/** @type {Result} */ result, /** @type {string} */ peer) => {
+    const row = result.rows.find((other) => other.peer === peer);
+    const unit = { cpu: 'µs CPU', rate: 'requests/s', p50: 'µs p50' }[result.verdict.metric];
+    return row
+      ? `${median(summary(row, result.verdict.metric), result.verdict.metric === 'cpu' ? 2 : 0)} ${unit}`
+      : '–';
+  };
+  const versions = Object.entries(report.versions).map(([name, version]) => `${title(name)} ${version}`);
+  return [
+    '| scenario | gwanmun | against | ratio (of each round) | target |',
+    '|---|---|---|---|---|',
+    ...report.results.map((result) => {
+      const { verdict } = result;
+      return cells(
+        `\`${result.name}\`: ${result.title}`,
+        of(result, 'gwanmun'),
+        `${title(verdict.rival)}: ${of(result, verdict.rival)}`,
+        verdict.ratio === undefined
+          ? '–'
+          : `${verdict.ratio.toFixed(2)} × (${(verdict.spread ?? []).map((value) => value.toFixed(2)).join('–')})`,
+        `${bound(verdict)}, ${verdict.result}`,
+      );
+    }),
+    '',
+    `Medians of ${settings.rounds} rounds of ${settings.seconds} s, one worker, server pinned to one core and client to another. \`${report.command}\`, ` +
+      `${report.date}; ${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}; ${versions.join(', ')}. ` +
+      'All rows and spreads: [bench/results/latest.md](bench/results/latest.md).',
+  ].join('\n');
+}
+
 /** A target as people say it. @param {Verdict} verdict */
 export function bound({ metric, target }) {
   return `${metric === 'rate' ? '≥' : '≤'} ${target.toFixed(2)} ×`;

@@ -9,9 +9,10 @@ import { client as loadGenerator } from './load.mjs';
 import { peers } from './peers.mjs';
 import { probe } from './probe.mjs';
 import { cpuTime } from './process.mjs';
-import { METRICS, bound, judge, page, summary } from './report.mjs';
+import { METRICS, bound, digest, judge, page, summary } from './report.mjs';
 import { scenarios } from './scenarios.mjs';
 
+const LATEST = join(import.meta.dirname, 'results/latest');
 const usage = `Usage: npm run bench -- [options]
 
   --only <names>      scenarios: ${scenarios.map(({ name }) => name).join(', ')}
@@ -75,6 +76,7 @@ for (const scenario of options.scenarios) {
   report.results.push(await measureScenario(scenario));
   save();
 }
+updateReadme();
 
 say('');
 for (const { name, verdict } of report.results) {
@@ -199,6 +201,18 @@ function save() {
   writeFileSync(`${options.out}.md`, page(report, peers));
 }
 
+/** A full run is what the project's README shows. */
+function updateReadme() {
+  if (options.out !== LATEST || report.results.length < scenarios.length) return;
+  const path = join(import.meta.dirname, '../README.md');
+  const text = readFileSync(path, 'utf8');
+  const block = `<!-- bench:start -->\n${digest(report, peers)}\n<!-- bench:end -->`;
+  writeFileSync(
+    path,
+    text.replace(/<!-- bench:start -->[^]*<!-- bench:end -->/, () => block),
+  );
+}
+
 function readOptions() {
   try {
     const { values } = parseArgs({
@@ -240,7 +254,7 @@ function readOptions() {
       client: values.client,
       serverCore,
       clientCore,
-      out: resolve(values.out ?? join(import.meta.dirname, 'results', partial ? 'partial' : 'latest')),
+      out: resolve(values.out ?? (partial ? join(import.meta.dirname, 'results/partial') : LATEST)),
     };
   } catch (error) {
     say(`${error instanceof Error ? error.message : error}\n\n${usage}`);
