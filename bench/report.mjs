@@ -175,7 +175,7 @@ export function digest(report, peers) {
     }),
     '',
     `Medians of ${settings.rounds} rounds of ${settings.seconds} s, one worker, server pinned to one core and client to another. \`${report.command}\`, ` +
-      `${report.date}; ${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}; ${versions.join(', ')}. ` +
+      `${report.date}; ${machine.cpu}, ${machine.cores} cores, ${machine.kernel}, Node ${machine.node}; ${versions.join(', ')}. ` +
       'All rows and spreads: [bench/results/latest.md](bench/results/latest.md).',
   ].join('\n');
 }
