@@ -1,6 +1,7 @@
 //! Application mounts: requests wait in a pool until a worker has a free slot, then cross to it over a link.
 
-pub(crate) mod dispatch;
+mod dispatch;
+mod frames;
 pub(crate) mod link;
 pub(crate) mod marks;
 pub(crate) mod pool;

@@ -1,0 +1,360 @@
+//! From the workers to the clients: a link's beginning and end, and the frames that come over it.
+
+use super::link::{Block, Link, LinkState};
+use super::marks::Marks;
+use super::pool::Waiting;
+use crate::connection::relay::{self, RelayedHead};
+use crate::exchange::{self, ResponseState};
+use crate::log::Level;
+use crate::server::Event;
+use crate::syscall::{self, Transfer};
+use crate::thread::arena::Key;
+use crate::thread::epoll::{Readiness, Token};
+use crate::thread::{Context, Message, Thread};
+use gwanmun_gateway::frame::{FrameError, FrameReader, Kind};
+use gwanmun_gateway::response::{FromWorker, LogLevel};
+use gwanmun_gateway::{VERSION, WINDOW};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+
+impl Thread {
+    /// A new worker's link to this thread.
+    pub(crate) fn add_link(&mut self, worker: u32, pool: usize, fd: OwnedFd, marks: Arc<Marks>) {
+        let cx = &mut self.cx;
+        let slot = cx.thread;
+        let key = cx.links.insert_with(|_| Link::new(worker, pool, fd, marks, slot));
+        cx.worker_links.insert(worker, key);
+        if let Some(link) = cx.links.get(key)
+            && let Err(error) = cx.epoll.add_input_edges(link.fd.as_fd(), Token::Link(key))
+        {
+            self.fail_link(key, &format!("the link can't be watched: {error}"));
+        }
+    }
+
+    /// No more requests for the worker; its link ends when its streams have.
+    pub(crate) fn drain_worker(&mut self, worker: u32) {
+        if let Some(&key) = self.cx.worker_links.get(&worker)
+            && let Some(link) = self.cx.links.get_mut(key)
+        {
+            link.draining = true;
+            self.cx.mark_link_dirty(key);
+        }
+    }
+
+    pub(crate) fn on_link_event(&mut self, key: Key, readiness: Readiness) {
+        let at_end = readiness.read_closed || readiness.gone;
+        if readiness.readable || at_end {
+            self.read_link(key, at_end);
+        }
+        if readiness.writable {
+            self.cx.mark_link_dirty(key);
+        }
+    }
+
+    /// Writes what is queued for a link.
+    pub(crate) fn flush_link(&mut self, key: Key) {
+        let Some(link) = self.cx.links.get_mut(key) else { return };
+        link.dirty = false;
+        let Ok(all) = link.flush() else {
+            self.read_link(key, true);
+            return;
+        };
+        if link.blocked == all {
+            link.blocked = !all;
+            // For a watched descriptor this fails only for want of memory; the link's next frames try again.
+            let _ = self.cx.epoll.watch_output(link.fd.as_fd(), Token::Link(key), !all);
+        }
+        if all && link.draining && link.streams.is_empty() && !link.shut {
+            link.shut = true;
+            // An error means that the worker is gone already, which reading will tell.
+            let _ = syscall::shutdown_write(link.fd.as_fd());
+        }
+    }
+
+    /// Receives and handles frames until the link has no more. `at_end`: the worker has closed it, which no further event
+    /// will tell, so that the end must be read too.
+    fn read_link(&mut self, key: Key, at_end: bool) {
+        let mut buffer = std::mem::take(&mut self.link_buffer);
+        while let Some(link) = self.cx.links.get_mut(key) {
+            let kept = link.partial.len();
+            buffer[..kept].copy_from_slice(&link.partial);
+            link.partial.clear();
+            match syscall::receive(link.fd.as_fd(), &mut buffer[kept..]) {
+                Ok(Transfer::Bytes(count @ 1..)) => {
+                    let worker = link.worker;
+                    if let Err(error) = self.handle_frames(key, &buffer[..kept + count]) {
+                        // Its exit will say nothing of this: it only sees its links end.
+                        self.cx.log_error(&format!(
+                            "worker {worker} broke the gateway protocol: {error}."
+                        ));
+                        self.fail_link(key, &format!("it broke the gateway protocol: {error}"));
+                        break;
+                    }
+                    if kept + count < buffer.len() && !at_end {
+                        break;
+                    }
+                }
+                Ok(Transfer::WouldBlock) => {
+                    if kept > 0 {
+                        link.partial.extend_from_slice(&buffer[..kept]);
+                    }
+                    break;
+                }
+                Ok(Transfer::Bytes(_)) | Err(_) => {
+                    let reason = if link.shut { "" } else { "it closed its link" };
+                    self.fail_link(key, reason);
+                    break;
+                }
+            }
+        }
+        self.link_buffer = buffer;
+    }
+
+    fn handle_frames(&mut self, key: Key, bytes: &[u8]) -> Result<(), FrameError> {
+        let mut reader = FrameReader::new(bytes);
+        while let Some(frame) = reader.next()? {
+            self.handle_frame(key, FromWorker::decode(frame)?)?;
+        }
+        if let Some(link) = self.cx.links.get_mut(key) {
+            link.partial.extend_from_slice(&bytes[reader.consumed()..]);
+        }
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, key: Key, frame: FromWorker<'_>) -> Result<(), FrameError> {
+        let Some(link) = self.cx.links.get_mut(key) else { return Ok(()) };
+        match frame {
+            FromWorker::Hello { concurrency, .. } => {
+                if link.state != LinkState::Connected {
+                    return Err(FrameError("a second HELLO"));
+                }
+                link.state = LinkState::Greeted { concurrency };
+                self.cx.greet(key);
+                Ok(())
+            }
+            FromWorker::Ready => {
+                let LinkState::Greeted { concurrency } = link.state else {
+                    return Err(FrameError("READY comes once, after HELLO"));
+                };
+                link.state = LinkState::Ready;
+                self.cx.shared.pools[link.pool].link_ready(
+                    link.worker,
+                    concurrency,
+                    self.cx.thread,
+                );
+                self.cx.shared.worker_ready(link.worker);
+                self.cx.retry_waiting();
+                Ok(())
+            }
+            _ if link.state == LinkState::Connected => Err(FrameError("the first frame is HELLO")),
+            FromWorker::Block { id, lines } => {
+                let block = Block { facts: relay::check(lines)?, lines: lines.into() };
+                link.define_block(id, block)
+            }
+            FromWorker::Log { stream, level, text } => {
+                let (worker, exchange) =
+                    (link.worker, link.stream(stream).map(|stream| stream.exchange));
+                self.cx.log_worker(worker, exchange, level, text);
+                Ok(())
+            }
+            FromWorker::Head { stream, status, block, lines, body, end } => {
+                let exchange = open_stream(link, stream)?;
+                let block = match block {
+                    0 => None,
+                    id => Some(
+                        link.block(id)
+                            .ok_or(FrameError("HEAD names a block that is not defined"))?,
+                    ),
+                };
+                self.cx.spend(exchange, body)?;
+                if end {
+                    self.end_stream(key, stream, exchange);
+                }
+                let result =
+                    self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                        let head = RelayedHead { status, block: block.as_deref(), lines };
+                        connection.relay_head(cx, exchange, head, body, end)
+                    });
+                if result.is_err() {
+                    // If the stream has ended, failing the link does not find this exchange any more.
+                    self.fail_exchange(exchange, 502);
+                }
+                result
+            }
+            FromWorker::Info { stream, status, lines } => {
+                let exchange = open_stream(link, stream)?;
+                self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                    connection.relay_informational(cx, exchange, status, lines)
+                })
+            }
+            FromWorker::Data { stream, body, end } => {
+                let exchange = open_stream(link, stream)?;
+                self.cx.spend(exchange, body)?;
+                self.relay_data(key, stream, exchange, body, end)
+            }
+            FromWorker::End { stream } => {
+                let exchange = open_stream(link, stream)?;
+                self.relay_data(key, stream, exchange, b"", true)
+            }
+            FromWorker::Reset { stream, .. } => {
+                let exchange = open_stream(link, stream)?;
+                self.end_stream(key, stream, exchange);
+                self.fail_exchange(exchange, 500);
+                Ok(())
+            }
+            // Request bodies are passed whole: the core never waits for credit.
+            FromWorker::Credit { stream, .. } => open_stream(link, stream).map(|_| ()),
+        }
+    }
+
+    fn relay_data(
+        &mut self,
+        link: Key,
+        stream: u32,
+        exchange: Key,
+        body: &[u8],
+        end: bool,
+    ) -> Result<(), FrameError> {
+        // When the client is gone, the worker may end a stream that it has not answered.
+        let unanswered = self.cx.exchanges.get(exchange).is_some_and(|exchange| {
+            exchange.connection.is_some() && exchange.response.state == ResponseState::Awaited
+        });
+        if unanswered {
+            return Err(FrameError("body before HEAD"));
+        }
+        if end {
+            self.end_stream(link, stream, exchange);
+        }
+        self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+            connection.relay_body(cx, exchange, body, end);
+            Ok(())
+        })
+    }
+
+    /// Tells the client, if there is one, that its response can't be had.
+    fn fail_exchange(&mut self, key: Key, status: u16) {
+        // The closure does not fail.
+        let _ = self.cx.with_connection(&mut self.connections, key, |connection, cx| {
+            connection.relay_failure(cx, key, status);
+            Ok(())
+        });
+    }
+
+    /// The worker is done with a stream: its slot is free. The client may still wait for what it sent last.
+    fn end_stream(&mut self, key: Key, stream: u32, exchange: Key) {
+        let cx = &mut self.cx;
+        let Some(link) = cx.links.get_mut(key) else { return };
+        link.end_stream(stream);
+        let worker = link.worker;
+        if link.draining && link.streams.is_empty() {
+            cx.mark_link_dirty(key);
+        }
+        if let Some(open) = cx.exchanges.get_mut(exchange) {
+            open.stream = None;
+            exchange::release(&mut cx.exchanges, exchange, &mut cx.buffers);
+        }
+        cx.release_slot(worker);
+    }
+
+    /// The link is at its end. Requests that the worker had not begun go to another one; the others fail.
+    pub(crate) fn fail_link(&mut self, key: Key, reason: &str) {
+        let Some(link) = self.cx.links.remove(key) else { return };
+        let shared = Rc::clone(&self.cx.shared);
+        self.cx.epoll.remove(link.fd.as_fd());
+        self.cx.worker_links.remove(&link.worker);
+        shared.pools[link.pool].remove(link.worker);
+        if shared.worker_gone(link.worker, reason) {
+            for mailbox in &shared.mailboxes {
+                mailbox.post(Message::WorkerGone { worker: link.worker });
+            }
+        }
+        // Put back at the head of the queue one by one: the latest first, so that they keep their order.
+        let mut streams: Vec<_> = link.streams.iter().map(|(_, stream)| *stream).collect();
+        streams.sort_by_key(|stream| link.age(stream.sequence));
+        for stream in streams {
+            let Some(exchange) = self.cx.exchanges.get_mut(stream.exchange) else { continue };
+            exchange.stream = None;
+            if exchange.connection.is_none() {
+                exchange::release(&mut self.cx.exchanges, stream.exchange, &mut self.cx.buffers);
+            } else if exchange.response.state == ResponseState::Awaited
+                && !link.begun(stream.sequence)
+            {
+                exchange.waiting = true;
+                exchange.queued_ms = self.cx.clock.ms();
+                self.cx.waiting += 1;
+                shared.pools[link.pool]
+                    .put_back(Waiting { thread: self.cx.thread, exchange: stream.exchange });
+            } else {
+                self.fail_exchange(stream.exchange, 502);
+            }
+        }
+        self.cx.retry_waiting();
+    }
+}
+
+impl Context {
+    fn greet(&mut self, key: Key) {
+        let mut payload = Vec::new();
+        for value in [VERSION, WINDOW, u32::from(self.generation.multiprocess), 0] {
+            payload.extend_from_slice(&value.to_le_bytes());
+        }
+        payload.extend_from_slice(&self.generation.static_environ);
+        if let Some(link) = self.links.get_mut(key) {
+            link.send_frame(Kind::Hello, 0, 0, &payload);
+            self.mark_link_dirty(key);
+        }
+    }
+
+    fn spend(&mut self, exchange: Key, body: &[u8]) -> Result<(), FrameError> {
+        self.exchanges
+            .get_mut(exchange)
+            .map_or(Ok(()), |exchange| exchange.spend_credit(body.len()))
+    }
+
+    fn log_worker(&mut self, worker: u32, exchange: Option<Key>, level: LogLevel, text: &[u8]) {
+        let level = match level {
+            LogLevel::Error => Level::Error,
+            LogLevel::Warning => Level::Warn,
+            LogLevel::Information | LogLevel::Text => Level::Info,
+        };
+        let request = exchange
+            .and_then(|key| self.exchanges.get(key))
+            .map(|exchange| exchange.head.as_slice());
+        let request = request.map(gwanmun_gateway::request::HeadView::new).map(|view| {
+            use gwanmun_gateway::request::Piece;
+            let text = |piece| String::from_utf8_lossy(view.piece(piece)).into_owned();
+            format!(" ({} {})", text(Piece::Method), text(Piece::Target))
+        });
+        let text = String::from_utf8_lossy(text);
+        let line = format!("worker {worker}{}: {}", request.unwrap_or_default(), text.trim_end());
+        self.shared.logger.error(level, &line);
+    }
+}
+
+fn open_stream(link: &Link, stream: u32) -> Result<Key, FrameError> {
+    let open = link.stream(stream).ok_or(FrameError("a frame on a stream that is not open"))?;
+    Ok(open.exchange)
+}
+
+/// What the threads tell the embedder about workers, once each.
+impl crate::server::Shared {
+    fn worker_ready(&self, worker: u32) {
+        let ready = self.workers().get_mut(&worker).is_some_and(|state| {
+            state.links_ready += 1;
+            state.links_ready == self.mailboxes.len()
+        });
+        if ready {
+            (self.on_event)(Event::WorkerReady { worker });
+        }
+    }
+
+    /// `true` for the first thread that notices.
+    fn worker_gone(&self, worker: u32, reason: &str) -> bool {
+        let first = self.workers().remove(&worker).is_some();
+        if first {
+            (self.on_event)(Event::WorkerGone { worker, reason: reason.to_owned() });
+        }
+        first
+    }
+}
