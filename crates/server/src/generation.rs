@@ -121,4 +121,9 @@ impl Generation {
             log_access: config.access_log.format != crate::config::AccessFormat::Off,
         })
     }
+
+    /// Index of the pool that runs a mount's application.
+    pub(crate) fn pool_of(&self, mount: usize) -> usize {
+        self.mounts[mount].application.map_or(0, |application| application.pool)
+    }
 }

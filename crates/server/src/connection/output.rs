@@ -48,6 +48,15 @@ impl Output {
         self.bytes.is_empty() && self.rest.is_empty()
     }
 
+    /// What an exchange writes to: the connection's output when it is its turn, else one of its own.
+    pub(super) fn in_turn<'a>(
+        first: bool,
+        connection: &'a mut Self,
+        held: &'a mut Option<Box<Self>>,
+    ) -> &'a mut Self {
+        if first { connection } else { held.get_or_insert_default() }
+    }
+
     /// A buffer whose content is sent after everything that is there.
     pub(crate) fn tail(&mut self, buffers: &mut Buffers) -> &mut Vec<u8> {
         if self.rest.is_empty() {

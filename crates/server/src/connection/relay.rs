@@ -1,6 +1,7 @@
 //! An application's response on its way to the client.
 
 use super::Connection;
+use super::output::Output;
 use super::respond::{write_connection, write_length};
 use crate::exchange::{Exchange, ResponseState};
 use crate::mounts::application::link::Block;
@@ -61,9 +62,8 @@ impl Connection {
         exchange.response.status = head.status;
         exchange.response.state = state;
 
-        let first = self.exchanges.front() == Some(&key);
-        let output =
-            if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
+        let first = self.is_first(key);
+        let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
         let out = output.tail(&mut cx.buffers);
         write_head(out, &cx.clock, &cx.generation.server_line, head, facts, length_line);
         if state == ResponseState::Chunked {
@@ -78,9 +78,8 @@ impl Connection {
     /// A part of the response's body.
     pub(crate) fn relay_body(&mut self, cx: &mut Context, key: Key, body: &[u8], end: bool) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
-        let first = self.exchanges.front() == Some(&key);
-        let output =
-            if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
+        let first = self.is_first(key);
+        let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
         let response = &mut exchange.response;
         match &mut response.state {
             ResponseState::Length(left) => {
@@ -150,9 +149,8 @@ impl Connection {
         if exchange.http10 {
             return Ok(());
         }
-        let first = self.exchanges.front() == Some(&key);
-        let output =
-            if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
+        let first = self.is_first(key);
+        let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
         let out = output.tail(&mut cx.buffers);
         write_status_line(out, status);
         out.extend_from_slice(lines);
@@ -171,7 +169,7 @@ impl Connection {
         }
     }
 
-    fn finish(&mut self, cx: &mut Context, key: Key) {
+    pub(super) fn finish(&mut self, cx: &mut Context, key: Key) {
         self.set_state(cx, key, ResponseState::Complete);
     }
 

@@ -1,7 +1,8 @@
 //! The core's own answers: files, redirects, errors.
 
+use super::output::Output;
 use super::{Connection, Phase};
-use crate::exchange::{Exchange, ResponseState};
+use crate::exchange::Exchange;
 use crate::mounts::files::{FileEntry, Reply, write_headers};
 use crate::thread::Context;
 use crate::thread::arena::Key;
@@ -17,8 +18,7 @@ impl Connection {
     pub(crate) fn answer(&mut self, cx: &mut Context, key: Key, status: u16, lines: &[u8]) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let first = self.is_first(key);
-        let output =
-            if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
+        let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
         let out = output.tail(&mut cx.buffers);
         write_status_line(out, status);
         out.extend_from_slice(cx.clock.date_line());
@@ -40,11 +40,7 @@ impl Connection {
             exchange.response.bytes = page.len() as u64;
         }
         exchange.response.status = status;
-        exchange.response.state = ResponseState::Complete;
-        self.mark_dirty(cx);
-        if first {
-            self.advance(cx);
-        }
+        self.finish(cx, key);
     }
 
     /// Answers a request whose body, if it has one, is not wanted.
@@ -124,8 +120,7 @@ impl Connection {
             Reply::NotSatisfiable => (416, 0, 0),
         };
         let first = self.is_first(key);
-        let output =
-            if first { &mut self.output } else { &mut **exchange.held.get_or_insert_default() };
+        let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
         let out = output.tail(&mut cx.buffers);
         write_status_line(out, status);
         out.extend_from_slice(cx.clock.date_line());
@@ -145,11 +140,7 @@ impl Connection {
             }
         }
         exchange.response.status = status;
-        exchange.response.state = ResponseState::Complete;
-        self.mark_dirty(cx);
-        if first {
-            self.advance(cx);
-        }
+        self.finish(cx, key);
     }
 }
 

@@ -43,9 +43,7 @@ impl Context {
         let Some((link_key, link)) = link_key.and_then(|key| Some((key, self.links.get_mut(key)?)))
         else {
             // The worker died between its reservation and now.
-            let pool = self.generation.mounts[exchange.mount]
-                .application
-                .map_or(0, |application| application.pool);
+            let pool = self.generation.pool_of(exchange.mount);
             exchange.waiting = true;
             exchange.queued_ms = self.clock.ms();
             self.waiting += 1;
@@ -173,9 +171,7 @@ impl Thread {
             .iter_mut()
             .filter(|(_, exchange)| exchange.waiting)
             .filter(|(_, exchange)| {
-                let pool = generation.mounts[exchange.mount]
-                    .application
-                    .map_or(0, |application| application.pool);
+                let pool = generation.pool_of(exchange.mount);
                 let timeout = self.cx.shared.pools[pool].config.queue_timeout_ms;
                 now.saturating_sub(exchange.queued_ms) >= timeout
             })
