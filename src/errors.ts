@@ -62,6 +62,12 @@ export const errorEntries = {
     remedy: 'check the path; without --config, gwanmun.config.ts of the current folder is used',
     exit: 2,
   },
+  GWM_CONTRACT: {
+    title: 'The contract between server and application is broken',
+    explanation: 'The validator saw the application or the server do what the application contract does not allow.',
+    remedy: 'the message names the row of docs/application-contract.md; mend the side that it blames',
+    exit: 1,
+  },
   GWM_CORE: {
     title: 'The server core failed',
     explanation: 'The Rust core reported an error that has no code of its own.',

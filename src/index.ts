@@ -15,6 +15,7 @@ export {
 } from './config/define.js';
 export type { CoreAddress } from './config/core.js';
 export { GwanmunError, type ErrorCode } from './errors.js';
+export { validator } from './gateway/validator.js';
 export type {
   Application,
   ApplicationBody,

@@ -26,22 +26,11 @@ export class HeaderBlock {
   /** @throws TypeError if something is not allowed in a response (W36–W38) */
   constructor(status: string, headers: readonly Header[]) {
     this.status = status;
-    this.code = checkedStatus(status);
+    this.code = checkStatus(status);
+    this.contentLength = checkHeaders(headers);
     const pairs: string[] = [];
     let lines = '';
-    let contentLength = -1;
-    if (!Array.isArray(headers)) {
-      throw new TypeError(`headers must be an array of [name, value] pairs, got ${describe(headers)}`);
-    }
-    for (const header of headers as readonly Header[]) {
-      if (!Array.isArray(header) || header.length !== 2) {
-        throw new TypeError(`a header must be an array [name, value], got ${describe(header)}`);
-      }
-      const [name, value] = header as unknown as [string, string];
-      checkHeader(name, value);
-      if (name.length === 14 && name.toLowerCase() === 'content-length') {
-        contentLength = checkedLength(value, contentLength);
-      }
+    for (const [name, value] of headers) {
       pairs.push(name, value);
       lines += `${name}: ${value}\r\n`;
     }
@@ -50,7 +39,6 @@ export class HeaderBlock {
     }
     this.pairs = pairs;
     this.lines = lines;
-    this.contentLength = contentLength;
   }
 
   /** Whether this is what was checked already. */
@@ -112,13 +100,38 @@ export class HeaderBlocks {
   }
 }
 
-/** W36, W59: three digits, a space, a reason without control characters; 1xx is not a response. */
-function checkedStatus(status: string): number {
+/**
+ * The code of a status, which is three digits, a space, a reason without control characters (W36); 1xx is not a response (W59).
+ * @throws TypeError
+ */
+export function checkStatus(status: string): number {
   // oxlint-disable-next-line no-control-regex -- control characters are what is refused
   if (typeof status !== 'string' || !/^[2-5]\d\d [^\u0000-\u001f\u007f\u0100-\uffff]*$/.test(status)) {
     throw new TypeError(`the status must look like '200 OK', from 200 to 599; got ${describe(status)}`);
   }
   return Number(status.slice(0, 3));
+}
+
+/**
+ * Checks the headers of a response; gives their Content-Length, -1 if there is none.
+ * @throws TypeError if something is not allowed in a response (W37, W38)
+ */
+export function checkHeaders(headers: readonly Header[]): number {
+  if (!Array.isArray(headers)) {
+    throw new TypeError(`headers must be an array of [name, value] pairs, got ${describe(headers)}`);
+  }
+  let contentLength = -1;
+  for (const header of headers as readonly Header[]) {
+    if (!Array.isArray(header) || header.length !== 2) {
+      throw new TypeError(`a header must be an array [name, value], got ${describe(header)}`);
+    }
+    const [name, value] = header as unknown as [string, string];
+    checkHeader(name, value);
+    if (name.length === 14 && name.toLowerCase() === 'content-length') {
+      contentLength = checkedLength(value, contentLength);
+    }
+  }
+  return contentLength;
 }
 
 /** RFC 9110 section 5.6.2. */
