@@ -33,6 +33,8 @@ export interface CoreConfig {
   serverHeader: string | null;
   accessLog: { format: 'combined' | 'short' | 'off'; color: boolean; file?: string };
   errorLog: { file?: string };
+  /** Pairs of the deployer that every environ has. */
+  environ: Record<string, string>;
   tempDir: string;
   /** `wsgi.multiprocess`: whether several workers serve one pool. */
   multiprocess: boolean;

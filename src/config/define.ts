@@ -85,6 +85,8 @@ export interface Config {
   accessLog?: AccessLogFormat | false | { format?: AccessLogFormat | undefined; file?: string | undefined } | undefined;
   /** Where errors are written. Default: standard error. */
   errorLog?: { file?: string | undefined } | undefined;
+  /** Pairs that every request's environ has besides its own, and that win over them (W11). Names such as `APP_MODE`, not `wsgi.…`. */
+  environ?: Readonly<Record<string, string>> | undefined;
   /** I/O threads of the core. Default: one for each core of the machine. */
   threads?: number | undefined;
   /** Milliseconds that a worker may take to load its applications. Default 30000. */

@@ -44,6 +44,7 @@ export interface ResolvedConfig {
   readonly serverHeader: string | null;
   readonly accessLog: CoreConfig['accessLog'];
   readonly errorLog: CoreConfig['errorLog'];
+  readonly environ: CoreConfig['environ'];
   /** 0 = one for each core of the machine. */
   readonly threads: number;
   readonly startTimeout: number;
@@ -112,6 +113,7 @@ export function resolveConfig(
       config.server === false ? null : typeof config.server === 'string' ? config.server : `gwanmun/${VERSION}`,
     accessLog,
     errorLog,
+    environ: config.environ ?? {},
     threads: config.threads ?? 0,
     startTimeout: config.startTimeout ?? 30_000,
     shutdownTimeout: config.shutdownTimeout ?? 10_000,
@@ -135,6 +137,7 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     serverHeader: config.serverHeader,
     accessLog: config.accessLog,
     errorLog: config.errorLog,
+    environ: config.environ,
     tempDir: tmpdir(),
     multiprocess: config.workers > 1,
   };

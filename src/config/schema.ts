@@ -165,6 +165,28 @@ const workers = choose<number | 'auto', number | 'auto'>((input) =>
   typeof input === 'number' ? range(1, 1024, workersExpected) : v.literal('auto', workersExpected),
 );
 
+/** Names that cannot take the place of what the gateway itself says. */
+const environName = v.pipe(
+  v.string(),
+  v.regex(
+    /^(?!wsgi\.|gwanmun\.|__proto__$)[A-Za-z_][\w.-]{0,255}$/,
+    "expected a name such as 'APP_MODE': letters, digits, '_', '.' and '-', not wsgi.… or gwanmun.…",
+  ),
+);
+const environ = v.pipe(
+  v.record(
+    environName,
+    // oxlint-disable-next-line no-control-regex -- NUL is what must not be there
+    v.pipe(v.string('expected a text'), v.regex(/^[\u0001-\u00ff]*$/, 'expected characters from U+0001 to U+00FF')),
+    'expected an object of names and texts',
+  ),
+  // They cross to a worker in one frame.
+  v.check(
+    (pairs) => Object.entries(pairs).reduce((sum, [name, value]) => sum + name.length + value.length + 2, 0) <= 32_768,
+    'expected at most 32768 characters together',
+  ),
+);
+
 const U32 = 0xffff_ffff;
 
 /** The schema of a configuration; its output has every address parsed and every mount's path normalised. */
@@ -190,6 +212,7 @@ export const configSchema = object(
     server: v.optional(server),
     accessLog: v.optional(accessLog),
     errorLog: v.optional(object({ file: v.optional(text('the path of a file')) })),
+    environ: v.optional(environ),
     threads: v.optional(integer('a number', 1, 1024)),
     startTimeout: milliseconds(),
     shutdownTimeout: milliseconds(0),

@@ -115,6 +115,17 @@ describe('a configuration with faults', () => {
     expect(faultsOf({ mounts: [{ path, files: '.' }] }).message).toContain(message);
   });
 
+  test.each([
+    [{ 'wsgi.input': 'x' }, "expected a name such as 'APP_MODE'"],
+    [{ 'A B': 'x' }, "expected a name such as 'APP_MODE'"],
+    [{ A: 5 }, 'expected a text'],
+    [{ A: 'a\0B' }, 'expected characters from U+0001 to U+00FF'],
+    [{ A: '한글' }, 'expected characters from U+0001 to U+00FF'],
+    [{ A: 'x'.repeat(40_000) }, 'expected at most 32768 characters together'],
+  ])('the environ %j is refused', (environ, message) => {
+    expect(faultsOf({ mounts: [{ path: '/', files: '.' }], environ }).message).toContain(message);
+  });
+
   test('two mounts of one path are refused, a trailing slash or not', () => {
     const error = faultsOf({
       mounts: [

@@ -139,6 +139,7 @@ describe("the core's configuration", () => {
       serverHeader: expect.stringMatching(/^gwanmun\/\d+\.\d+\.\d+$/) as string,
       accessLog: { format: process.stdout.isTTY ? 'short' : 'combined', color: expect.any(Boolean) as boolean },
       errorLog: {},
+      environ: {},
       multiprocess: false,
     });
   });

@@ -1,7 +1,7 @@
 // W01 to W12: how the application is called, and what environ says.
 
 import { expect, test } from 'vitest';
-import { inEachHost } from './hosts.js';
+import { ENVIRON, inEachHost } from './hosts.js';
 
 type Environ = Record<string, unknown> & { keys: string[] };
 
@@ -106,7 +106,11 @@ inEachHost('calling and environ', (host) => {
 
   test("W10 the server's own keys are lower case and have a prefix", async () => {
     const { keys } = await environ('GET /environ');
-    for (const key of keys) expect(key).toMatch(/^(?:[A-Z][A-Z0-9_]*|(?:wsgi|gwanmun)\.[a-z_]+)$/);
+    for (const key of keys) expect(key).toMatch(/^(?:[A-Z][A-Z0-9_]*|(?:wsgi|gwanmun|site)\.[a-z_]+)$/);
+  });
+
+  test('W11 the deployer adds pairs, which win over headers', async () => {
+    expect(await environ('GET /environ', ['X-User: the client'])).toMatchObject(ENVIRON);
   });
 
   test("W12 the server's environment does not leak into environ", async () => {

@@ -14,6 +14,9 @@ import { application } from './application.js';
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const APPLICATION = fileURLToPath(new URL('application.ts', import.meta.url));
 
+/** What the deployer adds to every environ (W11). */
+export const ENVIRON = { APP_MODE: 'caf\u00e9', HTTP_X_USER: 'the deployer', 'site.name': "it's" };
+
 /** A server that hosts `application.ts`. */
 export class Host {
   readonly port: number;
@@ -105,6 +108,7 @@ async function inProcess(errorLog: string): Promise<Host> {
   const server = await serve({
     port: 0,
     errorLog: { file: errorLog },
+    environ: ENVIRON,
     mounts: ['/', '/mounted'].map((path) => ({ path, application })),
   });
   return new Host(
@@ -120,6 +124,7 @@ async function workerProcess(folder: string, errorLog: string): Promise<Host> {
     listen: 0,
     errorLog: { file: errorLog },
     accessLog: false,
+    environ: ENVIRON,
     mounts: ['/', '/mounted'].map((path) => ({ path, app: APPLICATION })),
   };
   writeFileSync(join(folder, 'gwanmun.config.json'), JSON.stringify(config));

@@ -83,6 +83,7 @@ export class TestCore {
       accessLog: { format: 'off', color: false },
       errorLog: { file: join(this.folder, 'error.log') },
       tempDir: this.folder,
+      environ: {},
       multiprocess: true,
       ...config,
     };

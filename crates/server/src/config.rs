@@ -1,6 +1,7 @@
 //! The core's configuration, as the TypeScript half hands it over: complete, with every default filled in.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// One server. Times are milliseconds, sizes bytes.
@@ -18,6 +19,9 @@ pub struct Config {
     pub server_header: Option<String>,
     pub access_log: AccessLog,
     pub error_log: ErrorLog,
+    /// Pairs of the deployer that every environ has; characters up to U+00FF, without NUL.
+    #[serde(default)]
+    pub environ: BTreeMap<String, String>,
     /// Where large request bodies are buffered.
     pub temp_dir: PathBuf,
     /// `wsgi.multiprocess`: the applications run in several processes.

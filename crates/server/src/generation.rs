@@ -4,6 +4,7 @@ use crate::config::{Config, Timeouts};
 use crate::error::{Error, ErrorKind};
 use crate::mounts::files::FileRoot;
 use crate::router::Router;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -114,8 +115,7 @@ impl Generation {
             server_line: server
                 .map(|name| format!("Server: {name}\r\n").into_bytes())
                 .unwrap_or_default(),
-            static_environ: format!("SERVER_SOFTWARE\0{software}\0GATEWAY_INTERFACE\0CGI/1.1\0")
-                .into_bytes(),
+            static_environ: static_environ(software, &config.environ),
             multiprocess: config.multiprocess,
             temp_dir: config.temp_dir.clone(),
             log_access: config.access_log.format != crate::config::AccessFormat::Off,
@@ -126,4 +126,18 @@ impl Generation {
     pub(crate) fn pool_of(&self, mount: usize) -> usize {
         self.mounts[mount].application.map_or(0, |application| application.pool)
     }
+}
+
+/// Pairs of every environ, each name and value followed by NUL, in latin-1 as environs are. The deployer's come last, and
+/// so win (W11); a character that latin-1 lacks becomes `?`.
+fn static_environ(software: &str, deployer: &BTreeMap<String, String>) -> Vec<u8> {
+    let own = [("SERVER_SOFTWARE", software), ("GATEWAY_INTERFACE", "CGI/1.1")];
+    let given = deployer.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut pairs = Vec::new();
+    for text in own.into_iter().chain(given).flat_map(|(name, value)| [name, value]) {
+        let text = text.chars().filter(|character| *character != '\0');
+        pairs.extend(text.map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?')));
+        pairs.push(0);
+    }
+    pairs
 }
