@@ -8,17 +8,18 @@
 import type { Application, Environ } from 'gwanmun';
 
 import { addEntry, latestEntries, problemsOf, type Draft, type Problems } from './entries.js';
+import { changes } from './events.js';
 import type { Html } from './html.js';
-import { entryList, guestbookPage, refusalPage } from './page.js';
+import { entryList, guestbookPage, refusalPage, refusedText, type Author } from './page.js';
 
 export const application: Application = (environ, startResponse) => {
   const started = performance.now();
-  const { status, headers = [], body = '' } = answer(environ);
-  const elapsed = (performance.now() - started).toFixed(1);
+  const elapsed = (): string => (performance.now() - started).toFixed(2);
+  const { status, headers = [], body = '' } = answer(environ, elapsed);
   startResponse(status, [
     ...headers,
     ['Cache-Control', 'no-cache'],
-    ['Server-Timing', `app;desc="TypeScript application";dur=${elapsed}`],
+    ['Server-Timing', `app;desc="worker ${process.pid}";dur=${elapsed()}`],
     ['X-Content-Type-Options', 'nosniff'],
   ]);
   return body;
@@ -27,9 +28,9 @@ export const application: Application = (environ, startResponse) => {
 interface Answer {
   status: string;
   headers?: [name: string, value: string][];
-  body?: string;
+  body?: string | AsyncIterable<string>;
 }
-type Handler = (environ: Environ) => Answer;
+type Handler = (environ: Environ, elapsed: () => string) => Answer;
 
 const routes = new Map<string, Map<string, Handler>>([
   ['/', new Map([['GET', showGuestbook]])],
@@ -40,9 +41,10 @@ const routes = new Map<string, Map<string, Handler>>([
       ['POST', postEntry],
     ]),
   ],
+  ['/events', new Map([['GET', watchEntries]])],
 ]);
 
-function answer(environ: Environ): Answer {
+function answer(environ: Environ, elapsed: () => string): Answer {
   const methods = routes.get(environ.PATH_INFO);
   if (methods === undefined) {
     return refusal(environ, '404 Not Found', 'There is nothing behind this gate.');
@@ -54,11 +56,23 @@ function answer(environ: Environ): Answer {
     const allow = [...methods.keys()].flatMap((name) => (name === 'GET' ? ['GET', 'HEAD'] : name)).join(', ');
     return refusal(environ, '405 Method Not Allowed', `This address understands ${allow} only.`, [['Allow', allow]]);
   }
-  return handler(environ);
+  return handler(environ, elapsed);
 }
 
-function showGuestbook(): Answer {
-  return page('200 OK', guestbookPage(latestEntries()));
+function showGuestbook(environ: Environ, elapsed: () => string): Answer {
+  return page('200 OK', guestbookPage(latestEntries(), author(environ, elapsed)));
+}
+
+function author(environ: Environ, elapsed: () => string): Author {
+  return { server: environ.SERVER_SOFTWARE ?? '', pid: process.pid, elapsed };
+}
+
+/** Server-sent events: a body that goes on until the reader leaves. */
+function watchEntries(environ: Environ): Answer {
+  const headers: Answer['headers'] = [['Content-Type', 'text/event-stream']];
+  return environ.REQUEST_METHOD === 'HEAD'
+    ? { status: '200 OK', headers }
+    : { status: '200 OK', headers, body: changes() };
 }
 
 function listEntries(environ: Environ): Answer {
@@ -71,7 +85,7 @@ function listEntries(environ: Environ): Answer {
 /** A form this large holds the longest name and message, even if each of their characters is percent-encoded. */
 const formLimit = 16 * 1024;
 
-function postEntry(environ: Environ): Answer {
+function postEntry(environ: Environ, elapsed: () => string): Answer {
   // Other sites may not sign in a visitor's name. Browsers tell where a form was sent from; programs need not.
   const site = environ.HTTP_SEC_FETCH_SITE ?? 'none';
   if (site !== 'same-origin' && site !== 'none') {
@@ -89,7 +103,7 @@ function postEntry(environ: Environ): Answer {
   const draft: Draft = { name: oneLine(form.get('name')), message: manyLines(form.get('message')) };
   const problems = problemsOf(draft);
   if (problems !== undefined) {
-    return unprocessable(environ, draft, problems);
+    return unprocessable(environ, elapsed, draft, problems);
   }
   const entry = addEntry(draft);
   if (wantsJson(environ)) {
@@ -115,12 +129,12 @@ function wantsJson(environ: Environ): boolean {
   return environ.HTTP_ACCEPT?.includes('application/json') ?? false;
 }
 
-function unprocessable(environ: Environ, draft: Draft, problems: Problems): Answer {
+function unprocessable(environ: Environ, elapsed: () => string, draft: Draft, problems: Problems): Answer {
   const status = '422 Unprocessable Content';
   if (wantsJson(environ)) {
-    return json(status, { error: 'The entry was not accepted.', problems });
+    return json(status, { error: refusedText, problems });
   }
-  return page(status, guestbookPage(latestEntries(), draft, problems));
+  return page(status, guestbookPage(latestEntries(), author(environ, elapsed), draft, problems));
 }
 
 function refusal(environ: Environ, status: string, text: string, headers: Answer['headers'] = []): Answer {

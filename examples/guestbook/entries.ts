@@ -50,6 +50,12 @@ export function latestEntries(): Entry[] {
   return selectLatest.all() as Entry[];
 }
 
+/** The newest entry's number, 0 in an empty book: it tells whether somebody has signed, in whichever worker. */
+export function latestId(): number {
+  const [{ id }] = selectLatestId.all() as [{ id: number | null }];
+  return id ?? 0;
+}
+
 export function addEntry(draft: Draft): Entry {
   const [entry] = insert.all(draft.name, draft.message) as [Entry];
   return entry;
@@ -57,6 +63,7 @@ export function addEntry(draft: Draft): Entry {
 
 const database = open(process.env['GUESTBOOK_DB'] ?? fileURLToPath(new URL('data/guestbook.db', import.meta.url)));
 const selectLatest = database.prepare('SELECT id, name, message, created_at FROM entries ORDER BY id DESC LIMIT 100');
+const selectLatestId = database.prepare('SELECT max(id) AS id FROM entries');
 const insert = database.prepare(
   'INSERT INTO entries (name, message) VALUES (?, ?) RETURNING id, name, message, created_at',
 );

@@ -50,7 +50,7 @@ test('the page shows the entries without script', async () => {
 
 test('the page says how long the application took, and may run nothing but its own script', async () => {
   const { headers, text } = await get('/');
-  expect(headers.get('server-timing')).toMatch(/^app;desc="TypeScript application";dur=\d+\.\d$/);
+  expect(headers.get('server-timing')).toMatch(/^app;desc="worker \d+";dur=\d+\.\d\d$/);
   expect(headers.get('content-security-policy')).toMatch(/^default-src 'none';.*script-src 'self'/);
   // What the policy would block must not be on the page.
   expect(text).not.toMatch(/<style|\sstyle=|\son\w+=|<script(?![^>]*src="\/)|(src|href)="(?!\/|#)/);
@@ -74,7 +74,7 @@ test('signing with the script answers the entry', async () => {
 
 test('the list is a fragment or JSON, as asked', async () => {
   const fragment = await get('/entries', { HTTP_ACCEPT: 'text/html' });
-  expect(fragment.text).toMatch(/^<ul id="entries">[^]*<\/ul>$/);
+  expect(fragment.text).toMatch(/^<div id="entries">[^]*<\/div>$/);
   expect(fragment.headers.get('vary')).toBe('Accept');
   expect((await get('/entries', json)).headers.get('vary')).toBe('Accept');
 });
@@ -192,6 +192,23 @@ test.each(['/nothing', '/entries/', '', '/__proto__'])('%j is not found', async 
   expect(page.status).toBe('404 Not Found');
   expect(page.text).toContain('<h1>404 Not Found</h1>');
   expect(JSON.parse((await get(path, json)).text)).toEqual({ error: 'There is nothing behind this gate.' });
+});
+
+test('whoever listens is told of the newest entry at once, and again when somebody signs', async () => {
+  const { changes } = await import('../../examples/guestbook/events.js');
+  const [newest] = await entries();
+  const events = changes();
+  expect(await events.next()).toEqual({ done: false, value: `data: ${newest?.id}\n\n` });
+  const next = events.next();
+  const { entry } = JSON.parse((await sign('Herald', 'Hear, hear', json)).text) as { entry: Entry };
+  expect(await next).toEqual({ done: false, value: `data: ${entry.id}\n\n` });
+  expect(await events.return()).toEqual({ done: true, value: undefined });
+});
+
+test('HEAD does not listen', async () => {
+  const answer = await call(application, 'HEAD', '/events');
+  expect(answer.headers.get('content-type')).toBe('text/event-stream');
+  expect(answer.text).toBe('');
 });
 
 test('HEAD has the headers of GET', async () => {
