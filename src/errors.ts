@@ -38,6 +38,19 @@ export const errorEntries = {
     remedy: 'mend the line named above and start again',
     exit: 1,
   },
+  GWM_BODY_REFUSED: {
+    title: 'The request body is refused',
+    explanation:
+      'The rest of the request body is over limits.body, came too slowly, or is malformed; the client was told.',
+    remedy: 'nothing is to be done for this request; raise limits.body or timeouts.body if it was right',
+    exit: 1,
+  },
+  GWM_CLIENT_DISCONNECTED: {
+    title: 'The client has left',
+    explanation: 'The client left before it had sent all of the request body.',
+    remedy: 'nothing is to be done for this request: undo what it began',
+    exit: 1,
+  },
   GWM_CONFIG_EXPORT: {
     title: 'The configuration file exports no configuration',
     explanation: 'A configuration file has a default export: an object, or a function that returns one.',
@@ -132,6 +145,13 @@ export const errorEntries = {
     title: 'The port is in use',
     explanation: 'Another program is listening on the same address and port.',
     remedy: 'stop the other program, or choose another port: gwanmun --port 3001 (0 takes a free one)',
+    exit: 1,
+  },
+  GWM_READ_WOULD_BLOCK: {
+    title: 'A read would have to block',
+    explanation:
+      'More of the streamed body has to come, and in-process the client may be served by the same event loop.',
+    remedy: 'use `for await`, readAsync(), or no `stream: true`; or run the application in a worker process',
     exit: 1,
   },
   GWM_SOCKET_PATH: {

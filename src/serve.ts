@@ -19,12 +19,16 @@ export interface ServeMount {
   /** Files that answer for a folder. Default `'index.html'`; `[]` for none. */
   index?: string | readonly string[] | undefined;
   application?: Application | undefined;
+  /** The application gets request bodies as the client sends them. Default: whole, before it is called. */
+  stream?: boolean | undefined;
 }
 
 /** What to serve and how. Everything but `application`, `files` and `mounts` has a default. */
 export interface ServeOptions extends Omit<Config, 'listen' | 'mounts' | 'workers' | 'startTimeout'> {
   /** Answers every path that no file and no mount answers. */
   application?: Application | undefined;
+  /** It gets request bodies as the client sends them. Default: whole, before it is called. */
+  stream?: boolean | undefined;
   /** A folder of static files that is served at `/`. */
   files?: string | undefined;
   mounts?: readonly ServeMount[] | undefined;
@@ -189,9 +193,19 @@ function resolveOptions(options: ServeOptions): {
   concurrency: number;
   graceMs: number;
 } {
-  const { application, files, mounts: given = [], port, host, hostname = host, signal: _signal, ...rest } = options;
+  const {
+    application,
+    stream,
+    files,
+    mounts: given = [],
+    port,
+    host,
+    hostname = host,
+    signal: _signal,
+    ...rest
+  } = options;
   const mounts: ServeMount[] = [...given];
-  if (application !== undefined || files !== undefined) mounts.push({ path: '/', application, files });
+  if (application !== undefined || files !== undefined) mounts.push({ path: '/', application, files, stream });
   if (mounts.length === 0) {
     throw new GwanmunError('GWM_CONFIG_INVALID', 'serve() has nothing to serve', {
       remedy: 'give it an application, files or mounts: serve({ application })',

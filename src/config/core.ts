@@ -17,6 +17,8 @@ export interface CoreMount {
   application?: number;
   /** Index in {@link CoreConfig.pools}. */
   pool?: number;
+  /** The application gets request bodies as they come, instead of whole. */
+  stream?: boolean;
 }
 
 /** One immutable generation of the core's configuration. */

@@ -29,6 +29,8 @@ export interface Mount {
   files?: string | undefined;
   /** A module that exports a function named `application`, relative to the configuration file. */
   app?: string | undefined;
+  /** The application gets request bodies as the client sends them. Default: whole, before it is called. */
+  stream?: boolean | undefined;
   /** Files that answer for a folder. Default `'index.html'`; `[]` for none. */
   index?: string | readonly string[] | undefined;
 }

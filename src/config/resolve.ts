@@ -55,6 +55,7 @@ export interface ResolvedMount {
   readonly path: string;
   readonly files?: { readonly root: string; readonly index: readonly string[] };
   readonly application?: number;
+  readonly stream: boolean;
 }
 
 export const DEFAULT_HOST = '127.0.0.1';
@@ -72,10 +73,11 @@ export function resolveConfig(
     const files = mount.files === undefined ? undefined : resolve(directory, mount.files);
     const app = mount.app === undefined ? undefined : resolve(directory, mount.app);
     if (files !== undefined) report(faults, ['mounts', index, 'files'], folderFault(files));
-    if (app === undefined) return { path: mount.path, ...filesOf(files, mount.index) };
+    const stream = mount.stream ?? false;
+    if (app === undefined) return { path: mount.path, ...filesOf(files, mount.index), stream };
     report(faults, ['mounts', index, 'app'], moduleFault(app));
     if (!applications.includes(app)) applications.push(app);
-    return { path: mount.path, ...filesOf(files, mount.index), application: applications.indexOf(app) };
+    return { path: mount.path, ...filesOf(files, mount.index), application: applications.indexOf(app), stream };
   });
   const accessLog = resolveAccessLog(config.accessLog, directory);
   const errorLog = config.errorLog?.file === undefined ? {} : { file: resolve(directory, config.errorLog.file) };
@@ -126,10 +128,11 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
   return {
     threads: config.threads,
     listen: [...config.listen],
-    mounts: config.mounts.map(({ path, files, application }) => ({
+    mounts: config.mounts.map(({ path, files, application, stream }) => ({
       path,
       ...(files ? { files: { root: files.root, index: [...files.index] } } : {}),
       ...(application === undefined ? {} : { application, pool: 0 }),
+      ...(stream ? { stream } : {}),
     })),
     pools: hasApplications ? [{ queue: config.queue.length, queueTimeoutMs: config.queue.timeout }] : [],
     limits: config.limits,

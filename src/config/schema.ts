@@ -107,6 +107,7 @@ const mount = v.pipe(
     path: mountPath,
     files: v.optional(text('the path of a folder')),
     app: v.optional(text('the path of an application module')),
+    stream: v.optional(v.boolean('expected true or false')),
     index: v.optional(
       choose<string | readonly string[], string[]>((input) =>
         Array.isArray(input)

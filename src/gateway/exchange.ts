@@ -1,9 +1,10 @@
 import { AsyncResource } from 'node:async_hooks';
 import { inspect } from 'node:util';
-import { LOG_ERROR, RESET_APPLICATION_ERROR, RESET_CLIENT_GONE } from './frame.js';
+import { LOG_ERROR, RESET_APPLICATION_ERROR, RESET_BODY, RESET_CLIENT_GONE } from './frame.js';
 import { describe } from './headers.js';
-import type { RequestInput } from './input.js';
+import { type Input, inputError } from './input.js';
 import { isBytes, Response, type ResponseLink } from './response.js';
+import { StreamedInput } from './streamed-input.js';
 import type { Application, BodyChunk, Environ, StartResponse } from './types.js';
 
 /** What an exchange needs of its link. */
@@ -25,8 +26,8 @@ export class Exchange extends AsyncResource {
   readonly response: Response;
   /** The request's number on its link. */
   readonly sequence: number;
-  input: RequestInput | null = null;
-  /** Set when all of the request has come. */
+  input: Input | null = null;
+  /** Set when the application is called: all of the request has come, or its body is streamed. */
   running = false;
   /** Bytes of the body that are still to come, and where they go. */
   body: Buffer | null = null;
@@ -53,7 +54,7 @@ export class Exchange extends AsyncResource {
   }
 
   /** What is needed before the application can be called. */
-  prepare(environ: Environ, input: RequestInput): void {
+  prepare(environ: Environ, input: Input): void {
     this.environ = environ;
     this.input = input;
     this.response.headOnly = environ.REQUEST_METHOD === 'HEAD';
@@ -70,14 +71,23 @@ export class Exchange extends AsyncResource {
     if (this.iterator !== null && !this.iterating) this.runInAsyncScope(pump, undefined, this);
   }
 
-  /** The client has gone, or the link. What the application does from now on goes nowhere. */
-  abandon(): void {
-    const { response } = this;
+  /** The client has gone, or the link. What the application does from now on goes nowhere. `reason`: the core's, for its RESET. */
+  abandon(reason = RESET_CLIENT_GONE): void {
+    const { response, input } = this;
     response.gone = true;
     response.rest = null;
+    if (input instanceof StreamedInput) {
+      input.fail(inputError(reason === RESET_BODY ? 'GWM_BODY_REFUSED' : 'GWM_CLIENT_DISCONNECTED'));
+      this.announce();
+    }
     if (!this.running) this.finish();
     // While the iterator's code runs it cannot be closed; the driver notices on its return.
     else if (this.iterator !== null && (this.isAsync || !this.iterating)) this.runInAsyncScope(finish, undefined, this);
+  }
+
+  /** There is something new for a streamed body's reader. */
+  announce(): void {
+    if (this.input instanceof StreamedInput) this.runInAsyncScope(notify, undefined, this.input);
   }
 
   /** Whether the body waits for credit. */
@@ -248,8 +258,11 @@ export class Exchange extends AsyncResource {
   private fail(error: unknown): void {
     if (this.finished) return;
     const { response } = this;
-    // After the end the stream's number may be another request's.
-    response.writer.log(LOG_ERROR, response.ended ? 0 : response.stream, show(error));
+    // That the client has left is the reader's to know, not a fault.
+    if (!(this.input instanceof StreamedInput && this.input.failure !== null && error === this.input.failure)) {
+      // After the end the stream's number may be another request's.
+      response.writer.log(LOG_ERROR, response.ended ? 0 : response.stream, show(error));
+    }
     response.reset(RESET_APPLICATION_ERROR);
     this.finish();
   }
@@ -299,6 +312,10 @@ const EXPECTED =
 
 function callApplication(exchange: Exchange): void {
   exchange.call();
+}
+
+function notify(input: StreamedInput): void {
+  input.notify();
 }
 
 function pump(exchange: Exchange): void {

@@ -32,6 +32,8 @@ export const RESET_APPLICATION_ERROR = 1;
 export const RESET_CLIENT_GONE = 2;
 export const RESET_CANCELLED = 3;
 export const RESET_PROTOCOL_ERROR = 4;
+/** The request body is too large, too slow or malformed; the client has been told. */
+export const RESET_BODY = 5;
 
 export const LOG_ERROR = 1;
 export const LOG_WARNING = 2;

@@ -1,4 +1,5 @@
 import { closeSync, readSync } from 'node:fs';
+import { errorEntries, type ErrorCode } from '../errors.js';
 import type { InputStream } from './types.js';
 
 /** How much of a body in a file is read at once. */
@@ -6,37 +7,32 @@ const WINDOW = 65_536;
 const LINE_FEED = 10;
 const EMPTY = Buffer.alloc(0);
 
-/**
- * `wsgi.input` over a complete body: in memory, or in a file of which one window is in memory. A read never goes beyond the
- * body's length (W22), whatever follows in the file.
- */
-export class RequestInput implements InputStream {
-  /** What is in memory: all of the body, or a window of the file. */
-  private window: Buffer;
+/** `wsgi.input`: reads from a window that is filled again and again until the end of the body. */
+export abstract class Input implements InputStream {
+  /** What is in memory to read from. */
+  protected window: Buffer;
   /** The next byte of the window. */
-  private position = 0;
-  /** Bytes of the file that have not been read into the window. */
-  private beyond = 0;
-  private offset = 0;
-  private fd = -1;
-  private over = false;
+  protected position = 0;
+  protected over = false;
 
-  constructor(body: Buffer) {
-    this.window = body;
+  constructor(window: Buffer) {
+    this.window = window;
   }
 
-  /** A body without a byte. */
-  static empty(): RequestInput {
-    return new RequestInput(EMPTY);
-  }
+  /** Nothing can be read any more, if it is not in memory. */
+  abstract release(): void;
 
-  /** A body that is the first `length` bytes of a file, which is closed at the end of the request. */
-  static file(fd: number, length: number): RequestInput {
-    const input = new RequestInput(EMPTY);
-    input.fd = fd;
-    input.beyond = length;
-    return input;
-  }
+  /** The next piece that is there, at most 64 KiB; null if there is none: at the end, or because none has come yet. */
+  abstract pull(): Buffer | null;
+
+  /** Whether nothing is left to read. */
+  abstract get ended(): boolean;
+
+  /** Puts another piece of the body into the window; false at the end of the body. */
+  protected abstract refill(): boolean;
+
+  /** As {@link refill}, without blocking. */
+  protected abstract refillLater(): Promise<boolean>;
 
   read(size?: number | null): Uint8Array {
     return this.take(limit(size));
@@ -70,6 +66,18 @@ export class RequestInput implements InputStream {
     return lines;
   }
 
+  async readAsync(size?: number | null): Promise<Uint8Array> {
+    const most = limit(size);
+    const pieces: Buffer[] = [];
+    let length = 0;
+    while (length < most && (this.position < this.window.length || (await this.refillLater()))) {
+      const piece = this.cut(Math.min(this.window.length - this.position, most - length));
+      pieces.push(piece);
+      length += piece.length;
+    }
+    return join(pieces, length);
+  }
+
   bytes(): Uint8Array {
     return this.take(Number.POSITIVE_INFINITY);
   }
@@ -87,15 +95,9 @@ export class RequestInput implements InputStream {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    for (let chunk = this.read(WINDOW); chunk.length > 0; chunk = this.read(WINDOW)) yield chunk;
-  }
-
-  /** The request is over: the file is closed. What is in memory stays readable. */
-  release(): void {
-    if (this.fd < 0) return;
-    closeSync(this.fd);
-    this.fd = -1;
-    this.over = true;
+    while (this.position < this.window.length || (await this.refillLater())) {
+      yield this.cut(Math.min(this.window.length - this.position, WINDOW));
+    }
   }
 
   private take(most: number): Buffer {
@@ -111,13 +113,59 @@ export class RequestInput implements InputStream {
 
   /** Sees to it that the window has a byte to give; false at the end of the body. */
   private fill(): boolean {
-    if (this.position < this.window.length) return true;
+    return this.position < this.window.length || this.refill();
+  }
+
+  protected cut(length: number): Buffer {
+    const start = this.position;
+    this.position = start + length;
+    return this.window.subarray(start, start + length);
+  }
+}
+
+/**
+ * `wsgi.input` over a complete body: in memory, or in a file of which one window is in memory. A read never goes beyond the
+ * body's length (W22), whatever follows in the file.
+ */
+export class RequestInput extends Input {
+  /** Bytes of the file that have not been read into the window. */
+  private beyond = 0;
+  private offset = 0;
+  private fd = -1;
+
+  /** A body without a byte. */
+  static empty(): RequestInput {
+    return new RequestInput(EMPTY);
+  }
+
+  /** A body that is the first `length` bytes of a file, which is closed at the end of the request. */
+  static file(fd: number, length: number): RequestInput {
+    const input = new RequestInput(EMPTY);
+    input.fd = fd;
+    input.beyond = length;
+    return input;
+  }
+
+  /** The request is over: the file is closed. What is in memory stays readable. */
+  release(): void {
+    if (this.fd < 0) return;
+    closeSync(this.fd);
+    this.fd = -1;
+    this.over = true;
+  }
+
+  pull(): Buffer | null {
+    if (this.position === this.window.length && !this.refill()) return null;
+    return this.cut(Math.min(this.window.length - this.position, WINDOW));
+  }
+
+  get ended(): boolean {
+    return this.position === this.window.length && this.beyond === 0;
+  }
+
+  protected refill(): boolean {
     if (this.beyond === 0) return false;
-    if (this.over) {
-      throw Object.assign(new Error('wsgi.input was read after the response had ended; read the body before'), {
-        code: 'GWM_INPUT_CLOSED',
-      });
-    }
+    if (this.over) throw inputError('GWM_INPUT_CLOSED');
     // A new window each time: what has been given to the application are views of the old ones.
     const window = Buffer.allocUnsafe(Math.min(WINDOW, this.beyond));
     const count = readSync(this.fd, window, 0, window.length, this.offset);
@@ -129,11 +177,15 @@ export class RequestInput implements InputStream {
     return true;
   }
 
-  private cut(length: number): Buffer {
-    const start = this.position;
-    this.position = start + length;
-    return this.window.subarray(start, start + length);
+  protected async refillLater(): Promise<boolean> {
+    return this.refill();
   }
+}
+
+/** An error of `wsgi.input` as an application gets it: its code, and what to do in the registry's words. */
+export function inputError(code: ErrorCode): Error & { code: ErrorCode } {
+  const { explanation, remedy } = errorEntries[code];
+  return Object.assign(new Error(`wsgi.input: ${explanation} ${remedy}`), { code });
 }
 
 /** The size argument of Python's `read`: nothing or a negative number means everything (W20). */

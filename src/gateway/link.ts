@@ -31,9 +31,10 @@ import { ErrorLog } from './error-stream.js';
 import { Exchange, type ExchangeLink, show } from './exchange.js';
 import { FrameWriter, type RawBuffer } from './frame-writer.js';
 import { HeaderBlocks } from './headers.js';
-import { RequestInput } from './input.js';
+import { inputError, RequestInput } from './input.js';
 import type { NativeLink, NativeLinkConstructor } from '../native.js';
 import type { Response } from './response.js';
+import { type InputSource, StreamedInput } from './streamed-input.js';
 import type { Application } from './types.js';
 
 /** What a link needs of its dispatcher. */
@@ -148,17 +149,24 @@ export class WorkerLink implements ExchangeLink {
     if (this.ending && this.open === 0) setImmediate(() => this.closeWhenSent());
   }
 
-  /**
-   * Blocks until a response has credit or nobody wants it. Frames of other streams wait for the end of the current batch, so
-   * that every stream's frames stay in order and no other application runs inside this one.
-   */
+  /** Blocks until a response has credit or nobody wants it. */
   waitForCredit(response: Response): void {
-    // The credit may have been received already, behind the frame that is being dispatched.
-    if (this.current !== null) take(this.current, this.current.next, response);
-    for (const queued of this.queue) take(queued, 0, response);
-    while (response.credit === 0 && !response.gone) {
+    const exchange = this.streams[response.stream];
+    if (exchange?.response === response) this.block(exchange, () => response.credit > 0 || response.gone);
+    if (response.credit === 0) response.gone = true;
+  }
+
+  /**
+   * Blocks until something has come for one exchange. Frames of the others wait for the end of the current batch, so that every
+   * stream's frames stay in order and no other application runs inside this one.
+   */
+  private block(exchange: Exchange, done: () => boolean): void {
+    // It may have been received already, behind the frame that is being dispatched.
+    if (this.current !== null) take(this.current, this.current.next, exchange);
+    for (const queued of this.queue) take(queued, 0, exchange);
+    while (!done()) {
       if (this.ending || this.closed) {
-        response.gone = true;
+        if (exchange.input instanceof StreamedInput) exchange.input.fail(inputError('GWM_CLIENT_DISCONNECTED'));
         return;
       }
       this.writer.send();
@@ -166,10 +174,11 @@ export class WorkerLink implements ExchangeLink {
       const end = this.native.wait(this.waited.bytes.buffer as ArrayBuffer, WAIT_MS);
       if (end < 0) this.onClose(null);
       if (end <= 0) continue;
-      const copy = batch((this.waited.bytes.buffer as ArrayBuffer).slice(0, end));
-      copy.end = end;
-      take(copy, 0, response);
-      this.queue.push(copy);
+      this.waited.end = end;
+      take(this.waited, 0, exchange);
+      const others = rest(this.waited);
+      if (others === null) continue;
+      this.queue.push(others);
       // Outside of a batch nothing else would look at the queue.
       if (this.current === null && this.queue.length === 1) setImmediate(() => this.dispatchQueue());
     }
@@ -240,7 +249,7 @@ export class WorkerLink implements ExchangeLink {
         break;
       case KIND_RESET:
         // Unknown streams are no error: this side may have ended the stream while the frame was under way.
-        this.streams[stream]?.abandon();
+        this.streams[stream]?.abandon(frames.words[(at >> 2) + 3]!);
         break;
       case KIND_NAMES: {
         const text = frames.bytes.latin1Slice(at + FRAME_HEADER, at + size);
@@ -283,8 +292,11 @@ export class WorkerLink implements ExchangeLink {
     if (this.streams[stream] !== undefined) throw new ProtocolError(`stream ${stream} is open already`);
     const exchange = new Exchange(this, stream, this.window, application, words[(at >> 2) + 3]!);
     const length = words[head + HEAD_FLAGS]! & HEAD_FLAG_LENGTH ? bodyLength(words, head) : 0;
-    let input: RequestInput;
-    if (flags & FLAG_FD) {
+    let input: RequestInput | StreamedInput;
+    const streamed = (words[head + HEAD_FLAGS]! & HEAD_FLAG_STREAMED) !== 0;
+    if (streamed) {
+      input = new StreamedInput(this.sourceOf(exchange), this.window);
+    } else if (flags & FLAG_FD) {
       const fd = this.native.takeFd();
       if (fd < 0) throw new ProtocolError('a frame with a descriptor came without it');
       input = RequestInput.file(fd, length);
@@ -292,7 +304,6 @@ export class WorkerLink implements ExchangeLink {
       if (length !== 0) throw new ProtocolError('a body is announced and missing');
       input = RequestInput.empty();
     } else {
-      if (words[head + HEAD_FLAGS]! & HEAD_FLAG_STREAMED) throw new ProtocolError('streamed bodies were not asked for');
       exchange.body = Buffer.allocUnsafe(length);
       input = new RequestInput(exchange.body);
     }
@@ -301,11 +312,25 @@ export class WorkerLink implements ExchangeLink {
     this.open += 1;
     const start = at + FRAME_HEADER + words[head + HEAD_TEXT_START]!;
     const text = frames.bytes.latin1Slice(start, start + words[head + HEAD_TEXT_LENGTH]!);
-    exchange.prepare(environs.make(words, head, text, input, new ErrorLog(exchange.response)), input);
-    if (flags & FLAG_END) this.run(exchange);
+    const environ = environs.make(words, head, text, input, new ErrorLog(exchange.response));
+    if (streamed) environ['wsgi.input_terminated'] = true;
+    exchange.prepare(environ, input);
+    if (streamed || flags & FLAG_END) this.run(exchange);
   }
 
-  /** The request is complete: marks it as started and calls the application. */
+  private sourceOf(exchange: Exchange): InputSource {
+    const { inProcess, writer } = this;
+    const { response } = exchange;
+    return {
+      inProcess,
+      grant: (bytes) => {
+        if (!response.ended && !response.gone) writer.control(KIND_CREDIT, response.stream, bytes);
+      },
+      waitForInput: (input) => this.block(exchange, () => input.isReady),
+    };
+  }
+
+  /** Marks the request as started and calls the application. */
   private run(exchange: Exchange): void {
     const { sequence } = exchange;
     // A body may have come after a later request: the mark never goes back, else that one would count as not seen.
@@ -316,8 +341,14 @@ export class WorkerLink implements ExchangeLink {
   private onData(frames: Batch, at: number, size: number, flags: number, stream: number): void {
     const exchange = this.streams[stream];
     if (exchange === undefined) return;
-    const { body } = exchange;
+    const { body, input } = exchange;
     const length = size - FRAME_HEADER;
+    if (input instanceof StreamedInput) {
+      input.push(frames.bytes, at + FRAME_HEADER, at + size);
+      if (flags & FLAG_END) input.finish();
+      exchange.announce();
+      return;
+    }
     if (body === null || exchange.received + length > body.length)
       throw new ProtocolError('a body is longer than announced');
     // Copied out: the buffer is received into again.
@@ -329,6 +360,11 @@ export class WorkerLink implements ExchangeLink {
   private onEnd(stream: number): void {
     const exchange = this.streams[stream];
     if (exchange === undefined) return;
+    if (exchange.input instanceof StreamedInput) {
+      exchange.input.finish();
+      exchange.announce();
+      return;
+    }
     if (exchange.body === null || exchange.received !== exchange.body.length)
       throw new ProtocolError('a body is shorter than announced');
     exchange.body = null;
@@ -354,7 +390,12 @@ export class WorkerLink implements ExchangeLink {
     this.ending = true;
     for (const exchange of this.streams) {
       // A request whose body is incomplete stays so, and credit does not come any more.
-      if (exchange !== undefined && (!exchange.running || exchange.blocked)) exchange.abandon();
+      if (exchange === undefined) continue;
+      if (!exchange.running || exchange.blocked) exchange.abandon();
+      else if (exchange.input instanceof StreamedInput) {
+        exchange.input.fail(inputError('GWM_CLIENT_DISCONNECTED'));
+        exchange.announce();
+      }
     }
     if (this.open === 0) this.closeWhenSent();
   }
@@ -404,9 +445,13 @@ function batch(buffer: ArrayBuffer): Batch {
   return { words: new Int32Array(buffer), bytes: Buffer.from(buffer) as RawBuffer, end: 0, next: 0 };
 }
 
-/** Takes the credit and the RESET of one stream out of frames that are not dispatched yet. */
-function take(frames: Batch, from: number, response: Response): void {
+/**
+ * Takes what is one exchange's out of frames that are not dispatched yet: credit, and the pieces of a streamed body. Of what is
+ * taken an empty CREDIT stays. A RESET takes effect, and is dispatched all the same.
+ */
+function take(frames: Batch, from: number, exchange: Exchange): void {
   const { words, end } = frames;
+  const { response, input } = exchange;
   for (let at = from; at < end;) {
     const word = at >> 2;
     const size = words[word]!;
@@ -418,8 +463,30 @@ function take(frames: Batch, from: number, response: Response): void {
         words[word + 3] = 0;
       } else if (kind === KIND_RESET) {
         response.gone = true;
+        if (input instanceof StreamedInput) input.fail(inputError('GWM_CLIENT_DISCONNECTED'));
+      } else if (kind === KIND_DATA && input instanceof StreamedInput) {
+        input.push(frames.bytes, at + FRAME_HEADER, at + size);
+        if ((words[word + 1]! >>> 8) & FLAG_END) input.finish();
+        words[word + 1] = KIND_CREDIT;
+        words[word + 3] = 0;
       }
     }
     at += (size + 7) & ~7;
   }
+}
+
+/** A copy of the frames that are still to be dispatched; null if there are none. Empty CREDITs are what `take` has left. */
+function rest(frames: Batch): Batch | null {
+  const { words, bytes } = frames;
+  const copy = batch(new ArrayBuffer(frames.end));
+  for (let at = 0; at < frames.end;) {
+    const word = at >> 2;
+    const next = Math.min(at + ((Math.max(words[word]!, FRAME_HEADER) + 7) & ~7), frames.end);
+    if ((words[word + 1]! & 0xff) !== KIND_CREDIT || words[word + 3] !== 0) {
+      bytes.copy(copy.bytes, copy.end, at, next);
+      copy.end += next - at;
+    }
+    at = next;
+  }
+  return copy.end === 0 ? null : copy;
 }

@@ -35,10 +35,16 @@ export type ApplicationResult = ApplicationBody | PromiseLike<ApplicationBody>;
 /** A gateway application. */
 export type Application = (environ: Environ, startResponse: StartResponse) => ApplicationResult;
 
-/** The request's body, complete before the application is called. All methods are synchronous. */
+/**
+ * The request's body: complete before the application is called, or, if the mount streams, as it comes. `readAsync` and
+ * `for await` wait without blocking. The other methods are synchronous: where more has to come first, they block this worker, and
+ * in-process they throw `GWM_READ_WOULD_BLOCK`. A client that leaves before its body's end is an error, `GWM_CLIENT_DISCONNECTED`.
+ */
 export interface InputStream extends Iterable<Uint8Array>, AsyncIterable<Uint8Array> {
   /** Reads up to `size` bytes, or all that is left. Empty at the end, however often it is called. */
   read(size?: number | null): Uint8Array;
+  /** As `read`, without blocking. One at a time. */
+  readAsync(size?: number | null): Promise<Uint8Array>;
   /** Reads up to and including the next line feed, at most `size` bytes. */
   readline(size?: number | null): Uint8Array;
   /** Reads lines until the end, or until they have `hint` bytes together. */
@@ -51,7 +57,7 @@ export interface InputStream extends Iterable<Uint8Array>, AsyncIterable<Uint8Ar
   json(): unknown;
   /** By lines. */
   [Symbol.iterator](): Iterator<Uint8Array>;
-  /** By chunks of up to 64 KiB. */
+  /** By chunks of up to 64 KiB, as they come. */
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array>;
 }
 
@@ -80,7 +86,7 @@ export interface Environ {
   REQUEST_URI: string;
   /** Only if the request has the header. */
   CONTENT_TYPE?: string;
-  /** Only if there is a body: its length in bytes, also for a chunked one. */
+  /** Only if there is a body: its length in bytes; for a chunked one too, unless the mount streams. */
   CONTENT_LENGTH?: string;
   SERVER_NAME: string;
   SERVER_PORT: string;
@@ -99,6 +105,8 @@ export interface Environ {
   'wsgi.version': readonly [1, 0];
   'wsgi.url_scheme': 'http' | 'https';
   'wsgi.input': InputStream;
+  /** The body is streamed: read `wsgi.input` to its end, whatever `CONTENT_LENGTH` says. */
+  'wsgi.input_terminated'?: true;
   'wsgi.errors': ErrorStream;
   'wsgi.multithread': boolean;
   'wsgi.multiprocess': boolean;

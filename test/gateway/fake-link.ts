@@ -318,6 +318,15 @@ export function request(options: RequestOptions = {}): Buffer {
   return Buffer.concat(requestFrames(options));
 }
 
+/** A request whose body is streamed: its DATA is up to the test. */
+export function streamedRequest(options: RequestOptions & { length?: number } = {}): Buffer {
+  const head = requestFrames({ method: 'POST', ...options, body: Buffer.alloc(0) })[0]!;
+  const flags = f.HEAD_FLAG_STREAMED | (options.length === undefined ? 0 : f.HEAD_FLAG_LENGTH);
+  head.writeUInt32LE(flags, f.FRAME_HEADER + f.HEAD_FLAGS * 4);
+  head.writeUInt32LE(options.length ?? 0, f.FRAME_HEADER + f.HEAD_LENGTH_LOW * 4);
+  return head;
+}
+
 export interface Worker {
   link: FakeLink;
   links: FakeLink[];

@@ -60,6 +60,8 @@ pub enum ResetReason {
     ClientGone = 2,
     Cancelled = 3,
     Protocol = 4,
+    /// The request body is refused: too large, too slow, or malformed.
+    Body = 5,
 }
 
 /// One received frame; the payload borrows from the received bytes.

@@ -11,6 +11,8 @@ pub const FLAG_HTTP10: u32 = 1;
 pub const FLAG_TLS: u32 = 2;
 /// `flags` bit: there is a body and its length is known.
 pub const FLAG_BODY: u32 = 4;
+/// `flags` bit: the body comes as the client sends it, as far as the worker grants credit.
+pub const FLAG_STREAMED: u32 = 8;
 
 /// Pieces of the text that every request has; the number is the byte offset of the pair in the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +127,15 @@ pub fn set_body_length(payload: &mut [u8], length: u64) {
     put(payload, 8, flags);
     put(payload, 16, length as u32);
     put(payload, 20, (length >> 32) as u32);
+}
+
+/// Sets the flag that the body is streamed, and its length if that is known.
+pub fn set_body_streamed(payload: &mut [u8], length: Option<u64>) {
+    if let Some(length) = length {
+        set_body_length(payload, length);
+    }
+    let flags = read_u32(payload, 8) | FLAG_STREAMED;
+    put(payload, 8, flags);
 }
 
 /// Reads a payload that [`HeadWriter`] wrote.

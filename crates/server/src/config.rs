@@ -55,6 +55,9 @@ pub struct Mount {
     /// Index that the workers know the application by.
     #[serde(default)]
     pub application: Option<u32>,
+    /// The application gets request bodies as they come, instead of whole.
+    #[serde(default)]
+    pub stream: bool,
     /// Index of the worker pool that runs the application.
     #[serde(default)]
     pub pool: usize,

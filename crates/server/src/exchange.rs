@@ -49,6 +49,32 @@ pub(crate) enum RequestBody {
     None,
     Memory(Vec<u8>),
     File(Arc<File>),
+    /// Comes as the client sends it.
+    Streamed(Upload),
+}
+
+/// A request body that a worker gets as the client sends it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Upload {
+    /// Bytes that the worker takes now.
+    pub(crate) credit: u32,
+    /// Some of it has gone to a worker, so that no other one can have all of it.
+    pub(crate) begun: bool,
+    /// The core does not want the rest of it: too large, too slow, or malformed.
+    pub(crate) refused: bool,
+}
+
+impl RequestBody {
+    /// Makes it ready for another worker. `false`: that one could not have all of it.
+    pub(crate) fn rewind(&mut self) -> bool {
+        match self {
+            Self::Streamed(upload) => {
+                upload.credit = 0;
+                !upload.begun
+            }
+            Self::None | Self::Memory(_) | Self::File(_) => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -41,6 +41,8 @@ pub(crate) struct Files {
 pub(crate) struct Application {
     pub(crate) index: u32,
     pub(crate) pool: usize,
+    /// It gets request bodies as they come.
+    pub(crate) stream: bool,
 }
 
 /// A head must fit a frame together with its table and the decoded path.
@@ -96,8 +98,11 @@ impl Generation {
                 }
                 None => None,
             };
-            let application =
-                mount.application.map(|index| Application { index, pool: mount.pool });
+            let application = mount.application.map(|index| Application {
+                index,
+                pool: mount.pool,
+                stream: mount.stream,
+            });
             mounts.push(Mount { files, application });
         }
         let software = server.unwrap_or("gwanmun");

@@ -1,12 +1,15 @@
-//! Request bodies: counted or unchunked, collected in memory or, when large, in a temporary file.
+//! Request bodies: counted or unchunked, collected in memory or, when large, in a temporary file, or passed on as they come.
 
-use super::{Connection, Ending, Phase};
-use crate::exchange::RequestBody;
+use super::respond::SKIP_BODY;
+use super::{Connection, Ending, Phase, Reading};
+use crate::exchange::{RequestBody, ResponseState};
+use crate::syscall;
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
 use gwanmun_http1::{Body, Chunk, ChunkedDecoder};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +24,8 @@ pub(super) struct BodyReader {
     exchange: Key,
     coding: Coding,
     received: u64,
+    /// Most bytes that it may have.
+    limit: u64,
     sink: Sink,
     /// The end of the body has been received.
     complete: bool,
@@ -37,6 +42,11 @@ enum Sink {
     Discard,
     Memory(Vec<u8>),
     File(Spool),
+    /// To the worker that has the request, as far as it grants credit.
+    Worker {
+        /// The client waits for 100 Continue, which the worker's first grant brings.
+        continue_due: bool,
+    },
 }
 
 /// A body on its way into a temporary file. Blocking threads write it, one piece after the other; meanwhile one more
@@ -51,22 +61,37 @@ struct Spool {
 
 impl BodyReader {
     /// For a body that an application gets whole.
-    pub(super) fn collect(exchange: Key, body: Body) -> Self {
-        Self::new(exchange, body, Sink::Memory(Vec::new()))
+    pub(super) fn collect(exchange: Key, body: Body, limit: u64) -> Self {
+        Self::new(exchange, body, limit, Sink::Memory(Vec::new()))
+    }
+
+    /// For a body that an application gets as it comes.
+    pub(super) fn stream(exchange: Key, body: Body, limit: u64, continue_due: bool) -> Self {
+        Self::new(exchange, body, limit, Sink::Worker { continue_due })
     }
 
     /// For a body that nobody wants but that stands before the next request.
     pub(super) fn discard(exchange: Key, body: Body) -> Self {
-        Self::new(exchange, body, Sink::Discard)
+        Self::new(exchange, body, SKIP_BODY, Sink::Discard)
     }
 
-    fn new(exchange: Key, body: Body, sink: Sink) -> Self {
+    fn new(exchange: Key, body: Body, limit: u64, sink: Sink) -> Self {
         let coding = match body {
             Body::None => Coding::Length(0),
             Body::Length(length) => Coding::Length(length),
             Body::Chunked => Coding::Chunked(ChunkedDecoder::new()),
         };
-        Self { exchange, coding, received: 0, sink, complete: false }
+        Self { exchange, coding, received: 0, limit, sink, complete: false }
+    }
+
+    /// Whether the rest can be read and thrown away before the next request.
+    fn can_be_skipped(&self) -> bool {
+        match (&self.sink, &self.coding) {
+            // The client may or may not send the body after this: only closing is unambiguous (H33).
+            (Sink::Worker { continue_due: true }, _) => false,
+            (_, Coding::Length(left)) => *left <= SKIP_BODY,
+            (_, Coding::Chunked(_)) => true,
+        }
     }
 }
 
@@ -78,6 +103,9 @@ impl Connection {
         mut reader: Box<BodyReader>,
         bytes: &[u8],
     ) -> (usize, bool) {
+        if matches!(reader.sink, Sink::Worker { .. }) {
+            return self.pass_on(cx, reader, bytes);
+        }
         let mut position = 0;
         while !reader.complete {
             if matches!(&reader.sink, Sink::File(spool) if spool.writing && spool.pending.len() >= WRITE_SIZE)
@@ -117,7 +145,7 @@ impl Connection {
                 },
             };
             reader.received += data.len() as u64;
-            if reader.received > cx.generation.body_limit {
+            if reader.received > reader.limit {
                 self.phase = Phase::Body(reader);
                 self.fail_body(cx, 413, "the request body is over limits.body");
                 return (bytes.len(), true);
@@ -130,6 +158,145 @@ impl Connection {
             }
         }
         (position, self.complete_body(cx, reader))
+    }
+
+    /// Passes body bytes on to the worker, as far as it takes them. Gives the same as [`receive_body`](Self::receive_body).
+    fn pass_on(
+        &mut self,
+        cx: &mut Context,
+        mut reader: Box<BodyReader>,
+        bytes: &[u8],
+    ) -> (usize, bool) {
+        let exchange = reader.exchange;
+        let credit = cx.upload_credit(exchange, self.key);
+        let mut used = 0;
+        match &mut reader.coding {
+            Coding::Length(left) => {
+                used = bytes.len().min(credit).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= used as u64;
+                reader.received += used as u64;
+                reader.complete = *left == 0;
+                if used > 0 {
+                    cx.send_upload(exchange, &bytes[..used], reader.complete);
+                }
+            }
+            Coding::Chunked(decoder) => {
+                let mut piece = cx.buffers.take();
+                let mut fault = None;
+                // A slice no longer than the credit holds no more data than that.
+                while !reader.complete && fault.is_none() {
+                    let rest = &bytes[used..];
+                    let rest = &rest[..rest.len().min(credit - piece.len())];
+                    if rest.is_empty() {
+                        break;
+                    }
+                    match decoder.decode(rest) {
+                        Err(rejection) => fault = Some((rejection.status(), rejection.reason())),
+                        Ok((count, chunk)) => {
+                            used += count;
+                            match chunk {
+                                Chunk::Data(data) => piece.extend_from_slice(data),
+                                Chunk::NeedMore => {}
+                                Chunk::Done => reader.complete = true,
+                            }
+                        }
+                    }
+                }
+                reader.received += piece.len() as u64;
+                if reader.received > reader.limit {
+                    fault = Some((413, "the request body is over limits.body"));
+                }
+                if let Some((status, why)) = fault {
+                    cx.buffers.give(piece);
+                    self.phase = Phase::Body(reader);
+                    self.fail_body(cx, status, why);
+                    return (bytes.len(), true);
+                }
+                if !piece.is_empty() || reader.complete {
+                    cx.send_upload(exchange, &piece, reader.complete);
+                }
+                cx.buffers.give(piece);
+            }
+        }
+        if reader.complete {
+            self.read_deadline = 0;
+            self.phase = Phase::Head;
+            return (used, false);
+        }
+        // Without credit it is not the client who keeps us waiting.
+        self.blocked = cx.upload_credit(exchange, self.key) == 0;
+        self.read_deadline =
+            if self.blocked { 0 } else { cx.clock.ms() + cx.generation.timeouts.body_ms };
+        self.phase = Phase::Body(reader);
+        (used, true)
+    }
+
+    /// The worker takes more of the body.
+    pub(crate) fn on_upload_credit(&mut self, cx: &mut Context, exchange: Key) {
+        if let Phase::Body(reader) = &mut self.phase
+            && let Sink::Worker { continue_due } = &mut reader.sink
+            && reader.exchange == exchange
+        {
+            let awaited = cx
+                .exchanges
+                .get(exchange)
+                .is_some_and(|exchange| exchange.response.state == ResponseState::Awaited);
+            if std::mem::take(continue_due) && awaited {
+                // It is the only exchange: its output is the next.
+                self.output
+                    .tail(&mut cx.buffers)
+                    .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            self.reading = Reading::Body;
+            self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
+            // Settling goes on with the input that had to wait.
+            self.blocked = true;
+            self.mark_dirty(cx);
+        }
+    }
+
+    /// The client has ended its side while the body waited for the worker: the worker learns at once if it will not be whole.
+    pub(super) fn on_read_closed(&mut self, cx: &mut Context) {
+        if let Phase::Body(reader) = &self.phase
+            && matches!(reader.sink, Sink::Worker { .. })
+            && self.blocked
+            && let Ok(unread) = syscall::unread(self.fd.as_fd())
+        {
+            let there = unread + self.input.len();
+            let missing = match reader.coding {
+                Coding::Length(left) => (there as u64) < left,
+                Coding::Chunked(_) => there == 0,
+            };
+            if missing {
+                self.abandon_body(cx);
+            }
+        }
+    }
+
+    /// Whether the connection has to end with the response, because of a body that is not read to its end. `end`: nothing
+    /// of the response is still to come.
+    pub(super) fn body_bars(&self, exchange: Key, end: bool) -> bool {
+        let Phase::Body(reader) = &self.phase else { return false };
+        reader.exchange == exchange
+            && match reader.sink {
+                Sink::Worker { continue_due } => continue_due || (end && !reader.can_be_skipped()),
+                _ => false,
+            }
+    }
+
+    /// The request is answered. What is left of its body is thrown away if that is little; else the connection ends (W23).
+    pub(super) fn leave_body(&mut self, exchange: Key) {
+        if let Phase::Body(reader) = &mut self.phase
+            && matches!(reader.sink, Sink::Worker { .. })
+            && reader.exchange == exchange
+        {
+            if reader.can_be_skipped() {
+                reader.sink = Sink::Discard;
+                reader.limit = reader.received + SKIP_BODY;
+            } else {
+                self.ending = Ending::AfterOutput;
+            }
+        }
     }
 
     /// A blocking thread has written a piece of the body.
@@ -180,11 +347,25 @@ impl Connection {
         let Phase::Body(reader) = std::mem::replace(&mut self.phase, Phase::Closing) else {
             return;
         };
+        let key = reader.exchange;
         if matches!(reader.sink, Sink::Discard) {
-            // Its request has been answered.
-            self.close(cx);
+            // Its request has an answer, or will have one.
+            self.ending = Ending::AfterOutput;
+            self.read_deadline = 0;
+            self.mark_dirty(cx);
+            return;
+        }
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        if let RequestBody::Streamed(upload) = &mut exchange.body {
+            upload.refused = true;
+        }
+        if exchange.response.state == ResponseState::Awaited {
+            self.refuse_exchange(cx, key, status, why);
         } else {
-            self.refuse_exchange(cx, reader.exchange, status, why);
+            cx.log_refusal(&self.remote_addr, status, why);
+            self.blocked = false;
+            self.read_deadline = 0;
+            self.break_off(cx, key);
         }
     }
 
@@ -205,7 +386,7 @@ impl Connection {
 
     fn collect(&mut self, cx: &mut Context, reader: &mut BodyReader, data: &[u8]) {
         match &mut reader.sink {
-            Sink::Discard => {}
+            Sink::Discard | Sink::Worker { .. } => {}
             Sink::Memory(memory) => {
                 if memory.len() + data.len() <= cx.generation.body_in_memory {
                     memory.extend_from_slice(data);
@@ -260,7 +441,7 @@ impl Connection {
         let key = reader.exchange;
         let length = reader.received;
         let body = match reader.sink {
-            Sink::Discard => {
+            Sink::Discard | Sink::Worker { .. } => {
                 self.mark_dirty(cx);
                 return false;
             }

@@ -142,6 +142,9 @@ impl Connection {
         }
         self.readable |= readiness.readable || readiness.read_closed;
         self.read_closed |= readiness.read_closed;
+        if readiness.read_closed {
+            self.on_read_closed(cx);
+        }
         if readiness.writable {
             self.writable = true;
             self.mark_dirty(cx);
@@ -249,6 +252,7 @@ impl Connection {
             }
             self.exchanges.pop_front();
             cx.log_access(&self.remote_addr, key);
+            self.leave_body(key);
             if self.ending != Ending::No {
                 self.phase = Phase::Closing;
                 for later in std::mem::take(&mut self.exchanges) {

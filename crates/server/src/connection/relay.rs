@@ -37,6 +37,7 @@ impl Connection {
         body: &[u8],
         end: bool,
     ) -> Result<(), FrameError> {
+        let bars = self.body_bars(key, end);
         let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
         if exchange.response.state != ResponseState::Awaited {
             return Err(FrameError("a second HEAD on one stream"));
@@ -58,7 +59,7 @@ impl Connection {
         if state == ResponseState::UntilClose {
             exchange.keep_alive = false;
         }
-        exchange.keep_alive &= !cx.closing;
+        exchange.keep_alive &= !cx.closing && !bars;
         exchange.response.status = head.status;
         exchange.response.state = state;
 
@@ -173,7 +174,7 @@ impl Connection {
         self.set_state(cx, key, ResponseState::Complete);
     }
 
-    fn break_off(&mut self, cx: &mut Context, key: Key) {
+    pub(super) fn break_off(&mut self, cx: &mut Context, key: Key) {
         self.set_state(cx, key, ResponseState::Broken);
     }
 

@@ -2,13 +2,15 @@
 
 use super::body::BodyReader;
 use super::{Connection, Phase, Reading};
-use crate::exchange::{Exchange, LogFields};
+use crate::exchange::{Exchange, LogFields, RequestBody, Upload};
 use crate::generation::{Application, Generation};
 use crate::mounts::files::{Cached, Conditions, FileEntry, Found, Known, evaluate, is_servable};
 use crate::router::Route;
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
-use gwanmun_gateway::request::{FLAG_HTTP10, Fixed, HeadView, HeadWriter, Pair, Piece};
+use gwanmun_gateway::request::{
+    FLAG_HTTP10, Fixed, HeadView, HeadWriter, Pair, Piece, set_body_streamed,
+};
 use gwanmun_http1::path::{self, Normal};
 use gwanmun_http1::{Body, HeaderSpan, RequestHead, Span, TargetForm, Version};
 use std::rc::Rc;
@@ -256,17 +258,51 @@ impl Connection {
             self.hand_over(cx, key, application);
             return;
         }
-        if request.head.expect_continue {
+        let body = request.head.body;
+        let here = request.bytes.len() - request.head.len;
+        // A short body that has arrived with its head is passed whole: that saves the worker's grant and a turn.
+        let is_here = matches!(body, Body::Length(length)
+            if length <= here as u64 && length <= cx.generation.body_in_memory as u64);
+        if application.stream && !is_here {
+            self.start_streamed(cx, key, application, request.head);
+            return;
+        }
+        if request.head.expect_continue && !is_here {
             // The body is buffered here, so it is the core that wants it. It is the only exchange: its output is the next.
             self.output.tail(&mut cx.buffers).extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             self.mark_dirty(cx);
         }
-        self.phase = Phase::Body(Box::new(BodyReader::collect(key, request.head.body)));
+        self.phase =
+            Phase::Body(Box::new(BodyReader::collect(key, body, cx.generation.body_limit)));
         self.reading = Reading::Body;
         self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
     }
 
-    /// The request is complete: to a worker with it.
+    /// To a worker with the head; the body follows as the worker asks for it.
+    fn start_streamed(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        application: Application,
+        head: &RequestHead,
+    ) {
+        if let Some(exchange) = cx.exchanges.get_mut(key) {
+            let length = match head.body {
+                Body::Length(length) => Some(length),
+                Body::None | Body::Chunked => None,
+            };
+            set_body_streamed(&mut exchange.head, length);
+            exchange.body = RequestBody::Streamed(Upload::default());
+        }
+        let reader =
+            BodyReader::stream(key, head.body, cx.generation.body_limit, head.expect_continue);
+        self.phase = Phase::Body(Box::new(reader));
+        self.reading = Reading::Body;
+        self.read_deadline = 0;
+        self.hand_over(cx, key, application);
+    }
+
+    /// The request is complete, or its body follows: to a worker with it.
     pub(super) fn hand_over(&mut self, cx: &mut Context, key: Key, application: Application) {
         if let Some(exchange) = cx.exchanges.get_mut(key)
             && let Some(log) = &mut exchange.log

@@ -11,12 +11,14 @@ use gwanmun_http1::{Body, RequestHead};
 use std::sync::Arc;
 
 /// A request body that nobody wants is read to its end if it is at most this long; else the connection is closed.
-const SKIP_BODY: u64 = 64 * 1024;
+pub(super) const SKIP_BODY: u64 = 64 * 1024;
 
 impl Connection {
     /// Answers an exchange with a page that says its status. `lines` are further header lines.
     pub(crate) fn answer(&mut self, cx: &mut Context, key: Key, status: u16, lines: &[u8]) {
+        let bars = self.body_bars(key, true);
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        exchange.keep_alive &= !bars;
         let first = self.is_first(key);
         let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
         let out = output.tail(&mut cx.buffers);

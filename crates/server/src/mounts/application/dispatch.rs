@@ -2,7 +2,7 @@
 
 use super::link::Passed;
 use super::pool::{Admission, Waiting};
-use crate::exchange::{RequestBody, StreamName};
+use crate::exchange::{RequestBody, StreamName, Upload};
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message, Thread};
 use gwanmun_gateway::WINDOW;
@@ -54,6 +54,7 @@ impl Context {
             RequestBody::None => Passed::None,
             RequestBody::Memory(bytes) => Passed::Bytes(bytes),
             RequestBody::File(file) => Passed::File(file),
+            RequestBody::Streamed(_) => Passed::Later,
         };
         let stream = link.send_request(key, &exchange.head, &body, &self.names, self.clock.ms());
         exchange.stream = Some(StreamName { link: link_key, stream });
@@ -96,13 +97,49 @@ impl Context {
         }
     }
 
-    /// Tells the worker that nobody wants the response any more. The slot stays taken until the worker ends the stream.
-    pub(crate) fn reset_stream(&mut self, key: Key) {
-        if let Some(StreamName { link, stream }) =
-            self.exchanges.get(key).and_then(|exchange| exchange.stream)
+    /// How many bytes of a streamed request body the worker takes now. 0: the connection is told when that changes.
+    pub(crate) fn upload_credit(&mut self, key: Key, connection: Key) -> usize {
+        let Some(exchange) = self.exchanges.get(key) else { return 0 };
+        let (RequestBody::Streamed(upload), Some(name)) = (&exchange.body, exchange.stream) else {
+            return 0;
+        };
+        match self.links.get_mut(name.link) {
+            Some(link) if link.congested() => {
+                if !link.held_back.contains(&connection) {
+                    link.held_back.push(connection);
+                }
+                0
+            }
+            Some(_) => upload.credit as usize,
+            None => 0,
+        }
+    }
+
+    /// Passes on a piece of a streamed request body, within the worker's credit.
+    pub(crate) fn send_upload(&mut self, key: Key, bytes: &[u8], end: bool) {
+        if let Some(exchange) = self.exchanges.get_mut(key)
+            && let RequestBody::Streamed(upload) = &mut exchange.body
+            && let Some(StreamName { link, stream }) = exchange.stream
             && let Some(open) = self.links.get_mut(link)
         {
-            open.send_frame(Kind::Reset, stream, ResetReason::ClientGone as u32, b"");
+            upload.begun = true;
+            upload.credit = upload.credit.saturating_sub(bytes.len() as u32);
+            open.send_body(stream, bytes, end);
+            self.mark_link_dirty(link);
+        }
+    }
+
+    /// Tells the worker that nobody wants the response any more. The slot stays taken until the worker ends the stream.
+    pub(crate) fn reset_stream(&mut self, key: Key) {
+        if let Some(exchange) = self.exchanges.get(key)
+            && let Some(StreamName { link, stream }) = exchange.stream
+            && let Some(open) = self.links.get_mut(link)
+        {
+            let reason = match exchange.body {
+                RequestBody::Streamed(Upload { refused: true, .. }) => ResetReason::Body,
+                _ => ResetReason::ClientGone,
+            };
+            open.send_frame(Kind::Reset, stream, reason as u32, b"");
             self.mark_link_dirty(link);
         }
     }

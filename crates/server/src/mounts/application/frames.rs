@@ -4,7 +4,7 @@ use super::link::{Block, Link, LinkState};
 use super::marks::Marks;
 use super::pool::Waiting;
 use crate::connection::relay::{self, RelayedHead};
-use crate::exchange::{self, ResponseState};
+use crate::exchange::{self, RequestBody, ResponseState};
 use crate::log::Level;
 use crate::server::Event;
 use crate::syscall::{self, Transfer};
@@ -65,6 +65,14 @@ impl Thread {
             // For a watched descriptor this fails only for want of memory; the link's next frames try again.
             let _ = self.cx.epoll.watch_output(link.fd.as_fd(), Token::Link(key), !all);
         }
+        if all && !link.held_back.is_empty() {
+            for connection in std::mem::take(&mut link.held_back) {
+                if let Some(connection) = self.connections.get_mut(connection) {
+                    connection.mark_dirty(&mut self.cx);
+                }
+            }
+        }
+        let Some(link) = self.cx.links.get_mut(key) else { return };
         if all && link.draining && link.streams.is_empty() && !link.shut {
             link.shut = true;
             // An error means that the worker is gone already, which reading will tell.
@@ -203,9 +211,25 @@ impl Thread {
                 self.fail_exchange(exchange, 500);
                 Ok(())
             }
-            // Request bodies are passed whole: the core never waits for credit.
-            FromWorker::Credit { stream, .. } => open_stream(link, stream).map(|_| ()),
+            FromWorker::Credit { stream, bytes } => {
+                let exchange = open_stream(link, stream)?;
+                self.grant_upload(exchange, bytes)
+            }
         }
+    }
+
+    /// The worker takes more of a request body. One that it has whole, or that has ended, needs no credit.
+    fn grant_upload(&mut self, key: Key, bytes: u32) -> Result<(), FrameError> {
+        let Some(exchange) = self.cx.exchanges.get_mut(key) else { return Ok(()) };
+        let RequestBody::Streamed(upload) = &mut exchange.body else { return Ok(()) };
+        upload.credit = upload
+            .credit
+            .checked_add(bytes)
+            .ok_or(FrameError("more than 4 GiB of credit for a request body"))?;
+        self.cx.with_connection(&mut self.connections, key, |connection, cx| {
+            connection.on_upload_credit(cx, key);
+            Ok(())
+        })
     }
 
     fn relay_data(
@@ -279,6 +303,7 @@ impl Thread {
                 exchange::release(&mut self.cx.exchanges, stream.exchange, &mut self.cx.buffers);
             } else if exchange.response.state == ResponseState::Awaited
                 && !link.begun(stream.sequence)
+                && exchange.body.rewind()
             {
                 exchange.waiting = true;
                 exchange.queued_ms = self.cx.clock.ms();

@@ -19,6 +19,8 @@ pub(crate) type Links = Arena<Link>;
 
 /// Bytes of header lines that a worker may have defined on one link.
 const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
+/// With more than this unsent, no streamed request body goes to the worker until all of it is sent.
+const CONGESTED: usize = 1024 * 1024;
 /// A worker with a request that it has not begun for so long gets no more from this thread.
 const STALLED_AFTER_MS: u64 = 5;
 
@@ -48,6 +50,8 @@ pub(crate) struct Link {
     out_sent: usize,
     /// Descriptors to pass, each with the position in `out` of the frame that it belongs to.
     out_files: VecDeque<(usize, Arc<File>)>,
+    /// Connections that hold back a request body until everything is sent.
+    pub(crate) held_back: Vec<Key>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +84,8 @@ pub(crate) enum Passed<'a> {
     None,
     Bytes(&'a [u8]),
     File(&'a Arc<File>),
+    /// It follows when the worker grants credit.
+    Later,
 }
 
 impl Link {
@@ -111,6 +117,7 @@ impl Link {
             out: Vec::new(),
             out_sent: 0,
             out_files: VecDeque::new(),
+            held_back: Vec::new(),
         }
     }
 
@@ -129,7 +136,7 @@ impl Link {
         self.announce_names(HeadView::new(head).names(), names);
         let flags = match body {
             Passed::None => FLAG_END,
-            Passed::Bytes(_) => 0,
+            Passed::Bytes(_) | Passed::Later => 0,
             Passed::File(file) => {
                 self.out_files.push_back((self.out.len(), Arc::clone(file)));
                 FLAG_END | FLAG_FD
@@ -137,13 +144,25 @@ impl Link {
         };
         frame::write(&mut self.out, Kind::Head, flags, stream, self.sequence, head);
         if let Passed::Bytes(bytes) = body {
-            let mut pieces = bytes.chunks(MAX_PAYLOAD).peekable();
-            while let Some(piece) = pieces.next() {
-                let flags = if pieces.peek().is_none() { FLAG_END } else { 0 };
-                frame::write(&mut self.out, Kind::Data, flags, stream, 0, piece);
-            }
+            self.send_body(stream, bytes, true);
         }
         stream
+    }
+
+    /// Queues a piece of a request body. `end`: its last; that one may be empty.
+    pub(crate) fn send_body(&mut self, stream: u32, bytes: &[u8], end: bool) {
+        let (most, last) =
+            bytes.split_at(bytes.len().saturating_sub(1) / MAX_PAYLOAD * MAX_PAYLOAD);
+        for piece in most.chunks(MAX_PAYLOAD) {
+            frame::write(&mut self.out, Kind::Data, 0, stream, 0, piece);
+        }
+        let flags = if end { FLAG_END } else { 0 };
+        frame::write(&mut self.out, Kind::Data, flags, stream, 0, last);
+    }
+
+    /// Whether so much is unsent that request bodies have to wait.
+    pub(crate) fn congested(&self) -> bool {
+        self.out.len() - self.out_sent > CONGESTED
     }
 
     /// Queues a frame without a payload, or a small one about the link.
@@ -224,6 +243,7 @@ impl Link {
                     if let Some(file) = file {
                         self.out_files.push_front(file);
                     }
+                    self.drop_sent();
                     return Ok(false);
                 }
             }
@@ -234,6 +254,17 @@ impl Link {
             self.out = Vec::new();
         }
         Ok(true)
+    }
+
+    /// Gives up the space of what is sent, so that a link that always has something to send does not grow.
+    fn drop_sent(&mut self) {
+        if self.out_sent > CONGESTED {
+            self.out.drain(..self.out_sent);
+            for (position, _) in &mut self.out_files {
+                *position -= self.out_sent;
+            }
+            self.out_sent = 0;
+        }
     }
 
     fn forget_started(&mut self) {

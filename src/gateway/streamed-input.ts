@@ -1,0 +1,151 @@
+import { Input, inputError } from './input.js';
+
+/** What a streamed body needs of its link. */
+export interface InputSource {
+  /** Whether the clients may share this event loop, so that nothing may block it. */
+  readonly inProcess: boolean;
+  /** Lets the client send so many bytes more. */
+  grant(bytes: number): void;
+  /** Blocks until the body has a piece more, its end, or a failure. */
+  waitForInput(input: StreamedInput): void;
+}
+
+const EMPTY = Buffer.alloc(0);
+/** Pieces of a client that sends byte by byte share blocks of this size. */
+const BLOCK = 4096;
+
+/**
+ * `wsgi.input` over a body that comes as the client sends it (HEAD flag bit 3).
+ *
+ * Nothing comes before it is asked for: the first read grants a window, and what has been read is granted again. So no
+ * more than a window of it is ever in memory.
+ */
+export class StreamedInput extends Input {
+  /** Called when there is something new: a piece, the end or a failure. {@link pull} says what. */
+  onReadable: (() => void) | null = null;
+  /** Why no more of the body comes. */
+  failure: Error | null = null;
+  private readonly source: InputSource;
+  private readonly most: number;
+  /** Bytes to be granted. */
+  private owed: number;
+  private readonly pieces: Buffer[] = [];
+  /** The last block, of which `[start, end)` has come and was not read. */
+  private block = EMPTY;
+  private start = 0;
+  private end = 0;
+  private complete = false;
+  private waiting: (() => void)[] = [];
+
+  /** `window`: most bytes that are kept. */
+  constructor(source: InputSource, window: number) {
+    super(EMPTY);
+    this.source = source;
+    this.most = window;
+    this.owed = window;
+  }
+
+  /** A piece has come; it is copied. */
+  push(bytes: Buffer, start: number, end: number): void {
+    if (this.over || start === end) return;
+    const length = end - start;
+    if (this.block.length - this.end < length) {
+      if (this.start < this.end) this.pieces.push(this.block.subarray(this.start, this.end));
+      this.block = Buffer.allocUnsafe(Math.max(length, BLOCK));
+      this.start = 0;
+      this.end = 0;
+    }
+    bytes.copy(this.block, this.end, start, end);
+    this.end += length;
+  }
+
+  /** The end of the body has come. */
+  finish(): void {
+    this.complete = true;
+  }
+
+  /** The body does not come to its end. What has come can still be read. */
+  fail(error: Error): void {
+    if (!this.complete) this.failure ??= error;
+  }
+
+  /** Tells those who wait that there is something new. */
+  notify(): void {
+    const { waiting } = this;
+    this.waiting = [];
+    for (const wake of waiting) wake();
+    this.onReadable?.();
+  }
+
+  /**
+   * The next piece that has come. Null: it has ended if {@link ended}, else {@link onReadable} will be called. To ask is what lets
+   * the client send.
+   * @throws if the body does not come to its end
+   */
+  pull(): Buffer | null {
+    if (this.position < this.window.length) return this.cut(this.window.length - this.position);
+    if (this.over) throw inputError('GWM_INPUT_CLOSED');
+    const piece = this.shift();
+    if (piece === null && this.failure !== null) throw this.failure;
+    this.owed += piece?.length ?? 0;
+    if (!this.complete && this.failure === null && this.owed >= this.most / 4) {
+      this.source.grant(this.owed);
+      this.owed = 0;
+    }
+    return piece;
+  }
+
+  /** Whether {@link pull} gives or throws something, or the end has come. */
+  get isReady(): boolean {
+    return this.complete || this.failure !== null || this.over || this.pieces.length > 0 || this.start < this.end;
+  }
+
+  get ended(): boolean {
+    return this.complete && this.pieces.length === 0 && this.start === this.end && this.position === this.window.length;
+  }
+
+  release(): void {
+    if (this.over) return;
+    this.over = true;
+    this.pieces.length = 0;
+    this.block = EMPTY;
+    this.start = 0;
+    this.end = 0;
+    this.onReadable = null;
+    this.notify();
+  }
+
+  protected refill(): boolean {
+    while (!this.advance()) {
+      if (this.ended) return false;
+      if (this.source.inProcess) throw inputError('GWM_READ_WOULD_BLOCK');
+      this.source.waitForInput(this);
+    }
+    return true;
+  }
+
+  protected async refillLater(): Promise<boolean> {
+    while (!this.advance()) {
+      if (this.ended) return false;
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+    return true;
+  }
+
+  private advance(): boolean {
+    const piece = this.pull();
+    if (piece === null) return false;
+    this.window = piece;
+    this.position = 0;
+    return true;
+  }
+
+  private shift(): Buffer | null {
+    const piece = this.pieces.shift();
+    if (piece !== undefined) return piece;
+    if (this.start === this.end) return null;
+    const last = this.block.subarray(this.start, this.end);
+    this.start = this.end;
+    return last;
+  }
+}
