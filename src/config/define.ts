@@ -23,41 +23,55 @@ export type Listen = number | string | TcpListen | UnixListen;
 
 /** A URL path and what answers below it. With both `files` and `app`, a file that exists wins. */
 export interface Mount {
-  /** `'/'`, `'/admin'`: begins with `/`; the longest path that fits a request answers it. */
+  /**
+   * `'/'`, `'/admin'`: begins with `/`, and is as it is after decoding: without `%`, `?`, `#`, `\`, `//`, `.` and `..`
+   * segments. A slash at the end does not count. The longest path that fits a request answers it; no path twice.
+   */
   path: string;
   /** A folder of static files, relative to the configuration file. */
   files?: string | undefined;
-  /** A module that exports a function named `application`, relative to the configuration file. */
+  /** A module (`.ts`, `.mts`, `.cts`, `.js`, `.mjs`, `.cjs`) that exports a function named `application`, relative to the configuration file. */
   app?: string | undefined;
-  /** The application gets request bodies as the client sends them. Default: whole, before it is called. */
+  /** The application gets request bodies as the client sends them; see below. Default `false`: whole, before it is called. */
   stream?: boolean | undefined;
-  /** Files that answer for a folder. Default `'index.html'`; `[]` for none. */
+  /** What answers for a folder: a name, or several in order of preference; `[]` for nothing. Default `'index.html'`. */
   index?: string | readonly string[] | undefined;
 }
 
-/** Bounds on a request; bytes, except `headerCount`. What goes beyond is refused with the status in brackets. */
+/** Requests that wait for a free worker. One that waits in vain gets a 503. */
+export interface Queue {
+  /** How many may wait; one more gets a 503. Default 1024. */
+  length?: number | undefined;
+  /** How many milliseconds one may wait; then it gets a 503. Default 30000. */
+  timeout?: number | undefined;
+}
+
+/** Bounds on a request; bytes, except `headerCount`. */
 export interface Limits {
-  /** Method, target and version. Default 8192 (414). */
+  /** Method, target and version; beyond it a request gets a 414. Default 8192. */
   requestLine?: number | undefined;
-  /** All header lines. Default 16384 (431). */
+  /** All header lines together; beyond it a request gets a 431. Default 16384. */
   headerBytes?: number | undefined;
-  /** Number of header lines. Default 100 (431). */
+  /** Number of header lines; beyond it a request gets a 431. Default 100. */
   headerCount?: number | undefined;
-  /** The request body. Default 10485760, 10 MiB (413). */
+  /** The request body; beyond it a request gets a 413. Default 10485760, 10 MiB. */
   body?: number | undefined;
-  /** A body up to this size is kept in memory, a larger one in a temporary file. Default 65536. */
+  /** A body up to this size is kept in memory, a larger one in a temporary file without a name. Default 65536. */
   bodyInMemory?: number | undefined;
 }
 
 /** How long a client may take, in milliseconds. */
 export interface Timeouts {
-  /** For the whole request head. Default 15000. */
+  /**
+   * For the whole request head, from accepting the connection or from the head's first byte; then 408, or just an end if
+   * nothing came. Default 15000.
+   */
   header?: number | undefined;
-  /** Between two pieces of a request body. Default 30000. */
+  /** Between two pieces of a request body; then 408. Default 30000. */
   body?: number | undefined;
-  /** Between two requests of a connection. Default 75000. */
+  /** Between a response and the next request; then the connection is closed. Default 75000. */
   keepAlive?: number | undefined;
-  /** Without taking anything of a response. Default 30000. */
+  /** Without the client's taking a byte of a response; then the connection is closed. Default 30000. */
   write?: number | undefined;
 }
 
@@ -71,29 +85,34 @@ export interface Config {
   /** What answers which URL path. */
   mounts: readonly Mount[];
   /**
-   * Worker processes; each loads every application. Default 1, because what an application keeps in memory is then the
-   * same for every request. `'auto'` starts one for each core: use it once that state lives in a database.
+   * Worker processes; each loads every application. With one, what an application keeps in memory is the same for every
+   * request. `'auto'` starts one for each core: use it once that state lives in a database. Default 1.
    */
   workers?: number | 'auto' | undefined;
   /** Requests that one worker has in progress at once. Default 1024. */
   concurrency?: number | undefined;
-  /** Requests that wait for a free worker: how many (default 1024), and how many milliseconds (default 30000). Beyond: 503. */
-  queue?: { length?: number | undefined; timeout?: number | undefined } | undefined;
+  /** Requests that wait for a free worker; see below. */
+  queue?: Queue | undefined;
+  /** Bounds on a request; see below. */
   limits?: Limits | undefined;
+  /** How long a client may take; see below. */
   timeouts?: Timeouts | undefined;
-  /** The `Server` header: a text, `false` for none. Default `gwanmun/` and the version. */
+  /** The `Server` header; `false` for none. Visible ASCII characters. Default `gwanmun/` and the version. */
   server?: boolean | string | undefined;
-  /** Default: `short` at a terminal, else `combined`; to standard output unless `file` is given. */
+  /** The log of requests, to standard output or appended to `file`. Default: `short` at a terminal, else `combined`. */
   accessLog?: AccessLogFormat | false | { format?: AccessLogFormat | undefined; file?: string | undefined } | undefined;
-  /** Where errors are written. Default: standard error. */
+  /** Where the core's errors, refusals and `wsgi.errors` go: appended to `file`. Default: standard error. */
   errorLog?: { file?: string | undefined } | undefined;
-  /** Pairs that every request's environ has besides its own, and that win over them (W11). Names such as `APP_MODE`, not `wsgi.…`. */
+  /** Pairs that every request's environ has besides its own, and that win over them. Names such as `APP_MODE`, not `wsgi.…`. */
   environ?: Readonly<Record<string, string>> | undefined;
-  /** I/O threads of the core. Default: one for each core of the machine. */
+  /** I/O threads of the core; more than 64 count as 64. Default: one for each core of the machine. */
   threads?: number | undefined;
   /** Milliseconds that a worker may take to load its applications. Default 30000. */
   startTimeout?: number | undefined;
-  /** Milliseconds that requests in progress get to finish at a shutdown. Default 10000. */
+  /**
+   * Milliseconds that requests in progress get to finish after SIGINT or SIGTERM. A second signal, half a second later or
+   * more, does not wait. Default 10000.
+   */
   shutdownTimeout?: number | undefined;
 }
 
