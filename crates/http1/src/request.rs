@@ -146,6 +146,11 @@ fn check_incomplete(buf: &[u8], start: usize, limits: &Limits) -> Result<(), Rej
     // A TLS ClientHello, for one, is told apart by its first byte.
     method_len(rest)?;
 
+    if memchr::memchr_iter(b'\r', rest)
+        .any(|cr| rest.get(cr + 1).is_some_and(|byte| *byte != b'\n'))
+    {
+        return Err(Kind::BareCr.into());
+    }
     let mut line_start = 0;
     let mut lines = 0usize;
     for lf in memchr::memchr_iter(b'\n', rest) {
@@ -160,6 +165,9 @@ fn check_incomplete(buf: &[u8], start: usize, limits: &Limits) -> Result<(), Rej
             if rest.len() - (lf + 1) > limits.header_bytes {
                 return Err(Kind::HeaderBytes.into());
             }
+        }
+        if let Some(b' ' | b'\t') = rest.get(lf + 1) {
+            return Err(if lines == 0 { Kind::LeadingSpace } else { Kind::Folded }.into());
         }
         line_start = lf + 1;
         lines += 1;
