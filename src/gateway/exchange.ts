@@ -38,6 +38,11 @@ export class Exchange extends AsyncResource {
   /** What the application returned, until it is closed. */
   private result: object | null = null;
   private iterator: BodyIterator | null = null;
+  /**
+   * Where the iterator's code runs from now on. From Node 24 on an async resource keeps the storage of the moment when it was
+   * made: this request's own would undo what the application has entered with `enterWith`.
+   */
+  private scope: AsyncResource = this;
   private isAsync = false;
   /** The pieces are there already: nothing has to be on its way before the next is asked for. */
   private eager = false;
@@ -68,7 +73,7 @@ export class Exchange extends AsyncResource {
 
   /** Goes on with the body, after a flush or when there is credit. */
   resume(): void {
-    if (this.iterator !== null && !this.iterating) this.runInAsyncScope(pump, undefined, this);
+    if (this.iterator !== null && !this.iterating) this.scope.runInAsyncScope(pump, undefined, this);
   }
 
   /** The client has gone, or the link. What the application does from now on goes nowhere. `reason`: the core's, for its RESET. */
@@ -82,7 +87,9 @@ export class Exchange extends AsyncResource {
     }
     if (!this.running) this.finish();
     // While the iterator's code runs it cannot be closed; the driver notices on its return.
-    else if (this.iterator !== null && (this.isAsync || !this.iterating)) this.runInAsyncScope(finish, undefined, this);
+    else if (this.iterator !== null && (this.isAsync || !this.iterating)) {
+      this.scope.runInAsyncScope(finish, undefined, this);
+    }
   }
 
   /** There is something new for a streamed body's reader. */
@@ -159,6 +166,7 @@ export class Exchange extends AsyncResource {
     this.iterator = iterator ?? body[Symbol.iterator]?.() ?? null;
     if (this.iterator === null)
       throw new TypeError(`the application returned ${describe(result)} that is not iterable; ${EXPECTED}`);
+    this.scope = new AsyncResource('GWANMUN_BODY');
     this.pump();
   }
 
