@@ -14,12 +14,13 @@ export class BuildError extends Error {}
 
 /** Runs the steps that are out of date, each with one line to standard error. Throws a BuildError. */
 export async function build() {
+  checkNode();
   await dependencies();
   await native();
   await javascript();
 }
 
-async function dependencies() {
+export async function dependencies() {
   const stamp = new Stamp(root, 'dependencies', ['package-lock.json']);
   const installed = statSync(join(root, 'node_modules/.package-lock.json'), { throwIfNoEntry: false });
   if (installed !== undefined) {
@@ -34,17 +35,17 @@ async function dependencies() {
 async function native() {
   const stamp = new Stamp(root, 'native', ['crates', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', '.cargo']);
   const folder = join(root, 'native');
-  const isBuilt = existsSync(join(folder, 'index.js')) && readdirSync(folder).some((name) => name.endsWith('.node'));
+  const isBuilt = existsSync(folder) && readdirSync(folder).some((name) => name.endsWith('.node'));
   if (stamp.isCurrent() && isBuilt) return;
   checkCargo();
   const napi = join(root, 'node_modules/@napi-rs/cli/dist/cli.js');
   const options =
-    'build --platform --release --esm --manifest-path crates/node/Cargo.toml --output-dir native --js index.js --dts index.d.ts';
+    'build --platform --release --no-js --manifest-path crates/node/Cargo.toml --output-dir native --dts index.d.ts';
   await step('native core', process.execPath, [napi, ...options.split(' ')]);
   stamp.write();
 }
 
-async function javascript() {
+export async function javascript() {
   const stamp = new Stamp(root, 'javascript', ['src', 'tsconfig.json', 'package.json']);
   const main = join(root, 'dist/cli/main.js');
   if (stamp.isCurrent() && existsSync(main)) return;
@@ -65,6 +66,14 @@ function removeStale(output, source) {
       rmSync(path);
     }
   }
+}
+
+function checkNode() {
+  const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const [major, minor] = /(\d+)\.(\d+)/.exec(engines.node).slice(1).map(Number);
+  const [ownMajor, ownMinor] = process.versions.node.split('.').map(Number);
+  if (ownMajor > major || (ownMajor === major && ownMinor >= minor)) return;
+  throw new BuildError(`gwanmun needs Node.js ${major}.${minor} or newer; this is ${process.versions.node}`);
 }
 
 function checkCargo() {

@@ -107,8 +107,8 @@ export const errorEntries = {
   },
   GWM_NATIVE_MISSING: {
     title: 'The native core is not there',
-    explanation: 'No prebuilt core for this platform is installed, and none has been built here.',
-    remedy: 'reinstall gwanmun with optional dependencies on; in a clone of the project run: npm run build',
+    explanation: 'No prebuilt core for this platform is installed or can be loaded, and none has been built here.',
+    remedy: 'npm install --include=optional gwanmun\nin a clone of the project: npm run build',
     exit: 1,
   },
   GWM_NODE_VERSION: {
@@ -131,8 +131,8 @@ export const errorEntries = {
   },
   GWM_PLATFORM: {
     title: 'This platform is not supported',
-    explanation: 'gwanmun passes file descriptors between processes; Windows cannot.',
-    remedy: 'use Linux, or the Windows Subsystem for Linux',
+    explanation: 'gwanmun is made of what Linux has: epoll, openat2, descriptors that pass between processes.',
+    remedy: 'use Linux: in a container, a virtual machine or, on Windows, the Windows Subsystem for Linux',
     exit: 1,
   },
   GWM_PORT_FORBIDDEN: {

@@ -17,8 +17,8 @@ if (process.platform === 'win32') {
     'install a current Node.js (https://nodejs.org), then start again',
   );
 } else {
-  const { run } = await import('./run.js');
-  await run(process.argv.slice(2));
+  // Not `await`: Node.js 12 could not parse it here.
+  void import('./run.js').then(({ run }) => run(process.argv.slice(2)));
 }
 
 function fail(code: string, message: string, remedy: string): void {

@@ -1,10 +1,9 @@
 import { expect, test } from 'vitest';
 import * as f from '../../src/gateway/frame.js';
+import { loadNative, type NativeBinding } from '../../src/native.js';
 
 test('the numbers of the protocol are the same in Rust and in TypeScript', async () => {
-  const native = (await import(new URL('../../native/index.js', import.meta.url).href)) as {
-    protocolConstants(): string;
-  };
+  const native = (await loadNative()) as NativeBinding & { protocolConstants(): string };
   expect(JSON.parse(native.protocolConstants())).toMatchObject({
     version: f.PROTOCOL_VERSION,
     encodingOffsets: f.ENCODING_OFFSETS,

@@ -3,9 +3,11 @@
 import { closeSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import * as native from '../../native/index.js';
 import type { CoreAddress, CoreConfig, CoreEvent } from '../../src/config/core.js';
 import * as f from '../../src/gateway/frame.js';
+import { loadNative, type NativeCore, type NativeLink } from '../../src/native.js';
+
+const native = await loadNative();
 
 /** One frame from the core. */
 export interface Frame {
@@ -64,7 +66,7 @@ export function piece(payload: Buffer, word: number): string {
 
 /** A core of its own for one test. */
 export class TestCore {
-  readonly core: native.Core;
+  readonly core: NativeCore;
   readonly port: number;
   readonly events: CoreEvent[] = [];
   private readonly folder = mkdtempSync(join(tmpdir(), 'gwanmun-core-'));
@@ -147,7 +149,7 @@ export class FakeWorker {
   readonly links: FakeLink[];
   private readonly page: Int32Array;
 
-  constructor({ id, marks, links }: native.WorkerFds) {
+  constructor({ id, marks, links }: ReturnType<NativeCore['addWorker']>) {
     this.id = id;
     this.page = new Int32Array(native.mapMarks(marks));
     this.links = links.map((fd) => new FakeLink(fd));
@@ -189,7 +191,7 @@ export class FakeLink {
   ended = false;
   /** Bytes that the kernel has not taken. */
   queued = 0;
-  private readonly link: native.Link;
+  private readonly link: NativeLink;
   private readonly outgoing = Buffer.from(new ArrayBuffer(1024 * 1024));
   private isClosed = false;
   private wake: (() => void)[] = [];
