@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { serve, type InputStream, type Server } from '../../dist/index.js';
 import { RawClient } from './raw-client.js';
-import { request } from './recording-server.js';
+import { last, record, request } from './recording-server.js';
 
 const MIB = 1024 * 1024;
 
@@ -92,4 +92,16 @@ describe('an upload', () => {
     );
     await server.close();
   });
+});
+
+test('a client that closes its sending side right behind a large body gets its answer', async () => {
+  await using target = await record();
+  const body = 'x'.repeat(300_000);
+  for (let round = 0; round < 20; round += 1) {
+    const bytes = `${request('POST /a', `Content-Length: ${body.length}`)}${body}`;
+    const client = RawClient.connectAndSend({ port: target.port }, bytes);
+    expect((await client.response()).status).toBe(200);
+    expect(last(target).body.length).toBe(body.length);
+    client.close();
+  }
 });

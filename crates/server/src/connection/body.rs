@@ -75,6 +75,11 @@ impl BodyReader {
         Self::new(exchange, body, SKIP_BODY, Sink::Discard)
     }
 
+    /// Whether all of the body has been received.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     fn new(exchange: Key, body: Body, limit: u64, sink: Sink) -> Self {
         let coding = match body {
             Body::None => Coding::Length(0),

@@ -164,7 +164,8 @@ impl Connection {
         self.read_closed = true;
         self.readable = false;
         match self.phase {
-            Phase::Body(_) => self.abandon_body(cx),
+            // A body that is all here and is still being written to its file is whole.
+            Phase::Body(ref reader) if !reader.is_complete() => self.abandon_body(cx),
             Phase::Closing if self.ending == Ending::Lingering => self.close(cx),
             _ if self.exchanges.is_empty() && self.output.is_empty() => self.close(cx),
             // A client that only closed its sending side still gets the answers to what it asked.
