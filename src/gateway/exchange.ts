@@ -27,6 +27,8 @@ export class Exchange extends AsyncResource {
   /** The request's number on its link. */
   readonly sequence: number;
   input: Input | null = null;
+  /** Called once when the client has left, or has most likely: it has ended its side of the connection. */
+  onDisconnect: (() => void) | null = null;
   /** Set when the application is called: all of the request has come, or its body is streamed. */
   running = false;
   /** Bytes of the body that are still to come, and where they go. */
@@ -85,11 +87,19 @@ export class Exchange extends AsyncResource {
       input.fail(inputError(reason === RESET_BODY ? 'GWM_BODY_REFUSED' : 'GWM_CLIENT_DISCONNECTED'));
       this.announce();
     }
+    this.disconnected();
     if (!this.running) this.finish();
     // While the iterator's code runs it cannot be closed; the driver notices on its return.
     else if (this.iterator !== null && (this.isAsync || !this.iterating)) {
       this.scope.runInAsyncScope(finish, undefined, this);
     }
+  }
+
+  /** The client has left, or has most likely. */
+  disconnected(): void {
+    const { onDisconnect } = this;
+    this.onDisconnect = null;
+    if (onDisconnect !== null) this.runInAsyncScope(onDisconnect);
   }
 
   /** There is something new for a streamed body's reader. */

@@ -22,6 +22,7 @@ export const KIND_END = 10;
 export const KIND_RESET = 11;
 export const KIND_CREDIT = 12;
 export const KIND_LOG = 13;
+export const KIND_CLOSED = 14;
 
 /** The sender sends nothing more on this stream. */
 export const FLAG_END = 1;
@@ -42,6 +43,8 @@ export const LOG_WSGI_ERRORS = 4;
 
 /** The environ encoding this worker asks for: a table of offsets into the request's text. */
 export const ENCODING_OFFSETS = 1;
+/** HELLO's capabilities: this worker wants CLOSED. */
+export const CAPABILITY_CLOSED = 1;
 /** HELLO from the core: this worker is one of several processes. */
 export const HELLO_MULTIPROCESS = 1;
 

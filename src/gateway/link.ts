@@ -1,6 +1,7 @@
 /* oxlint-disable typescript/no-non-null-assertion -- reads of typed arrays within their bounds, on the hot path */
 
 import {
+  CAPABILITY_CLOSED,
   ENCODING_OFFSETS,
   FLAG_END,
   FLAG_FD,
@@ -12,6 +13,7 @@ import {
   HEAD_TEXT_LENGTH,
   HEAD_TEXT_START,
   HELLO_MULTIPROCESS,
+  KIND_CLOSED,
   KIND_CREDIT,
   KIND_DATA,
   KIND_END,
@@ -251,6 +253,9 @@ export class WorkerLink implements ExchangeLink {
         // Unknown streams are no error: this side may have ended the stream while the frame was under way.
         this.streams[stream]?.abandon(frames.words[(at >> 2) + 3]!);
         break;
+      case KIND_CLOSED:
+        this.streams[stream]?.disconnected();
+        break;
       case KIND_NAMES: {
         const text = frames.bytes.latin1Slice(at + FRAME_HEADER, at + size);
         const names = text.split('\0');
@@ -434,7 +439,7 @@ export class WorkerLink implements ExchangeLink {
     writer.words[word] = PROTOCOL_VERSION;
     writer.words[word + 1] = ENCODING_OFFSETS;
     writer.words[word + 2] = owner.concurrency;
-    writer.words[word + 3] = 0;
+    writer.words[word + 3] = CAPABILITY_CLOSED;
     writer.bytes.set(name, at + 16);
     writer.finish(KIND_HELLO, 0, 0, 0, 16 + name.length);
     writer.send();

@@ -43,7 +43,7 @@ describe('handshake', () => {
     dispatcher.addLink(4, new Int32Array(1024), 0);
     const [greeting] = links[0]!.frames;
     expect(greeting).toMatchObject({ kind: f.KIND_HELLO, stream: 0, extra: 0 });
-    expect([0, 4, 8, 12].map((at) => greeting!.payload.readUInt32LE(at))).toEqual([1, 1, 7, 0]);
+    expect([0, 4, 8, 12].map((at) => greeting!.payload.readUInt32LE(at))).toEqual([1, 1, 7, f.CAPABILITY_CLOSED]);
     expect(greeting!.payload.subarray(16).toString()).toBe('node ☃');
     links[0]!.deliver(hello());
     expect(links[0]!.frames).toHaveLength(1);

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import type { Application } from '../../dist/index.js';
+import { deferred } from './deferred.js';
 import { header } from './raw-client.js';
 import { last, record } from './recording-server.js';
 
@@ -23,6 +24,24 @@ describe('HTTP/1.0', () => {
       undefined,
     ]);
     client.close();
+  });
+
+  test('W62 an error within such a body is a reset: an end would look like a whole body', async () => {
+    const read = deferred();
+    await using target = await record({
+      answer: async function* (_environ, startResponse) {
+        startResponse('200 OK', []);
+        yield 'half';
+        await read.promise;
+        throw new Error('expected by the test');
+      },
+    });
+    const client = await target.connect();
+    await client.send('GET /a HTTP/1.0\r\n\r\n');
+    // libuv takes a reset that comes together with data for an end.
+    await client.until('half');
+    read.resolve();
+    expect(await client.closed()).toBe('reset');
   });
 
   test('needs no Host; SERVER_NAME is the address then', async () => {

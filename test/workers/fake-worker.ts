@@ -50,10 +50,12 @@ export function hello({
   version = f.PROTOCOL_VERSION,
   encoding = f.ENCODING_OFFSETS,
   concurrency = 16,
+  capabilities = 0,
   name = 'fake',
 } = {}): Buffer {
   const fixed = Buffer.alloc(16);
-  for (const [index, value] of [version, encoding, concurrency, 0].entries()) fixed.writeUInt32LE(value, index * 4);
+  for (const [index, value] of [version, encoding, concurrency, capabilities].entries())
+    fixed.writeUInt32LE(value, index * 4);
   return frame(f.KIND_HELLO, 0, 0, Buffer.concat([fixed, Buffer.from(name)]));
 }
 
@@ -105,9 +107,9 @@ export class TestCore {
   }
 
   /** A worker that takes requests. */
-  async worker(concurrency = 16): Promise<FakeWorker> {
+  async worker(concurrency = 16, capabilities = 0): Promise<FakeWorker> {
     const worker = this.connect();
-    worker.send(hello({ concurrency }), frame(f.KIND_READY, 0));
+    worker.send(hello({ concurrency, capabilities }), frame(f.KIND_READY, 0));
     await this.event('worker-ready', worker.id);
     await worker.next(f.KIND_HELLO);
     return worker;

@@ -31,6 +31,7 @@ pub enum Kind {
     Reset = 11,
     Credit = 12,
     Log = 13,
+    Closed = 14,
 }
 
 impl Kind {
@@ -47,6 +48,7 @@ impl Kind {
             11 => Self::Reset,
             12 => Self::Credit,
             13 => Self::Log,
+            14 => Self::Closed,
             _ => return None, // 8 and 9 are reserved, the rest unknown
         })
     }
@@ -243,7 +245,7 @@ mod tests {
         };
         assert!(broken(0, 15).is_err(), "size below the header");
         assert!(broken(3, 1).is_err(), "size over 64 KiB");
-        for kind in [0, 8, 9, 14, 255] {
+        for kind in [0, 8, 9, 15, 255] {
             assert!(broken(4, kind).is_err(), "kind {kind}");
         }
         assert!(broken(5, 4).is_err(), "unknown flag");

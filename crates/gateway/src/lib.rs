@@ -17,6 +17,8 @@ pub mod response;
 pub const VERSION: u32 = 1;
 /// HELLO, worker → core: the worker reads request heads as a table of offsets.
 pub const ENCODING_OFFSETS: u32 = 1;
+/// HELLO's capabilities, worker → core: the worker wants CLOSED.
+pub const CAPABILITY_CLOSED: u32 = 1;
 /// Bytes of body that each side may send on a stream before it gets CREDIT.
 pub const WINDOW: u32 = 256 * 1024;
 /// Distance in bytes between two links' started marks in the shared page: one cache line each.

@@ -9,6 +9,7 @@ use crate::{ENCODING_OFFSETS, VERSION};
 pub enum FromWorker<'a> {
     Hello {
         concurrency: u32,
+        capabilities: u32,
         name: &'a str,
     },
     Ready,
@@ -106,7 +107,9 @@ impl<'a> FromWorker<'a> {
                 };
                 Ok(Self::Log { stream, level, text: payload })
             }
-            Kind::Names => Err(FrameError("NAMES goes from the core to the worker only")),
+            Kind::Names | Kind::Closed => {
+                Err(FrameError("NAMES and CLOSED go from the core to the worker only"))
+            }
         }
     }
 }
@@ -127,7 +130,7 @@ fn hello(payload: &[u8]) -> Result<FromWorker<'_>, FrameError> {
     }
     let name =
         std::str::from_utf8(&payload[16..]).map_err(|_| FrameError("HELLO's name is not UTF-8"))?;
-    Ok(FromWorker::Hello { concurrency, name })
+    Ok(FromWorker::Hello { concurrency, capabilities: read_u32(payload, 12), name })
 }
 
 fn head(stream: u32, extra: u32, payload: &[u8], end: bool) -> Result<FromWorker<'_>, FrameError> {
@@ -198,6 +201,7 @@ mod tests {
             decode(Kind::Block, 0, 0, 65_536, b""),
             decode(Kind::Block, 0, 1, 1, b""),
             decode(Kind::Names, 0, 0, 1, b""),
+            decode(Kind::Closed, 0, 1, 0, b""),
             decode(Kind::Info, 0, 1, 100, b""),
             decode(Kind::Info, 0, 1, 101, b""),
             decode(Kind::Info, FLAG_END, 1, 103, b""),

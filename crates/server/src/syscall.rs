@@ -105,6 +105,11 @@ pub(crate) fn send_file(
     retry(|| unsafe { libc::sendfile(fd.as_raw_fd(), file.as_raw_fd(), &raw mut position, length) })
 }
 
+/// Makes closing send a reset instead of an end. A failure leaves the end.
+pub(crate) fn reset_on_close(fd: BorrowedFd<'_>) {
+    let _ = socket2::SockRef::from(&fd).set_linger(Some(std::time::Duration::ZERO));
+}
+
 /// Bytes that have arrived and were not received.
 pub(crate) fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut count: libc::c_int = 0;

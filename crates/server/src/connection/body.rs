@@ -260,21 +260,17 @@ impl Connection {
         }
     }
 
-    /// The client has ended its side while the body waited for the worker: the worker learns at once if it will not be whole.
-    pub(super) fn on_read_closed(&mut self, cx: &mut Context) {
-        if let Phase::Body(reader) = &self.phase
-            && matches!(reader.sink, Sink::Worker { .. })
-            && self.blocked
-            && let Ok(unread) = syscall::unread(self.fd.as_fd())
-        {
-            let there = unread + self.input.len();
-            let missing = match reader.coding {
-                Coding::Length(left) => (there as u64) < left,
-                Coding::Chunked(_) => there == 0,
-            };
-            if missing {
-                self.abandon_body(cx);
-            }
+    /// Whether the client has ended its side before the end of a body that waits for the worker: what is there says so.
+    pub(super) fn body_is_cut_off(&self) -> bool {
+        let Phase::Body(reader) = &self.phase else { return false };
+        if !self.blocked || !matches!(reader.sink, Sink::Worker { .. }) {
+            return false;
+        }
+        let Ok(unread) = syscall::unread(self.fd.as_fd()) else { return false };
+        let there = unread + self.input.len();
+        match reader.coding {
+            Coding::Length(left) => (there as u64) < left,
+            Coding::Chunked(_) => there == 0,
         }
     }
 

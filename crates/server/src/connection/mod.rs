@@ -48,6 +48,8 @@ pub(crate) struct Connection {
     writable: bool,
     /// The client has closed its sending side.
     read_closed: bool,
+    /// Only a reset tells the client that what it was sent is not all.
+    reset_at_end: bool,
     ending: Ending,
     /// Bytes that were thrown away since the connection is closing.
     discarded: usize,
@@ -118,6 +120,7 @@ impl Connection {
             readable: false,
             writable: true,
             read_closed: false,
+            reset_at_end: false,
             ending: Ending::No,
             discarded: 0,
             dirty: false,
@@ -141,8 +144,8 @@ impl Connection {
             return;
         }
         self.readable |= readiness.readable || readiness.read_closed;
-        self.read_closed |= readiness.read_closed;
-        if readiness.read_closed {
+        if readiness.read_closed && !self.read_closed {
+            self.read_closed = true;
             self.on_read_closed(cx);
         }
         if readiness.writable {
@@ -150,6 +153,17 @@ impl Connection {
             self.mark_dirty(cx);
         }
         self.read(cx);
+    }
+
+    /// The client has ended its side. A request whose body can't become whole is given up; for the others it may still want
+    /// the answers, but most likely it has left, which the workers are told.
+    fn on_read_closed(&mut self, cx: &mut Context) {
+        if self.body_is_cut_off() {
+            self.abandon_body(cx);
+        }
+        for &key in &self.exchanges {
+            cx.tell_closed(key);
+        }
     }
 
     /// A blocking thread has read in the piece of file that was absent.
@@ -322,6 +336,11 @@ impl Connection {
         self.ending = Ending::Lingering;
         self.input.clear();
         self.blocked = false;
+        if self.reset_at_end {
+            syscall::reset_on_close(self.fd.as_fd());
+            self.close(cx);
+            return;
+        }
         if self.read_closed && !self.readable {
             self.close(cx);
             return;

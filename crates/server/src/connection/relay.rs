@@ -175,6 +175,11 @@ impl Connection {
     }
 
     pub(super) fn break_off(&mut self, cx: &mut Context, key: Key) {
+        // Where the end of the connection is the end of the body, an end would look like a whole one (W62).
+        self.reset_at_end |= cx
+            .exchanges
+            .get(key)
+            .is_some_and(|exchange| exchange.response.state == ResponseState::UntilClose);
         self.set_state(cx, key, ResponseState::Broken);
     }
 

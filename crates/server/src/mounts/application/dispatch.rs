@@ -144,6 +144,18 @@ impl Context {
         }
     }
 
+    /// Tells the worker that the client has ended its side, and so has most likely left.
+    pub(crate) fn tell_closed(&mut self, key: Key) {
+        if let Some(StreamName { link, stream }) =
+            self.exchanges.get(key).and_then(|exchange| exchange.stream)
+            && let Some(open) = self.links.get_mut(link)
+            && open.wants_closed
+        {
+            open.send_frame(Kind::Closed, stream, 0, b"");
+            self.mark_link_dirty(link);
+        }
+    }
+
     /// Gives back the credit for what the client has taken, once it is worth a frame.
     pub(crate) fn grant_credit(&mut self, key: Key) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };

@@ -13,7 +13,7 @@ use crate::thread::epoll::{Readiness, Token};
 use crate::thread::{Context, Message, Thread};
 use gwanmun_gateway::frame::{FrameError, FrameReader, Kind};
 use gwanmun_gateway::response::{FromWorker, LogLevel};
-use gwanmun_gateway::{VERSION, WINDOW};
+use gwanmun_gateway::{CAPABILITY_CLOSED, VERSION, WINDOW};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -133,11 +133,12 @@ impl Thread {
     fn handle_frame(&mut self, key: Key, frame: FromWorker<'_>) -> Result<(), FrameError> {
         let Some(link) = self.cx.links.get_mut(key) else { return Ok(()) };
         match frame {
-            FromWorker::Hello { concurrency, .. } => {
+            FromWorker::Hello { concurrency, capabilities, .. } => {
                 if link.state != LinkState::Connected {
                     return Err(FrameError("a second HELLO"));
                 }
                 link.state = LinkState::Greeted { concurrency };
+                link.wants_closed = capabilities & CAPABILITY_CLOSED != 0;
                 self.cx.greet(key);
                 Ok(())
             }

@@ -30,6 +30,8 @@ pub(crate) struct Link {
     pub(crate) pool: usize,
     pub(crate) fd: OwnedFd,
     pub(crate) state: LinkState,
+    /// The worker wants to know of clients that have ended their side.
+    pub(crate) wants_closed: bool,
     /// No more requests; the link is shut down when its streams have ended.
     pub(crate) draining: bool,
     pub(crate) shut: bool,
@@ -101,6 +103,7 @@ impl Link {
             pool,
             fd,
             state: LinkState::Connected,
+            wants_closed: false,
             draining: false,
             shut: false,
             dirty: false,
