@@ -1,5 +1,5 @@
 import type { CoreAddress } from '../config/core.js';
-import { displayPath } from '../config/load.js';
+import { displayPath } from '../config/display-path.js';
 import type { ResolvedConfig } from '../config/resolve.js';
 import { VERSION } from '../config/version.js';
 import { createColors } from '../errors.js';

@@ -1,6 +1,7 @@
 // The commands.
 
-import { findConfig, loadConfig, displayPath } from '../config/load.js';
+import { displayPath } from '../config/display-path.js';
+import { findConfig, loadConfig } from '../config/load.js';
 import { resolveConfig, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
 import { configForTarget } from '../config/target.js';
 import { VERSION } from '../config/version.js';

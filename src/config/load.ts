@@ -1,9 +1,10 @@
 // Finds and reads a configuration file.
 
 import { existsSync, readFileSync } from 'node:fs';
-import { basename, dirname, relative, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { GwanmunError } from '../errors.js';
 import { checkConfig, type ConfigSource } from './check.js';
+import { displayPath } from './display-path.js';
 import { positionAt } from './locate.js';
 import { describeImportFault, importModule } from './module.js';
 import type { CheckedConfig } from './schema.js';
@@ -39,13 +40,6 @@ export async function loadConfig(file: string): Promise<LoadedConfig> {
   const source: ConfigSource = { name, text };
   const exported = path.endsWith('.json') ? parseJson(source) : await importConfig(path, source);
   return { config: checkConfig(exported, source), directory: dirname(path), source };
-}
-
-/** A path as the user would write it: relative to the current folder, unless it is far away from there. */
-export function displayPath(path: string): string {
-  const short = relative(process.cwd(), path);
-  if (short === '') return '.';
-  return short.startsWith('../../') ? path : short;
 }
 
 function parseJson(source: ConfigSource): unknown {

@@ -9,7 +9,7 @@ import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
 import type { CoreConfig, CoreListener } from './core.js';
 import type { TcpListen, UnixListen } from './define.js';
 import { parsePort, PORT_RANGE } from './listen.js';
-import { displayPath } from './load.js';
+import { displayPath } from './display-path.js';
 import type { CheckedConfig } from './schema.js';
 import { didYouMean } from './suggest.js';
 import { VERSION } from './version.js';

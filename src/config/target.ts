@@ -3,7 +3,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { GwanmunError } from '../errors.js';
-import { displayPath } from './load.js';
+import { displayPath } from './display-path.js';
 import { MODULE_EXTENSION, type ConfigInput } from './resolve.js';
 import { didYouMean } from './suggest.js';
 

@@ -1,7 +1,7 @@
 // Loads an application: the module of the user's that exports a function named `application`.
 
 import { describeImportFault, importModule } from '../config/module.js';
-import { displayPath } from '../config/load.js';
+import { displayPath } from '../config/display-path.js';
 import { suggest } from '../config/suggest.js';
 import { GwanmunError } from '../errors.js';
 import type { Application } from '../gateway/types.js';
