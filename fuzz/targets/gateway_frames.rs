@@ -96,7 +96,7 @@ fn check_frame(frame: &[u8], data: &[u8]) {
     let about_link = matches!(read.kind, Kind::Hello | Kind::Ready | Kind::Block);
     assert!(read.kind == Kind::Log || about_link == (read.stream == 0));
     match decoded {
-        FromWorker::Hello { concurrency, name } => {
+        FromWorker::Hello { concurrency, name, .. } => {
             assert!((1..=65_535).contains(&concurrency) && name.len() + 16 == read.payload.len());
         }
         FromWorker::Block { id, lines } => {

@@ -198,6 +198,24 @@ pub fn write(out: &mut Vec<u8>, kind: Kind, flags: u8, stream: u32, extra: u32, 
     out.resize(out.len() + padded(size) - size, 0);
 }
 
+/// Appends the header of a frame whose payload is written next; [`finish`] takes what this gives.
+#[must_use]
+pub fn begin(out: &mut Vec<u8>, kind: Kind, flags: u8, stream: u32, extra: u32) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0, 0, 0, kind as u8, flags, 0, 0]);
+    out.extend_from_slice(&stream.to_le_bytes());
+    out.extend_from_slice(&extra.to_le_bytes());
+    start
+}
+
+/// Completes the frame that began at `start`. Its payload is at most [`MAX_PAYLOAD`] bytes, which the caller ensures.
+pub fn finish(out: &mut Vec<u8>, start: usize) {
+    let size = out.len() - start;
+    debug_assert!((HEADER..=MAX_FRAME).contains(&size));
+    out[start..start + 4].copy_from_slice(&(size as u32).to_le_bytes());
+    out.resize(start + padded(size), 0);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +237,19 @@ mod tests {
         assert_eq!((second.kind, second.extra), (Kind::Credit, 99));
         assert_eq!(reader.next().unwrap(), None);
         assert_eq!(reader.consumed(), out.len());
+    }
+
+    #[test]
+    fn a_frame_written_in_place_is_the_same() {
+        for length in 0..20 {
+            let payload = vec![b'x'; length];
+            let (mut whole, mut parts) = (vec![1; 8], vec![1; 8]);
+            write(&mut whole, Kind::Head, FLAG_END, 7, 9, &payload);
+            let start = begin(&mut parts, Kind::Head, FLAG_END, 7, 9);
+            parts.extend_from_slice(&payload);
+            finish(&mut parts, start);
+            assert_eq!(whole, parts);
+        }
     }
 
     #[test]

@@ -6,10 +6,12 @@
 //! - [`frame`]: the frame header, writing frames, splitting received bytes into frames.
 //! - [`request`]: the core's HEAD payload: a table of offsets over the text of a request head.
 //! - [`response`]: what a worker may send, decoded and checked like network input.
+//! - [`pairs`]: the same head as the environ it becomes.
 //! - [`names`]: ids for recurring sequences of header names.
 
 pub mod frame;
 pub mod names;
+pub mod pairs;
 pub mod request;
 pub mod response;
 
@@ -19,6 +21,8 @@ pub const VERSION: u32 = 1;
 pub const ENCODING_OFFSETS: u32 = 1;
 /// HELLO's capabilities, worker → core: the worker wants CLOSED.
 pub const CAPABILITY_CLOSED: u32 = 1;
+/// HELLO, worker → core: the worker reads request heads as environ pairs.
+pub const ENCODING_PAIRS: u32 = 2;
 /// Bytes of body that each side may send on a stream before it gets CREDIT.
 pub const WINDOW: u32 = 256 * 1024;
 /// Distance in bytes between two links' started marks in the shared page: one cache line each.

@@ -1,13 +1,14 @@
 //! What a worker may send, decoded and checked like network input.
 
 use crate::frame::{FLAG_FD, Frame, FrameError, Kind, read_u32};
-use crate::{ENCODING_OFFSETS, VERSION};
+use crate::{ENCODING_OFFSETS, ENCODING_PAIRS, VERSION};
 
 /// One frame of a worker, with the protocol's rules about its own fields checked. Rules that need the state of the
 /// link (credit, open streams, known blocks) are the link's.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FromWorker<'a> {
     Hello {
+        encoding: Encoding,
         concurrency: u32,
         capabilities: u32,
         name: &'a str,
@@ -53,6 +54,15 @@ pub enum FromWorker<'a> {
         level: LogLevel,
         text: &'a [u8],
     },
+}
+
+/// How a worker reads request heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As a table of offsets: [`request`](crate::request).
+    Offsets,
+    /// As environ pairs: [`pairs`](crate::pairs).
+    Pairs,
 }
 
 /// LOG's level.
@@ -121,16 +131,18 @@ fn hello(payload: &[u8]) -> Result<FromWorker<'_>, FrameError> {
     if read_u32(payload, 0) != VERSION {
         return Err(FrameError("HELLO has another version of the protocol"));
     }
-    if read_u32(payload, 4) != ENCODING_OFFSETS {
-        return Err(FrameError("HELLO asks for an unknown environ encoding"));
-    }
+    let encoding = match read_u32(payload, 4) {
+        ENCODING_OFFSETS => Encoding::Offsets,
+        ENCODING_PAIRS => Encoding::Pairs,
+        _ => return Err(FrameError("HELLO asks for an unknown environ encoding")),
+    };
     let concurrency = read_u32(payload, 8);
     if !(1..=65_535).contains(&concurrency) {
         return Err(FrameError("HELLO's concurrency is 1 to 65 535"));
     }
     let name =
         std::str::from_utf8(&payload[16..]).map_err(|_| FrameError("HELLO's name is not UTF-8"))?;
-    Ok(FromWorker::Hello { concurrency, capabilities: read_u32(payload, 12), name })
+    Ok(FromWorker::Hello { encoding, concurrency, capabilities: read_u32(payload, 12), name })
 }
 
 fn head(stream: u32, extra: u32, payload: &[u8], end: bool) -> Result<FromWorker<'_>, FrameError> {

@@ -1,7 +1,7 @@
 //! The numbers of the gateway protocol as this library has them; the TypeScript side asserts that its own are the same.
 
 use gwanmun_gateway::frame::{self, Kind, ResetReason};
-use gwanmun_gateway::{ENCODING_OFFSETS, MARK_STRIDE, VERSION, WINDOW, request};
+use gwanmun_gateway::{ENCODING_OFFSETS, ENCODING_PAIRS, MARK_STRIDE, VERSION, WINDOW, request};
 use napi_derive::napi;
 use serde_json::json;
 
@@ -12,6 +12,7 @@ pub fn protocol_constants() -> String {
     json!({
         "version": VERSION,
         "encodingOffsets": ENCODING_OFFSETS,
+        "encodingPairs": ENCODING_PAIRS,
         "window": WINDOW,
         "markStride": MARK_STRIDE,
         "header": frame::HEADER,

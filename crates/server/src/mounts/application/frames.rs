@@ -133,12 +133,13 @@ impl Thread {
     fn handle_frame(&mut self, key: Key, frame: FromWorker<'_>) -> Result<(), FrameError> {
         let Some(link) = self.cx.links.get_mut(key) else { return Ok(()) };
         match frame {
-            FromWorker::Hello { concurrency, capabilities, .. } => {
+            FromWorker::Hello { encoding, concurrency, capabilities, .. } => {
                 if link.state != LinkState::Connected {
                     return Err(FrameError("a second HELLO"));
                 }
                 link.state = LinkState::Greeted { concurrency };
                 link.wants_closed = capabilities & CAPABILITY_CLOSED != 0;
+                link.encoding = encoding;
                 self.cx.greet(key);
                 Ok(())
             }

@@ -5,7 +5,9 @@ use crate::syscall::{self, Transfer};
 use crate::thread::arena::{Arena, Key};
 use gwanmun_gateway::frame::{self, FLAG_END, FLAG_FD, FrameError, Kind, MAX_PAYLOAD};
 use gwanmun_gateway::names::{MAX_NAMES, NamesTable};
+use gwanmun_gateway::pairs::write_pairs;
 use gwanmun_gateway::request::HeadView;
+use gwanmun_gateway::response::Encoding;
 use gwanmun_http1::response::BlockFacts;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -32,6 +34,8 @@ pub(crate) struct Link {
     pub(crate) state: LinkState,
     /// The worker wants to know of clients that have ended their side.
     pub(crate) wants_closed: bool,
+    /// How its worker reads heads, from HELLO on.
+    pub(crate) encoding: Encoding,
     /// No more requests; the link is shut down when its streams have ended.
     pub(crate) draining: bool,
     pub(crate) shut: bool,
@@ -104,6 +108,7 @@ impl Link {
             fd,
             state: LinkState::Connected,
             wants_closed: false,
+            encoding: Encoding::Offsets,
             draining: false,
             shut: false,
             dirty: false,
@@ -136,7 +141,9 @@ impl Link {
         self.sequence = self.sequence.wrapping_add(1);
         let stream = self.streams.insert(Stream { exchange, sequence: self.sequence }) as u32 + 1;
         self.unstarted.push_back((self.sequence, now_ms));
-        self.announce_names(HeadView::new(head).names(), names);
+        if self.encoding == Encoding::Offsets {
+            self.announce_names(HeadView::new(head).names(), names);
+        }
         let flags = match body {
             Passed::None => FLAG_END,
             Passed::Bytes(_) | Passed::Later => 0,
@@ -145,7 +152,16 @@ impl Link {
                 FLAG_END | FLAG_FD
             }
         };
-        frame::write(&mut self.out, Kind::Head, flags, stream, self.sequence, head);
+        match self.encoding {
+            Encoding::Offsets => {
+                frame::write(&mut self.out, Kind::Head, flags, stream, self.sequence, head);
+            }
+            Encoding::Pairs => {
+                let start = frame::begin(&mut self.out, Kind::Head, flags, stream, self.sequence);
+                write_pairs(&mut self.out, head);
+                frame::finish(&mut self.out, start);
+            }
+        }
         if let Passed::Bytes(bytes) = body {
             self.send_body(stream, bytes, true);
         }
