@@ -62,7 +62,7 @@ function readManifest() {
 function packRoot(manifest, platforms, out) {
   const { devDependencies: _1, scripts: _2, overrides: _3, napi: _4, ...published } = manifest;
   const folder = stage(out, 'gwanmun');
-  cpSync(join(root, 'dist'), join(folder, 'dist'), { recursive: true });
+  for (const name of manifest.files) cpSync(join(root, name), join(folder, name), { recursive: true });
   for (const name of ['README.md', 'LICENSE']) copyFileSync(join(root, name), join(folder, name));
   const cores = platforms.map((platform) => [`${manifest.napi.packageName}-${platform}`, manifest.version]);
   pack(folder, { ...published, optionalDependencies: Object.fromEntries(cores) }, out);

@@ -32,6 +32,13 @@ export const errorEntries = {
     remedy: 'the stack above names the file and line; mend it and start again',
     exit: 1,
   },
+  GWM_APP_MODULE: {
+    title: 'There is no such Python module',
+    explanation:
+      'The module that wsgi names is neither in the folder of the configuration nor installed for that Python.',
+    remedy: 'check the name of the module, and that python names the environment that has it',
+    exit: 1,
+  },
   GWM_APP_SYNTAX: {
     title: 'The application has a syntax error',
     explanation: 'The application module, or a module it imports, is not valid JavaScript or TypeScript.',
@@ -147,6 +154,18 @@ export const errorEntries = {
     remedy: 'stop the other program, or choose another port: gwanmun --port 3001 (0 takes a free one)',
     exit: 1,
   },
+  GWM_PYTHON_MISSING: {
+    title: 'Python could not be started',
+    explanation: 'The interpreter for a Python application is not there, or is not a program for this machine.',
+    remedy: "install Python 3.8 or newer, or name it in the mount: python: './venv/bin/python'",
+    exit: 1,
+  },
+  GWM_PYTHON_VERSION: {
+    title: 'This Python is too old',
+    explanation: 'Python applications need Python 3.8 or newer.',
+    remedy: "make an environment of a newer one (python3.12 -m venv venv), or name it: python: './venv/bin/python'",
+    exit: 1,
+  },
   GWM_READ_WOULD_BLOCK: {
     title: 'A read would have to block',
     explanation:
@@ -162,8 +181,8 @@ export const errorEntries = {
   },
   GWM_TARGET: {
     title: 'The target cannot be served',
-    explanation: 'A target is a folder of files or an application module.',
-    remedy: 'name a folder, or a file that ends in .ts, .mts, .js or .mjs',
+    explanation: 'A target is a folder of files, an application module or a Python module.',
+    remedy: 'name a folder, or a file that ends in .ts, .mts, .js, .mjs or .py',
     exit: 2,
   },
   GWM_USAGE: {

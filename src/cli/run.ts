@@ -1,14 +1,14 @@
 // The commands.
 
-import { displayPath } from '../config/display-path.js';
 import { findConfig, loadConfig } from '../config/load.js';
-import { resolveConfig, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
+import { processCount, resolveConfig, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
 import { configForTarget } from '../config/target.js';
 import { VERSION } from '../config/version.js';
 import { formatError, GwanmunError, wantsColor } from '../errors.js';
 import { parseCommand, suggestCommand, type Command } from './arguments.js';
-import { formatAddress } from './banner.js';
+import { formatAddress, formatAnswers } from './banner.js';
 import { helpText } from './help.js';
+import { checkPython } from '../supervisor/python-worker.js';
 import { serve } from './serve.js';
 
 /** Runs the command line and ends the process if it fails. Never rejects. */
@@ -41,16 +41,15 @@ async function runCommand(command: Command): Promise<void> {
 async function check(file: string | undefined): Promise<void> {
   const input = await findInput(undefined, file);
   const config = resolveConfig(input);
+  for (const application of config.wsgi) checkPython(application);
   process.stdout.write(`✓ ${input.source.name} is valid\n${summary(config)}`);
 }
 
-function summary({ listen, mounts, applications, workers }: ResolvedConfig): string {
+function summary(config: ResolvedConfig): string {
+  const { listen, mounts } = config;
+  const workers = processCount(config);
   const lines = listen.map((address) => `  listen   ${formatAddress(address)}`);
-  for (const { path, files, application } of mounts) {
-    const app = application === undefined ? undefined : applications[application];
-    const answers = [files?.root, app].filter((part) => part !== undefined).map(displayPath);
-    lines.push(`  ${path.padEnd(8)} ${answers.join(', then ')}`);
-  }
+  for (const mount of mounts) lines.push(`  ${mount.path.padEnd(8)} ${formatAnswers(mount, config)}`);
   if (workers > 0) lines.push(`  workers  ${workers}`);
   return `${lines.join('\n')}\n`;
 }

@@ -1,4 +1,4 @@
-import type { ResolvedConfig } from '../config/resolve.js';
+import { processCount, type ResolvedConfig } from '../config/resolve.js';
 import { formatError, wantsColor, type GwanmunError } from '../errors.js';
 import { Server } from '../supervisor/server.js';
 import { banner, readyLine } from './banner.js';
@@ -22,7 +22,7 @@ export async function serve(config: ResolvedConfig, source: string): Promise<voi
     if (running === undefined) return;
     const line = stderr.isTTY
       ? banner(config, running.addresses, source)
-      : readyLine(running.addresses, config.workers);
+      : readyLine(running.addresses, processCount(config));
     stderr.write(`${line}\n`);
   } catch (error) {
     unwatch();

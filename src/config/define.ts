@@ -21,7 +21,7 @@ export interface UnixListen {
  */
 export type Listen = number | string | TcpListen | UnixListen;
 
-/** A URL path and what answers below it. With both `files` and `app`, a file that exists wins. */
+/** A URL path and what answers below it. With both `files` and an application, a file that exists wins. */
 export interface Mount {
   /**
    * `'/'`, `'/admin'`: begins with `/`, and is as it is after decoding: without `%`, `?`, `#`, `\`, `//`, `.` and `..`
@@ -34,6 +34,10 @@ export interface Mount {
   app?: string | undefined;
   /** The application gets request bodies as the client sends them; see below. Default `false`: whole, before it is called. */
   stream?: boolean | undefined;
+  /** A Python application (WSGI), `'module:callable'`, looked for from the folder of the configuration file; see below. */
+  wsgi?: string | undefined;
+  /** The Python, 3.8 or newer, that runs it. Default: `./venv/bin/python` or `./.venv/bin/python` if there, else `python3`. */
+  python?: string | undefined;
   /** What answers for a folder: a name, or several in order of preference; `[]` for nothing. Default `'index.html'`. */
   index?: string | readonly string[] | undefined;
 }
@@ -85,11 +89,11 @@ export interface Config {
   /** What answers which URL path. */
   mounts: readonly Mount[];
   /**
-   * Worker processes; each loads every application. With one, what an application keeps in memory is the same for every
+   * Worker processes; each loads every module, and each Python application has as many of its own. With one, what an application keeps in memory is the same for every
    * request. `'auto'` starts one for each core: use it once that state lives in a database. Default 1.
    */
   workers?: number | 'auto' | undefined;
-  /** Requests that one worker has in progress at once. Default 1024. */
+  /** Requests that one worker has in progress at once; a Python worker at most 64, answered one after the other. Default 1024. */
   concurrency?: number | undefined;
   /** Requests that wait for a free worker; see below. */
   queue?: Queue | undefined;

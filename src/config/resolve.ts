@@ -10,6 +10,7 @@ import type { CoreConfig, CoreListener } from './core.js';
 import type { TcpListen, UnixListen } from './define.js';
 import { parsePort, PORT_RANGE } from './listen.js';
 import { displayPath } from './display-path.js';
+import { findPython, type WsgiApplication } from './python.js';
 import type { CheckedConfig } from './schema.js';
 import { didYouMean } from './suggest.js';
 import { VERSION } from './version.js';
@@ -35,7 +36,9 @@ export interface ResolvedConfig {
   readonly mounts: readonly ResolvedMount[];
   /** Absolute paths of the application modules; a mount names one by its index. */
   readonly applications: readonly string[];
-  /** Worker processes; each loads every application. */
+  /** Python applications; each has workers of its own. A mount names one by its index. */
+  readonly wsgi: readonly WsgiApplication[];
+  /** Worker processes for the modules, which load them all, and for each Python application. */
   readonly workers: number;
   readonly concurrency: number;
   readonly queue: { readonly length: number; readonly timeout: number };
@@ -56,6 +59,7 @@ export interface ResolvedMount {
   readonly files?: { readonly root: string; readonly index: readonly string[] };
   readonly application?: number;
   readonly stream: boolean;
+  readonly wsgi?: number;
 }
 
 export const DEFAULT_HOST = '127.0.0.1';
@@ -69,11 +73,20 @@ export function resolveConfig(
 ): ResolvedConfig {
   const faults: ConfigFault[] = [];
   const applications: string[] = [];
+  const wsgi: WsgiApplication[] = [];
   const mounts = config.mounts.map((mount, index): ResolvedMount => {
     const files = mount.files === undefined ? undefined : resolve(directory, mount.files);
     const app = mount.app === undefined ? undefined : resolve(directory, mount.app);
     if (files !== undefined) report(faults, ['mounts', index, 'files'], folderFault(files));
     const stream = mount.stream ?? false;
+    if (mount.wsgi !== undefined) {
+      const { python, fault } = findPython(mount.python, directory);
+      report(faults, ['mounts', index, mount.python === undefined ? 'wsgi' : 'python'], fault);
+      const same = wsgi.findIndex((other) => other.target === mount.wsgi && other.python === python);
+      if (same < 0) wsgi.push({ target: mount.wsgi, python, directory });
+      const target = same < 0 ? wsgi.length - 1 : same;
+      return { path: mount.path, ...filesOf(files, mount.index), wsgi: target, stream };
+    }
     if (app === undefined) return { path: mount.path, ...filesOf(files, mount.index), stream };
     report(faults, ['mounts', index, 'app'], moduleFault(app));
     if (!applications.includes(app)) applications.push(app);
@@ -95,7 +108,8 @@ export function resolveConfig(
     listen: resolveListen(config.listen, directory, overrides, env),
     mounts,
     applications,
-    workers: applications.length === 0 ? 0 : workers === 'auto' ? availableParallelism() : workers,
+    wsgi,
+    workers: applications.length + wsgi.length === 0 ? 0 : workers === 'auto' ? availableParallelism() : workers,
     concurrency: config.concurrency ?? 1024,
     queue: { length: queue.length ?? 1024, timeout: queue.timeout ?? 30_000 },
     limits: {
@@ -122,19 +136,26 @@ export function resolveConfig(
   };
 }
 
-/** The core's part of the configuration. One pool of workers serves every application. */
+/** Worker processes of all pools together. */
+export function processCount({ applications, wsgi, workers }: ResolvedConfig): number {
+  return workers * ((applications.length > 0 ? 1 : 0) + wsgi.length);
+}
+
+/** The core's part of the configuration. One pool of workers runs every module, and one each Python application. */
 export function toCoreConfig(config: ResolvedConfig): CoreConfig {
-  const hasApplications = config.applications.length > 0;
+  const firstWsgi = config.applications.length > 0 ? 1 : 0;
+  const pool = { queue: config.queue.length, queueTimeoutMs: config.queue.timeout };
   return {
     threads: config.threads,
     listen: [...config.listen],
-    mounts: config.mounts.map(({ path, files, application, stream }) => ({
+    mounts: config.mounts.map(({ path, files, application, wsgi, stream }) => ({
       path,
       ...(files ? { files: { root: files.root, index: [...files.index] } } : {}),
       ...(application === undefined ? {} : { application, pool: 0 }),
+      ...(wsgi === undefined ? {} : { application: 0, pool: firstWsgi + wsgi }),
       ...(stream ? { stream } : {}),
     })),
-    pools: hasApplications ? [{ queue: config.queue.length, queueTimeoutMs: config.queue.timeout }] : [],
+    pools: Array.from({ length: firstWsgi + config.wsgi.length }, () => pool),
     limits: config.limits,
     timeouts: config.timeouts,
     serverHeader: config.serverHeader,

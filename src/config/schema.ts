@@ -2,6 +2,7 @@
 
 import * as v from 'valibot';
 import type { Config, Listen, Mount, TcpListen, UnixListen } from './define.js';
+import { WSGI_TARGET } from './python.js';
 import { didYouMean } from './suggest.js';
 import { parseListen, PORT_RANGE } from './listen.js';
 
@@ -102,12 +103,26 @@ const indexName = v.pipe(
   v.check((name) => !/[/\0]/.test(name) && name !== '.' && name !== '..', "expected a file's name without '/'"),
 );
 
+const wsgi = v.pipe(
+  text("'module:callable'"),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed || WSGI_TARGET.test(dataset.value)) return;
+    const module = /^(?:\.\/)?([^.:]+)\.py(:.*)?$/.exec(dataset.value);
+    const hint = module
+      ? `; a module is named without .py: '${module[1]?.replaceAll('/', '.')}${module[2] ?? ''}'`
+      : '';
+    addIssue({ message: `expected 'module:callable', got "${dataset.value}"${hint}` });
+  }),
+);
+
 const mount = v.pipe(
   object({
     path: mountPath,
     files: v.optional(text('the path of a folder')),
     app: v.optional(text('the path of an application module')),
     stream: v.optional(v.boolean('expected true or false')),
+    wsgi: v.optional(wsgi),
+    python: v.optional(text('the path or name of a Python interpreter')),
     index: v.optional(
       choose<string | readonly string[], string[]>((input) =>
         Array.isArray(input)
@@ -119,7 +134,16 @@ const mount = v.pipe(
       ),
     ),
   }),
-  v.check((value) => value.files !== undefined || value.app !== undefined, 'expected files, app or both'),
+  v.check(
+    ({ files, app, wsgi: python }) => files !== undefined || app !== undefined || python !== undefined,
+    'expected files, an application (app or wsgi), or both',
+  ),
+  v.check(({ app, wsgi: python }) => app === undefined || python === undefined, 'expected app or wsgi, got both'),
+  v.check(({ wsgi: target, python }) => python === undefined || target !== undefined, 'has python, but no wsgi to run'),
+  v.check(
+    ({ stream, wsgi: target }) => target === undefined || stream !== true,
+    'expected no stream: a Python application gets whole bodies',
+  ),
 );
 
 const mounts = v.pipe(

@@ -1,15 +1,18 @@
-// `gwanmun ./site` and `gwanmun app.ts`: a configuration made from a path alone.
+// `gwanmun ./site`, `gwanmun app.ts` and `gwanmun app.py`: a configuration made from a path alone.
 
 import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { GwanmunError } from '../errors.js';
 import { displayPath } from './display-path.js';
+import { WSGI_TARGET } from './python.js';
 import { MODULE_EXTENSION, type ConfigInput } from './resolve.js';
 import { didYouMean } from './suggest.js';
 
 /** The configuration for a folder of files, or for an application module mounted at `/`. */
 export function configForTarget(target: string): ConfigInput {
-  const path = resolve(target);
+  // app.py, or app.py:callable
+  const [, file = target, callable = ''] = /^(.+\.py)(:[^:/]+)?$/.exec(target) ?? [];
+  const path = resolve(file);
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) {
     throw new GwanmunError('GWM_TARGET', `there is no file or folder ${target}${hint(path)}`);
@@ -19,6 +22,16 @@ export function configForTarget(target: string): ConfigInput {
     throw new GwanmunError('GWM_TARGET', `${target} is a configuration, not an application`, {
       remedy: `gwanmun --config ${target}`,
     });
+  }
+  if (!isFolder && path.endsWith('.py')) {
+    const wsgi = `${basename(path, '.py')}${callable}`;
+    if (!WSGI_TARGET.test(wsgi)) {
+      throw new GwanmunError(
+        'GWM_TARGET',
+        `${target} cannot be imported: a Python module's name has letters, digits and _`,
+      );
+    }
+    return { config: { mounts: [{ path: '/', wsgi }] }, directory: dirname(path), source: { name: displayPath(path) } };
   }
   if (!isFolder && !MODULE_EXTENSION.test(path)) {
     throw new GwanmunError('GWM_TARGET', `${target} is neither a folder nor a module`);

@@ -4,7 +4,8 @@ import type { CoreAddress, CoreEvent } from '../config/core.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
 import { fromCore, type GwanmunError } from '../errors.js';
 import { loadNative, type NativeCore } from '../native.js';
-import { Supervisor } from './supervisor.js';
+import { spawnPythonWorker } from './python-worker.js';
+import { Supervisor, type SupervisorOptions } from './supervisor.js';
 import { spawnWorker } from './worker-process.js';
 
 /** A server that listens and whose applications are ready. */
@@ -25,7 +26,8 @@ export class Server {
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
   #core: NativeCore | undefined;
-  #supervisor: Supervisor | undefined;
+  /** One for each pool of workers. */
+  #supervisors: readonly Supervisor[] = [];
   #stopping: Promise<void> | undefined;
 
   constructor(config: ResolvedConfig, log: (message: string, error?: GwanmunError) => void) {
@@ -54,22 +56,25 @@ export class Server {
     } catch (error) {
       throw fromCore(error);
     }
-    const { applications, concurrency, startTimeout, workers } = this.#config;
-    if (applications.length > 0) {
-      this.#supervisor = new Supervisor({
-        core,
-        closeFds,
-        workers,
-        startTimeout,
-        spawn: (number, links) => spawnWorker(number, links, { applications, concurrency, parent: process.pid }),
-        log: this.#log,
-      });
-      try {
-        await this.#supervisor.start();
-      } catch (error) {
-        await this.stop(0);
-        throw fromCore(error);
-      }
+    const { startTimeout, workers } = this.#config;
+    this.#supervisors = pools(this.#config).map(
+      (spawn, pool) =>
+        new Supervisor({
+          core,
+          closeFds,
+          pool,
+          workers,
+          firstNumber: pool * workers + 1,
+          startTimeout,
+          spawn,
+          log: this.#log,
+        }),
+    );
+    try {
+      await Promise.all(this.#supervisors.map((supervisor) => supervisor.start()));
+    } catch (error) {
+      await this.stop(0);
+      throw fromCore(error);
     }
     return this.#stopping ? undefined : { addresses };
   }
@@ -80,7 +85,7 @@ export class Server {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    this.#supervisor?.drain();
+    for (const supervisor of this.#supervisors) supervisor.drain();
     if (this.#core) {
       this.#core.close(graceMs);
       if (!(await settles(this.#closed, graceMs + CLOSE_SLACK_MS))) {
@@ -89,17 +94,17 @@ export class Server {
         await settles(this.#closed, CLOSE_SLACK_MS);
       }
     }
-    await this.#supervisor?.stop(WORKER_EXIT_MS);
+    await Promise.all(this.#supervisors.map((supervisor) => supervisor.stop(WORKER_EXIT_MS)));
     this.#core?.dispose();
   }
 
   #onEvent(event: CoreEvent): void {
     switch (event.type) {
       case 'worker-ready':
-        this.#supervisor?.workerReady(event.worker);
+        for (const supervisor of this.#supervisors) supervisor.workerReady(event.worker);
         break;
       case 'worker-gone':
-        this.#supervisor?.workerGone(event.worker, event.reason);
+        for (const supervisor of this.#supervisors) supervisor.workerGone(event.worker, event.reason);
         break;
       case 'closed':
         this.#resolveClosed();
@@ -109,6 +114,19 @@ export class Server {
         event satisfies never;
     }
   }
+}
+
+/** How the workers of each pool are started; the order is that of the core's pools. */
+function pools({ applications, wsgi, concurrency }: ResolvedConfig): SupervisorOptions['spawn'][] {
+  const parent = process.pid;
+  const modules: SupervisorOptions['spawn'] = (number, links) =>
+    spawnWorker(number, links, { applications, concurrency, parent });
+  return [
+    ...(applications.length > 0 ? [modules] : []),
+    ...wsgi.map((application): SupervisorOptions['spawn'] => {
+      return (number, links) => spawnPythonWorker(number, links, application, { concurrency, parent });
+    }),
+  ];
 }
 
 /** Whether the promise settles within that time. */

@@ -14,11 +14,15 @@ export interface WorkerRegistry {
 
 export interface SupervisorOptions {
   readonly core: WorkerRegistry;
-  /** Starts the process of worker `number` (from 1) on these links. */
+  /** Starts the process of worker `number` on these links. */
   readonly spawn: (number: number, links: WorkerLinks) => WorkerProcess;
   /** Closes our copies of the worker's ends. */
   readonly closeFds: (fds: number[]) => void;
+  /** The core's number of the pool. */
+  readonly pool: number;
   readonly workers: number;
+  /** What its first worker is called; further ones count on. */
+  readonly firstNumber: number;
   /** Milliseconds that a worker may take until it is ready. */
   readonly startTimeout: number;
   /** A line for the operator. */
@@ -61,7 +65,7 @@ export class Supervisor {
       this.#rejectStarted = reject;
     });
     this.#slots = Array.from({ length: options.workers }, (_, index) => ({
-      number: index + 1,
+      number: options.firstNumber + index,
       backoff: new Backoff(),
       process: undefined,
       id: undefined,
@@ -124,8 +128,8 @@ export class Supervisor {
 
   #spawn(slot: Slot): void {
     if (this.#isStopping) return;
-    const { core, spawn, closeFds, startTimeout } = this.#options;
-    const { id, marks, links } = core.addWorker(0);
+    const { core, pool, spawn, closeFds, startTimeout } = this.#options;
+    const { id, marks, links } = core.addWorker(pool);
     slot.id = id;
     slot.state = 'starting';
     slot.killedFor = undefined;

@@ -1,6 +1,6 @@
 // One worker process: how it is started and what it tells.
 
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { GwanmunError, type SerializedError } from '../errors.js';
 import { prefixLines } from './lines.js';
@@ -38,11 +38,15 @@ export interface WorkerProcess {
 }
 
 /** The worker's first descriptor after standard input, output, error and the channel for its start. */
-const FIRST_LINK_FD = 4;
+export const FIRST_LINK_FD = 4;
+
+/** GWANMUN_LINKS for a worker's links. */
+export function linksVariable(links: readonly number[]): string {
+  return `marks=${FIRST_LINK_FD};links=${links.map((_, index) => FIRST_LINK_FD + 1 + index).join(',')}`;
+}
 
 /** Starts a worker. The caller still owns its copies of the links and closes them. */
 export function spawnWorker(number: number, { marks, links }: WorkerLinks, settings: WorkerSettings): WorkerProcess {
-  const fds = links.map((_, index) => FIRST_LINK_FD + 1 + index);
   const child = spawn(
     process.execPath,
     ['--enable-source-maps', ...process.execArgv, fileURLToPath(new URL('../worker/main.js', import.meta.url))],
@@ -51,31 +55,40 @@ export function spawnWorker(number: number, { marks, links }: WorkerLinks, setti
       stdio: ['ignore', 'pipe', 'pipe', 'ipc', marks, ...links],
       env: {
         ...process.env,
-        GWANMUN_LINKS: `marks=${FIRST_LINK_FD};links=${fds.join(',')}`,
+        GWANMUN_LINKS: linksVariable(links),
         GWANMUN_WORKER: JSON.stringify(settings),
       },
     },
   );
-  const prefix = `[worker ${number}] `;
-  for (const stream of [child.stdout, child.stderr]) if (stream) prefixLines(stream, process.stderr, prefix);
-
   let failure: GwanmunError | undefined;
   child.on('message', (message) => {
     if (isFailure(message)) failure = GwanmunError.fromJSON(message.failure);
   });
+  return followWorker(number, child, () => failure);
+}
+
+/** Passes on what a worker prints, and waits for its end. `failure` is asked then why its application did not load. */
+export function followWorker(
+  number: number,
+  child: ChildProcess,
+  failure: () => GwanmunError | undefined,
+): WorkerProcess {
+  const prefix = `[worker ${number}] `;
+  for (const stream of [child.stdout, child.stderr]) if (stream) prefixLines(stream, process.stderr, prefix);
   const exited = new Promise<WorkerExit>((resolve) => {
     child.once('error', (error) => {
       if (child.pid !== undefined) return;
       const message = `worker ${number} could not be started: ${error.message}`;
-      resolve({ code: null, signal: null, failure: new GwanmunError('GWM_WORKER_EXITED', message, { cause: error }) });
+      const fault = failure() ?? new GwanmunError('GWM_WORKER_EXITED', message, { cause: error });
+      resolve({ code: null, signal: null, failure: fault });
     });
     // 'close' and not 'exit': what it printed last and its message are then here too. A grandchild that holds the
     // pipes open must not hide the death, hence the second way out.
     child.once('exit', (code, signal) => {
-      const timer = setTimeout(() => resolve({ code, signal, failure }), 500);
+      const timer = setTimeout(() => resolve({ code, signal, failure: failure() }), 500);
       child.once('close', () => {
         clearTimeout(timer);
-        resolve({ code, signal, failure });
+        resolve({ code, signal, failure: failure() });
       });
     });
   });

@@ -19,7 +19,7 @@ test('addresses are URLs', () => {
 
 test('the banner has at most six lines', () => {
   const mounts = Array.from({ length: 9 }, (_, index) => ({ path: `/${index}`, files: { root: '/srv', index: [] } }));
-  const config = { mounts, applications: [], workers: 0 } as unknown as ResolvedConfig;
+  const config = { mounts, applications: [], wsgi: [], workers: 0 } as unknown as ResolvedConfig;
   const lines = stripVTControlCharacters(
     banner(config, [{ kind: 'tcp', host: '::', port: 80 }], 'gwanmun.config.ts'),
   ).split('\n');

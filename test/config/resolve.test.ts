@@ -1,10 +1,16 @@
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkConfig } from '../../src/config/check.js';
 import type { Config } from '../../src/config/define.js';
-import { resolveConfig, toCoreConfig, type Overrides, type ResolvedConfig } from '../../src/config/resolve.js';
+import {
+  processCount,
+  resolveConfig,
+  toCoreConfig,
+  type Overrides,
+  type ResolvedConfig,
+} from '../../src/config/resolve.js';
 import { GwanmunError } from '../../src/errors.js';
 
 let directory: string;
@@ -170,5 +176,50 @@ describe("the core's configuration", () => {
     });
     expect(toCoreConfig(resolved({ accessLog: false })).accessLog.format).toBe('off');
     expect(toCoreConfig(resolved({})).pools).toEqual([]);
+  });
+});
+
+describe('Python applications', () => {
+  const path = '/';
+
+  test('have a pool each, beside the one of the modules', () => {
+    const config = resolved({
+      workers: 2,
+      mounts: [
+        { path, app: './app.ts' },
+        { path: '/one', wsgi: 'one', python: process.execPath },
+        { path: '/two', wsgi: 'two:app', python: process.execPath },
+        { path: '/three', wsgi: 'one', python: process.execPath },
+      ],
+    });
+    const core = toCoreConfig(config);
+    expect(core.pools).toHaveLength(3);
+    expect(core.mounts.map(({ application, pool }) => [application, pool])).toEqual([
+      [0, 0],
+      [0, 1],
+      [0, 2],
+      [0, 1],
+    ]);
+    expect(processCount(config)).toBe(6);
+    expect(config.wsgi[1]).toEqual({ target: 'two:app', python: process.execPath, directory });
+  });
+
+  test('run in the environment of their folder, else with python3', () => {
+    const python = (): string | undefined => resolved({ mounts: [{ path, wsgi: 'one' }] }).wsgi[0]?.python;
+    expect(python()).toBe('python3');
+    for (const folder of ['.venv', 'venv']) {
+      mkdirSync(join(directory, folder, 'bin'), { recursive: true });
+      symlinkSync(process.execPath, join(directory, folder, 'bin/python'));
+      expect(python()).toBe(join(directory, folder, 'bin/python'));
+    }
+  });
+
+  test.each([
+    ['./nowhere/python', 'mounts[0].python: there is no file'],
+    ['./app.ts', 'is not a program'],
+    ['./venv', 'is not a program; did you mean "./venv/bin/python"?'],
+    ['python-99', 'there is no program "python-99" on PATH'],
+  ])('with %s as interpreter are refused', (python, message) => {
+    expect(() => resolved({ mounts: [{ path, wsgi: 'one', python }] })).toThrow(message);
   });
 });

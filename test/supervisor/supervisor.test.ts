@@ -53,7 +53,9 @@ function supervisor(count: number, options: { addWorker?: () => void } = {}): Su
       workers.push({ number, id: links.marks / 10, pid: 1, exited, exit, kill });
       return workers.at(-1) as FakeWorker;
     },
+    pool: 0,
     workers: count,
+    firstNumber: 1,
     startTimeout: 5000,
     log: (message) => void lines.push(message),
   });

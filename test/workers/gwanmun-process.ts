@@ -3,11 +3,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 export const APP = fileURLToPath(new URL('fixtures/app.ts', import.meta.url));
@@ -20,6 +20,10 @@ export interface Settings {
   config?: Record<string, unknown>;
   app?: string;
   env?: Record<string, string>;
+  /** Files beside the configuration, by their path. */
+  files?: Record<string, string>;
+  /** Instead of the configuration file: the command line. */
+  args?: readonly string[];
   /** In a process group of its own, as under a terminal's shell. */
   group?: boolean;
 }
@@ -36,11 +40,15 @@ export class Gwanmun {
   private isClosed = false;
   private readonly waiting = new Set<() => void>();
 
-  constructor({ config = {}, app = APP, env = {}, group = false }: Settings = {}) {
+  constructor({ config = {}, app = APP, env = {}, files = {}, args, group = false }: Settings = {}) {
     const file = join(this.folder, 'gwanmun.config.mjs');
     const whole = { listen: { host: '127.0.0.1', port: 0 }, threads: 2, mounts: [{ path: '/', app }], ...config };
     writeFileSync(file, `export default ${JSON.stringify(whole)};\n`);
-    this.child = spawn(process.execPath, [MAIN, '--config', file], {
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(this.folder, path)), { recursive: true });
+      writeFileSync(join(this.folder, path), text);
+    }
+    this.child = spawn(process.execPath, [MAIN, ...(args ?? ['--config', file])], {
       cwd: this.folder,
       detached: group,
       env: { ...process.env, NO_COLOR: '1', GWANMUN_TEST: this.mark, FOLDER: this.folder, ...env },
@@ -93,7 +101,7 @@ export class Gwanmun {
   workers(): number[] {
     return this.processes().filter((pid) => {
       try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('worker/main.js');
+        return /worker\/main\.js|gwanmun_worker\.py/.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
       } catch {
         return false;
       }
@@ -102,15 +110,13 @@ export class Gwanmun {
 
   /** No process may be left once the first has ended. */
   async leavesNobody(): Promise<void> {
-    await expect.poll(() => this.processes(), { timeout: 5000, interval: 20 }).toEqual([]);
+    await vi.waitFor(() => expect(this.processes()).toEqual([]), { timeout: 5000, interval: 20 });
   }
 
   /** Ends it if it still runs, and asserts that nothing stays behind. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const pid of this.processes()) {
-      if (this.workers().includes(pid)) continue;
-      process.kill(pid, 'SIGKILL');
-    }
+    // The workers end with it.
+    this.child.kill('SIGKILL');
     await this.exit();
     await this.leavesNobody();
     rmSync(this.folder, { recursive: true });

@@ -1,0 +1,144 @@
+// A Python worker: how it is started, and what it says when its application cannot be loaded.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { displayPath } from '../config/display-path.js';
+import type { WsgiApplication } from '../config/python.js';
+import { suggest } from '../config/suggest.js';
+import { GwanmunError } from '../errors.js';
+import { followWorker, linksVariable, type WorkerLinks, type WorkerProcess } from './worker-process.js';
+
+const WORKER = fileURLToPath(new URL('../../python/gwanmun_worker.py', import.meta.url));
+
+/** Requests that wait in a worker, which answers one after the other: enough for batches. */
+const MOST_CONCURRENCY = 64;
+
+/** Where the worker reports its start: the channel that a Node worker has its messages on. */
+const REPORT_FD = 3;
+
+/** What the worker writes to its report: facts, of which {@link failureOf} makes a message. */
+interface Report {
+  /** `3.11.2` */
+  readonly version: string;
+  /** Absent: the application has been loaded. `version`, `callable`, or the type of the exception. */
+  readonly kind?: string;
+  /** The module that is missing, or the callable. */
+  readonly name?: string | null;
+  /** File, line, column. */
+  readonly where?: readonly [string, number, number?] | null;
+  readonly stack?: readonly string[];
+  /** Whether the module has something of that name. */
+  readonly found?: boolean;
+  /** The callables that the module has. */
+  readonly names?: readonly string[];
+}
+
+/** Starts a worker for one application. The caller still owns its copies of the links and closes them. */
+export function spawnPythonWorker(
+  number: number,
+  { marks, links }: WorkerLinks,
+  application: WsgiApplication,
+  settings: { readonly concurrency: number; readonly parent: number },
+): WorkerProcess {
+  const { python, directory, target } = application;
+  const child = spawn(python, [WORKER], {
+    cwd: directory,
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', marks, ...links],
+    env: environment(
+      {
+        application: target,
+        concurrency: Math.min(settings.concurrency, MOST_CONCURRENCY),
+        parent: settings.parent,
+        check: false,
+      },
+      linksVariable(links),
+    ),
+  });
+  let report = '';
+  const stream = child.stdio[REPORT_FD];
+  stream?.on('error', () => {});
+  if (stream && 'setEncoding' in stream) stream.setEncoding('utf8').on('data', (text: string) => (report += text));
+  let missing: GwanmunError | undefined;
+  child.once('error', (error: NodeJS.ErrnoException) => (missing = notStarted(application, error)));
+  return followWorker(number, child, () => missing ?? failureOf(report, application));
+}
+
+/** Loads an application and ends again. Gives Python's version, or throws what keeps the application from being loaded. */
+export function checkPython(application: WsgiApplication): string {
+  const { python, directory, target } = application;
+  const { error, output } = spawnSync(python, [WORKER], {
+    cwd: directory,
+    encoding: 'utf8',
+    stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+    env: environment({ application: target, check: true }, ''),
+  });
+  if (error) throw notStarted(application, error);
+  const report = output[REPORT_FD] ?? '';
+  const failure = failureOf(report, application);
+  if (failure) throw failure;
+  if (report === '') throw new GwanmunError('GWM_WORKER_EXITED', `${target} ended the Python that was to load it`);
+  return (JSON.parse(report) as Report).version;
+}
+
+function environment(settings: object, links: string): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    GWANMUN_LINKS: links,
+    GWANMUN_WORKER: JSON.stringify({ ...settings, report: REPORT_FD }),
+  };
+}
+
+function notStarted({ python }: WsgiApplication, error: Error): GwanmunError {
+  return new GwanmunError('GWM_PYTHON_MISSING', `Python could not be started: ${error.message}`, {
+    where: { file: displayPath(python) },
+    cause: error,
+  });
+}
+
+/** What a report says is wrong, if anything. */
+function failureOf(text: string, { target, python, directory }: WsgiApplication): GwanmunError | undefined {
+  if (text === '') return undefined;
+  const { version, kind, name, where, stack = [], found, names = [] } = JSON.parse(text) as Report;
+  const module = target.replace(/:.*/, '');
+  const place = where ? { file: displayPath(where[0]), line: where[1], column: where[2] } : undefined;
+  const interpreter = python.includes('/') ? displayPath(python) : python;
+  const userStack = stack.join('').trimEnd();
+  switch (kind) {
+    case undefined:
+      return undefined;
+    case 'version':
+      return new GwanmunError('GWM_PYTHON_VERSION', `${interpreter} is Python ${version}; 3.8 or newer is needed`);
+    case 'callable': {
+      const callables = names.length === 0 ? 'nothing that can be called' : names.join(', ');
+      const what = found ? `has ${name}, but it cannot be called` : `has no ${name}`;
+      const meant = suggest(name ?? '', names) ?? names.find((other) => /app/i.test(other));
+      return new GwanmunError('GWM_NO_APPLICATION', `The module ${module} ${what}; it has ${callables}`, {
+        remedy: `name its WSGI application: wsgi: '${module}:${meant ?? 'application'}'`,
+      });
+    }
+    case 'SyntaxError':
+    case 'IndentationError':
+    case 'TabError':
+      return new GwanmunError('GWM_APP_SYNTAX', `${module} is not valid Python ${version}`, {
+        where: place,
+        userStack,
+      });
+    case 'ModuleNotFoundError':
+      if (name && (module === name || module.startsWith(`${name}.`))) {
+        return new GwanmunError('GWM_APP_MODULE', `There is no module ${name} in ${displayPath(directory)}`, {
+          where: { file: interpreter },
+          remedy: `a module of the folder is named by its file without .py, one of a package with a dot\nis it a dependency? then: ${interpreter} -m pip install ${name}`,
+        });
+      }
+      return new GwanmunError('GWM_APP_FAILED', `${module} needs the module ${name}, which is not installed`, {
+        where: place,
+        userStack,
+        remedy: `install it: ${interpreter} -m pip install ${name}\nor name the Python that has it: python: './venv/bin/python'`,
+      });
+    default:
+      return new GwanmunError('GWM_APP_FAILED', `${module} could not be imported: ${stack.at(-1)?.trim()}`, {
+        where: place,
+        userStack,
+      });
+  }
+}
