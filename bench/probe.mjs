@@ -6,7 +6,7 @@ import { connect } from 'node:net';
  * Sends the scenario's requests on one connection, as the load generator will, and checks every answer.
  * @param {number} port
  * @param {import('./scenarios.mjs').Scenario} scenario
- * @returns {Promise<number>} the size of one response in bytes
+ * @returns {Promise<{ responseSize: number, isFixed: boolean }>} the size of one response in bytes; a chunked one may vary
  */
 export function probe(port, scenario) {
   const { promise, resolve, reject } = withResolvers();
@@ -14,6 +14,7 @@ export function probe(port, scenario) {
   const expected = Buffer.from(scenario.body);
   let input = Buffer.alloc(0);
   let size = 0;
+  let isFixed = true;
   let left = scenario.pipelined;
   socket.setTimeout(5000, () => reject(new Error('no answer after 5 s')));
   socket.on('error', reject);
@@ -26,11 +27,12 @@ export function probe(port, scenario) {
       for (let response = parse(input); response; response = parse(input)) {
         check(response, expected);
         size = response.size;
+        isFixed &&= !response.isChunked;
         input = input.subarray(size);
         left -= 1;
       }
       if (left < 0 || (left === 0 && input.length > 0)) throw new Error('more answers than requests');
-      if (left === 0) resolve(size);
+      if (left === 0) resolve({ responseSize: size, isFixed });
     } catch (error) {
       reject(error);
     }
@@ -39,7 +41,7 @@ export function probe(port, scenario) {
   return promise.finally(() => socket.destroy());
 }
 
-/** @typedef {{ status: string, body: Buffer, keepAlive: boolean, size: number }} Response */
+/** @typedef {{ status: string, body: Buffer, keepAlive: boolean, isChunked: boolean, size: number }} Response */
 
 /**
  * The first response in these bytes, once it is complete.
@@ -51,11 +53,31 @@ function parse(input) {
   if (end < 0) return undefined;
   const head = input.toString('latin1', 0, end + 2);
   const status = head.slice(0, head.indexOf('\r\n'));
+  const keepAlive = !/\r\nconnection: *close/i.test(head);
+  if (/\r\ntransfer-encoding: *chunked/i.test(head)) {
+    const chunked = chunks(input, end + 4);
+    return chunked && { status, keepAlive, isChunked: true, ...chunked };
+  }
   const length = /\r\ncontent-length: *(\d+) *\r\n/i.exec(head)?.[1];
-  if (length === undefined) throw new Error(`a response without Content-Length: ${status}`);
+  if (length === undefined) throw new Error(`a response without a length: ${status}`);
   const size = end + 4 + Number(length);
   if (input.length < size) return undefined;
-  return { status, body: input.subarray(end + 4, size), keepAlive: !/\r\nconnection: *close/i.test(head), size };
+  return { status, body: input.subarray(end + 4, size), keepAlive, isChunked: false, size };
+}
+
+/** The chunks from an offset on, once they are complete. @param {Buffer} input @param {number} start */
+function chunks(input, start) {
+  const parts = [];
+  for (let offset = start; ;) {
+    const line = input.indexOf('\r\n', offset);
+    if (line < 0) return undefined;
+    const length = Number.parseInt(input.toString('latin1', offset, line), 16);
+    const next = line + 2 + length + 2;
+    if (!(length >= 0) || input.length < next) return undefined;
+    if (length === 0) return { body: Buffer.concat(parts), size: next };
+    parts.push(input.subarray(line + 2, next - 2));
+    offset = next;
+  }
 }
 
 /** @param {Response} response @param {Buffer} expected */
@@ -72,16 +94,13 @@ function show(body) {
   return body.length > 100 ? `${body.length} other bytes` : JSON.stringify(body.toString('latin1'));
 }
 
-/** `Promise.withResolvers`, which Node 20 lacks. */
+/**
+ * `Promise.withResolvers`, which Node 20 lacks.
+ * @returns {{ promise: Promise<{ responseSize: number, isFixed: boolean }>, resolve: (value: object) => void, reject: (error: unknown) => void }}
+ */
 function withResolvers() {
-  /** @type {(size: number) => void} */
-  let resolve = () => {};
-  /** @type {(error: unknown) => void} */
-  let reject = () => {};
-  /** @type {Promise<number>} */
-  const promise = new Promise((a, b) => {
-    resolve = a;
-    reject = b;
-  });
-  return { promise, resolve, reject };
+  /** @type {any} */
+  const deferred = {};
+  deferred.promise = new Promise((resolve, reject) => Object.assign(deferred, { resolve, reject }));
+  return deferred;
 }

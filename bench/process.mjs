@@ -5,7 +5,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 
 /**
  * @typedef {object} Pinned
@@ -33,13 +34,15 @@ const running = new Map();
 export function start(core, command, args, directory) {
   const child = spawn('taskset', ['-c', String(core), command, ...args], {
     cwd: directory,
+    // As in production: frameworks of the peers look at it.
+    env: { ...process.env, NODE_ENV: 'production' },
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   if (child.pid === undefined) throw new Error('`taskset` (util-linux) is needed to pin processes to cores');
   let written = '';
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    written = (written + text).slice(-4096);
+  child.stderr.setEncoding('utf8').on('data', (chunk) => {
+    written = (written + chunk).slice(-4096);
   });
   /** @type {Pinned} */
   const pinned = { child, pid: child.pid, stderr: () => written };
@@ -48,7 +51,27 @@ export function start(core, command, args, directory) {
 }
 
 /**
- * Waits for a server's line `listening on http://…:PORT` on standard error and returns the port.
+ * Runs a client to its end.
+ * @param {number} core
+ * @param {string} command
+ * @param {string[]} args
+ * @returns {Promise<string>} standard output
+ */
+export async function runClient(core, command, args) {
+  const client = start(core, command, args);
+  const ended = once(client.child, 'close');
+  try {
+    const output = await text(/** @type {import('node:stream').Readable} */ (client.child.stdout));
+    const [code] = await ended;
+    if (code !== 0) throw new Error(`${basename(command)} failed: ${client.stderr().trim() || `exit code ${code}`}`);
+    return output;
+  } finally {
+    await stop(client);
+  }
+}
+
+/**
+ * Waits for a server's line `listening on http://…:PORT` (gunicorn: `at:`) on standard error and returns the port.
  * @param {Pinned} server
  * @param {number} [limit] milliseconds
  * @returns {Promise<number>}
@@ -58,7 +81,7 @@ export function listening(server, limit = 15_000) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => settle(new Error(`not listening after ${limit} ms`)), limit);
     const onData = () => {
-      const line = /listening on http:\/\/\S*?:(\d+)/.exec(server.stderr());
+      const line = /listening (?:on|at:) http:\/\/\S*?:(\d+)/i.exec(server.stderr());
       if (line) settle(undefined, Number(line[1]));
     };
     const onExit = () => settle(new Error('ended before it was listening'));
@@ -114,6 +137,34 @@ export function cpuTime(roots) {
     total.system += process.system / TICKS_PER_SECOND;
   }
   return total;
+}
+
+/**
+ * Resident memory of whole process trees in bytes, pages that several processes share counted once (PSS).
+ * @param {Pinned[]} roots
+ * @returns {number}
+ */
+export function residentMemory(roots) {
+  let kibibytes = 0;
+  for (const { pid } of tree(
+    roots.map((root) => root.pid),
+    processes(),
+  )) {
+    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+    kibibytes += Number(/^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1]);
+  }
+  return kibibytes * 1024;
+}
+
+/**
+ * Moves what a process has started to another core.
+ * @param {Pinned} root
+ * @param {number} core
+ */
+export function pinChildren(root, core) {
+  for (const { pid } of tree([root.pid], processes())) {
+    if (pid !== root.pid) execFileSync('taskset', ['-a', '-c', '-p', String(core), String(pid)], { stdio: 'pipe' });
+  }
 }
 
 process.on('exit', () => {

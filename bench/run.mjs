@@ -1,33 +1,25 @@
 // The benchmark: `node bench/run.mjs [options]`. `npm run bench` builds everything first.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { dirname, join, relative } from 'node:path';
 import colors from 'picocolors';
-import { client as loadGenerator } from './load.mjs';
-import { peers } from './peers.mjs';
-import { probe } from './probe.mjs';
-import { cpuTime } from './process.mjs';
-import { METRICS, bound, digest, judge, page, summary } from './report.mjs';
+import { client as loadGenerator } from './clients/load-generator.mjs';
+import { metric, written } from './metrics.mjs';
+import { LATEST, readOptions, usage } from './options.mjs';
+import { digest, limit, opponent, page } from './page.mjs';
+import { peerOf, peers, titleOf } from './peers.mjs';
+import { overview, plot } from './plot.mjs';
+import { Progress } from './progress.mjs';
+import { judge, summary } from './report.mjs';
 import { scenarios } from './scenarios.mjs';
 
-const LATEST = join(import.meta.dirname, 'results/latest');
-const usage = `Usage: npm run bench -- [options]
+/** What the overview, and so the README, shows. */
+const OVERVIEW = new Set(['hello', 'environ', 'file', 'starved', 'idle-memory', 'start']);
 
-  --only <names>      scenarios: ${scenarios.map(({ name }) => name).join(', ')}
-  --peers <names>     peers: ${Object.keys(peers).join(', ')}
-  --rounds <n>        measured windows for each peer (5)
-  --seconds <n>       length of a window (4)
-  --warm-up <n>       seconds of load before it, every answer checked (1)
-  --quick             2 rounds of 2 seconds
-  --client <name>     wrk or autocannon (wrk if it is installed)
-  --server-core <n>   core for the servers (the first this process may use)
-  --client-core <n>   core for the load generator (the second)
-  --out <path>        results, without extension (bench/results/latest; a partial run: bench/results/partial)`;
-
-const options = readOptions();
+const options = parseOptions();
 const client = loadGenerator(options.client);
+const chosen = scenarios.filter(({ name }) => options.scenarios.includes(name));
 
 // `process.exit` runs the clean-up of process.mjs.
 for (const [name, code] of /** @type {const} */ ([
@@ -38,18 +30,15 @@ for (const [name, code] of /** @type {const} */ ([
   process.on(name, () => process.exit(code));
 }
 
-const versions = await availableVersions();
+const { serverCore, clientCore, rounds, seconds, warmUp } = options;
+const { found, missing } = availableVersions();
+/** @type {import('./scenarios.mjs').Settings} */
+const settings = { client, clientCore, warmUp, seconds };
 /** @type {import('./report.mjs').Report} */
 const report = {
   date: new Date().toISOString().slice(0, 16).replace('T', ' ') + ' UTC',
   command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
-  settings: {
-    rounds: options.rounds,
-    seconds: options.seconds,
-    warmUp: options.warmUp,
-    serverCore: options.serverCore,
-    clientCore: options.clientCore,
-  },
+  settings: { rounds, seconds, warmUp, serverCore, clientCore },
   machine: {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: availableParallelism(),
@@ -58,134 +47,141 @@ const report = {
     node: process.version,
     load: loadavg(),
   },
-  versions: versions.found,
+  titles: Object.fromEntries(Object.keys(found).map((name) => [name, titleOf(name)])),
+  versions: found,
   results: [],
 };
 
+const plans = chosen.map((scenario) => plan(scenario));
+const progress = new Progress(plans.flatMap(({ steps }) => steps.map((step) => step.seconds)));
+
 say(`${report.machine.cpu}, ${report.machine.kernel}, Node ${report.machine.node}, ${client.name} ${client.version}`);
-say(`servers on core ${options.serverCore}, client on core ${options.clientCore}`);
+say(`servers on core ${serverCore}, client on core ${clientCore}; ${progress.outlook()}`);
+for (const [name, reason] of Object.entries(missing)) say(colors.yellow(`${titleOf(name)}: skipped, ${reason}`));
 if ((report.machine.load[0] ?? 0) > 0.5) {
-  say(
-    colors.yellow(
-      `the machine is not idle (load average ${report.machine.load[0]?.toFixed(2)}): figures will be noisy`,
-    ),
-  );
+  const load = report.machine.load[0]?.toFixed(2);
+  say(colors.yellow(`the machine is not idle (load average ${load}): figures will be noisy`));
 }
 
-for (const scenario of options.scenarios) {
-  report.results.push(await measureScenario(scenario));
+for (const { scenario, rows, steps } of plans) {
+  report.results.push(await measure(scenario, rows, steps));
   save();
 }
 updateReadme();
-
-say('');
-for (const { name, verdict } of report.results) {
-  const ratio = verdict.ratio === undefined ? '' : ` ${verdict.ratio.toFixed(2)} ×`;
-  const color = verdict.result === 'reached' ? colors.green : colors.red;
-  const what = `${METRICS[verdict.metric]} against ${peers[verdict.rival]?.title} (${bound(verdict)})`;
-  say(`${name.padEnd(18)} ${color(verdict.result.padEnd(12))}${ratio}  ${what}`);
-}
-say(`\n${options.out}.md, ${options.out}.json`);
-const failed = report.results.some(({ rows }) => rows.some((row) => row.failure !== undefined));
-process.exit(failed ? 1 : 0);
+conclude();
 
 /**
- * All rounds of one scenario, interleaved over its peers: A B C A B C …, so that a slow minute of the machine meets all.
+ * One round of one row.
+ * @typedef {{ row: import('./report.mjs').Row, round: number, of: number, seconds: number }} Step
+ */
+
+/**
+ * The rows of a scenario and its rounds, interleaved over the rows: A B C A B C …, so that a slow minute of the machine meets all.
  * @param {import('./scenarios.mjs').Scenario} scenario
+ */
+function plan(scenario) {
+  const { beside = [], points, measure } = scenario;
+  /** @type {import('./report.mjs').Row[]} */
+  const rows = [];
+  for (const peer of [...scenario.peers, ...beside].filter((name) => options.peers.includes(name))) {
+    const skipped = missing[peer];
+    for (const at of points?.at ?? [undefined]) {
+      rows.push({ peer, rounds: [], ...(at === undefined ? {} : { at }), ...(skipped ? { skipped } : {}) });
+    }
+  }
+  const of = Math.min(rounds, scenario.rounds ?? rounds);
+  /** @type {Step[]} */
+  const steps = [];
+  for (let round = 1; round <= of; round += 1) {
+    for (const row of rows) {
+      if (row.skipped !== undefined || (beside.includes(row.peer) && round % 2 === 0)) continue;
+      steps.push({ row, round, of, seconds: measure.seconds(settings) });
+    }
+  }
+  return { scenario, rows, steps };
+}
+
+/**
+ * @param {import('./scenarios.mjs').Scenario} scenario
+ * @param {import('./report.mjs').Row[]} rows
+ * @param {Step[]} steps
  * @returns {Promise<import('./report.mjs').Result>}
  */
-async function measureScenario(scenario) {
-  const { name, title, connections, pipelined, target } = scenario;
+async function measure(scenario, rows, steps) {
+  const { name, title, points, targets, measure } = scenario;
+  const chart = scenario.chart ?? targets[0]?.metric ?? measure.columns[0] ?? '';
   say(`\n${colors.bold(name)}: ${title}`);
-  /** @type {import('./report.mjs').Row[]} */
-  const rows = scenario.peers
-    .filter((peer) => options.peers.includes(peer))
-    .map((peer) => {
-      const skipped = versions.missing[peer];
-      if (skipped !== undefined) say(colors.yellow(`  ${peers[peer]?.title}: skipped, ${skipped}`));
-      return { peer, rounds: [], ...(skipped === undefined ? {} : { skipped }) };
-    });
-  for (let round = 1; round <= options.rounds; round += 1) {
-    for (const row of rows) {
-      if (row.skipped !== undefined || row.failure !== undefined) continue;
-      const label = `  ${round}/${options.rounds}  ${(peers[row.peer]?.title ?? '').padEnd(24)}`;
-      try {
-        const measured = await measureRound(row.peer, scenario);
-        row.rounds.push(measured);
-        say(`${label}${show(measured)}`);
-      } catch (error) {
-        row.failure = error instanceof Error ? error.message : String(error);
-        say(`${label}${colors.red(`FAILED: ${row.failure}`)}`);
-      }
+  for (const { row, round, of, seconds } of steps) {
+    const at = row.at === undefined ? '' : ` ${row.at} ${points?.axis}`;
+    const label = `${round}/${of}  ${`${titleOf(row.peer)}${at}`.padEnd(24)}`;
+    if (row.failure !== undefined) {
+      progress.done(seconds);
+      continue;
+    }
+    progress.begin(`${name}  ${label}`);
+    try {
+      const concrete = row.at === undefined || !points ? scenario : { ...scenario, ...points.scenario(row.at) };
+      const measured = await measure.round(() => startServer(row.peer, concrete), concrete, settings);
+      row.rounds.push(measured);
+      progress.done(seconds);
+      say(`${progress.prefix()}${label} ${show(measured, measure.columns)}`);
+    } catch (error) {
+      row.failure = error instanceof Error ? error.message : String(error);
+      progress.done(seconds);
+      say(`${progress.prefix()}${label} ${colors.red(`FAILED: ${row.failure}`)}`);
     }
   }
   for (const row of rows) {
-    const cpu = summary(row, 'cpu');
-    if (!row.failure && cpu) {
-      say(
-        `  median ${(peers[row.peer]?.title ?? '').padEnd(22)} ${cpu.median.toFixed(2)} µs CPU a request (${cpu.min.toFixed(2)}–${cpu.max.toFixed(2)})`,
-      );
-    }
+    const value = summary(row, chart);
+    if (!value) continue;
+    const at = row.at === undefined ? '' : ` ${row.at}`;
+    const range = `${written(value.min, chart)} to ${written(value.max, chart)}`;
+    say(`  median  ${`${titleOf(row.peer)}${at}`.padEnd(24)} ${written(value.median, chart)} (${range})`);
   }
-  return { name, title, connections, pipelined, rows, verdict: judge(target, rows) };
+  return {
+    name,
+    title,
+    load: loadInWords(scenario),
+    chart,
+    columns: measure.columns,
+    ...(points ? { axis: points.axis } : {}),
+    rows,
+    verdicts: targets.map((target) => judge(target, rows)),
+  };
 }
 
-/**
- * One round: a new server, the correctness probe, warm-up, the measured window.
- * @param {string} name
- * @param {import('./scenarios.mjs').Scenario} scenario
- * @returns {Promise<import('./report.mjs').Round>}
- */
-async function measureRound(name, scenario) {
-  const peer = /** @type {import('./peers.mjs').Peer} */ (peers[name]);
-  const server = await peer.start(scenario.application, options.serverCore);
-  try {
-    const target = { port: server.port, scenario, responseSize: await probe(server.port, scenario) };
-    succeeded(await client.run(target, options.clientCore, options.warmUp, true));
-    const before = cpuTime(server.processes);
-    const load = succeeded(await client.run(target, options.clientCore, options.seconds, false));
-    const after = cpuTime(server.processes);
-    const user = after.user - before.user;
-    const system = after.system - before.system;
-    return {
-      rate: load.requests / load.seconds,
-      user: (user / load.requests) * 1e6,
-      system: (system / load.requests) * 1e6,
-      cpu: ((user + system) / load.requests) * 1e6,
-      busy: (user + system) / load.seconds,
-      p50: load.p50,
-      p99: load.p99,
-      requests: load.requests,
-    };
-  } finally {
-    await server.stop();
-  }
+/** @param {string} name @param {import('./scenarios.mjs').Scenario} scenario */
+function startServer(name, { application, applications, size = 0 }) {
+  return peerOf(name).start({ application: applications?.[name] ?? application, core: serverCore, clientCore, size });
 }
 
-/** One error is enough: a server that drops work is not fast. @param {import('./load.mjs').Load} load */
-function succeeded(load) {
-  if (load.errors.length > 0) throw new Error(`errors under load: ${load.errors.join(', ')}`);
-  return load;
+/** @param {import('./scenarios.mjs').Scenario} scenario */
+function loadInWords({ connections, pipelined, rate, points }) {
+  if (points?.axis === 'connections') return `${points.at.join(', ')} connections`;
+  const each = pipelined > 1 ? `, ${pipelined} requests on their way on each` : '';
+  const often = rate === undefined ? '' : `, ${rate} requests a second whatever is answered`;
+  return `${connections} connection${connections > 1 ? 's' : ''}${each}${often}`;
 }
 
-/** @param {import('./report.mjs').Round} round */
-function show(round) {
-  const latency = round.p50 === undefined ? '' : `p50 ${round.p50} µs  p99 ${round.p99} µs  `;
-  return (
-    `${Math.round(round.rate).toLocaleString('en').padStart(10)} req/s  ${round.cpu.toFixed(2).padStart(6)} µs/req ` +
-    `(${round.user.toFixed(2)} user + ${round.system.toFixed(2)} system)  ${latency}core ${(round.busy * 100).toFixed(0)} %`
-  );
+/** @param {import('./metrics.mjs').Round} round @param {string[]} columns */
+function show(round, columns) {
+  return columns
+    .flatMap((name) => {
+      const value = round[name];
+      return value === undefined ? [] : [`${metric(name).title} ${written(value, name)}`];
+    })
+    .join(colors.dim(' · '));
 }
 
-async function availableVersions() {
+function availableVersions() {
   /** @type {Record<string, string>} */
   const found = {};
   /** @type {Record<string, string>} */
   const missing = {};
   for (const name of options.peers) {
-    if (!options.scenarios.some((scenario) => scenario.peers.includes(name))) continue;
+    if (!chosen.some(({ peers, beside = [] }) => peers.includes(name) || beside.includes(name))) continue;
     try {
-      found[name] = /** @type {import('./peers.mjs').Peer} */ (peers[name]).version();
+      found[name] = peerOf(name).version();
     } catch (error) {
       missing[name] = error instanceof Error ? error.message : String(error);
     }
@@ -196,9 +192,17 @@ async function availableVersions() {
 
 /** After every scenario, so that an interrupted run keeps what it has. */
 function save() {
-  mkdirSync(dirname(options.out), { recursive: true });
-  writeFileSync(`${options.out}.json`, `${JSON.stringify(report, undefined, 2)}\n`);
-  writeFileSync(`${options.out}.md`, page(report, peers));
+  const { out } = options;
+  const titles = { ...report.titles, ...Object.fromEntries(Object.keys(missing).map((name) => [name, titleOf(name)])) };
+  mkdirSync(dirname(out), { recursive: true });
+  // Plots of scenarios that are no more would stay else.
+  if (report.results.length === 1) rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+  writeFileSync(`${out}.json`, `${JSON.stringify(report, undefined, 2)}\n`);
+  writeFileSync(`${out}.md`, page({ ...report, titles }, out));
+  for (const result of report.results) writeFileSync(join(out, `${result.name}.svg`), plot(result, titles));
+  const shown = report.results.filter(({ name }) => OVERVIEW.has(name));
+  writeFileSync(join(out, 'overview.svg'), overview(shown, titles));
 }
 
 /** A full run is what the project's README shows. */
@@ -206,100 +210,47 @@ function updateReadme() {
   if (options.out !== LATEST || report.results.length < scenarios.length) return;
   const path = join(import.meta.dirname, '../README.md');
   const text = readFileSync(path, 'utf8');
-  const block = `<!-- bench:start -->\n${digest(report, peers)}\n<!-- bench:end -->`;
+  const block = `<!-- bench:start -->\n${digest(report, 'bench/results/latest')}\n<!-- bench:end -->`;
   writeFileSync(
     path,
     text.replace(/<!-- bench:start -->[^]*<!-- bench:end -->/, () => block),
   );
 }
 
-function readOptions() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        only: { type: 'string' },
-        peers: { type: 'string' },
-        rounds: { type: 'string' },
-        seconds: { type: 'string' },
-        'warm-up': { type: 'string' },
-        quick: { type: 'boolean', default: false },
-        client: { type: 'string' },
-        'server-core': { type: 'string' },
-        'client-core': { type: 'string' },
-        out: { type: 'string' },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    });
-    if (values.help) {
-      say(usage);
-      process.exit(0);
+function conclude() {
+  say('');
+  for (const { name, verdicts } of report.results) {
+    for (const { target, result, ours, ratio } of verdicts) {
+      const color = result === 'reached' ? colors.green : colors.red;
+      const against = opponent(target, report.titles);
+      const value = ratio === undefined ? ours !== undefined && written(ours, target.metric) : `${ratio.toFixed(2)} ×`;
+      const what = `${metric(target.metric).title}${against === undefined ? '' : ` against ${against}`} (${limit(target)})`;
+      say(`${name.padEnd(20)} ${color(result.padEnd(12))} ${(value || '').padEnd(10)} ${what}`);
     }
-    const names = chosen(
-      'scenario',
-      values.only,
-      scenarios.map(({ name }) => name),
-    );
-    const [first, second] = allowedCores();
-    const serverCore = whole('server-core', values['server-core'], first, 0);
-    const clientCore = whole('client-core', values['client-core'], second, 0);
-    if (serverCore === clientCore)
-      throw new Error('the benchmark needs two cores: one for the server, one for the client');
-    const partial = values.quick || values.only !== undefined || values.peers !== undefined;
-    return {
-      scenarios: scenarios.filter(({ name }) => names.includes(name)),
-      peers: chosen('peer', values.peers, Object.keys(peers)),
-      rounds: whole('rounds', values.rounds, values.quick ? 2 : 5, 1),
-      seconds: whole('seconds', values.seconds, values.quick ? 2 : 4, 1),
-      warmUp: whole('warm-up', values['warm-up'], 1, 1),
-      client: values.client,
-      serverCore,
-      clientCore,
-      out: resolve(values.out ?? (partial ? join(import.meta.dirname, 'results/partial') : LATEST)),
-    };
+  }
+  const out = relative(process.cwd(), options.out);
+  say(`\n${out}.md, ${out}.json, ${out}/*.svg`);
+  const failed = report.results.some(({ rows }) => rows.some((row) => row.failure !== undefined));
+  process.exit(failed ? 1 : 0);
+}
+
+function parseOptions() {
+  const known = { scenarios: scenarios.map(({ name }) => name), peers: Object.keys(peers) };
+  try {
+    const parsed = readOptions(process.argv.slice(2), known);
+    if (parsed !== 'help') return parsed;
+    process.stdout.write(`${usage(known.scenarios, known.peers)}\n`);
+    process.exit(0);
   } catch (error) {
-    say(`${error instanceof Error ? error.message : error}\n\n${usage}`);
+    process.stderr.write(
+      `${error instanceof Error ? error.message : error}\n\n${usage(known.scenarios, known.peers)}\n`,
+    );
     process.exit(2);
   }
 }
 
-/**
- * @param {string} kind
- * @param {string | undefined} list
- * @param {string[]} known
- */
-function chosen(kind, list, known) {
-  if (list === undefined) return known;
-  const names = list.split(',').map((name) => name.trim());
-  for (const name of names) {
-    if (!known.includes(name)) throw new Error(`there is no ${kind} “${name}”; there are ${known.join(', ')}`);
-  }
-  return names;
-}
-
-/**
- * @param {string} name
- * @param {string | undefined} text
- * @param {number | undefined} fallback
- * @param {number} least
- */
-function whole(name, text, fallback, least) {
-  const value = text === undefined ? fallback : Number(text);
-  if (value === undefined || !Number.isSafeInteger(value) || value < least) {
-    throw new Error(`--${name} takes a whole number of at least ${least}`);
-  }
-  return value;
-}
-
-/** The cores that this process may use, in order. @returns {number[]} */
-function allowedCores() {
-  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-  return list.split(',').flatMap((range) => {
-    const [from = 0, to = from] = range.split('-').map(Number);
-    return Array.from({ length: to - from + 1 }, (_, index) => from + index);
-  });
-}
-
 /** @param {string} line */
 function say(line) {
+  progress.clear();
   process.stdout.write(`${line}\n`);
 }

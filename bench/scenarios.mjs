@@ -2,31 +2,70 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-
-/** CPU time a request, requests a second, or median latency. @typedef {'cpu' | 'rate' | 'p50'} Metric */
+import { load } from './measure/load.mjs';
+import { memory } from './measure/memory.mjs';
+import { pace } from './measure/pace.mjs';
+import { start } from './measure/start.mjs';
 
 /**
+ * What gwanmun has to reach: against a rival, against a figure, or, where the cost grows, against itself.
  * @typedef {object} Target
- * @property {string} rival a name from peers.mjs
- * @property {Metric} metric of which gwanmun's is divided by the rival's
- * @property {number} ratio at most this for `cpu` and `p50`, at least this for `rate`
+ * @property {string} metric a name from metrics.mjs
+ * @property {string} [rival] a peer; gwanmun's figure is divided by its
+ * @property {number} [ratio] at most this, at least this where more is better
+ * @property {number} [bound] the same for the figure itself
+ * @property {number} [at] the point that is meant, in a scenario with several
+ * @property {number} [from] the point whose figure of gwanmun's takes the rival's place
+ */
+
+/**
+ * How a scenario is measured: a file of measure/.
+ * @typedef {object} Measure
+ * @property {string[]} columns names from metrics.mjs, in the order of the table
+ * @property {(settings: Settings) => number} seconds about how long a round takes, for the progress shown
+ * @property {(start: () => Promise<import('./servers.mjs').Server>, scenario: Scenario, settings: Settings) => Promise<import('./metrics.mjs').Round>} round
+ *   starts a server, measures it and stops it
+ */
+
+/**
+ * @typedef {object} Settings
+ * @property {import('./clients/load-generator.mjs').Client} client
+ * @property {number} clientCore
+ * @property {number} warmUp seconds
+ * @property {number} seconds
  */
 
 /**
  * @typedef {object} Scenario
  * @property {string} name
  * @property {string} title
- * @property {import('./peers.mjs').Application} application
+ * @property {Measure} measure
+ * @property {string} application what every peer is asked to be
+ * @property {Record<string, string>} [applications] where a peer calls it otherwise
  * @property {string} request the bytes of one request
  * @property {string | Buffer} body what every peer has to answer
  * @property {number} connections
  * @property {number} pipelined requests on their way at once on each connection
- * @property {string[]} peers names from peers.mjs, in the order of the rounds
- * @property {Target} target
+ * @property {number} [rate] requests a second, where it is constant
+ * @property {number} [size] see servers.mjs
+ * @property {string[]} peers names from peers/, in the order of the rounds
+ * @property {string[]} [beside] peers for orientation: measured in every second round
+ * @property {Target[]} targets
+ * @property {string} [chart] the metric that the plot shows; else that of the first target
+ * @property {Points} [points] measured at several points
+ * @property {number} [rounds] at most so many
+ */
+
+/**
+ * @typedef {object} Points
+ * @property {string} axis
+ * @property {number[]} at
+ * @property {(at: number) => Partial<Scenario>} scenario what differs at a point
  */
 
 const hello = {
-  application: /** @type {const} */ ('hello'),
+  measure: load,
+  application: 'hello',
   request: request('/', {}),
   body: 'Hello, world!',
   connections: 64,
@@ -53,11 +92,19 @@ const browser = {
 };
 
 const environ = {
-  application: /** @type {const} */ ('environ'),
+  measure: load,
+  application: 'environ',
   request: request(`/articles/search?${query}`, browser),
   body: `GET /articles/search ${query.length + browser['User-Agent'].length + browser['Accept-Language'].length + browser.Cookie.length} true`,
   connections: 64,
   pipelined: 1,
+};
+
+const file = {
+  ...hello,
+  application: 'file',
+  request: request('/page.html', {}),
+  body: readFileSync(join(import.meta.dirname, 'apps/site/page.html')),
 };
 
 /** @type {Scenario[]} */
@@ -67,14 +114,16 @@ export const scenarios = [
     name: 'hello',
     title: '13 bytes from the application',
     peers: ['gwanmun', 'uws', 'node-http', 'floor'],
-    target: { rival: 'uws', metric: 'cpu', ratio: 1.05 },
+    beside: ['bun', 'fastify', 'express', 'hono', 'gunicorn', 'nginx-gunicorn'],
+    targets: [{ metric: 'cpu', rival: 'uws', ratio: 1.05 }],
   },
   {
     ...environ,
     name: 'environ',
     title: 'a browser’s request with 14 headers; the application reads 6 values and counts the keys',
     peers: ['gwanmun', 'uws', 'node-http'],
-    target: { rival: 'uws', metric: 'cpu', ratio: 0.95 },
+    beside: ['bun'],
+    targets: [{ metric: 'cpu', rival: 'uws', ratio: 0.95 }],
   },
   {
     ...hello,
@@ -82,7 +131,7 @@ export const scenarios = [
     title: 'hello, 16 requests on their way on each connection',
     pipelined: 16,
     peers: ['gwanmun', 'uws', 'node-http', 'floor'],
-    target: { rival: 'uws', metric: 'rate', ratio: 1.5 },
+    targets: [{ metric: 'rate', rival: 'uws', ratio: 1.5 }],
   },
   {
     ...environ,
@@ -90,7 +139,7 @@ export const scenarios = [
     title: 'environ, 16 requests on their way on each connection',
     pipelined: 16,
     peers: ['gwanmun', 'uws', 'node-http'],
-    target: { rival: 'uws', metric: 'rate', ratio: 1.5 },
+    targets: [{ metric: 'rate', rival: 'uws', ratio: 1.5 }],
   },
   {
     ...hello,
@@ -98,26 +147,102 @@ export const scenarios = [
     title: 'hello on one connection: nothing to batch',
     connections: 1,
     peers: ['gwanmun', 'uws', 'node-http', 'floor'],
-    target: { rival: 'uws', metric: 'p50', ratio: 1.25 },
+    targets: [{ metric: 'p50', rival: 'uws', ratio: 1.25 }],
   },
   {
     ...hello,
     name: 'two-tier',
     title: 'hello, against nginx as a proxy in front of an application server; both tiers on the same core',
     peers: ['gwanmun', 'nginx-uws'],
-    target: { rival: 'nginx-uws', metric: 'cpu', ratio: 0.3 },
+    targets: [{ metric: 'cpu', rival: 'nginx-uws', ratio: 0.3 }],
+  },
+  {
+    ...file,
+    name: 'file',
+    title: 'a static file of 1 KiB',
+    peers: ['gwanmun', 'nginx', 'nginx-read'],
+    targets: [{ metric: 'cpu', rival: 'nginx', ratio: 0.75 }],
+  },
+  {
+    ...file,
+    name: 'starved',
+    title: 'a static file of 1 KiB, 1 000 times a second, while the application spins in JavaScript',
+    measure: pace,
+    application: 'starved',
+    rate: 1000,
+    connections: 64,
+    peers: ['gwanmun', 'nginx-node', 'express', 'bun'],
+    targets: [{ metric: 'delay99', bound: 10 }],
+    rounds: 3,
   },
   {
     ...hello,
-    name: 'file',
-    title: 'a static file of 1 KiB',
-    application: 'file',
-    request: request('/page.html', {}),
-    body: readFileSync(join(import.meta.dirname, 'apps/site/page.html')),
-    peers: ['gwanmun', 'nginx', 'nginx-read'],
-    target: { rival: 'nginx', metric: 'cpu', ratio: 0.75 },
+    name: 'idle-memory',
+    title: '10 000 idle connections, after a request on each',
+    measure: memory,
+    connections: 10_000,
+    peers: ['gwanmun', 'nginx', 'uws', 'node-http', 'bun'],
+    targets: [
+      { metric: 'connection', bound: 2048 },
+      { metric: 'connection', bound: 1229 },
+    ],
+    rounds: 3,
+  },
+  {
+    ...hello,
+    name: 'start',
+    title: 'from the command to the first answer, one worker, on one core',
+    measure: start,
+    applications: { gwanmun: 'hello.ts' },
+    peers: ['gwanmun', 'node-http', 'express', 'bun', 'gunicorn'],
+    targets: [{ metric: 'answer', bound: 250 }],
+  },
+  {
+    ...hello,
+    name: 'growth-connections',
+    title: 'hello, on more and more connections',
+    peers: ['gwanmun', 'uws', 'node-http'],
+    points: { axis: 'connections', at: [1, 8, 64, 512, 4096], scenario: (connections) => ({ connections }) },
+    targets: [{ metric: 'cpu', rival: 'uws', ratio: 1.05, at: 4096 }],
+    rounds: 3,
+  },
+  {
+    ...hello,
+    name: 'growth-mounts',
+    title: 'hello at the last of many mounts (routes, for the others)',
+    application: 'mounts',
+    peers: ['gwanmun', 'uws', 'fastify'],
+    points: {
+      axis: 'mounts',
+      at: [10, 10_000],
+      scenario: (size) => ({ size, request: request(`/m${size - 1}/page`, {}) }),
+    },
+    targets: [{ metric: 'cpu', ratio: 1.1, from: 10, at: 10_000 }],
+    rounds: 3,
+  },
+  {
+    ...hello,
+    name: 'growth-headers',
+    title: 'an application that reads all headers, few or many',
+    application: 'headers',
+    // uWebSockets.js refuses more than 50.
+    peers: ['gwanmun', 'node-http', 'bun'],
+    points: { axis: 'headers', at: [2, 60], scenario: withHeaders },
+    targets: [{ metric: 'cpu', rival: 'bun', ratio: 0.5, at: 60 }],
+    rounds: 3,
   },
 ];
+
+/**
+ * A request with so many headers, Host among them, and what an application answers that counts and measures them.
+ * @param {number} count
+ */
+function withHeaders(count) {
+  const names = Array.from({ length: count - 1 }, (_, index) => `X-Header-${index}`);
+  const headers = Object.fromEntries(names.map((name) => [name, `value of ${name}`]));
+  const length = Object.values(headers).reduce((sum, value) => sum + value.length, '127.0.0.1'.length);
+  return { request: request('/', headers), body: `${count} ${length}` };
+}
 
 /**
  * The same bytes for every peer: the Host has no port, because ports differ.

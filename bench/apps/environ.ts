@@ -1,6 +1,6 @@
 type StartResponse = (status: string, headers: [string, string][]) => unknown;
 
-/** Reads six values and counts the keys; `peers/uws.mjs` and `peers/node-http.mjs` do the same with theirs. */
+/** Reads six values and counts the keys; the programs of the peers do the same with theirs. */
 export function application(environ: Record<string, string>, startResponse: StartResponse): string {
   const method = environ['REQUEST_METHOD'] ?? '';
   const path = environ['PATH_INFO'] ?? '';

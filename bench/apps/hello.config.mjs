@@ -3,5 +3,7 @@ export default {
   workers: 1,
   threads: 1,
   accessLog: false,
+  // All of 4 096 connections may ask at once.
+  queue: { length: 8192 },
   mounts: [{ path: '/', app: './hello.ts' }],
 };

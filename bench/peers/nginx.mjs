@@ -1,88 +1,10 @@
-// Configurations for the peer nginx, tuned as its documentation advises for this work: one worker, no access log, sendfile,
-// an open-file cache, connections that are never closed for their number of requests.
+import { filesConfig, helloConfig } from '../nginx.mjs';
+import { nginxVersion, site, startNginx } from '../servers.mjs';
 
-/**
- * @typedef {object} Place
- * @property {string} directory where nginx may write; removed afterwards
- * @property {number} port
- */
-
-/**
- * nginx serving a folder. Without `tcp_nopush`, `sendfile` costs it a packet more for each answer.
- * @param {Place} place
- * @param {string} site
- * @param {boolean} sendfile
- */
-export function filesConfig(place, site, sendfile) {
-  return config(
-    place,
-    `
-    ${sendfile ? 'sendfile on; tcp_nopush on;' : 'sendfile off;'}
-    open_file_cache max=1000 inactive=1h;
-    open_file_cache_valid 1m;
-    open_file_cache_min_uses 1;
-    server {
-      listen 127.0.0.1:${place.port} backlog=511;
-      root "${site}";
-    }`,
-  );
-}
-
-/**
- * nginx in front of an application server, with kept-alive connections to it.
- * @param {Place} place
- * @param {number} upstreamPort
- */
-export function proxyConfig(place, upstreamPort) {
-  return config(
-    place,
-    `
-    upstream application {
-      server 127.0.0.1:${upstreamPort};
-      keepalive 128;
-      keepalive_requests 1000000000;
-      keepalive_time 24h;
-    }
-    server {
-      listen 127.0.0.1:${place.port} backlog=511;
-      location / {
-        proxy_pass http://application;
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
-        proxy_set_header Host $host;
-        proxy_set_header X-Forwarded-For $remote_addr;
-      }
-    }`,
-  );
-}
-
-/**
- * @param {Place} place
- * @param {string} body
- */
-function config({ directory }, body) {
-  // As root, nginx drops to `nobody`, which may not be able to read the checkout.
-  const user = process.getuid?.() === 0 ? 'user root;' : '';
-  return `
-${user}
-daemon off;
-worker_processes 1;
-pid "${directory}/nginx.pid";
-error_log stderr warn;
-events { worker_connections 1024; }
-http {
-    types { text/html html; text/plain txt; }
-    default_type application/octet-stream;
-    access_log off;
-    keepalive_requests 1000000000;
-    keepalive_time 24h;
-    keepalive_timeout 75s;
-    client_body_temp_path "${directory}/body";
-    proxy_temp_path "${directory}/proxy";
-    fastcgi_temp_path "${directory}/fastcgi";
-    uwsgi_temp_path "${directory}/uwsgi";
-    scgi_temp_path "${directory}/scgi";
-${body}
-}
-`;
-}
+/** @type {import('../servers.mjs').Peer} */
+export const peer = {
+  title: 'nginx',
+  version: nginxVersion,
+  start: ({ application, core }) =>
+    startNginx(core, (place) => (application === 'file' ? filesConfig(place, site, true) : helloConfig(place))),
+};

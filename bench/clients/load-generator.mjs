@@ -1,12 +1,10 @@
 // Load generators: wrk when it is installed, else autocannon.
 
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
-import { scratch, start, stop } from './process.mjs';
+import { runClient, scratch } from '../process.mjs';
 
 /**
  * @typedef {object} Load
@@ -20,8 +18,9 @@ import { scratch, start, stop } from './process.mjs';
 /**
  * @typedef {object} Target
  * @property {number} port on 127.0.0.1
- * @property {import('./scenarios.mjs').Scenario} scenario
+ * @property {import('../scenarios.mjs').Scenario} scenario
  * @property {number} responseSize bytes
+ * @property {boolean} isFixed every response has this very size
  */
 
 /**
@@ -46,7 +45,7 @@ export function client(wanted) {
 }
 
 /** @type {Client['run']} */
-async function runWrk({ port, scenario, responseSize }, core, seconds, check) {
+async function runWrk({ port, scenario, responseSize, isFixed }, core, seconds, check) {
   const { connections, pipelined } = scenario;
   const request = join(scratch, 'request');
   const body = join(scratch, 'body');
@@ -55,7 +54,7 @@ async function runWrk({ port, scenario, responseSize }, core, seconds, check) {
   const size = `-t1 -c${connections} -d${seconds}s --latency`.split(' ');
   const script = join(import.meta.dirname, 'wrk.lua');
   const files = check ? [request, body] : [request];
-  const output = await run(core, 'wrk', [...size, '-s', script, `http://127.0.0.1:${port}/`, '--', ...files]);
+  const output = await runClient(core, 'wrk', [...size, '-s', script, `http://127.0.0.1:${port}/`, '--', ...files]);
   const line = /^\{.*\}$/m.exec(output);
   if (!line) throw new Error(`wrk did not report: ${output.trim()}`);
   const report = JSON.parse(line[0]);
@@ -64,7 +63,7 @@ async function runWrk({ port, scenario, responseSize }, core, seconds, check) {
   // Unchecked, wrk takes any answer below 400 for a good one; sizes betray what the warm-up did not.
   // Each connection may end with one answer cut short.
   const surplus = report.bytes / responseSize - report.requests;
-  if (Math.abs(surplus) > 2 * connections) {
+  if (isFixed && Math.abs(surplus) > 2 * connections) {
     errors.push(`${report.bytes} bytes are not ${report.requests} answers of ${responseSize}`);
   }
   // wrk corrects its latencies by the mean time between answers, but records one for each batch: with pipelining they mean nothing.
@@ -84,7 +83,7 @@ async function runAutocannon({ port, scenario }, core, seconds, check) {
     .flatMap((line) => ['-H', line.replace(': ', '=')]);
   const url = `http://127.0.0.1:${port}${target}`;
   const expect = check ? ['-E', scenario.body.toString()] : [];
-  const output = await run(core, process.execPath, [
+  const output = await runClient(core, process.execPath, [
     command,
     '--json',
     '--no-progress',
@@ -100,26 +99,6 @@ async function runAutocannon({ port, scenario }, core, seconds, check) {
   if (report.requests.total === 0) errors.push('no request was answered');
   // Its latencies are whole milliseconds: too coarse to report.
   return { requests: report.requests.total, seconds: report.duration, p50: undefined, p99: undefined, errors };
-}
-
-/**
- * Runs a load generator to its end.
- * @param {number} core
- * @param {string} command
- * @param {string[]} args
- * @returns {Promise<string>} standard output
- */
-async function run(core, command, args) {
-  const generator = start(core, command, args);
-  const ended = once(generator.child, 'close');
-  try {
-    const output = await text(/** @type {import('node:stream').Readable} */ (generator.child.stdout));
-    const [code] = await ended;
-    if (code !== 0) throw new Error(`${command} failed: ${generator.stderr().trim() || `exit code ${code}`}`);
-    return output;
-  } finally {
-    await stop(generator);
-  }
 }
 
 /** @returns {string | undefined} */

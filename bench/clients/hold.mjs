@@ -1,0 +1,39 @@
+// Opens connections, has one request answered on each, prints a line, and holds them until it is ended.
+//   node hold.mjs '{"port":…,"connections":10000,"request":"…","responseSize":…}'
+
+import { connect } from 'node:net';
+
+const { port, connections, request, responseSize } = JSON.parse(process.argv[2] ?? '');
+const AT_ONCE = 100;
+
+let opened = 0;
+await Promise.all(
+  Array.from({ length: AT_ONCE }, async () => {
+    while (opened < connections) {
+      opened += 1;
+      await ask();
+    }
+  }),
+);
+process.stdout.write('held\n');
+
+/** @returns {Promise<void>} */
+function ask() {
+  return new Promise((resolve) => {
+    let missing = responseSize;
+    const socket = connect(port, '127.0.0.1', () => socket.write(request, 'latin1'));
+    socket.on('data', (bytes) => {
+      missing -= bytes.length;
+      if (missing === 0) resolve();
+      if (missing < 0) fail('an answer has another size than the first one had');
+    });
+    socket.on('error', (error) => fail(error.message));
+    socket.on('end', () => fail('the server closed a connection'));
+  });
+}
+
+/** @param {string} message */
+function fail(message) {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}

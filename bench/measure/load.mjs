@@ -1,0 +1,41 @@
+// As many requests as the server answers: CPU a request, requests a second, latency. Closed loop: each connection asks again
+// when it has its answer.
+
+import { probe } from '../probe.mjs';
+import { cpuTime } from '../process.mjs';
+
+/** @type {import('../scenarios.mjs').Measure} */
+export const load = {
+  columns: ['cpu', 'user', 'system', 'rate', 'busy', 'p50', 'p99'],
+  seconds: ({ warmUp, seconds }) => warmUp + seconds + 0.7,
+
+  async round(start, scenario, { client, clientCore, warmUp, seconds }) {
+    const server = await start();
+    try {
+      const target = { port: server.port, scenario, ...(await probe(server.port, scenario)) };
+      succeeded(await client.run(target, clientCore, warmUp, true));
+      const before = cpuTime(server.processes);
+      const { requests, seconds: lasted, p50, p99 } = succeeded(await client.run(target, clientCore, seconds, false));
+      const after = cpuTime(server.processes);
+      const user = after.user - before.user;
+      const system = after.system - before.system;
+      return {
+        cpu: ((user + system) / requests) * 1e6,
+        user: (user / requests) * 1e6,
+        system: (system / requests) * 1e6,
+        rate: requests / lasted,
+        busy: ((user + system) / lasted) * 100,
+        p50,
+        p99,
+      };
+    } finally {
+      await server.stop();
+    }
+  },
+};
+
+/** One error is enough: a server that drops work is not fast. @param {import('../clients/load-generator.mjs').Load} load */
+function succeeded(load) {
+  if (load.errors.length > 0) throw new Error(`errors under load: ${load.errors.join(', ')}`);
+  return load;
+}

@@ -1,0 +1,43 @@
+// The peer Bun. `bun bun.mjs hello|environ|headers|starved`
+import { announce, spin } from './announce.mjs';
+
+/* global Bun */
+const text = { headers: { 'Content-Type': 'text/plain' } };
+const page = `${import.meta.dirname}/../apps/site/page.html`;
+
+/** @type {Record<string, (request: Request) => Response>} */
+const applications = {
+  hello: () => new Response('Hello, world!', text),
+
+  environ(request) {
+    const { method, url, headers } = request;
+    const { pathname, search } = new URL(url);
+    const length = ['user-agent', 'accept-language', 'cookie'].reduce(
+      (sum, name) => sum + (headers.get(name) ?? '').length,
+      Math.max(search.length - 1, 0),
+    );
+    let count = 0;
+    for (const _ of headers.keys()) count += 1;
+    return new Response(`${method} ${pathname} ${length} ${count > 10}`, text);
+  },
+
+  headers(request) {
+    let count = 0;
+    let length = 0;
+    for (const [, value] of request.headers) {
+      count += 1;
+      length += value.length;
+    }
+    return new Response(`${count} ${length}`, text);
+  },
+
+  starved: (request) => (request.url.endsWith('/spin') ? new Response(spin(), text) : new Response(Bun.file(page))),
+};
+
+const server = Bun.serve({
+  port: 0,
+  hostname: '127.0.0.1',
+  idleTimeout: 75,
+  fetch: applications[process.argv[2] ?? ''],
+});
+announce(server.port);
