@@ -26,6 +26,13 @@ export const errorEntries = {
     remedy: 'use 127.0.0.1 for this machine only, or 0.0.0.0 for every interface',
     exit: 1,
   },
+  GWM_APP_AMBIGUOUS: {
+    title: 'The module holds more than one application',
+    explanation:
+      "A module's exports say what kind of application it is: a function named application, a fetch handler, or a default function as Node handler. This one has several.",
+    remedy: "say which: app: { wsgi: './app.ts' }, app: { fetch: './app.ts' } or app: { node: './app.ts' }",
+    exit: 1,
+  },
   GWM_APP_FAILED: {
     title: 'The application could not be loaded',
     explanation: 'Importing the application module threw an error.',
@@ -126,8 +133,9 @@ export const errorEntries = {
   },
   GWM_NO_APPLICATION: {
     title: 'The module exports no application',
-    explanation: 'An application module exports a function named application.',
-    remedy: 'write: export function application(environ, startResponse) { … }',
+    explanation: 'An application module exports a function named application, or a Node handler by default.',
+    remedy:
+      'write: export function application(environ, startResponse) { … }, or export default (request, response) => { … }',
     exit: 1,
   },
   GWM_NO_ENTRY: {

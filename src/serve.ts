@@ -1,13 +1,16 @@
 // serve(): the web server and the application in one process. The same core, frames and dispatcher as with worker
 // processes; only the worker's end of the links is attached to this process's event loop.
 
+import type { RequestListener } from 'node:http';
 import type { CoreAddress, CoreConfig, CoreEvent } from './config/core.js';
 import { checkConfig } from './config/check.js';
-import type { Config, Listen } from './config/define.js';
+import type { ApplicationKind, Config, Listen } from './config/define.js';
 import { resolveConfig, toCoreConfig } from './config/resolve.js';
 import { fromCore, GwanmunError } from './errors.js';
 import { Dispatcher } from './gateway/dispatcher.js';
 import { loadNative, type NativeBinding, type NativeCore } from './native.js';
+import { adapt } from './adapters/adapt.js';
+import type { Adapter } from './gateway/adapter.js';
 import type { Application } from './gateway/types.js';
 
 /** A URL path and what answers below it. With both, a file that exists wins. */
@@ -19,15 +22,19 @@ export interface ServeMount {
   /** Files that answer for a folder. Default `'index.html'`; `[]` for none. */
   index?: string | readonly string[] | undefined;
   application?: Application | undefined;
-  /** The application gets request bodies as the client sends them. Default: whole, before it is called. */
+  /** A Node handler, `(request, response) => void`, such as an Express application. It sees the whole URL, the mount's path included. */
+  node?: RequestListener | undefined;
+  /** The application gets request bodies as the client sends them. Default: whole, before it is called; `true` for `node`. */
   stream?: boolean | undefined;
 }
 
-/** What to serve and how. Everything but `application`, `files` and `mounts` has a default. */
+/** What to serve and how. Everything but `application`, `node`, `files` and `mounts` has a default. */
 export interface ServeOptions extends Omit<Config, 'listen' | 'mounts' | 'workers' | 'startTimeout'> {
   /** Answers every path that no file and no mount answers. */
   application?: Application | undefined;
-  /** It gets request bodies as the client sends them. Default: whole, before it is called. */
+  /** The same as a Node handler, `(request, response) => void`: an Express application, Koa's `app.callback()`, a function of yours. */
+  node?: RequestListener | undefined;
+  /** It gets request bodies as the client sends them. Default: whole, before it is called; `true` for `node`. */
   stream?: boolean | undefined;
   /** A folder of static files that is served at `/`. */
   files?: string | undefined;
@@ -81,7 +88,8 @@ export async function serve(options: ServeOptions): Promise<Server> {
 /** @internal {@link serve} with a given native binding. */
 export async function serveWith(native: NativeBinding, options: ServeOptions): Promise<Server> {
   options.signal?.throwIfAborted();
-  const { config, applications, concurrency, graceMs } = resolveOptions(options);
+  const { config, given, concurrency, graceMs } = resolveOptions(options);
+  const applications = await Promise.all(given.map(({ kind, own }) => adapt(kind, own)));
   const server = new InProcessServer(native, config, graceMs);
   if (applications.length > 0) server.attach(applications, concurrency);
   if (options.signal !== undefined) server.closeOn(options.signal);
@@ -91,6 +99,8 @@ export async function serveWith(native: NativeBinding, options: ServeOptions): P
 /** The core ends every connection at the end of its grace; this much later it is taken to hang. */
 const CLOSE_SLACK_MS = 2000;
 
+type AnyApplication = Application | Adapter;
+
 class InProcessServer implements Server {
   readonly addresses: readonly CoreAddress[];
   private readonly native: NativeBinding;
@@ -99,7 +109,7 @@ class InProcessServer implements Server {
   private readonly closed: Promise<void>;
   private resolveClosed!: () => void;
   private dispatcher: Dispatcher | undefined;
-  private worker: { applications: readonly Application[]; concurrency: number } | undefined;
+  private worker: { applications: readonly AnyApplication[]; concurrency: number } | undefined;
   private closing: Promise<void> | undefined;
   /** Without an application there is no link that would keep the process alive. */
   private readonly alive = setInterval(() => {}, 2_147_483_647);
@@ -132,7 +142,7 @@ class InProcessServer implements Server {
   }
 
   /** Makes this process's event loop the worker of the core's one pool. */
-  attach(applications: readonly Application[], concurrency: number): void {
+  attach(applications: readonly AnyApplication[], concurrency: number): void {
     this.worker = { applications, concurrency };
     const { marks, links } = this.core.addWorker(0);
     this.dispatcher = new Dispatcher({
@@ -186,42 +196,72 @@ class InProcessServer implements Server {
   }
 }
 
+/** The keys of a mount that say an application, and its kind. */
+const KINDS = ['application', 'node'] as const;
+
+/** An application as the program gave it. */
+interface GivenApplication {
+  readonly kind: ApplicationKind;
+  readonly own: unknown;
+}
+
 /** The core's configuration, by the same rules as a configuration file's. */
 function resolveOptions(options: ServeOptions): {
   config: CoreConfig;
-  applications: Application[];
+  given: GivenApplication[];
   concurrency: number;
   graceMs: number;
 } {
   const {
     application,
+    node,
     stream,
     files,
-    mounts: given = [],
+    mounts: others = [],
     port,
     host,
     hostname = host,
     signal: _signal,
     ...rest
   } = options;
-  const mounts: ServeMount[] = [...given];
-  if (application !== undefined || files !== undefined) mounts.push({ path: '/', application, files, stream });
+  const mounts: ServeMount[] = [...others];
+  if ([application, node, files].some((own) => own !== undefined)) {
+    mounts.push({ path: '/', application, node, files, stream });
+  }
   if (mounts.length === 0) {
     throw new GwanmunError('GWM_CONFIG_INVALID', 'serve() has nothing to serve', {
       remedy: 'give it an application, files or mounts: serve({ application })',
     });
   }
-  const applications: Application[] = [];
-  for (const [index, mount] of mounts.entries()) {
-    if (mount.application === undefined) continue;
-    if (typeof mount.application !== 'function') {
-      throw new GwanmunError('GWM_CONFIG_INVALID', `the application of ${mount.path} is not a function`, {
-        where: { key: index < given.length ? `mounts[${index}].application` : 'application' },
-        remedy: 'write: function application(environ, startResponse) { … }',
+  const given: GivenApplication[] = [];
+  /** By what the program gave: the same function twice is one application. */
+  const indexes = new Map<unknown, number>();
+  const ownIndexes = mounts.map((mount, index) => {
+    const kinds = KINDS.filter((kind) => mount[kind] !== undefined);
+    const [kind] = kinds;
+    if (kind === undefined) return undefined;
+    const own = mount[kind];
+    const key = (name: string): string => (index < others.length ? `mounts[${index}].${name}` : name);
+    if (kinds.length > 1) {
+      throw new GwanmunError('GWM_CONFIG_INVALID', `${mount.path} has two applications: ${kinds.join(' and ')}`, {
+        where: { key: key(kinds[1] as string) },
+        remedy: 'keep one of them, or give each a mount of its own',
       });
     }
-    if (!applications.includes(mount.application)) applications.push(mount.application);
-  }
+    if (typeof own !== 'function') {
+      throw new GwanmunError('GWM_CONFIG_INVALID', `the application of ${mount.path} is not a function`, {
+        where: { key: key(kind) },
+        remedy:
+          kind === 'node'
+            ? 'give it (request, response) => { … }'
+            : 'write: function application(environ, startResponse) { … }',
+      });
+    }
+    const known = indexes.get(own);
+    if (known !== undefined) return known;
+    indexes.set(own, given.length);
+    return given.push({ kind: kind === 'application' ? 'wsgi' : kind, own }) - 1;
+  });
   const source = { name: 'serve()' };
   const checked = checkConfig(
     {
@@ -229,8 +269,8 @@ function resolveOptions(options: ServeOptions): {
       ...rest,
       ...(port === undefined && hostname === undefined ? {} : { listen: { port, host: hostname } }),
       // In a configuration file an application is a module; here its place is held by a name.
-      mounts: mounts.map(({ application: own, ...mount }) =>
-        own === undefined ? mount : { ...mount, app: 'application' },
+      mounts: mounts.map(({ application: _application, node, stream = node !== undefined, ...mount }, index) =>
+        ownIndexes[index] === undefined ? { ...mount, stream } : { ...mount, stream, app: 'application' },
       ),
     },
     source,
@@ -241,12 +281,12 @@ function resolveOptions(options: ServeOptions): {
     source,
   });
   const core = toCoreConfig(resolved);
-  for (const [index, mount] of mounts.entries()) {
-    const target = core.mounts[index];
-    if (mount.application === undefined || target === undefined) continue;
-    target.application = applications.indexOf(mount.application);
+  for (const [index, target] of core.mounts.entries()) {
+    const own = ownIndexes[index];
+    if (own === undefined) continue;
+    target.application = own;
     target.pool = 0;
   }
-  if (applications.length > 0) core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];
-  return { config: core, applications, concurrency: resolved.concurrency, graceMs: resolved.shutdownTimeout };
+  if (given.length > 0) core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];
+  return { config: core, given, concurrency: resolved.concurrency, graceMs: resolved.shutdownTimeout };
 }

@@ -13,7 +13,7 @@ export function formatAddress(address: CoreAddress): string {
 
 /** What answers a mount: `public, then app.ts`, `mysite.wsgi:application (venv/bin/python)` */
 export function formatAnswers({ files, application, wsgi }: ResolvedMount, config: ResolvedConfig): string {
-  const module = application === undefined ? undefined : config.applications[application];
+  const module = application === undefined ? undefined : config.applications[application]?.module;
   const python = wsgi === undefined ? undefined : config.wsgi[wsgi];
   const answers = [files?.root, module].filter((part) => part !== undefined).map(displayPath);
   if (python !== undefined) answers.push(`${python.target} (${formatPython(python.python)})`);

@@ -21,6 +21,15 @@ export interface UnixListen {
  */
 export type Listen = number | string | TcpListen | UnixListen;
 
+/** The kinds of application: the gateway contract's, a fetch handler, a Node handler. */
+export type ApplicationKind = 'wsgi' | 'fetch' | 'node';
+
+/**
+ * The path of an application's module. Its exports say its kind: a function named `application` is the gateway contract's, a
+ * `fetch` is a fetch handler, a default function is a Node handler. An object says the kind instead: `{ node: './app.js' }`.
+ */
+export type App = string | { wsgi: string } | { fetch: string } | { node: string };
+
 /** A URL path and what answers below it. With both `files` and an application, a file that exists wins. */
 export interface Mount {
   /**
@@ -30,9 +39,9 @@ export interface Mount {
   path: string;
   /** A folder of static files, relative to the configuration file. */
   files?: string | undefined;
-  /** A module (`.ts`, `.mts`, `.cts`, `.js`, `.mjs`, `.cjs`) that exports a function named `application`, relative to the configuration file. */
-  app?: string | undefined;
-  /** The application gets request bodies as the client sends them; see below. Default `false`: whole, before it is called. */
+  /** A module (`.ts`, `.mts`, `.cts`, `.js`, `.mjs`, `.cjs`) that holds an application, relative to the configuration file; see below. */
+  app?: App | undefined;
+  /** The application gets request bodies as the client sends them; see below. Default: `false`, whole, before it is called; `true` for `app: { node }`. */
   stream?: boolean | undefined;
   /** A Python application (WSGI), `'module:callable'`, looked for from the folder of the configuration file; see below. */
   wsgi?: string | undefined;

@@ -7,7 +7,7 @@ import { basename, dirname, relative, resolve } from 'node:path';
 import { GwanmunError, wantsColor } from '../errors.js';
 import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
 import type { CoreConfig, CoreListener } from './core.js';
-import type { TcpListen, UnixListen } from './define.js';
+import type { ApplicationKind, TcpListen, UnixListen } from './define.js';
 import { parsePort, PORT_RANGE } from './listen.js';
 import { displayPath } from './display-path.js';
 import { findPython, type WsgiApplication } from './python.js';
@@ -34,8 +34,8 @@ export interface ConfigInput {
 export interface ResolvedConfig {
   readonly listen: readonly CoreListener[];
   readonly mounts: readonly ResolvedMount[];
-  /** Absolute paths of the application modules; a mount names one by its index. */
-  readonly applications: readonly string[];
+  /** A mount names one by its index. */
+  readonly applications: readonly ResolvedApplication[];
   /** Python applications; each has workers of its own. A mount names one by its index. */
   readonly wsgi: readonly WsgiApplication[];
   /** Worker processes for the modules, which load them all, and for each Python application. */
@@ -52,6 +52,13 @@ export interface ResolvedConfig {
   readonly threads: number;
   readonly startTimeout: number;
   readonly shutdownTimeout: number;
+}
+
+export interface ResolvedApplication {
+  /** Absolute path. */
+  readonly module: string;
+  /** Undefined: its exports say it. */
+  readonly kind?: ApplicationKind | undefined;
 }
 
 export interface ResolvedMount {
@@ -72,13 +79,14 @@ export function resolveConfig(
   env: NodeJS.ProcessEnv = process.env,
 ): ResolvedConfig {
   const faults: ConfigFault[] = [];
-  const applications: string[] = [];
+  const applications: ResolvedApplication[] = [];
   const wsgi: WsgiApplication[] = [];
   const mounts = config.mounts.map((mount, index): ResolvedMount => {
     const files = mount.files === undefined ? undefined : resolve(directory, mount.files);
-    const app = mount.app === undefined ? undefined : resolve(directory, mount.app);
+    const app = mount.app === undefined ? undefined : { ...mount.app, module: resolve(directory, mount.app.module) };
     if (files !== undefined) report(faults, ['mounts', index, 'files'], folderFault(files));
-    const stream = mount.stream ?? false;
+    // Node's own servers stream.
+    const stream = mount.stream ?? mount.app?.kind === 'node';
     if (mount.wsgi !== undefined) {
       const { python, fault } = findPython(mount.python, directory);
       report(faults, ['mounts', index, mount.python === undefined ? 'wsgi' : 'python'], fault);
@@ -88,9 +96,10 @@ export function resolveConfig(
       return { path: mount.path, ...filesOf(files, mount.index), wsgi: target, stream };
     }
     if (app === undefined) return { path: mount.path, ...filesOf(files, mount.index), stream };
-    report(faults, ['mounts', index, 'app'], moduleFault(app));
-    if (!applications.includes(app)) applications.push(app);
-    return { path: mount.path, ...filesOf(files, mount.index), application: applications.indexOf(app), stream };
+    report(faults, ['mounts', index, 'app'], moduleFault(app.module));
+    let application = applications.findIndex(({ module, kind }) => module === app.module && kind === app.kind);
+    if (application < 0) application = applications.push(app) - 1;
+    return { path: mount.path, ...filesOf(files, mount.index), application, stream };
   });
   const accessLog = resolveAccessLog(config.accessLog, directory);
   const errorLog = config.errorLog?.file === undefined ? {} : { file: resolve(directory, config.errorLog.file) };

@@ -1,7 +1,7 @@
 // The shape of a configuration, checked with valibot. Each message is what was expected; check.ts adds what was found and where.
 
 import * as v from 'valibot';
-import type { Config, Listen, Mount, TcpListen, UnixListen } from './define.js';
+import type { App, ApplicationKind, Config, Listen, Mount, TcpListen, UnixListen } from './define.js';
 import { WSGI_TARGET } from './python.js';
 import { didYouMean } from './suggest.js';
 import { parseListen, PORT_RANGE } from './listen.js';
@@ -115,11 +115,37 @@ const wsgi = v.pipe(
   }),
 );
 
+/** An application's module, and its kind where that is said. */
+export interface CheckedApp {
+  readonly module: string;
+  readonly kind?: ApplicationKind;
+}
+
+const modulePath = text('the path of an application module');
+const appExpected = 'expected the path of an application module, or one of { wsgi }, { fetch } and { node } with it';
+const app = choose<App, CheckedApp>((input) =>
+  typeof input === 'object' && input !== null && !Array.isArray(input)
+    ? v.pipe(
+        object({ wsgi: v.optional(modulePath), fetch: v.optional(modulePath), node: v.optional(modulePath) }),
+        v.rawTransform(({ dataset, addIssue, NEVER }): CheckedApp => {
+          const [one, ...others] = Object.entries(dataset.value) as [ApplicationKind, string | undefined][];
+          if (one?.[1] !== undefined && others.length === 0) return { kind: one[0], module: one[1] };
+          addIssue({ message: appExpected });
+          return NEVER;
+        }),
+      )
+    : v.pipe(
+        v.string(appExpected),
+        v.nonEmpty(appExpected),
+        v.transform((module): CheckedApp => ({ module })),
+      ),
+);
+
 const mount = v.pipe(
   object({
     path: mountPath,
     files: v.optional(text('the path of a folder')),
-    app: v.optional(text('the path of an application module')),
+    app: v.optional(app),
     stream: v.optional(v.boolean('expected true or false')),
     wsgi: v.optional(wsgi),
     python: v.optional(text('the path or name of a Python interpreter')),

@@ -37,7 +37,7 @@ export function configForTarget(target: string): ConfigInput {
     throw new GwanmunError('GWM_TARGET', `${target} is neither a folder nor a module`);
   }
   return {
-    config: { mounts: [isFolder ? { path: '/', files: path } : { path: '/', app: path }] },
+    config: { mounts: [isFolder ? { path: '/', files: path } : { path: '/', app: { module: path } }] },
     directory: process.cwd(),
     source: { name: displayPath(path) },
   };

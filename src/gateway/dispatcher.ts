@@ -1,10 +1,12 @@
+import type { Adapter } from './adapter.js';
+import { contractApplication } from './exchange.js';
 import { WorkerLink, type LinkOwner } from './link.js';
 import type { NativeBinding, NativeLinkConstructor } from '../native.js';
 import type { Application } from './types.js';
 
 export interface DispatcherOptions {
-  /** By the index that the core uses. */
-  applications: readonly Application[];
+  /** By the index that the core uses. A function is an application of the contract. */
+  applications: readonly (Application | Adapter)[];
   /** This worker's name for the log, such as `node 20.20.2`. */
   name: string;
   /** Requests that are taken at once, over all links: 1 to 65 535. */
@@ -20,7 +22,7 @@ export interface DispatcherOptions {
 
 /** The worker's side of the gateway: takes requests from its links and gives them to the applications. */
 export class Dispatcher implements LinkOwner {
-  readonly applications: readonly Application[];
+  readonly adapters: readonly Adapter[];
   readonly name: string;
   readonly concurrency: number;
   readonly inProcess: boolean;
@@ -31,7 +33,9 @@ export class Dispatcher implements LinkOwner {
 
   constructor(options: DispatcherOptions) {
     this.options = options;
-    this.applications = options.applications;
+    this.adapters = options.applications.map((application) =>
+      typeof application === 'function' ? contractApplication(application) : application,
+    );
     this.name = options.name;
     this.concurrency = options.concurrency;
     this.inProcess = options.inProcess ?? false;

@@ -1,6 +1,9 @@
 import { AsyncResource } from 'node:async_hooks';
 import { inspect } from 'node:util';
 import { LOG_ERROR, RESET_APPLICATION_ERROR, RESET_BODY, RESET_CLIENT_GONE } from './frame.js';
+import type { Adapter, LinkedExchange } from './adapter.js';
+import type { EnvironFactories } from './environ.js';
+import { ErrorLog } from './error-stream.js';
 import { describe } from './headers.js';
 import { type Input, inputError } from './input.js';
 import { isBytes, Response, type ResponseLink } from './response.js';
@@ -10,7 +13,7 @@ import type { Application, BodyChunk, Environ, StartResponse } from './types.js'
 /** What an exchange needs of its link. */
 export interface ExchangeLink extends ResponseLink {
   /** This side of the stream has ended: its slot is free. */
-  release(exchange: Exchange): void;
+  release(exchange: LinkedExchange): void;
 }
 
 const RESOURCE = Object.freeze({ requireManualDestroy: true });
@@ -22,7 +25,7 @@ type BodyIterator = Iterator<BodyChunk> | AsyncIterator<BodyChunk>;
  *
  * It is an async resource, else AsyncLocalStorage would leak from one request of a batch into the next.
  */
-export class Exchange extends AsyncResource {
+export class Exchange extends AsyncResource implements LinkedExchange {
   readonly response: Response;
   /** The request's number on its link. */
   readonly sequence: number;
@@ -60,8 +63,9 @@ export class Exchange extends AsyncResource {
     this.response = new Response(link, stream, window);
   }
 
-  /** What is needed before the application can be called. */
-  prepare(environ: Environ, input: Input): void {
+  prepare(environs: EnvironFactories, words: Int32Array, at: number, text: string, input: Input): void {
+    const environ = environs.make(words, at, text, input, new ErrorLog(this.response));
+    if (input instanceof StreamedInput) environ['wsgi.input_terminated'] = true;
     this.environ = environ;
     this.input = input;
     this.response.headOnly = environ.REQUEST_METHOD === 'HEAD';
@@ -323,6 +327,13 @@ export class Exchange extends AsyncResource {
       failed(error);
     }
   }
+}
+
+/** An application of the gateway contract. */
+export function contractApplication(application: Application): Adapter {
+  return {
+    open: (link, stream, window, sequence) => new Exchange(link, stream, window, application, sequence),
+  };
 }
 
 const EXPECTED =

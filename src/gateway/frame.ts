@@ -78,5 +78,7 @@ export const HEAD_FLAG_TLS = 2;
 export const HEAD_FLAG_LENGTH = 4;
 export const HEAD_FLAG_STREAMED = 8;
 
-/** A response head's payload begins with the length of its header lines and a zero word. */
+/** A response head's payload begins with the length of its header lines and its form: 0, or {@link FORM_HTTP}. */
 export const RESPONSE_HEAD = 8;
+/** The second word of a response head: it is an HTTP/1 head, with status line and empty line. */
+export const FORM_HTTP = 1;

@@ -28,20 +28,19 @@ import {
   PROTOCOL_VERSION,
   RESET_APPLICATION_ERROR,
 } from './frame.js';
+import type { Adapter, LinkedExchange } from './adapter.js';
 import { bodyLength, EnvironFactories } from './environ.js';
-import { ErrorLog } from './error-stream.js';
-import { Exchange, type ExchangeLink, show } from './exchange.js';
+import { type ExchangeLink, show } from './exchange.js';
 import { FrameWriter, type RawBuffer } from './frame-writer.js';
 import { HeaderBlocks } from './headers.js';
 import { inputError, RequestInput } from './input.js';
 import type { NativeLink, NativeLinkConstructor } from '../native.js';
 import type { Response } from './response.js';
 import { type InputSource, StreamedInput } from './streamed-input.js';
-import type { Application } from './types.js';
 
 /** What a link needs of its dispatcher. */
 export interface LinkOwner {
-  readonly applications: readonly Application[];
+  readonly adapters: readonly Adapter[];
   readonly name: string;
   readonly concurrency: number;
   readonly inProcess: boolean;
@@ -87,7 +86,7 @@ export class WorkerLink implements ExchangeLink {
   private queue: Batch[] = [];
   private current: Batch | null = null;
   /** By stream number. */
-  private readonly streams: (Exchange | undefined)[] = [];
+  private readonly streams: (LinkedExchange | undefined)[] = [];
   private open = 0;
   private environs: EnvironFactories | null = null;
   private window = 0;
@@ -143,7 +142,7 @@ export class WorkerLink implements ExchangeLink {
     this.owner.onLinkClosed(this, fault);
   }
 
-  release(exchange: Exchange): void {
+  release(exchange: LinkedExchange): void {
     const { stream } = exchange.response;
     if (this.streams[stream] !== exchange) return;
     this.streams[stream] = undefined;
@@ -162,7 +161,7 @@ export class WorkerLink implements ExchangeLink {
    * Blocks until something has come for one exchange. Frames of the others wait for the end of the current batch, so that every
    * stream's frames stay in order and no other application runs inside this one.
    */
-  private block(exchange: Exchange, done: () => boolean): void {
+  private block(exchange: LinkedExchange, done: () => boolean): void {
     // It may have been received already, behind the frame that is being dispatched.
     if (this.current !== null) take(this.current, this.current.next, exchange);
     for (const queued of this.queue) take(queued, 0, exchange);
@@ -290,12 +289,12 @@ export class WorkerLink implements ExchangeLink {
     const { words } = frames;
     const head = (at + FRAME_HEADER) >> 2;
     const environs = this.requireEnvirons();
-    const application = this.owner.applications[words[head + HEAD_APPLICATION]!];
+    const application = this.owner.adapters[words[head + HEAD_APPLICATION]!];
     if (application === undefined)
       throw new ProtocolError(`a request is for application ${words[head + HEAD_APPLICATION]}`);
     if (stream <= 0) throw new ProtocolError(`a request came on stream ${stream}`);
     if (this.streams[stream] !== undefined) throw new ProtocolError(`stream ${stream} is open already`);
-    const exchange = new Exchange(this, stream, this.window, application, words[(at >> 2) + 3]!);
+    const exchange = application.open(this, stream, this.window, words[(at >> 2) + 3]!);
     const length = words[head + HEAD_FLAGS]! & HEAD_FLAG_LENGTH ? bodyLength(words, head) : 0;
     let input: RequestInput | StreamedInput;
     const streamed = (words[head + HEAD_FLAGS]! & HEAD_FLAG_STREAMED) !== 0;
@@ -317,13 +316,11 @@ export class WorkerLink implements ExchangeLink {
     this.open += 1;
     const start = at + FRAME_HEADER + words[head + HEAD_TEXT_START]!;
     const text = frames.bytes.latin1Slice(start, start + words[head + HEAD_TEXT_LENGTH]!);
-    const environ = environs.make(words, head, text, input, new ErrorLog(exchange.response));
-    if (streamed) environ['wsgi.input_terminated'] = true;
-    exchange.prepare(environ, input);
+    exchange.prepare(environs, words, head, text, input);
     if (streamed || flags & FLAG_END) this.run(exchange);
   }
 
-  private sourceOf(exchange: Exchange): InputSource {
+  private sourceOf(exchange: LinkedExchange): InputSource {
     const { inProcess, writer } = this;
     const { response } = exchange;
     return {
@@ -336,7 +333,7 @@ export class WorkerLink implements ExchangeLink {
   }
 
   /** Marks the request as started and calls the application. */
-  private run(exchange: Exchange): void {
+  private run(exchange: LinkedExchange): void {
     const { sequence } = exchange;
     // A body may have come after a later request: the mark never goes back, else that one would count as not seen.
     if (((sequence - this.marks[this.mark]!) | 0) > 0) this.marks[this.mark] = sequence;
@@ -454,7 +451,7 @@ function batch(buffer: ArrayBuffer): Batch {
  * Takes what is one exchange's out of frames that are not dispatched yet: credit, and the pieces of a streamed body. Of what is
  * taken an empty CREDIT stays. A RESET takes effect, and is dispatched all the same.
  */
-function take(frames: Batch, from: number, exchange: Exchange): void {
+function take(frames: Batch, from: number, exchange: LinkedExchange): void {
   const { words, end } = frames;
   const { response, input } = exchange;
   for (let at = from; at < end;) {

@@ -2,6 +2,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { ResolvedApplication } from '../config/resolve.js';
 import { GwanmunError, type SerializedError } from '../errors.js';
 import { prefixLines } from './lines.js';
 
@@ -13,8 +14,7 @@ export interface WorkerLinks {
 
 /** What a worker is told through its environment; the file descriptors come beside it in GWANMUN_LINKS. */
 export interface WorkerSettings {
-  /** Absolute paths of the application modules. */
-  readonly applications: readonly string[];
+  readonly applications: readonly ResolvedApplication[];
   readonly concurrency: number;
   /** The main process's id: the worker ends when that process does. */
   readonly parent: number;

@@ -32,7 +32,7 @@ async function start(): Promise<void> {
 
   const loaded = [];
   // One after the other, so that what they print at their start stays apart.
-  for (const path of applications) loaded.push(await loadApplication(path));
+  for (const application of applications) loaded.push(await loadApplication(application));
   const dispatcher = new Dispatcher({
     applications: loaded,
     name: `node ${process.versions.node}`,

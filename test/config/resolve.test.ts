@@ -94,7 +94,10 @@ describe('applications and workers', () => {
         { path: '/again', app: join(directory, 'app.ts') },
       ],
     });
-    expect(config.applications).toEqual([join(directory, 'app.ts'), join(directory, 'admin.ts')]);
+    expect(config.applications).toEqual([
+      { module: join(directory, 'app.ts') },
+      { module: join(directory, 'admin.ts') },
+    ]);
     expect(config.mounts.map(({ application }) => application)).toEqual([0, 1, 0]);
     expect(config.mounts[0]?.files).toEqual({ root: join(directory, 'public'), index: ['index.html'] });
   });

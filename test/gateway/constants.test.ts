@@ -13,6 +13,7 @@ test('the numbers of the protocol are the same in Rust and in TypeScript', async
     flags: { end: f.FLAG_END, fd: f.FLAG_FD },
     requestFlags: { http10: f.HEAD_FLAG_HTTP10, tls: f.HEAD_FLAG_TLS, body: f.HEAD_FLAG_LENGTH },
     headFixed: f.HEAD_PAIRS * 4,
+    formHttp: f.FORM_HTTP,
     kinds: {
       hello: f.KIND_HELLO,
       ready: f.KIND_READY,

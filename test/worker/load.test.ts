@@ -3,13 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import type { ApplicationKind } from '../../src/config/define.js';
 import { formatError, GwanmunError } from '../../src/errors.js';
+import type { Application } from '../../src/gateway/types.js';
 import { loadApplication } from '../../src/worker/load.js';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
 
-async function fault(name: string): Promise<GwanmunError> {
-  const error: unknown = await loadApplication(fixture(name)).catch((thrown: unknown) => thrown);
+async function fault(name: string, kind?: ApplicationKind): Promise<GwanmunError> {
+  const error: unknown = await loadApplication({ module: fixture(name), kind }).catch((thrown: unknown) => thrown);
   if (error instanceof GwanmunError) return error;
   throw new Error(`${name} was accepted`, { cause: error });
 }
@@ -21,8 +23,8 @@ describe('an application module', () => {
     ['commonjs.cjs', ['commonjs']],
     ['javascript.mjs', ['javascript']],
   ])('%s is loaded', async (name, body) => {
-    const application = await loadApplication(fixture(name));
-    expect(application({} as never, () => () => {})).toEqual(body);
+    const application = await loadApplication({ module: fixture(name) });
+    expect((application as Application)({} as never, () => () => {})).toEqual(body);
   });
 
   test('that misspells application is told so', async () => {
@@ -38,13 +40,44 @@ describe('an application module', () => {
   });
 
   test.each([
-    ['default-only.ts', 'does not export application; it exports default'],
     ['nothing.ts', 'does not export application; it exports nothing'],
     ['not-a-function.ts', 'exports application, but it is a value of type object'],
   ])('%s is GWM_NO_APPLICATION', async (name, message) => {
     const error = await fault(name);
     expect(error.code).toBe('GWM_NO_APPLICATION');
     expect(error.message).toContain(message);
+  });
+
+  test('with a default function is a Node handler', async () => {
+    expect(await loadApplication({ module: fixture('default-only.ts') })).toHaveProperty('open');
+  });
+
+  test('that holds two kinds is told the ways to say which', async () => {
+    const error = await fault('both.ts');
+    expect(formatError(error)).toBe(
+      [
+        '✗ GWM_APP_AMBIGUOUS  test/worker/fixtures/both.ts holds a function named application and a fetch handler and a default function, which is a Node handler',
+        '  at test/worker/fixtures/both.ts',
+        '  try: say which in the configuration:',
+        "       app: { wsgi: './test/worker/fixtures/both.ts' }    # application(environ, startResponse)",
+        "       app: { fetch: './test/worker/fixtures/both.ts' }   # fetch(request)",
+        "       app: { node: './test/worker/fixtures/both.ts' }    # (request, response) => void",
+      ].join('\n'),
+    );
+  });
+
+  test('that holds two kinds is the one that the configuration says', async () => {
+    const contract = await loadApplication({ module: fixture('both.ts'), kind: 'wsgi' });
+    expect((contract as Application)({} as never, () => () => {})).toEqual(['contract']);
+    expect(await loadApplication({ module: fixture('both.ts'), kind: 'node' })).toHaveProperty('open');
+  });
+
+  test('without the kind that the configuration says is GWM_NO_APPLICATION', async () => {
+    expect(await fault('typescript.ts', 'node')).toMatchObject({
+      code: 'GWM_NO_APPLICATION',
+      message: 'test/worker/fixtures/typescript.ts does not export a default function, which is a Node handler',
+    });
+    expect((await fault('default-only.ts', 'fetch')).code).toBe('GWM_NO_APPLICATION');
   });
 
   test('that throws at import names the line of the source, with its stack', async () => {
@@ -63,7 +96,7 @@ describe('an application module', () => {
     try {
       const path = join(directory, 'app.ts');
       writeFileSync(path, 'export function application() {\n  const x: = 1;\n}\n');
-      await expect(loadApplication(path)).rejects.toMatchObject({
+      await expect(loadApplication({ module: path })).rejects.toMatchObject({
         code: 'GWM_APP_SYNTAX',
         where: { file: expect.stringMatching(/app\.ts$/) as string, line: 2 },
       });

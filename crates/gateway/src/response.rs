@@ -26,6 +26,13 @@ pub enum FromWorker<'a> {
         body: &'a [u8],
         end: bool,
     },
+    /// A head as an HTTP/1 server writes it, with status line and empty line.
+    HttpHead {
+        stream: u32,
+        head: &'a [u8],
+        body: &'a [u8],
+        end: bool,
+    },
     Info {
         stream: u32,
         status: u16,
@@ -145,11 +152,12 @@ fn hello(payload: &[u8]) -> Result<FromWorker<'_>, FrameError> {
     Ok(FromWorker::Hello { encoding, concurrency, capabilities: read_u32(payload, 12), name })
 }
 
+/// The second word of a response HEAD: how its head is written.
+const FORM_LINES: u32 = 0;
+/// The head is an HTTP/1 response head.
+pub const FORM_HTTP: u32 = 1;
+
 fn head(stream: u32, extra: u32, payload: &[u8], end: bool) -> Result<FromWorker<'_>, FrameError> {
-    let status = extra as u16;
-    if !(200..=599).contains(&status) {
-        return Err(FrameError("a response's status is 200 to 599"));
-    }
     if payload.len() < 8 {
         return Err(FrameError("a response HEAD is too short"));
     }
@@ -157,6 +165,18 @@ fn head(stream: u32, extra: u32, payload: &[u8], end: bool) -> Result<FromWorker
     let Some((lines, body)) = payload[8..].split_at_checked(length) else {
         return Err(FrameError("a response's header lines are longer than its HEAD"));
     };
+    match read_u32(payload, 4) {
+        FORM_LINES => {}
+        FORM_HTTP if extra == 0 => {
+            return Ok(FromWorker::HttpHead { stream, head: lines, body, end });
+        }
+        FORM_HTTP => return Err(FrameError("an HTTP/1 head says its status itself")),
+        _ => return Err(FrameError("a response HEAD of an unknown form")),
+    }
+    let status = extra as u16;
+    if !(200..=599).contains(&status) {
+        return Err(FrameError("a response's status is 200 to 599"));
+    }
     Ok(FromWorker::Head { stream, status, block: (extra >> 16) as u16, lines, body, end })
 }
 
@@ -208,6 +228,8 @@ mod tests {
             decode(Kind::Head, 0, 1, 101, &[0; 8]),
             decode(Kind::Head, 0, 1, 999, &[0; 8]),
             decode(Kind::Head, 0, 0, 200, &[0; 8]),
+            decode(Kind::Head, 0, 1, 200, &[0, 0, 0, 0, 1, 0, 0, 0]),
+            decode(Kind::Head, 0, 1, 0, &[0, 0, 0, 0, 2, 0, 0, 0]),
             decode(Kind::Head, FLAG_FD, 1, 200, &[0; 8]),
             decode(Kind::Block, 0, 0, 0, b""),
             decode(Kind::Block, 0, 0, 65_536, b""),

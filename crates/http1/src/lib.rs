@@ -14,6 +14,7 @@ mod host;
 mod rejection;
 mod request;
 mod request_line;
+mod response_head;
 mod span;
 mod syntax;
 
@@ -22,4 +23,5 @@ pub use framing::Body;
 pub use rejection::Rejection;
 pub use request::{Limits, RequestHead, parse_request};
 pub use request_line::{TargetForm, Version};
+pub use response_head::{ResponseHead, ResponseHeadError, parse_response_head};
 pub use span::{HeaderSpan, Span};

@@ -19,10 +19,18 @@ pub fn write_status_line(out: &mut Vec<u8>, status: u16) {
         out.extend_from_slice(line);
         return;
     }
+    write_status_line_with(out, status, b"");
+}
+
+/// As [`write_status_line`], with a reason phrase of the caller's, which holds no line end.
+pub fn write_status_line_with(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
+    debug_assert!((100..=999).contains(&status));
     let digit = |divisor: u16| b'0' + (status / divisor % 10) as u8;
     out.extend_from_slice(b"HTTP/1.1 ");
     // The space stays without a reason behind it (RFC 9112 §4).
-    out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ', b'\r', b'\n']);
+    out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends the size line of a chunk: hexadecimal, CRLF. The data and another CRLF follow. `len` is not 0, which would end the body.
@@ -63,7 +71,7 @@ pub struct BlockError {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
+pub(crate) enum Rule {
     Name,
     NoColon,
     Value,
@@ -96,6 +104,12 @@ impl fmt::Display for BlockError {
 
 impl std::error::Error for BlockError {}
 
+impl BlockError {
+    pub(crate) fn new(header: &[u8], rule: Rule) -> Self {
+        Self { header: header.to_vec(), rule }
+    }
+}
+
 /// Checks a block of header lines, each `Name: value CRLF`; an empty block is right.
 ///
 /// Names are tokens; values hold no control character but HTAB (so no response can be split); no line is folded; at most
@@ -106,22 +120,22 @@ pub fn check_block(block: &[u8]) -> Result<BlockFacts, BlockError> {
     let mut rest = block;
     while !rest.is_empty() {
         let line = first_line(rest)?;
-        note(&mut facts, line.name, line.value)
-            .map_err(|rule| BlockError { header: line.name.to_vec(), rule })?;
+        note_own(&mut facts, line.name, line.value)
+            .map_err(|rule| BlockError::new(line.name, rule))?;
         rest = line.behind;
     }
     Ok(facts)
 }
 
-struct Line<'a> {
-    name: &'a [u8],
-    value: &'a [u8],
+pub(crate) struct Line<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) value: &'a [u8],
     /// The lines behind this one.
-    behind: &'a [u8],
+    pub(crate) behind: &'a [u8],
 }
 
-fn first_line(block: &[u8]) -> Result<Line<'_>, BlockError> {
-    let error = |header: &[u8], rule| Err(BlockError { header: header.to_vec(), rule });
+pub(crate) fn first_line(block: &[u8]) -> Result<Line<'_>, BlockError> {
+    let error = |header: &[u8], rule| Err(BlockError::new(header, rule));
     let text = || block.split(|&byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
 
     let name_len = block.iter().position(|&byte| !TOKEN.has(byte)).unwrap_or(block.len());
@@ -145,15 +159,29 @@ fn first_line(block: &[u8]) -> Result<Line<'_>, BlockError> {
     }
 }
 
-fn note(facts: &mut BlockFacts, name: &[u8], value: &[u8]) -> Result<(), Rule> {
+/// [`note`], for a block that must not hold fields of the connection.
+fn note_own(facts: &mut BlockFacts, name: &[u8], value: &[u8]) -> Result<(), Rule> {
     let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
     // The length sorts out nearly every name before a byte is compared.
+    let connection_level = match name.len() {
+        2 => is(b"te"),
+        7 => is(b"trailer") || is(b"upgrade"),
+        10 => is(b"connection") || is(b"keep-alive"),
+        17 => is(b"transfer-encoding"),
+        _ => false,
+    };
+    if connection_level || (name.len() >= 6 && name[..6].eq_ignore_ascii_case(b"proxy-")) {
+        return Err(Rule::ConnectionLevel);
+    }
+    note(facts, name, value)
+}
+
+/// Takes down what the core needs to know of a field.
+pub(crate) fn note(facts: &mut BlockFacts, name: &[u8], value: &[u8]) -> Result<(), Rule> {
+    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
     match name.len() {
-        2 if is(b"te") => return Err(Rule::ConnectionLevel),
         4 if is(b"date") => facts.has_date = true,
         6 if is(b"server") => facts.has_server = true,
-        7 if is(b"trailer") || is(b"upgrade") => return Err(Rule::ConnectionLevel),
-        10 if is(b"connection") || is(b"keep-alive") => return Err(Rule::ConnectionLevel),
         12 if is(b"content-type") => facts.has_content_type = true,
         14 if is(b"content-length") => {
             if facts.content_length.is_some() {
@@ -161,11 +189,7 @@ fn note(facts: &mut BlockFacts, name: &[u8], value: &[u8]) -> Result<(), Rule> {
             }
             facts.content_length = Some(content_length(value).ok_or(Rule::ContentLength)?);
         }
-        17 if is(b"transfer-encoding") => return Err(Rule::ConnectionLevel),
         _ => {}
-    }
-    if name.len() >= 6 && name[..6].eq_ignore_ascii_case(b"proxy-") {
-        return Err(Rule::ConnectionLevel);
     }
     Ok(())
 }

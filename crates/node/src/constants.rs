@@ -1,7 +1,9 @@
 //! The numbers of the gateway protocol as this library has them; the TypeScript side asserts that its own are the same.
 
 use gwanmun_gateway::frame::{self, Kind, ResetReason};
-use gwanmun_gateway::{ENCODING_OFFSETS, ENCODING_PAIRS, MARK_STRIDE, VERSION, WINDOW, request};
+use gwanmun_gateway::{
+    ENCODING_OFFSETS, ENCODING_PAIRS, MARK_STRIDE, VERSION, WINDOW, request, response,
+};
 use napi_derive::napi;
 use serde_json::json;
 
@@ -21,6 +23,7 @@ pub fn protocol_constants() -> String {
         "flags": { "end": frame::FLAG_END, "fd": frame::FLAG_FD },
         "requestFlags": { "http10": request::FLAG_HTTP10, "tls": request::FLAG_TLS, "body": request::FLAG_BODY },
         "headFixed": request::FIXED,
+        "formHttp": response::FORM_HTTP,
         "kinds": {
             "hello": Kind::Hello as u8, "ready": Kind::Ready as u8, "names": Kind::Names as u8,
             "block": Kind::Block as u8, "head": Kind::Head as u8, "info": Kind::Info as u8,

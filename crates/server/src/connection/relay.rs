@@ -11,7 +11,9 @@ use crate::thread::clock::Clock;
 use gwanmun_gateway::frame::FrameError;
 use gwanmun_http1::response::{
     BlockFacts, LAST_CHUNK, body_allowed, check_block, write_chunk_head, write_status_line,
+    write_status_line_with,
 };
+use gwanmun_http1::{ResponseHead, ResponseHeadError, parse_response_head};
 
 /// Most 1xx responses before the final one (H36).
 const MAX_INFORMATIONAL: u8 = 16;
@@ -19,9 +21,39 @@ const MAX_INFORMATIONAL: u8 = 16;
 /// The head of an application's response: lines of a block that the worker defined before, and lines of its own.
 #[derive(Clone, Copy)]
 pub(crate) struct RelayedHead<'a> {
-    pub(crate) status: u16,
-    pub(crate) block: Option<&'a Block>,
-    pub(crate) lines: &'a [u8],
+    status: u16,
+    /// None: the usual one.
+    reason: Option<&'a [u8]>,
+    block: Option<&'a Block>,
+    lines: &'a [u8],
+    facts: BlockFacts,
+    /// The application wants the connection closed.
+    close: bool,
+}
+
+impl<'a> RelayedHead<'a> {
+    /// # Errors
+    /// The worker broke a rule of the protocol.
+    pub(crate) fn new(
+        status: u16,
+        block: Option<&'a Block>,
+        lines: &'a [u8],
+    ) -> Result<Self, FrameError> {
+        let facts = facts(block, lines)?;
+        Ok(Self { status, reason: None, block, lines, facts, close: false })
+    }
+
+    /// A head that a Node application's `ServerResponse` wrote. `lines` is room for what is relayed of it.
+    ///
+    /// # Errors
+    /// The application wrote something that must not be sent.
+    pub(crate) fn parse(head: &'a [u8], lines: &'a mut Vec<u8>) -> Result<Self, ResponseHeadError> {
+        let ResponseHead { status, reason, facts, close, .. } = parse_response_head(head, lines)?;
+        if status < 200 {
+            return Err(ResponseHeadError::StatusLine);
+        }
+        Ok(Self { status, reason: Some(reason), block: None, lines, facts, close })
+    }
 }
 
 impl Connection {
@@ -42,7 +74,7 @@ impl Connection {
         if exchange.response.state != ResponseState::Awaited {
             return Err(FrameError("a second HEAD on one stream"));
         }
-        let facts = facts(head)?;
+        let facts = head.facts;
         let bodiless = !body_allowed(head.status);
         let known = if end { Some(body.len() as u64) } else { None };
         let (state, length_line) = match facts.content_length {
@@ -59,14 +91,14 @@ impl Connection {
         if state == ResponseState::UntilClose {
             exchange.keep_alive = false;
         }
-        exchange.keep_alive &= !cx.closing && !bars;
+        exchange.keep_alive &= !cx.closing && !bars && !head.close;
         exchange.response.status = head.status;
         exchange.response.state = state;
 
         let first = self.is_first(key);
         let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
         let out = output.tail(&mut cx.buffers);
-        write_head(out, &cx.clock, &cx.generation.server_line, head, facts, length_line);
+        write_head(out, &cx.clock, &cx.generation.server_line, head, length_line);
         if state == ResponseState::Chunked {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
@@ -174,7 +206,8 @@ impl Connection {
         self.set_state(cx, key, ResponseState::Complete);
     }
 
-    pub(super) fn break_off(&mut self, cx: &mut Context, key: Key) {
+    /// Ends the connection without a proper end of the response.
+    pub(crate) fn break_off(&mut self, cx: &mut Context, key: Key) {
         // Where the end of the connection is the end of the body, an end would look like a whole one (W62).
         self.reset_at_end |= cx
             .exchanges
@@ -201,10 +234,10 @@ pub(crate) fn check(lines: &[u8]) -> Result<BlockFacts, FrameError> {
     check_block(lines).map_err(|_| FrameError("a header line that must not be sent"))
 }
 
-fn facts(head: RelayedHead<'_>) -> Result<BlockFacts, FrameError> {
-    let mut facts = head.block.map(|block| block.facts).unwrap_or_default();
-    if !head.lines.is_empty() {
-        let own = check(head.lines)?;
+fn facts(block: Option<&Block>, lines: &[u8]) -> Result<BlockFacts, FrameError> {
+    let mut facts = block.map(|block| block.facts).unwrap_or_default();
+    if !lines.is_empty() {
+        let own = check(lines)?;
         if facts.content_length.is_some() && own.content_length.is_some() {
             return Err(FrameError("two Content-Length lines"));
         }
@@ -222,10 +255,13 @@ fn write_head(
     clock: &Clock,
     server_line: &[u8],
     head: RelayedHead<'_>,
-    facts: BlockFacts,
     length: Option<u64>,
 ) {
-    write_status_line(out, head.status);
+    let facts = head.facts;
+    match head.reason {
+        None => write_status_line(out, head.status),
+        Some(reason) => write_status_line_with(out, head.status, reason),
+    }
     if !facts.has_date {
         out.extend_from_slice(clock.date_line());
     }

@@ -11,7 +11,7 @@ use crate::syscall::{self, Transfer};
 use crate::thread::arena::Key;
 use crate::thread::epoll::{Readiness, Token};
 use crate::thread::{Context, Message, Thread};
-use gwanmun_gateway::frame::{FrameError, FrameReader, Kind};
+use gwanmun_gateway::frame::{FrameError, FrameReader, Kind, ResetReason};
 use gwanmun_gateway::response::{FromWorker, LogLevel};
 use gwanmun_gateway::{CAPABILITY_CLOSED, VERSION, WINDOW};
 use std::os::fd::{AsFd, OwnedFd};
@@ -183,7 +183,7 @@ impl Thread {
                 }
                 let result =
                     self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                        let head = RelayedHead { status, block: block.as_deref(), lines };
+                        let head = RelayedHead::new(status, block.as_deref(), lines)?;
                         connection.relay_head(cx, exchange, head, body, end)
                     });
                 if result.is_err() {
@@ -191,6 +191,14 @@ impl Thread {
                     self.fail_exchange(exchange, 502);
                 }
                 result
+            }
+            FromWorker::HttpHead { stream, head, body, end } => {
+                let exchange = open_stream(link, stream)?;
+                self.cx.spend(exchange, body)?;
+                if end {
+                    self.end_stream(key, stream, exchange);
+                }
+                self.relay_http_head(exchange, head, body, end)
             }
             FromWorker::Info { stream, status, lines } => {
                 let exchange = open_stream(link, stream)?;
@@ -207,11 +215,19 @@ impl Thread {
                 let exchange = open_stream(link, stream)?;
                 self.relay_data(key, stream, exchange, b"", true)
             }
-            FromWorker::Reset { stream, .. } => {
+            FromWorker::Reset { stream, reason } => {
                 let exchange = open_stream(link, stream)?;
                 self.end_stream(key, stream, exchange);
-                self.fail_exchange(exchange, 500);
-                Ok(())
+                if reason == ResetReason::ClientGone as u32 {
+                    // The application hung up, as one that owns its socket can.
+                    self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                        connection.break_off(cx, exchange);
+                        Ok(())
+                    })
+                } else {
+                    self.fail_exchange(exchange, 500);
+                    Ok(())
+                }
             }
             FromWorker::Credit { stream, bytes } => {
                 let exchange = open_stream(link, stream)?;
@@ -232,6 +248,38 @@ impl Thread {
             connection.on_upload_credit(cx, key);
             Ok(())
         })
+    }
+
+    /// A head that an application wrote itself: what is wrong with it is the application's fault and not the worker's.
+    fn relay_http_head(
+        &mut self,
+        exchange: Key,
+        head: &[u8],
+        body: &[u8],
+        end: bool,
+    ) -> Result<(), FrameError> {
+        let mut lines = self.cx.buffers.take();
+        let mut fault = None;
+        let result = self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+            match RelayedHead::parse(head, &mut lines) {
+                Ok(head) => connection.relay_head(cx, exchange, head, body, end),
+                Err(error) => {
+                    fault = Some(error);
+                    Ok(())
+                }
+            }
+        });
+        self.cx.buffers.give(lines);
+        if let Some(error) = fault {
+            self.cx.log_error(&format!(
+                "An application's response was not sent; the client got a 500: {error}."
+            ));
+            self.cx.reset_stream(exchange);
+            self.fail_exchange(exchange, 500);
+        } else if result.is_err() {
+            self.fail_exchange(exchange, 502);
+        }
+        result
     }
 
     fn relay_data(

@@ -1,0 +1,459 @@
+/* oxlint-disable typescript/no-non-null-assertion -- reads of typed arrays within their bounds, on the hot path */
+
+import { AsyncResource } from 'node:async_hooks';
+import { channel } from 'node:diagnostics_channel';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { LinkedExchange } from '../../gateway/adapter.js';
+import type { EnvironFactories } from '../../gateway/environ.js';
+import { type ExchangeLink, show } from '../../gateway/exchange.js';
+import {
+  HEAD_FLAG_HTTP10,
+  HEAD_FLAG_LENGTH,
+  HEAD_FLAG_STREAMED,
+  HEAD_FLAG_TLS,
+  HEAD_FLAGS,
+  HEAD_PORTS,
+  HEAD_REMOTE_ADDR,
+  KIND_INFO,
+  LOG_ERROR,
+  RESET_APPLICATION_ERROR,
+  RESET_BODY,
+  RESET_CLIENT_GONE,
+} from '../../gateway/frame.js';
+import { type Input, inputError } from '../../gateway/input.js';
+import { StreamedInput } from '../../gateway/streamed-input.js';
+import { Outgoing } from './outgoing.js';
+import { fillRequest } from './request.js';
+import { type Peer, RequestSocket, type SocketOwner } from './socket.js';
+
+/** What answers the requests: a handler, or the `http.Server` that an application made. */
+export interface Host {
+  readonly server: Server | null;
+  readonly IncomingMessage: typeof IncomingMessage;
+  readonly ServerResponse: typeof ServerResponse;
+  readonly joinDuplicateHeaders: boolean;
+  /** Tells the application of a request. What it returns or throws is its outcome. */
+  request(request: IncomingMessage, response: ServerResponse): unknown;
+  /** The application threw, or its promise rejected. Undefined: that is a 500. */
+  readonly onError?: (error: unknown) => void;
+  /** Told to `request.socket`. */
+  readonly localAddress?: string | undefined;
+  readonly timeout?: number;
+}
+
+type Callback = (error?: Error | null) => void;
+
+const RESOURCE = Object.freeze({ requireManualDestroy: true });
+const startChannel = channel('http.server.request.start');
+const finishChannel = channel('http.server.response.finish');
+/** The digit. */
+const ONE = 49;
+const KEEP_ALIVE = /(?:^|\W)keep-alive(?:$|\W)/i;
+
+/** A request and its response as Node's own objects, over a socket of which the core is the other end. */
+export class NodeExchange extends AsyncResource implements LinkedExchange, SocketOwner {
+  readonly response: Outgoing;
+  readonly sequence: number;
+  input: Input | null = null;
+  running = false;
+  body: Buffer | null = null;
+  received = 0;
+  private readonly link: ExchangeLink;
+  private readonly host: Host;
+  private readonly socket: RequestSocket;
+  private req!: IncomingMessage;
+  private res: ServerResponse | null = null;
+  private text = '';
+  private remote = 0;
+  private ports = 0;
+  private flags = 0;
+  /** Called when what was written is on its way. */
+  private callbacks: Callback[] = [];
+  private scheduled = false;
+  /** Writes that belong to the framing of the first chunk, to be dropped. */
+  private framing = 0;
+  private informed = false;
+  /** All of the body has been given to the request, or nobody takes it any more. */
+  private fed = false;
+  private pulling = false;
+  /** The request wants more of the body than has come. */
+  private wanting = false;
+  /** The response is written, and waits for the body to be read. */
+  private holding = false;
+  /** The core has refused the body, and told the client. */
+  private refused = false;
+  /** The response is over, and the stream. */
+  private finished = false;
+
+  constructor(link: ExchangeLink, stream: number, window: number, sequence: number, host: Host) {
+    super('GWANMUN_REQUEST', RESOURCE);
+    this.link = link;
+    this.sequence = sequence;
+    this.host = host;
+    this.response = new Outgoing(link.writer, stream, window);
+    this.socket = new RequestSocket(this);
+  }
+
+  prepare(_environs: EnvironFactories, words: Int32Array, at: number, text: string, input: Input): void {
+    this.input = input;
+    this.text = text;
+    this.remote = words[at + HEAD_REMOTE_ADDR]!;
+    this.ports = words[at + HEAD_PORTS]!;
+    this.flags = words[at + HEAD_FLAGS]!;
+    this.req = new this.host.IncomingMessage(this.socket as never);
+    fillRequest(this.req, words, at, text);
+    if (this.host.joinDuplicateHeaders) (this.req as { joinDuplicateHeaders?: boolean }).joinDuplicateHeaders = true;
+  }
+
+  start(): void {
+    this.running = true;
+    this.runInAsyncScope(call, undefined, this);
+  }
+
+  /** There is credit. */
+  resume(): void {
+    this.runInAsyncScope(flush, undefined, this);
+  }
+
+  abandon(reason = RESET_CLIENT_GONE): void {
+    if (reason === RESET_BODY) this.refused = true;
+    this.response.gone = true;
+    this.response.clear();
+    if (this.finished) return;
+    if (this.running) this.runInAsyncScope(disconnect, undefined, this);
+    else this.finish();
+  }
+
+  /** As Node's server, which ends the connection then: what waits for an event or polls is to learn of it. */
+  disconnected(): void {
+    this.abandon();
+  }
+
+  get blocked(): boolean {
+    return this.response.headSent && this.response.length > 0;
+  }
+
+  /** @internal */
+  call(): void {
+    const { host, req, socket } = this;
+    const res = new host.ServerResponse(req);
+    this.res = res;
+    if (this.flags & HEAD_FLAG_HTTP10) res.shouldKeepAlive = KEEP_ALIVE.test(req.headers.connection ?? '');
+    res.assignSocket(socket as never);
+    res.on('finish', onFinish);
+    if (host.timeout) socket.setTimeout(host.timeout);
+    if (startChannel.hasSubscribers) startChannel.publish({ request: req, response: res, socket, server: host.server });
+    try {
+      const result = host.request(req, res);
+      if (isThenable(result)) result.then(undefined, (error: unknown) => this.fail(error));
+    } catch (error) {
+      this.fail(error);
+    }
+    // As from Node's parser: a request without a body is complete once its handler has been called.
+    if ((this.flags & (HEAD_FLAG_LENGTH | HEAD_FLAG_STREAMED)) === 0) req.complete = true;
+  }
+
+  // What the socket needs.
+
+  get server(): Server | null {
+    return this.host.server;
+  }
+
+  get peer(): Peer {
+    const { ports, host } = this;
+    const address = this.text.substring(this.remote >>> 16, this.remote & 0xffff);
+    const local = ports >>> 16;
+    // A server on `::` has told v4 addresses so, as long as there is Node.
+    const mapped = host.localAddress === '::' && address !== '' && !address.includes(':') ? '::ffff:' : '';
+    return {
+      remoteAddress: address === '' ? undefined : mapped + address,
+      remotePort: (ports & 0xffff) === 0 ? undefined : ports & 0xffff,
+      localAddress: local === 0 ? undefined : (host.localAddress ?? undefined),
+      localPort: local === 0 ? undefined : local,
+      encrypted: (this.flags & HEAD_FLAG_TLS) !== 0,
+    };
+  }
+
+  get waiting(): number {
+    return this.response.length;
+  }
+
+  write(data: string | Uint8Array, encoding: BufferEncoding | null): boolean {
+    const { response, res } = this;
+    if (response.gone || response.ended || res === null) return true;
+    if (!response.begun) this.begin(data, encoding);
+    else if (this.framing > 0) {
+      // CR LF, the chunk, CR LF.
+      this.framing -= 1;
+      if (this.framing === 1) this.push(data, encoding);
+    } else this.push(data, encoding);
+    return response.length < this.socket.writableHighWaterMark;
+  }
+
+  /** The first write: the response's head and what follows it, or an informational response. */
+  private begin(data: string | Uint8Array, encoding: BufferEncoding | null): void {
+    const { response } = this;
+    const res = this.res as ServerResponse & { _header: string | null };
+    const { _header: header } = res;
+    const text = typeof data === 'string' ? data : Buffer.from(data).toString('latin1');
+    if (header === null) {
+      // Not through a response: 1xx, or an answer that the application wrote by hand.
+      const end = text.indexOf('\r\n\r\n') + 4;
+      if (text.charCodeAt(9) === ONE) this.inform(text);
+      else if (end > 3) response.begin(text, 'latin1', end);
+      return;
+    }
+    if (!res.chunkedEncoding) {
+      response.begin(text, encoding === 'latin1' || encoding === 'ascii' ? 'latin1' : 'utf8', header.length);
+      return;
+    }
+    // The core frames the body. Node has begun to do so, by the size of the first chunk or by the last chunk; from here on it
+    // leaves that be.
+    res.chunkedEncoding = false;
+    response.begin(header, 'latin1', header.length);
+    if (text.length > header.length && !text.startsWith('0\r\n', header.length)) this.framing = 3;
+  }
+
+  private push(data: string | Uint8Array, encoding: BufferEncoding | null): void {
+    if (typeof data !== 'string') this.response.push(data, 'latin1');
+    else if (encoding === null || encoding === 'utf8' || encoding === 'utf-8') this.response.push(data, 'utf8');
+    else if (encoding === 'latin1' || encoding === 'binary') this.response.push(data, 'latin1');
+    else this.response.push(Buffer.from(data, encoding), 'latin1');
+  }
+
+  /** 1xx, before the response. */
+  private inform(text: string): void {
+    const status = Number(text.slice(9, 12));
+    // The core sends 100 as soon as somebody wants the body.
+    if (status === 100) this.pull();
+    if (status < 102 || status > 199 || this.response.gone) return;
+    const lines = text.slice(text.indexOf('\r\n') + 2, -2);
+    const { writer } = this.link;
+    const at = writer.begin(lines.length);
+    writer.bytes.latin1Write(lines, at, lines.length);
+    writer.finish(KIND_INFO, 0, this.response.stream, status, lines.length);
+  }
+
+  settle(callback: Callback | undefined): void {
+    if (callback !== undefined) this.callbacks.push(callback);
+    if (this.scheduled) return;
+    this.scheduled = true;
+    process.nextTick(flushLater, this);
+  }
+
+  pull(): void {
+    const { req } = this;
+    if (this.fed || this.pulling || !this.running) return;
+    this.pulling = true;
+    this.wanting = false;
+    for (;;) {
+      const chunk = this.next();
+      if (chunk === null) break;
+      this.socket.bytesRead += chunk.length;
+      if (!req.push(chunk)) break;
+    }
+    this.pulling = false;
+  }
+
+  /** The next piece of the body. Null: none has come, or it has ended, of which the request is told. */
+  private next(): Uint8Array | null {
+    const { req, input } = this;
+    const internals = req as unknown as { _dumped: boolean };
+    if (this.finished && input !== null && !input.ended && !internals._dumped) {
+      // The rest will not come: that is not to look like the body's end.
+      this.fed = true;
+      req.destroy(aborted());
+      return null;
+    }
+    const chunk = this.finished ? null : (input?.pull() ?? null);
+    if (chunk !== null) return chunk;
+    if (this.finished || input === null || input.ended) {
+      this.fed = true;
+      req.complete = true;
+      req.push(null);
+      if (this.holding) this.settle(undefined);
+    } else this.wanting = true;
+    return null;
+  }
+
+  announce(): void {
+    if (this.wanting) this.runInAsyncScope(pull, undefined, this);
+  }
+
+  hangUp(error: Error | undefined): void {
+    const { response, socket } = this;
+    const complete = response.ended;
+    response.clear();
+    response.reset(RESET_CLIENT_GONE);
+    response.gone = true;
+    socket.quiet();
+    socket.destroyed = true;
+    process.nextTick(hungUp, this, complete ? undefined : error);
+  }
+
+  onTimeout(): void {
+    this.runInAsyncScope(timedOut, undefined, this);
+  }
+
+  /** @internal Sends what was written, and calls back. */
+  flush(): void {
+    const { response, res, socket } = this;
+    this.scheduled = false;
+    if (res === null || this.finished) {
+      this.callBack();
+      return;
+    }
+    if (this.mustHold(res)) return;
+    try {
+      response.flush(res.writableEnded || !socket.writable);
+    } catch (error) {
+      this.fail(error);
+    }
+    if (response.length > 0) return;
+    if (response.ended || response.gone) this.finish();
+    this.callBack();
+    if (!socket._writableState.needDrain) return;
+    socket._writableState.needDrain = false;
+    socket.emit('drain');
+    if (!res.writableNeedDrain) return;
+    // The way to Node's own bookkeeping of `drain`: it flushes what it queued itself.
+    const internals = res as unknown as { outputData: unknown[]; outputSize: number; _flush(): void };
+    internals.outputData.push({ data: '', encoding: 'latin1', callback: null });
+    internals._flush();
+  }
+
+  /**
+   * Whether a response that is complete has to wait: its end is the end of the stream, but the application is still reading
+   * the body (`request.pipe(file); response.end('thanks')`).
+   */
+  private mustHold(res: ServerResponse): boolean {
+    const { req, input } = this;
+    if (this.fed || !res.writableEnded || !(input instanceof StreamedInput) || req.destroyed) return false;
+    if (req.readableFlowing !== true && req.listenerCount('readable') === 0) return false;
+    if (!this.holding) {
+      this.holding = true;
+      // It does not read any more.
+      for (const event of ['pause', 'close']) req.once(event, () => this.settle(undefined));
+    }
+    return true;
+  }
+
+  private callBack(): void {
+    const { callbacks } = this;
+    if (callbacks.length === 0) return;
+    this.callbacks = [];
+    for (const callback of callbacks) callback();
+  }
+
+  /** @internal The response has been written: what Node's server does then. */
+  conclude(res: ServerResponse): void {
+    const { req, socket } = this;
+    if (finishChannel.hasSubscribers) {
+      finishChannel.publish({ request: req, response: res, socket, server: this.host.server });
+    }
+    res.detachSocket(socket as never);
+    // Nobody has read the body: it ends for those who listen. For nobody it need not.
+    const internals = req as unknown as { _consuming: boolean; _dump(): void };
+    if (!internals._consuming && (req.listenerCount('end') > 0 || req.listenerCount('close') > 0)) internals._dump();
+    process.nextTick(closeResponse, res);
+  }
+
+  /** @internal The client has gone: as when Node's socket closes. */
+  disconnect(): void {
+    const { req, socket } = this;
+    socket.quiet();
+    socket.destroyed = true;
+    this.fed = true;
+    if (!req.destroyed) req.destroy(this.refused ? inputError('GWM_BODY_REFUSED') : aborted());
+    socket.shut(undefined);
+    this.finish();
+    this.callbacks = [];
+  }
+
+  /** @internal */
+  timeOut(): void {
+    const { socket, req, res, host } = this;
+    // Every one of them is told.
+    const heard = [
+      !req.complete && req.emit('timeout', socket),
+      res !== null && socket._httpMessage === res && res.emit('timeout', socket),
+      host.server?.emit('timeout', socket) ?? false,
+      socket.emit('timeout'),
+    ];
+    if (!heard.includes(true)) socket.destroy();
+  }
+
+  /** The application threw. */
+  private fail(error: unknown): void {
+    if (this.host.onError !== undefined) {
+      this.host.onError(error);
+      return;
+    }
+    const { response } = this;
+    this.link.writer.log(LOG_ERROR, response.ended ? 0 : response.stream, show(error));
+    if (this.finished) return;
+    response.reset(RESET_APPLICATION_ERROR);
+    response.gone = true;
+    this.disconnect();
+  }
+
+  /** The stream is over. */
+  private finish(): void {
+    if (this.finished) return;
+    this.finished = true;
+    this.response.reset(RESET_CLIENT_GONE);
+    this.link.release(this);
+    this.input?.release();
+    this.emitDestroy();
+  }
+}
+
+function aborted(): Error {
+  return Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
+}
+
+function pull(exchange: NodeExchange): void {
+  exchange.pull();
+}
+
+function call(exchange: NodeExchange): void {
+  exchange.call();
+}
+
+function flush(exchange: NodeExchange): void {
+  exchange.flush();
+}
+
+function flushLater(exchange: NodeExchange): void {
+  exchange.flush();
+}
+
+function disconnect(exchange: NodeExchange): void {
+  exchange.disconnect();
+}
+
+function hungUp(exchange: NodeExchange): void {
+  exchange.disconnect();
+}
+
+function timedOut(exchange: NodeExchange): void {
+  exchange.timeOut();
+}
+
+function onFinish(this: ServerResponse): void {
+  const socket = this.socket as unknown as RequestSocket | null;
+  (socket?.owner as NodeExchange | undefined)?.conclude(this);
+}
+
+/** As Node: a response is closed a tick after it has finished. */
+function closeResponse(res: ServerResponse): void {
+  const internals = res as unknown as { _closed: boolean };
+  if (internals._closed) return;
+  res.destroyed = true;
+  internals._closed = true;
+  res.emit('close');
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
