@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 
 import { defineConfig } from '@rspress/core';
 
+import { anchorsWithoutFocus } from './site/anchors.ts';
 import { linksIntoRepository } from './site/links.ts';
 import { measured } from './site/measured.ts';
 
@@ -62,7 +63,7 @@ export default defineConfig({
     // The plugin checks those that Rspress can't tell from pages that are missing.
     link: { checkDeadLinks: { excludes: (url) => url.startsWith('../') }, checkAnchors: true },
     remarkPlugins: [[linksIntoRepository, folder]],
-    showLineNumbers: false,
+    rehypePlugins: [anchorsWithoutFocus],
   },
   search: { codeBlocks: true },
   themeConfig: {

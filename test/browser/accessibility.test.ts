@@ -1,23 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-
-import type { AxeResults } from 'axe-core';
-import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
-import { describeInBrowser, Guestbook } from './browser.js';
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-/** What axe-core finds, one line for each finding. */
-async function findings(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  const { violations, passes } = (await page.evaluate('axe.run()')) as AxeResults;
-  expect(passes.map(({ id }) => id)).toContain('color-contrast');
-  return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
-}
+import { describeInBrowser, findings, Guestbook } from './browser.js';
 
 describeInBrowser('the guest book and those who see, hear or point differently', () => {
-  const guestbook = Guestbook.inTests();
+  const guestbook = new Guestbook();
 
   test.each(['light', 'dark'] as const)('axe-core finds nothing on a %s page, signed or refused', async (scheme) => {
     const { page, context } = await guestbook.visit({ colorScheme: scheme, reducedMotion: 'reduce' });

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { describeInBrowser, Guestbook } from './browser.js';
 
 describeInBrowser('the guest book in a browser', () => {
-  const guestbook = Guestbook.inTests();
+  const guestbook = new Guestbook();
 
   test('shows the page with its picture and style, and nothing goes wrong', async () => {
     const { page, context, faults } = await guestbook.visit();

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { describeInBrowser, Guestbook, guests, newestGuest, watch } from './browser.js';
 
 describeInBrowser('signing the guest book in a browser', () => {
-  const guestbook = Guestbook.inTests();
+  const guestbook = new Guestbook();
 
   test('shows the entry without loading the page anew, and after a reload', async () => {
     const { page, context, faults } = await guestbook.visit();
@@ -25,7 +25,7 @@ describeInBrowser('signing the guest book in a browser', () => {
   test('what one tab writes appears in the other by itself, and what is being written there stays', async () => {
     const { page, context, faults } = await guestbook.visit();
     const other = await context.newPage();
-    const otherFaults = watch(other);
+    const otherFaults = watch(other, guestbook.url);
     await other.goto(guestbook.url);
     await other.getByLabel('Message').fill('not finished');
 
