@@ -6,7 +6,7 @@ import { getCustomMDXComponent, Link } from '@rspress/core/theme-original';
 import gate from '../../examples/guestbook/public/gate.svg?url';
 import Application from './application.mdx';
 import Configuration from './configuration.mdx';
-import type { Bar, Measured } from './measured.ts';
+import type { Figure, Measured } from './measured.ts';
 
 /** Put here when the site is built; null if nothing was measured. */
 declare const MEASURED: Measured | null;
@@ -57,8 +57,8 @@ export function Home() {
           </p>
           <h1>Web server, gateway and application server. One package.</h1>
           <p className="home-lead">
-            A Rust core owns every connection, parses HTTP and serves files. Applications are TypeScript functions in
-            worker processes.
+            A Rust core owns every connection, parses HTTP and serves files. Applications run in worker processes:
+            TypeScript functions, Express and its like, Flask and Django.
           </p>
           <p className="home-actions">
             <Link href="/quick-start" className="home-primary">
@@ -146,37 +146,39 @@ function Command({ command, what }: { command: string; what: string }) {
 function Figures({ measured }: { measured: Measured }) {
   return (
     <section className="home-figures">
-      <h2>CPU time for a request</h2>
-      <p>Microseconds on the server’s core, of the whole process tree and the kernel: shorter is better.</p>
+      <h2>Measured</h2>
+      <p>The shorter, the better. CPU is what the whole process tree takes, and the kernel for it.</p>
       <div>
-        {measured.figures.map(({ title, bars }) => (
-          <figure key={title}>
-            <figcaption>{title}</figcaption>
-            <Bars bars={bars} />
-          </figure>
+        {measured.figures.map((figure) => (
+          <Comparison key={figure.title} {...figure} />
         ))}
       </div>
       <p className="home-measured">
-        Medians of <code>{measured.command}</code>, {measured.date}; {measured.machine}. One worker, server and client
-        each on a core of its own. Run it on your machine.
+        Medians of <code>{measured.command}</code>, {measured.date}; {measured.machine}. What was done in each scenario,
+        and the ones in which others are ahead, is in <code>bench/results/latest.md</code>. Run it on your machine.
       </p>
     </section>
   );
 }
 
-function Bars({ bars }: { bars: Bar[] }) {
-  const longest = Math.max(...bars.map(({ cpu }) => cpu));
+function Comparison({ title, what, unit, digits, bars }: Figure) {
+  const longest = Math.max(...bars.map(({ value }) => value));
   return (
-    <dl>
-      {bars.map(({ name, cpu }) => (
-        <div key={name} className={name === 'gwanmun' ? 'ours' : undefined}>
-          <dt>{name}</dt>
-          <dd>
-            <span style={{ width: `${(cpu / longest) * 100}%` }} />
-            {cpu.toFixed(1)} µs
-          </dd>
-        </div>
-      ))}
-    </dl>
+    <figure>
+      <figcaption>
+        {title} <span>{what}</span>
+      </figcaption>
+      <dl>
+        {bars.map(({ name, value }) => (
+          <div key={name} className={name === 'gwanmun' ? 'ours' : undefined}>
+            <dt>{name}</dt>
+            <dd>
+              <span style={{ width: `${(value / longest) * 100}%` }} />
+              {value.toFixed(value < 100 ? digits : 0)} {unit}
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </figure>
   );
 }

@@ -2,14 +2,19 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 
-/** One server's median CPU time for a request, in microseconds. */
+/** One server's median of a figure. */
 export interface Bar {
   name: string;
-  cpu: number;
+  value: number;
 }
 
+/** A scenario; the shorter the bar, the better. */
 export interface Figure {
   title: string;
+  /** What the values are. */
+  what: string;
+  unit: string;
+  digits: number;
   bars: Bar[];
 }
 
@@ -20,53 +25,56 @@ export interface Measured {
   figures: Figure[];
 }
 
-interface Round {
-  cpu?: number | null;
-}
-
 /** The parts of bench/results/latest.json that are used here. Any of them may be absent. */
 interface Results {
   date?: string;
   command?: string;
   machine?: { cpu?: string; cores?: number; kernel?: string; node?: string };
   titles?: Record<string, string>;
-  versions?: Record<string, string>;
-  results?: { name?: string; title?: string; rows?: { peer?: string; rounds?: Round[] }[] }[];
+  results?: { name?: string; rows?: { peer?: string; rounds?: Record<string, number | null | undefined>[] }[] }[];
 }
 
-const scenarios: Record<string, string> = {
-  hello: 'An application’s answer',
-  file: 'A file of 1 KiB',
-  'two-tier': 'Instead of a proxy in front',
-};
+/** What is shown: a scenario's name in the results, the figure of its rounds, and what to call them. */
+const shown = [
+  ['hello', 'cpu', { title: 'An application’s answer', what: 'CPU a request', unit: 'µs', digits: 1 }],
+  ['file', 'cpu', { title: 'A file of 1 KiB', what: 'CPU a request', unit: 'µs', digits: 1 }],
+  ['two-tier', 'cpu', { title: 'In place of a proxy in front', what: 'CPU a request', unit: 'µs', digits: 1 }],
+  ['starved', 'delay99', { title: 'A file while JavaScript computes', what: 'p99 latency', unit: 'ms', digits: 1 }],
+  ['idle-memory', 'connection', { title: 'An idle connection', what: 'memory', unit: 'B', digits: 0 }],
+  ['start', 'answer', { title: 'Start to first answer', what: 'time', unit: 'ms', digits: 0 }],
+] as const;
 
-const names: Record<string, string> = {
+/** Servers that are shown, and their names where the results have none. */
+const servers: Record<string, string> = {
   gwanmun: 'gwanmun',
   uws: 'uWebSockets.js',
+  bun: 'Bun',
   'node-http': 'node:http',
+  fastify: 'Fastify',
+  express: 'Express',
   nginx: 'nginx',
   'nginx-uws': 'nginx → uWebSockets.js',
+  'nginx-node': 'nginx → node:http',
 };
 
-/** Reads the results; undefined if there are none, or none that are shown. */
+/** Reads the results; null if there are none that are shown. */
 export function measured(file: string): Measured | null {
   if (!existsSync(file)) return null;
-  const { date = '', command = '', machine = {}, results = [] } = JSON.parse(readFileSync(file, 'utf8')) as Results;
-  const figures = Object.entries(scenarios).flatMap(([name, title]) => {
-    const rows = results.find((result) => result.name === name)?.rows ?? [];
+  const parsed = JSON.parse(readFileSync(file, 'utf8')) as Results;
+  const { date = '', command = '', machine = {}, titles = {}, results = [] } = parsed;
+  const figures = shown.flatMap(([scenario, figure, described]) => {
+    const rows = results.find(({ name }) => name === scenario)?.rows ?? [];
     const bars = rows.flatMap(({ peer = '', rounds = [] }) => {
-      const cpu = median(rounds.flatMap((round) => (typeof round.cpu === 'number' ? [round.cpu] : [])));
-      return names[peer] === undefined || cpu === undefined ? [] : [{ name: names[peer], cpu }];
+      const value = median(rounds.flatMap((round) => (typeof round[figure] === 'number' ? [round[figure]] : [])));
+      const name = servers[peer] === undefined ? undefined : (titles[peer] ?? servers[peer]);
+      return name === undefined || value === undefined ? [] : [{ name, value }];
     });
-    return bars.length > 1 && bars.some((bar) => bar.name === 'gwanmun') ? [{ title, bars }] : [];
+    const isComparison = bars.length > 1 && bars.some(({ name }) => name === 'gwanmun');
+    return isComparison ? [{ ...described, bars }] : [];
   });
-  const described = [
-    machine.cpu,
-    machine.cores && `${machine.cores} cores`,
-    machine.kernel,
-    machine.node && `Node ${machine.node}`,
-  ];
-  return figures.length === 0 ? null : { date, command, machine: described.filter(Boolean).join(', '), figures };
+  const { cpu, cores, kernel, node } = machine;
+  const machineText = [cpu, cores && `${cores} cores`, kernel, node && `Node ${node}`].filter(Boolean).join(', ');
+  return figures.length === 0 ? null : { date, command, machine: machineText, figures };
 }
 
 function median(values: number[]): number | undefined {
