@@ -12,7 +12,8 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { build, BuildError, dependencies, javascript, root } from './build.mjs';
 
-const GLIBC = '2.17';
+/** The minor number of glibc 2. */
+const GLIBC = 17;
 const TRIPLES = {
   'linux-x64-gnu': 'x86_64-unknown-linux-gnu',
   'linux-x64-musl': 'x86_64-unknown-linux-musl',
@@ -108,12 +109,15 @@ async function buildCore(platform, own, isLocal, out) {
     const triple = TRIPLES[platform];
     const target = join(root, 'target/published');
     const args = ['zigbuild', '--release', '--locked', '-p', 'gwanmun-node', '--target-dir', target, '--target'];
-    run('cargo', [...args, isGnu ? `${triple}.${GLIBC}` : triple], {
+    run('cargo', [...args, isGnu ? `${triple}.2.${GLIBC}` : triple], {
       CARGO_PROFILE_RELEASE_STRIP: 'symbols',
       // A library that Node loads, which brings musl with it.
       ...(isGnu ? {} : { RUSTFLAGS: '-C target-feature=-crt-static' }),
     });
     copyFileSync(join(target, triple, 'release/libgwanmun_node.so'), stripped);
+    if (isGnu && glibcOf(stripped) > GLIBC) {
+      throw new BuildError(`the core for ${platform} needs glibc 2.${glibcOf(stripped)} instead of 2.${GLIBC}`);
+    }
   } else if (platform === own) {
     await build();
     const local = join(root, 'native', `gwanmun.${platform}.node`);
@@ -130,14 +134,14 @@ async function buildCore(platform, own, isLocal, out) {
     );
   }
   const size = `${(statSync(stripped).size / 2 ** 20).toFixed(1)} MiB`;
-  note(`${platform}: ${size}, ${platform.endsWith('-gnu') ? `needs glibc ${glibcOf(stripped)}` : 'musl'}`);
+  note(`${platform}: ${size}, ${platform.endsWith('-gnu') ? `needs glibc 2.${glibcOf(stripped)}` : 'musl'}`);
   return stripped;
 }
 
-/** The newest version of glibc that the binary has a symbol of. */
+/** The minor number of the newest glibc 2 that the binary has a symbol of. */
 function glibcOf(file) {
   const versions = readFileSync(file, 'latin1').match(/GLIBC_2\.\d+/g) ?? [];
-  return `2.${Math.max(...versions.map((version) => Number(version.slice(8))))}`;
+  return Math.max(...versions.map((version) => Number(version.slice(8))));
 }
 
 /** An empty folder for a package's contents. */

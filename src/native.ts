@@ -1,6 +1,6 @@
 // The native binding as the rest of the code uses it, so that tests can stand in for it, and the one place that loads it.
 
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { VERSION } from './config/version.js';
@@ -130,13 +130,12 @@ function isAbsent(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'MODULE_NOT_FOUND';
 }
 
-/** Whether Node itself was linked with musl: the name of its ELF interpreter is near the start of the file. */
+/** Whether Node runs on musl: its process has glibc's library mapped, or it has not. */
 function usesMusl(): boolean {
-  const head = Buffer.alloc(4096);
-  const fd = openSync(process.execPath, 'r');
   try {
-    return head.subarray(0, readSync(fd, head)).includes('/ld-musl-');
-  } finally {
-    closeSync(fd);
+    return !/\/libc(?:\.so\.6|-2\.\d+\.so)$/m.test(readFileSync('/proc/self/maps', 'utf8'));
+  } catch {
+    // Without /proc nothing tells; most systems have glibc.
+    return false;
   }
 }

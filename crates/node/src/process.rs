@@ -29,13 +29,15 @@ pub fn follow_parent(parent: u32) -> bool {
 /// With a core of its own it changes nothing.
 #[napi]
 pub fn prefer_batches() {
+    // The kernel's own `sched_param`: a priority, which is 0. By system call, because musl's function refuses.
+    #[cfg(target_os = "linux")]
+    let parameter: libc::c_int = 0;
     #[cfg(target_os = "linux")]
     // SAFETY: a valid parameter that outlives the call; it concerns the calling thread only. If it is refused, batches are
     // smaller.
     unsafe {
-        let parameter = libc::sched_param { sched_priority: 0 };
-        libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameter);
-    }
+        libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_BATCH, &raw const parameter)
+    };
 }
 
 /// Closes descriptors that were handed to a child process.
