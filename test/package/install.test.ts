@@ -35,8 +35,11 @@ beforeAll(async () => {
 
 const COMPILER_OPTIONS = ['--target', 'es2022', '--module', 'nodenext', '--noCheck', '--ignoreConfig'];
 
-test('no install script ran, and no source of the core came along', () => {
+test('all that is needed came along, and no source of the core', () => {
   const installed = join(project, 'node_modules/gwanmun');
+  expect(['dist/index.js', 'python/gwanmun_worker.py'].filter((name) => !existsSync(join(installed, name)))).toEqual(
+    [],
+  );
   expect(['crates', 'native', 'src', 'scripts'].filter((name) => existsSync(join(installed, name)))).toEqual([]);
 });
 

@@ -44,7 +44,7 @@ describe('before the first request', () => {
     ['LOG before HELLO', /first frame is HELLO/, [frame(f.KIND_LOG, 0, 1, 'x')]],
     ['BLOCK before HELLO', /first frame is HELLO/, [frame(f.KIND_BLOCK, 0, 1, 'A: b\r\n')]],
     ['another version', /another version/, [hello({ version: 2 })]],
-    ['another encoding', /encoding/, [hello({ encoding: 2 })]],
+    ['another encoding', /encoding/, [hello({ encoding: 3 })]],
     ['concurrency 0', /concurrency/, [hello({ concurrency: 0 })]],
     ['concurrency 65 536', /concurrency/, [hello({ concurrency: 65_536 })]],
     ['a short HELLO', /too short/, [frame(f.KIND_HELLO, 0, 0, 'short')]],
