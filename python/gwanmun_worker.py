@@ -1,55 +1,46 @@
 """gwanmun's Python worker: hosts one WSGI application (PEP 3333) behind the gateway protocol, docs/gateway-protocol.md.
 
-Started by gwanmun, never by hand. Standard library, Python 3.8 or newer; older ones must be able to parse it, to say so.
-One thread: requests that have come are answered one after the other. W numbers are the rows of WSGI's rules.
-"""
-import array, collections, ctypes, gc, importlib, io, json, mmap, os, re, select, signal, socket, struct, sys, threading
-import time, traceback
+Started by gwanmun, never by hand. Standard library, Python 3.8 or newer; older ones must parse it too, to say so.
+Requests are answered one after the other, on one thread. W numbers are rows of docs/application-contract.md."""
+import array, collections, contextlib, ctypes, functools, gc, importlib, io, json, mmap, os, re, select, signal, socket
+import struct, sys, threading, time, traceback
 
 HELLO, READY, HEAD, DATA, END, RESET, CREDIT, LOG = 1, 2, 5, 7, 10, 11, 12, 13
 FLAG_END, FLAG_FD, APPLICATION_ERROR, CLIENT_GONE, LOG_ERROR, LOG_TEXT, MAX_PAYLOAD = 1, 2, 1, 2, 1, 4, 65520
 FRAME = struct.Struct("<IBBHII")  # size, kind, flags, 0, stream, extra
 RESPONSE = struct.Struct("<IBBHIIII")  # the same, length of the header lines, 0
 PATIENCE = 0.001  # seconds that a response may wait for others to be sent together with it
-STATUS = re.compile(r"[2-5][0-9][0-9] [ -~\x80-\xff]*\Z")
-TOKEN, VALUE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z"), re.compile(r"[ -~\x80-\xff]*\Z")
-HOP_BY_HOP = re.compile(r"(connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade)\Z", re.I)
-PADDING = [b"\0" * n for n in range(8)]
-heads = {}  # those that were checked lately, by status and headers
-links = {}  # by their descriptor
+STATUS, VALUE = re.compile(r"[2-5][0-9][0-9] [ -~\x80-\xff]*\Z"), re.compile(r"[ -~\x80-\xff]*\Z")
+CONNECTION = r"(connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade)"  # W38: what is the server's
+NAME = re.compile(r"(?!" + CONNECTION + r"\Z)[!#$%&'*+\-.^_`|~0-9a-z]+\Z", re.I | re.A)
+Socket, get_ident, clock, poll = socket.socket, threading.get_ident, time.perf_counter, select.poll()  # not patched yet
+links, current = {}, None  # by descriptor; the request that is being answered
 queue = collections.deque()  # requests that are complete, in the order in which they are run
-application = marks = current = None
 
-class Head(object):
-    """A status with headers, checked."""
-
-    def __init__(self, status, headers):
-        if not isinstance(status, str) or not STATUS.match(status):
-            raise ValueError("the status must look like '200 OK', from 200 to 599; got %r" % (status,))  # W36, W59
-        if type(headers) is not list or not all([type(item) is tuple and len(item) == 2 for item in headers]):
-            raise TypeError("the headers must be a list of tuples (name, value), got %.200r" % (headers,))  # W37
-        for name, value in headers:
-            if not isinstance(name, str) or not isinstance(value, str):
-                raise TypeError("a header's name and value must be str, got %r" % ((name, value),))
-            if not TOKEN.match(name) or not VALUE.match(value) or HOP_BY_HOP.match(name):  # W38
-                raise ValueError("a header that cannot be sent, or concerns the connection: %r" % ((name, value),))
-        lengths = [value for name, value in headers if name.lower() == "content-length"] or [None]
-        if lengths != [None] and not re.match("[0-9]{1,15}\\Z", ",".join(lengths)):
-            raise ValueError("Content-Length must be one number of bytes, got %r" % (lengths,))
-        self.code, self.length = int(status[:3]), lengths[0] and int(lengths[0])
-        self.lines = "".join(["%s: %s\r\n" % item for item in headers]).encode("latin-1")
-        if len(self.lines) > 60000:
-            raise ValueError("the headers have %d bytes together, more than can be sent" % len(self.lines))
+@functools.lru_cache(500)
+def check(status, headers):
+    """Gives code, Content-Length and lines of a status with headers."""
+    if not isinstance(status, str) or not STATUS.match(status):
+        raise ValueError("the status must look like '200 OK', from 200 to 599; got %r" % (status,))  # W36, W59
+    for name, value in headers:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError("a header's name and value must be str, got %r" % ((name, value),))
+        if not NAME.match(name) or not VALUE.match(value):
+            raise ValueError("a header that cannot be sent, or concerns the connection: %r" % ((name, value),))
+    lengths = [value for name, value in headers if name.lower() == "content-length"] or [None]
+    if lengths != [None] and not re.match("[0-9]{1,15}\\Z", ",".join(lengths)):
+        raise ValueError("Content-Length must be one number of bytes, got %r" % (lengths,))
+    lines = "".join(["%s: %s\r\n" % item for item in headers]).encode("latin-1")
+    if len(lines) > 60000:
+        raise ValueError("the headers have %d bytes together, more than can be sent" % len(lines))
+    return int(status[:3]), lengths[0] and int(lengths[0]), lines
 
 class Log(io.RawIOBase):
     """Behind wsgi.errors: text for the log, with the request that is being answered; else for standard error."""
-    thread = threading.get_ident()
-
-    def writable(self):
-        return True
+    thread, writable = get_ident(), lambda self: True
 
     def write(self, data):
-        if current is None or threading.get_ident() != self.thread:
+        if current is None or get_ident() != self.thread:
             sys.stderr.write(bytes(data).decode("utf-8"))
         else:
             current.link.log(LOG_TEXT, current.stream, bytes(data))
@@ -59,29 +50,11 @@ errors = io.TextIOWrapper(io.BufferedWriter(Log()), "utf-8", "backslashreplace",
 
 class Request(object):
     """One request and its response."""
-    head = left = None  # what start_response was told; what is left of the Content-Length
+    head, left, rest, credit = None, None, b"", 0  # left: of the Content-Length; rest: what has no credit yet
     called = sent = gone = final = bodiless = False
-    rest, credit = b"", 0
 
     def __init__(self, link, stream, sequence, environ):
         self.link, self.stream, self.sequence, self.environ, self.parts = link, stream, sequence, environ, []
-
-    def complete(self, body):
-        self.environ["wsgi.input"], self.parts = body, None
-        queue.append(self)
-
-    def on_frame(self, kind, flags, extra, payload):
-        if kind == DATA and self.parts is not None:
-            self.parts.append(payload)
-            if flags & FLAG_END:
-                self.complete(io.BytesIO(b"".join(self.parts)))
-        elif kind == CREDIT:
-            self.credit += extra
-            self.push()
-        elif kind == RESET:  # the client is gone; what is not run yet, or any more, is over
-            self.gone = True
-            if self.parts is not None or self.final:
-                self.reset(CLIENT_GONE)
 
     def run(self):
         """Calls the application and sends what it returns."""
@@ -105,13 +78,9 @@ class Request(object):
         if exc_info is None and self.called:
             raise AssertionError("start_response was called twice, the second time without exc_info")  # W33
         self.called, self.head, exc_info = True, None, None
-        try:
-            self.head = heads[status, tuple(headers)]
-        except (KeyError, TypeError):
-            self.head = Head(status, headers)
-            if len(heads) >= 500:
-                heads.clear()
-            heads[status, tuple(headers)] = self.head
+        if type(headers) is not list or not all([type(item) is tuple and len(item) == 2 for item in headers]):
+            raise TypeError("the headers must be a list of tuples (name, value), got %.200r" % (headers,))  # W37
+        self.head = check(status, tuple(headers))
         return self.write
 
     def write(self, data):
@@ -120,14 +89,15 @@ class Request(object):
 
     def whole(self, body):
         """Sends a body that is complete: in one frame, or as its client takes it while other requests go on."""
-        link, head, size = self.link, self.head, 24 + len(self.head.lines) + len(body)
+        code, _, lines = self.head
+        size = 24 + len(lines) + len(body)
         if size > MAX_PAYLOAD:
             self.send_head(len(body))
             self.send(body)
             return self.push(True)
-        frame = RESPONSE.pack(size, HEAD, FLAG_END, 0, self.stream, head.code, len(head.lines), 0)
-        link.out += (frame, head.lines, body, PADDING[-size & 7])
-        del link.streams[self.stream]
+        frame = RESPONSE.pack(size, HEAD, FLAG_END, 0, self.stream, code, len(lines), 0)
+        self.link.out += (frame, lines, body, bytes(-size & 7))
+        del self.link.streams[self.stream]
 
     def iterate(self, result):
         """Sends each piece before it asks for the next (W51)."""
@@ -146,7 +116,7 @@ class Request(object):
                 result.close()  # W52
 
     def send(self, piece):
-        """Has a piece of the body on its way when it returns, or keeps the last one of a known length. True: too long."""
+        """Has a piece of the body on its way when it returns, or keeps the last of a known length. True: too long."""
         if not isinstance(piece, bytes):
             raise TypeError("a piece of the body must be bytes, got %s" % type(piece).__name__)  # W60
         if not piece or self.gone:
@@ -162,17 +132,18 @@ class Request(object):
         while len(self.rest) and not self.gone and self.left != 0:
             flush()
             self.link.receive(True)
-        self.link.flush()
+            self.gone = self.gone or self.link.ended
+        flush()
         return beyond
 
     def send_head(self, length=None):
         if self.head is None:
             raise AssertionError("start_response was not called")  # W35
-        lines, self.left, code = self.head.lines, self.head.length, self.head.code
-        if length is not None and self.left is None:
+        code, self.left, lines = self.head
+        self.bodiless = code in (204, 304) or self.environ.get("REQUEST_METHOD") == "HEAD"
+        if length is not None and self.left is None and (length or not self.bodiless):
             lines, self.left = lines + b"Content-Length: %d\r\n" % length, length
         self.sent, self.credit = True, self.link.window
-        self.bodiless = code in (204, 304) or self.environ.get("REQUEST_METHOD") == "HEAD"
         self.link.frame(HEAD, 0, self.stream, code, struct.pack("<II", len(lines), 0) + lines)
 
     def push(self, final=False):
@@ -193,27 +164,22 @@ class Request(object):
 
 class Link(object):
     """The socket to one I/O thread of the core: frames out, frames in, streams."""
-
     def __init__(self, fd, slot, concurrency):
-        self.socket, self.slot, self.begun, self.ended = socket.socket(fileno=fd), slot, 0, False
+        self.socket, self.slot, self.begun, self.ended = Socket(fileno=fd), slot, 0, False
         self.socket.set_inheritable(False)
         self.socket.setblocking(True)
+        poll.register(fd, select.POLLIN)
         self.out, self.rest, self.fds, self.streams = [], b"", collections.deque(), {}
-        hello = struct.pack("<IIII", 1, 2, concurrency, 0) + b"python %d.%d.%d" % sys.version_info[:3]
-        self.frame(HELLO, 0, 0, 0, hello)
+        self.frame(HELLO, 0, 0, 0, struct.pack("<4I", 1, 2, concurrency, 0) + b"python %d.%d.%d" % sys.version_info[:3])
+        self.frame(READY, 0, 0, 0)
 
     def frame(self, kind, flags, stream, extra, payload=b""):
         size = 16 + len(payload)
-        self.out += (FRAME.pack(size, kind, flags, 0, stream, extra), payload, PADDING[-size & 7])
-
-    def flush(self):
-        if self.out:
-            data, self.out = b"".join(self.out), []
-            self.socket.sendall(data)
+        self.out += (FRAME.pack(size, kind, flags, 0, stream, extra), payload, bytes(-size & 7))
 
     def log(self, level, stream, text):
         self.frame(LOG, 0, stream, level, text[:MAX_PAYLOAD])
-        self.flush()
+        flush()
 
     def receive(self, wait):
         """Takes in what has come. Requests go to the queue."""
@@ -224,64 +190,73 @@ class Link(object):
             return
         for _, _, fds in control:
             self.fds.extend(array.array("i", fds))
-        if not data:
-            self.ended = True
-            for request in self.streams.values():
-                request.gone = True
-        data = self.rest + data
+        self.ended, data = not data, self.rest + data
         at, end, text, unpack = 0, len(data), data.decode("latin-1"), FRAME.unpack_from
         while end - at >= 16:
             size, kind, flags, _, stream, extra = unpack(data, at)
-            if at + size > end:
+            following, request = at + size + 7 & -8, self.streams.get(stream)
+            if following > end:
                 break
             if kind == HEAD:
                 values = iter(text[at + 24 : at + size].split("\0"))
                 environ = dict(zip(values, values))
                 environ.update(self.constants)
                 request = self.streams[stream] = Request(self, stream, extra, environ)
-                if flags == FLAG_END:
-                    request.complete(io.BytesIO())
-                elif flags & FLAG_END:
-                    os.lseek(self.fds[0], 0, os.SEEK_SET)
-                    request.complete(open(self.fds.popleft(), "rb"))
             elif kind == HELLO:
                 _, self.window, flags, _ = struct.unpack_from("<4I", data, at + 16)
                 values = iter(text[at + 32 : at + size].split("\0"))
-                self.constants = {"wsgi.version": (1, 0), "wsgi.errors": errors, "wsgi.run_once": False}  # W09
-                self.constants.update({"wsgi.multithread": False, "wsgi.multiprocess": bool(flags & 1)})
+                self.constants = {"wsgi.version": (1, 0), "wsgi.run_once": False, "wsgi.multithread": False}  # W09
+                self.constants.update({"wsgi.multiprocess": bool(flags & 1), "wsgi.errors": errors})
                 self.constants.update(zip(values, values))
-            elif stream in self.streams:  # else this side has ended it meanwhile
-                self.streams[stream].on_frame(kind, flags, extra, data[at + 16 : at + size])
-            at = at + size + 7 & -8
+            elif kind == DATA and request:
+                request.parts.append(data[at + 16 : at + size])
+            elif kind == CREDIT and request:
+                request.credit += extra
+                request.push()
+            elif kind == RESET and request:  # the client is gone; what is not run yet, or any more, is over
+                request.gone = True
+                if request.parts is not None or request.final:
+                    request.reset(CLIENT_GONE)
+            elif size < 16:
+                raise ValueError("the core sent a frame of %d bytes" % size)
+            if flags & FLAG_END and request:
+                body = open(self.fds.popleft(), "rb") if flags & FLAG_FD else io.BytesIO(b"".join(request.parts))
+                body.seek(0)
+                request.environ["wsgi.input"], request.parts = body, None
+                queue.append(request)
+            at = following
         self.rest = data[at:]
 
+def report(**facts):
+    """Ends with what the main process makes a message of: why there is no application. No facts: there is one."""
+    os.write(settings["report"], json.dumps(dict(facts, version="%d.%d.%d" % sys.version_info[:3])).encode())
+    os._exit(1 if facts else 0)
+
 def load(target):
-    """The application, or why there is none, of which the main process makes a message."""
     name, _, attribute = target.partition(":")
     try:
         module = importlib.import_module(name)
     except BaseException as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if "importlib" not in frame[0]]
-        where = list(frames[-1])[:2] if frames else None
-        where = [error.filename, error.lineno, error.offset] if isinstance(error, SyntaxError) else where
+        at = [error.filename, error.lineno, error.offset] if isinstance(error, SyntaxError) else list(*frames[-1:])[:2]
         stack = traceback.format_list(frames) + traceback.format_exception_only(type(error), error)
-        return None, {"kind": type(error).__name__, "name": getattr(error, "name", ""), "where": where, "stack": stack}
+        report(kind=type(error).__name__, name=getattr(error, "name", ""), where=at, stack=stack)
     for part in [attribute] if attribute else ["application", "app"]:
         if callable(getattr(module, part, None)):
-            return getattr(module, part), None
+            return getattr(module, part)
     names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-    return None, {"kind": "callable", "name": attribute or "application", "found": hasattr(module, part), "names": names}
+    report(kind="callable", name=attribute or "application", found=hasattr(module, part), names=names)
 
 def flush():
     for link in links.values():
-        link.flush()
+        if link.out:
+            data, link.out = b"".join(link.out), []
+            link.socket.sendall(data)
 
 def serve():
     """Answers requests until every link has ended."""
     global current
-    quick, sent, clock, poll = set(), 0, time.perf_counter, select.poll()  # quick: paths that took less than PATIENCE
-    for fd in links:
-        poll.register(fd, select.POLLIN)
+    quick, sent = set(), 0  # the paths that took less than PATIENCE the last time; when responses were sent
     while links:
         while queue:
             request = queue.popleft()
@@ -290,10 +265,7 @@ def serve():
                 flush()
                 sent = start
             request.reset(CLIENT_GONE) if request.gone else request.run()
-            if clock() - start > PATIENCE:
-                quick.discard(path)
-            elif path not in quick and len(quick) < 1000:
-                quick.add(path)
+            (quick.discard if clock() - start > PATIENCE or len(quick) > 1000 else quick.add)(path)
         errors.flush()
         flush()
         current = request = None
@@ -303,34 +275,25 @@ def serve():
                 poll.unregister(links.pop(fd).socket)
         sent = clock()
 
-def main():
-    global application, marks
+if __name__ == "__main__":
     settings = json.loads(os.environ.pop("GWANMUN_WORKER"))
-    fds = [int(fd) for fd in re.findall("[0-9]+", os.environ.pop("GWANMUN_LINKS"))]
-    failure = {"kind": "version"}
-    if sys.version_info >= (3, 8):
-        if fds:  # else it is only a check
-            # A terminal's Ctrl-C reaches the whole process group; the main process says when to stop, by ending the links.
-            signal.signal(signal.SIGINT, lambda *_: None)
-            signal.signal(signal.SIGTERM, lambda *_: None)
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: dies with the main process, even spinning
-            if os.getppid() != settings["parent"]:
-                os._exit(1)
-        sys.path[:] = [os.getcwd()] + [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
-        application, failure = load(settings["application"])
-    if failure or not fds:
-        os.write(settings["report"], json.dumps(dict(failure or {}, version="%d.%d.%d" % sys.version_info[:3])).encode())
-        os._exit(1 if failure else 0)
-    os.close(settings["report"])
+    fds = [int(fd) for fd in re.findall("[0-9]+", os.environ.pop("GWANMUN_LINKS"))]  # none: it is only a check
+    if sys.version_info < (3, 8):
+        report(kind="version")
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the core ends the links to stop us
+        signal.signal(number, lambda *_: None)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: dies with the main process
+    if os.getppid() != settings["parent"]:
+        os._exit(1)
+    sys.path[:] = [os.getcwd()] + [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
     sys.stdout.reconfigure(line_buffering=True)
+    application = load(settings["application"])
+    if not fds:
+        report()
+    os.close(settings["report"])
     marks = memoryview(mmap.mmap(fds[0], 4096)).cast("I")
     links.update({fd: Link(fd, 16 * slot, settings["concurrency"]) for slot, fd in enumerate(fds[1:])})
     os.register_at_fork(after_in_child=lambda: [link.socket.close() for link in links.values()])
-    gc.collect()
     gc.freeze()  # what is loaded by now need not be looked at again
-    for link in links.values():
-        link.frame(READY, 0, 0, 0)
-    serve()
-
-if __name__ == "__main__":
-    main()
+    with contextlib.suppress(ConnectionError):  # the core has cut the links
+        serve()

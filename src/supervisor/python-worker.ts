@@ -25,7 +25,7 @@ interface Report {
   /** The module that is missing, or the callable. */
   readonly name?: string | null;
   /** File, line, column. */
-  readonly where?: readonly [string, number, number?] | null;
+  readonly where?: readonly [file?: string | null, line?: number | null, column?: number | null];
   readonly stack?: readonly string[];
   /** Whether the module has something of that name. */
   readonly found?: boolean;
@@ -49,7 +49,6 @@ export function spawnPythonWorker(
         application: target,
         concurrency: Math.min(settings.concurrency, MOST_CONCURRENCY),
         parent: settings.parent,
-        check: false,
       },
       linksVariable(links),
     ),
@@ -70,7 +69,7 @@ export function checkPython(application: WsgiApplication): string {
     cwd: directory,
     encoding: 'utf8',
     stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
-    env: environment({ application: target, check: true }, ''),
+    env: environment({ application: target, parent: process.pid }, ''),
   });
   if (error) throw notStarted(application, error);
   const report = output[REPORT_FD] ?? '';
@@ -98,9 +97,10 @@ function notStarted({ python }: WsgiApplication, error: Error): GwanmunError {
 /** What a report says is wrong, if anything. */
 function failureOf(text: string, { target, python, directory }: WsgiApplication): GwanmunError | undefined {
   if (text === '') return undefined;
-  const { version, kind, name, where, stack = [], found, names = [] } = JSON.parse(text) as Report;
+  const { version, kind, name, where = [], stack = [], found, names = [] } = JSON.parse(text) as Report;
+  const [file, line, column] = where;
   const module = target.replace(/:.*/, '');
-  const place = where ? { file: displayPath(where[0]), line: where[1], column: where[2] } : undefined;
+  const place = file ? { file: displayPath(file), line: line ?? undefined, column: column ?? undefined } : undefined;
   const interpreter = python.includes('/') ? displayPath(python) : python;
   const userStack = stack.join('').trimEnd();
   switch (kind) {
