@@ -43,6 +43,10 @@ test('all that is needed came along, and no source of the core', () => {
   expect(['crates', 'native', 'src', 'scripts'].filter((name) => existsSync(join(installed, name)))).toEqual([]);
 });
 
+test('the worker for Python applications came along', () => {
+  expect(existsSync(join(project, 'node_modules/gwanmun/python/gwanmun_worker.py'))).toBe(true);
+});
+
 describe.each(VERSIONS)('Node %s', (version) => {
   let path: string;
   beforeAll(async () => {

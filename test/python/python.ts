@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { RawClient, type Response } from '../http/raw-client.js';
 import { Gwanmun, type Settings } from '../workers/gwanmun-process.js';
 
-const FIXTURES = fileURLToPath(new URL('fixtures', import.meta.url));
+/** Where the applications of the tests are. */
+export const FIXTURES = fileURLToPath(new URL('fixtures', import.meta.url));
 
 /** A Python to test with: the newest that `python3` is. */
 export const python = execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).trim();

@@ -22,6 +22,8 @@ export interface Settings {
   env?: Record<string, string>;
   /** Files beside the configuration, by their path. */
   files?: Record<string, string>;
+  /** An existing one to be its own. */
+  folder?: string;
   /** Instead of the configuration file: the command line. */
   args?: readonly string[];
   /** In a process group of its own, as under a terminal's shell. */
@@ -32,7 +34,7 @@ export interface Settings {
 export class Gwanmun {
   readonly child: ChildProcess;
   /** A folder of its own, removed at the end. */
-  readonly folder = realpathSync(mkdtempSync(join(tmpdir(), 'gwanmun-workers-')));
+  readonly folder: string;
   stdout = '';
   stderr = '';
   /** Every process of this server carries it in its environment. */
@@ -40,7 +42,8 @@ export class Gwanmun {
   private isClosed = false;
   private readonly waiting = new Set<() => void>();
 
-  constructor({ config = {}, app = APP, env = {}, files = {}, args, group = false }: Settings = {}) {
+  constructor({ config = {}, app = APP, env = {}, files = {}, folder, args, group = false }: Settings = {}) {
+    this.folder = realpathSync(folder ?? mkdtempSync(join(tmpdir(), 'gwanmun-workers-')));
     const file = join(this.folder, 'gwanmun.config.mjs');
     const whole = { listen: { host: '127.0.0.1', port: 0 }, threads: 2, mounts: [{ path: '/', app }], ...config };
     writeFileSync(file, `export default ${JSON.stringify(whole)};\n`);
