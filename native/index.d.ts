@@ -9,6 +9,10 @@ export declare class Core {
   addresses(): string
   /** Makes the links of one worker of a pool. */
   addWorker(pool: number): WorkerFds
+  /** Has the logs call a worker by its number and its process. */
+  nameWorker(id: number, number: number, pid: number): void
+  /** Writes an event to the error log. Does nothing once the server is closed. */
+  log(record: LogRecord): void
   /** No more requests for this worker; its links end when its requests are done. */
   removeWorker(id: number): void
   /**
@@ -55,6 +59,19 @@ export declare function closeFds(fds: Array<number>): void
  * id was `parent`, is dead already: then the caller exits.
  */
 export declare function followParent(parent: number): boolean
+
+/** An event as the main process tells it. */
+export interface LogRecord {
+  /** `error`, `warn`, `info` or `debug`. */
+  level: string
+  event: string
+  msg: string
+  stack?: string
+  code?: string
+  worker?: number
+  pid?: number
+  stream?: string
+}
 
 /** Maps the shared page of started marks and closes its descriptor. The slot of link number t is the u32 at byte 64 × t. */
 export declare function mapMarks(fd: number): ArrayBuffer

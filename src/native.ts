@@ -29,12 +29,28 @@ export interface NativeLinkConstructor {
   ): NativeLink;
 }
 
+/** An event for the error log; docs/logs.md describes the fields. */
+export interface LogRecord {
+  level: 'error' | 'warn' | 'info' | 'debug';
+  event: string;
+  msg: string;
+  stack?: string;
+  code?: string;
+  worker?: number;
+  pid?: number;
+  stream?: 'stdout' | 'stderr';
+}
+
 /** The web server: its threads, listeners and queues. */
 export interface NativeCore {
   /** The bound addresses as JSON. */
   addresses(): string;
   addWorker(pool: number): { id: number; marks: number; links: number[] };
   removeWorker(id: number): void;
+  /** Has the logs call a worker by its number and its process. */
+  nameWorker(id: number, number: number, pid: number): void;
+  /** Writes an event to the error log. */
+  log(record: LogRecord): void;
   /** Accepts no more, finishes requests in progress, cuts what is left after `graceMs`; then comes the event `closed`. */
   close(graceMs: number): void;
   /** Ends the watch for events and waits for the threads; called after the event `closed`. */

@@ -1,5 +1,5 @@
 import { processCount, type ResolvedConfig } from '../config/resolve.js';
-import { formatError, wantsColor, type GwanmunError } from '../errors.js';
+import { formatError, GwanmunError, wantsColor } from '../errors.js';
 import { Server } from '../supervisor/server.js';
 import { banner, readyLine } from './banner.js';
 import { onStopSignal } from './signals.js';
@@ -10,6 +10,7 @@ import { onStopSignal } from './signals.js';
  */
 export async function serve(config: ResolvedConfig, source: string): Promise<void> {
   const { stderr } = process;
+  const isJson = config.errorLog.format === 'json';
   // A server outlives whoever reads its output: a broken pipe is no reason to end.
   for (const stream of [process.stdout, stderr]) stream.on('error', () => {});
   const server = new Server(config, log);
@@ -20,14 +21,21 @@ export async function serve(config: ResolvedConfig, source: string): Promise<voi
   try {
     const running = await server.start();
     if (running === undefined) return;
-    const line = stderr.isTTY
-      ? banner(config, running.addresses, source)
-      : readyLine(running.addresses, processCount(config));
-    stderr.write(`${line}\n`);
+    const ready = readyLine(running.addresses, processCount(config));
+    if (isJson) stderr.write(jsonLine('info', 'listening', { msg: ready }));
+    else stderr.write(`${stderr.isTTY ? banner(config, running.addresses, source) : ready}\n`);
   } catch (error) {
     unwatch();
-    throw error;
+    if (!isJson || !(error instanceof GwanmunError)) throw error;
+    const { code, message, exitCode } = error;
+    stderr.write(jsonLine('error', 'not-started', { code, msg: message, stack: formatError(error) }));
+    process.exit(exitCode);
   }
+}
+
+/** A line as the core's log has them (docs/logs.md), from before or after the core's life. */
+function jsonLine(level: 'info' | 'error', event: string, fields: Readonly<Record<string, string>>): string {
+  return `${JSON.stringify({ time: new Date().toISOString(), level, event, ...fields })}\n`;
 }
 
 function log(message: string, error?: GwanmunError): void {

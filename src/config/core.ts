@@ -33,10 +33,12 @@ export interface CoreConfig {
   timeouts: { headerMs: number; bodyMs: number; keepAliveMs: number; writeMs: number };
   /** The `Server` header's value; null sends none. */
   serverHeader: string | null;
-  accessLog: { format: 'combined' | 'short' | 'off'; color: boolean; file?: string };
-  errorLog: { file?: string };
   /** Pairs of the deployer that every environ has. */
   environ: Record<string, string>;
+  accessLog: { format: 'combined' | 'short' | 'json' | 'off'; color: boolean; file?: string };
+  errorLog: { format: 'text' | 'json'; level: 'error' | 'warn' | 'info' | 'debug'; file?: string };
+  /** `accept`: the client's, if it is well-formed. */
+  requestIds: 'off' | 'accept' | 'generate';
   tempDir: string;
   /** `wsgi.multiprocess`: whether several workers serve one pool. */
   multiprocess: boolean;

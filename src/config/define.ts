@@ -88,8 +88,18 @@ export interface Timeouts {
   write?: number | undefined;
 }
 
-/** `combined` is Apache's format, for programs; `short` is for people. */
-export type AccessLogFormat = 'combined' | 'short';
+/** `combined` is Apache's format, `json` has one object a line; both are for programs. `short` is for people. */
+export type AccessLogFormat = 'combined' | 'short' | 'json';
+
+/** The log of everything but requests: errors, what applications print, the life of workers. */
+export interface ErrorLog {
+  /** The form of a line. Default: `json` if the access log is JSON, else `text`. */
+  format?: 'text' | 'json' | undefined;
+  /** Events of less weight are not written. Default `'info'`. */
+  level?: 'error' | 'warn' | 'info' | 'debug' | undefined;
+  /** A file that lines are appended to. Default: standard error. */
+  file?: string | undefined;
+}
 
 /** A gwanmun configuration. Paths are relative to its file. */
 export interface Config {
@@ -114,8 +124,13 @@ export interface Config {
   server?: boolean | string | undefined;
   /** The log of requests, to standard output or appended to `file`. Default: `short` at a terminal, else `combined`. */
   accessLog?: AccessLogFormat | false | { format?: AccessLogFormat | undefined; file?: string | undefined } | undefined;
-  /** Where the core's errors, refusals and `wsgi.errors` go: appended to `file`. Default: standard error. */
-  errorLog?: { file?: string | undefined } | undefined;
+  /** The log of everything else: errors, refusals, what applications print, the life of workers; see below. */
+  errorLog?: ErrorLog | undefined;
+  /**
+   * Each request has an id: in the log, in `HTTP_X_REQUEST_ID` and in the response's `X-Request-Id`. `true` takes over a
+   * well-formed one of the client's, `'generate'` never does. Default: `true` if a log is JSON, else `false`.
+   */
+  requestId?: boolean | 'generate' | undefined;
   /** Pairs that every request's environ has besides its own, and that win over them. Names such as `APP_MODE`, not `wsgi.…`. */
   environ?: Readonly<Record<string, string>> | undefined;
   /** I/O threads of the core; more than 64 count as 64. Default: one for each core of the machine. */

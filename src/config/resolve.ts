@@ -48,6 +48,7 @@ export interface ResolvedConfig {
   readonly accessLog: CoreConfig['accessLog'];
   readonly errorLog: CoreConfig['errorLog'];
   readonly environ: CoreConfig['environ'];
+  readonly requestIds: CoreConfig['requestIds'];
   /** 0 = one for each core of the machine. */
   readonly threads: number;
   readonly startTimeout: number;
@@ -102,7 +103,7 @@ export function resolveConfig(
     return { path: mount.path, ...filesOf(files, mount.index), application, stream };
   });
   const accessLog = resolveAccessLog(config.accessLog, directory);
-  const errorLog = config.errorLog?.file === undefined ? {} : { file: resolve(directory, config.errorLog.file) };
+  const errorLog = resolveErrorLog(config.errorLog, accessLog, directory);
   for (const [key, file] of [
     ['accessLog', accessLog.file],
     ['errorLog', errorLog.file],
@@ -139,6 +140,7 @@ export function resolveConfig(
     accessLog,
     errorLog,
     environ: config.environ ?? {},
+    requestIds: resolveRequestIds(config.requestId, accessLog.format === 'json' || errorLog.format === 'json'),
     threads: config.threads ?? 0,
     startTimeout: config.startTimeout ?? 30_000,
     shutdownTimeout: config.shutdownTimeout ?? 10_000,
@@ -171,6 +173,7 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     accessLog: config.accessLog,
     errorLog: config.errorLog,
     environ: config.environ,
+    requestIds: config.requestIds,
     tempDir: tmpdir(),
     multiprocess: config.workers > 1,
   };
@@ -229,6 +232,26 @@ function resolveAccessLog(accessLog: CheckedConfig['accessLog'], directory: stri
     color: toTerminal && wantsColor(process.stdout),
     ...(file === undefined ? {} : { file: resolve(directory, file) }),
   };
+}
+
+/** One log in JSON makes the other JSON too, for most often one program reads both. */
+function resolveErrorLog(
+  { format, level = 'info', file }: NonNullable<CheckedConfig['errorLog']> = {},
+  accessLog: CoreConfig['accessLog'],
+  directory: string,
+): CoreConfig['errorLog'] {
+  return {
+    format: format ?? (accessLog.format === 'json' ? 'json' : 'text'),
+    level,
+    ...(file === undefined ? {} : { file: resolve(directory, file) }),
+  };
+}
+
+/** Ids cost a little with each request, and show in JSON lines alone: so they come with those. */
+function resolveRequestIds(requestId: CheckedConfig['requestId'], isJson: boolean): CoreConfig['requestIds'] {
+  const wanted = requestId ?? isJson;
+  if (wanted === 'generate') return 'generate';
+  return wanted ? 'accept' : 'off';
 }
 
 function filesOf(root: string | undefined, index: readonly string[] = ['index.html']): Pick<ResolvedMount, 'files'> {

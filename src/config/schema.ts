@@ -194,15 +194,26 @@ const mounts = v.pipe(
   }),
 );
 
-const format = v.picklist(['combined', 'short'], "expected 'combined' or 'short'");
+const format = v.picklist(['combined', 'short', 'json'], "expected 'combined', 'short' or 'json'");
 type AccessLog = NonNullable<Config['accessLog']>;
 const accessLog = choose<AccessLog, AccessLog>((input) => {
   if (typeof input === 'object' && input !== null) {
     return object({ format: v.optional(format), file: v.optional(text('the path of a file')) });
   }
-  const expected = "expected 'combined', 'short', false or { format, file }";
-  return v.union([v.picklist(['combined', 'short']), v.literal(false)], expected);
+  const expected = "expected 'combined', 'short', 'json', false or { format, file }";
+  return v.union([v.picklist(['combined', 'short', 'json']), v.literal(false)], expected);
 });
+
+const errorLog = object({
+  format: v.optional(v.picklist(['text', 'json'], "expected 'text' or 'json'")),
+  level: v.optional(v.picklist(['error', 'warn', 'info', 'debug'], "expected 'error', 'warn', 'info' or 'debug'")),
+  file: v.optional(text('the path of a file')),
+});
+
+type RequestId = NonNullable<Config['requestId']>;
+const requestId = choose<RequestId, RequestId>(() =>
+  v.union([v.boolean(), v.literal('generate')], "expected true, false or 'generate'"),
+);
 
 const server = choose<boolean | string, boolean | string>((input) =>
   typeof input === 'string'
@@ -262,7 +273,8 @@ export const configSchema = object(
     ),
     server: v.optional(server),
     accessLog: v.optional(accessLog),
-    errorLog: v.optional(object({ file: v.optional(text('the path of a file')) })),
+    errorLog: v.optional(errorLog),
+    requestId: v.optional(requestId),
     environ: v.optional(environ),
     threads: v.optional(integer('a number', 1, 1024)),
     startTimeout: milliseconds(),

@@ -1,6 +1,7 @@
+import type { AsyncLocalStorage } from 'node:async_hooks';
 import type { Adapter } from './adapter.js';
 import { contractApplication } from './exchange.js';
-import { WorkerLink, type LinkOwner } from './link.js';
+import { WorkerLink, type LinkOwner, type RunningRequest } from './link.js';
 import type { NativeBinding, NativeLinkConstructor } from '../native.js';
 import type { Application } from './types.js';
 
@@ -13,6 +14,8 @@ export interface DispatcherOptions {
   concurrency: number;
   /** The clients may share this event loop: then `write()` throws where it would have to block. */
   inProcess?: boolean;
+  /** Tells which request the running code belongs to. Default: nothing does. */
+  context?: AsyncLocalStorage<RunningRequest>;
   /** Every link has closed: the core has no more requests. */
   onDrained: () => void;
   /** The core broke the protocol; `onDrained` follows when no link is left. Default: thrown as an uncaught exception. */
@@ -26,6 +29,7 @@ export class Dispatcher implements LinkOwner {
   readonly name: string;
   readonly concurrency: number;
   readonly inProcess: boolean;
+  readonly context: AsyncLocalStorage<RunningRequest> | null;
   readonly Link: NativeLinkConstructor;
   private readonly options: DispatcherOptions;
   private readonly links = new Set<WorkerLink>();
@@ -39,6 +43,7 @@ export class Dispatcher implements LinkOwner {
     this.name = options.name;
     this.concurrency = options.concurrency;
     this.inProcess = options.inProcess ?? false;
+    this.context = options.context ?? null;
     this.Link = options.native.Link;
   }
 
@@ -53,6 +58,22 @@ export class Dispatcher implements LinkOwner {
   ready(): void {
     this.isReady = true;
     for (const link of this.links) link.ready();
+  }
+
+  /**
+   * Sends a text to the server's log at once, with the request whose code is running. `queued`: the kernel has not taken all of
+   * it yet. `nowhere`: there is no link.
+   */
+  log(level: number, origin: number, text: string): 'sent' | 'queued' | 'nowhere' {
+    const request = this.context?.getStore();
+    const [link] = this.links;
+    const writer = request?.writer ?? link?.writer;
+    if (writer === undefined || writer.isClosed) return 'nowhere';
+    // After the end the stream's number may be another request's.
+    const response = request?.exchange?.response;
+    const stream = response === undefined || response.ended ? 0 : response.stream;
+    writer.log(level, stream, text, request?.id, origin);
+    return writer.send() ? 'sent' : 'queued';
   }
 
   /** Lets the links keep the event loop alive, as they do from the start. */

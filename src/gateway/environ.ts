@@ -76,6 +76,17 @@ export class EnvironFactories {
     return factory(words, at, text, input, errors, WSGI_VERSION);
   }
 
+  /** The value of the first header of this lower-case name. */
+  header(words: Int32Array, at: number, text: string, name: string): string | undefined {
+    const known = this.names[words[at + HEAD_NAMES]!];
+    const count = words[at + HEAD_COUNT]!;
+    for (let i = 0, pair = at + HEAD_PAIRS; i < count; i++, pair += 2) {
+      const found = known === undefined ? cut(text, words[pair]!).toLowerCase() : known[i];
+      if (found === name) return cut(text, words[pair + 1]!);
+    }
+    return undefined;
+  }
+
   /** Reads everything from the table, names included. */
   private read(words: Int32Array, at: number, text: string, input: InputStream, errors: ErrorStream): Environ {
     const flags = words[at + HEAD_FLAGS]!;

@@ -1,4 +1,4 @@
-import { FRAME_HEADER, KIND_LOG, KIND_RESET, MAX_PAYLOAD } from './frame.js';
+import { FRAME_HEADER, KIND_LOG, KIND_RESET, LOG_FROM_WORKER, MAX_PAYLOAD } from './frame.js';
 
 /** Node's own string writers: an order of magnitude cheaper than TextEncoder on short strings, and absent from its types. */
 export interface RawBuffer extends Buffer {
@@ -9,6 +9,9 @@ export interface RawBuffer extends Buffer {
 
 /** Bytes of the outgoing buffer: four full frames, which is what one flush carries at most. */
 const CAPACITY = 262_144;
+
+/** The core takes no longer request id from a client. */
+const MAX_REQUEST_ID = 128;
 
 /** Something that waits until what it wrote is on its way. */
 export interface Resumable {
@@ -73,28 +76,31 @@ export class FrameWriter {
     this.control(KIND_RESET, stream, reason);
   }
 
-  /** A text for the server's error log, in as many frames as it needs. */
-  log(level: number, stream: number, text: string): void {
+  /** A text for the server's error log, in as many frames as it needs. The request's id is ASCII. */
+  log(level: number, stream: number, text: string, requestId = '', origin = LOG_FROM_WORKER): void {
+    const id = requestId.length > MAX_REQUEST_ID ? '' : requestId;
+    const extra = level | (id.length << 8) | (origin << 16);
     // A UTF-16 unit is at most three bytes of UTF-8.
-    const most = MAX_PAYLOAD / 3;
+    const most = Math.floor((MAX_PAYLOAD - MAX_REQUEST_ID) / 3);
     let start = 0;
     do {
       let end = Math.min(start + most, text.length);
       // Not between the two halves of a surrogate pair.
       if (end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800) end -= 1;
       const piece = start === 0 && end === text.length ? text : text.slice(start, end);
-      const at = this.begin(piece.length * 3);
-      const length = this.bytes.utf8Write(piece, at, piece.length * 3);
-      this.finish(KIND_LOG, 0, stream, level, length);
+      const at = this.begin(id.length + piece.length * 3);
+      if (id !== '') this.bytes.latin1Write(id, at, id.length);
+      const length = id.length + this.bytes.utf8Write(piece, at + id.length, piece.length * 3);
+      this.finish(KIND_LOG, 0, stream, extra, length);
       start = end;
     } while (start < text.length);
   }
 
-  /** Sends what is there, now. */
-  send(): void {
+  /** Sends what is there, now. False: the kernel has not taken all of it yet. */
+  send(): boolean {
     const length = this.position;
     this.position = 0;
-    if (length > 0 && !this.closed) this.transmit(length);
+    return length === 0 || this.closed || this.transmit(length) === 0;
   }
 
   /** Calls `resume()` once what is in the buffer has been sent. */
@@ -129,6 +135,10 @@ export class FrameWriter {
     }
     this.yielding = true;
     if (this.position > 0 || this.waiting.length > 0) this.schedule();
+  }
+
+  get isClosed(): boolean {
+    return this.closed;
   }
 
   /** Nothing is sent any more; what is written is dropped. */

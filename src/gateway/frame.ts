@@ -40,6 +40,13 @@ export const LOG_ERROR = 1;
 export const LOG_WARNING = 2;
 export const LOG_INFORMATION = 3;
 export const LOG_WSGI_ERRORS = 4;
+export const LOG_DEBUG = 5;
+
+// Where LOG's text comes from.
+export const LOG_FROM_WORKER = 0;
+export const LOG_FROM_STDOUT = 1;
+export const LOG_FROM_STDERR = 2;
+export const LOG_FROM_UNCAUGHT = 3;
 
 /** The environ encoding this worker asks for: a table of offsets into the request's text. */
 export const ENCODING_OFFSETS = 1;

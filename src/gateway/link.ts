@@ -33,6 +33,7 @@ import { bodyLength, EnvironFactories } from './environ.js';
 import { type ExchangeLink, show } from './exchange.js';
 import { FrameWriter, type RawBuffer } from './frame-writer.js';
 import { HeaderBlocks } from './headers.js';
+import type { AsyncLocalStorage } from 'node:async_hooks';
 import { inputError, RequestInput } from './input.js';
 import type { NativeLink, NativeLinkConstructor } from '../native.js';
 import type { Response } from './response.js';
@@ -44,9 +45,18 @@ export interface LinkOwner {
   readonly name: string;
   readonly concurrency: number;
   readonly inProcess: boolean;
+  /** Null: nobody asks. */
+  readonly context: AsyncLocalStorage<RunningRequest> | null;
   readonly Link: NativeLinkConstructor;
   /** The link has closed. `fault` if the core broke the protocol. */
   onLinkClosed(link: WorkerLink, fault: Error | null): void;
+}
+
+/** The request whose code is running, for what that prints. */
+export interface RunningRequest {
+  readonly id: string | undefined;
+  readonly writer: FrameWriter;
+  exchange: LinkedExchange | null;
 }
 
 /** The core broke a rule of the protocol. */
@@ -75,6 +85,7 @@ export class WorkerLink implements ExchangeLink {
   readonly writer: FrameWriter;
   readonly blocks: HeaderBlocks;
   readonly inProcess: boolean;
+  private readonly context: AsyncLocalStorage<RunningRequest> | null;
   private readonly owner: LinkOwner;
   private readonly native: NativeLink;
   private readonly marks: Int32Array;
@@ -97,6 +108,7 @@ export class WorkerLink implements ExchangeLink {
   constructor(owner: LinkOwner, fd: number, marks: Int32Array, slot: number) {
     this.owner = owner;
     this.inProcess = owner.inProcess;
+    this.context = owner.context;
     this.marks = marks;
     this.mark = (slot * MARK_STRIDE) / 4;
     this.received = batch(new ArrayBuffer(CAPACITY));
@@ -294,7 +306,13 @@ export class WorkerLink implements ExchangeLink {
       throw new ProtocolError(`a request is for application ${words[head + HEAD_APPLICATION]}`);
     if (stream <= 0) throw new ProtocolError(`a request came on stream ${stream}`);
     if (this.streams[stream] !== undefined) throw new ProtocolError(`stream ${stream} is open already`);
-    const exchange = application.open(this, stream, this.window, words[(at >> 2) + 3]!);
+    const sequence = words[(at >> 2) + 3]!;
+    const start = at + FRAME_HEADER + words[head + HEAD_TEXT_START]!;
+    const text = frames.bytes.latin1Slice(start, start + words[head + HEAD_TEXT_LENGTH]!);
+    const exchange =
+      this.context === null
+        ? application.open(this, stream, this.window, sequence)
+        : this.openIn(this.context, application, stream, sequence, environs.header(words, head, text, 'x-request-id'));
     const length = words[head + HEAD_FLAGS]! & HEAD_FLAG_LENGTH ? bodyLength(words, head) : 0;
     let input: RequestInput | StreamedInput;
     const streamed = (words[head + HEAD_FLAGS]! & HEAD_FLAG_STREAMED) !== 0;
@@ -314,10 +332,22 @@ export class WorkerLink implements ExchangeLink {
     exchange.input = input;
     this.streams[stream] = exchange;
     this.open += 1;
-    const start = at + FRAME_HEADER + words[head + HEAD_TEXT_START]!;
-    const text = frames.bytes.latin1Slice(start, start + words[head + HEAD_TEXT_LENGTH]!);
     exchange.prepare(environs, words, head, text, input);
     if (streamed || flags & FLAG_END) this.run(exchange);
+  }
+
+  /** Makes the exchange in a context of its own: async resources keep the one that they were made in. */
+  private openIn(
+    context: AsyncLocalStorage<RunningRequest>,
+    application: Adapter,
+    stream: number,
+    sequence: number,
+    id: string | undefined,
+  ): LinkedExchange {
+    const request: RunningRequest = { id, writer: this.writer, exchange: null };
+    const exchange = context.run(request, () => application.open(this, stream, this.window, sequence));
+    request.exchange = exchange;
+    return exchange;
   }
 
   private sourceOf(exchange: LinkedExchange): InputSource {

@@ -9,17 +9,20 @@ const MAX_LINE = 65_536;
  * what a worker prints can't be taken for the main process's own output.
  */
 export function prefixLines(from: Readable, to: Writable, prefix: string): void {
-  const decoder = new StringDecoder('utf8');
-  let rest = '';
-  const write = (lines: readonly string[]): void => {
-    if (lines.length === 0) return;
+  readLines(from, (lines) => {
     const isFull = !to.write(lines.map((line) => `${prefix}${line}\n`).join(''));
     // Whoever reads slowly slows down the worker's printing, not the growth of our memory.
     if (isFull && !from.readableEnded) {
       from.pause();
       to.once('drain', () => from.resume());
     }
-  };
+  });
+}
+
+/** Gives the stream's whole lines, some at a time, without their ends. */
+export function readLines(from: Readable, take: (lines: readonly string[]) => void): void {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
   from.on('data', (chunk: Buffer) => {
     const lines = (rest + decoder.write(chunk)).split('\n');
     rest = lines.pop() ?? '';
@@ -27,11 +30,11 @@ export function prefixLines(from: Readable, to: Writable, prefix: string): void 
       lines.push(rest.slice(0, MAX_LINE));
       rest = rest.slice(MAX_LINE);
     }
-    write(lines);
+    if (lines.length > 0) take(lines);
   });
   from.on('end', () => {
     rest += decoder.end();
-    if (rest !== '') write([rest]);
+    if (rest !== '') take([rest]);
     rest = '';
   });
   // A broken pipe from a worker that was killed is not news: its exit is.

@@ -6,7 +6,7 @@ import { displayPath } from '../config/display-path.js';
 import type { WsgiApplication } from '../config/python.js';
 import { suggest } from '../config/suggest.js';
 import { GwanmunError } from '../errors.js';
-import { followWorker, linksVariable, type WorkerLinks, type WorkerProcess } from './worker-process.js';
+import { followWorker, linksVariable, type Print, type WorkerLinks, type WorkerProcess } from './worker-process.js';
 
 const WORKER = fileURLToPath(new URL('../../python/gwanmun_worker.py', import.meta.url));
 
@@ -39,6 +39,7 @@ export function spawnPythonWorker(
   { marks, links }: WorkerLinks,
   application: WsgiApplication,
   settings: { readonly concurrency: number; readonly parent: number },
+  print?: Print,
 ): WorkerProcess {
   const { python, directory, target } = application;
   const child = spawn(python, [WORKER], {
@@ -59,7 +60,7 @@ export function spawnPythonWorker(
   if (stream && 'setEncoding' in stream) stream.setEncoding('utf8').on('data', (text: string) => (report += text));
   let missing: GwanmunError | undefined;
   child.once('error', (error: NodeJS.ErrnoException) => (missing = notStarted(application, error)));
-  return followWorker(number, child, () => missing ?? failureOf(report, application));
+  return followWorker(number, child, () => missing ?? failureOf(report, application), print);
 }
 
 /** Loads an application and ends again. Gives Python's version, or throws what keeps the application from being loaded. */

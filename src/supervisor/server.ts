@@ -2,16 +2,26 @@
 
 import type { CoreAddress, CoreEvent } from '../config/core.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
-import { fromCore, type GwanmunError } from '../errors.js';
+import { formatError, fromCore, type GwanmunError } from '../errors.js';
 import { loadNative, type NativeCore } from '../native.js';
 import { spawnPythonWorker } from './python-worker.js';
 import { Supervisor, type SupervisorOptions } from './supervisor.js';
-import { spawnWorker } from './worker-process.js';
+import { spawnWorker, type Print } from './worker-process.js';
 
 /** A server that listens and whose applications are ready. */
 export interface RunningServer {
   /** Where it really listens: a port 0 has become a number. */
   readonly addresses: readonly CoreAddress[];
+}
+
+/** Something that an operator should know; docs/logs.md lists the events. */
+export interface ServerEvent {
+  readonly level: 'error' | 'warn' | 'info';
+  readonly event: string;
+  readonly message: string;
+  readonly worker?: number | undefined;
+  readonly pid?: number | undefined;
+  readonly error?: GwanmunError | undefined;
 }
 
 /** After the core has ended all connections, workers get this long to end. */
@@ -57,7 +67,7 @@ export class Server {
       throw fromCore(error);
     }
     const { startTimeout, workers } = this.#config;
-    this.#supervisors = pools(this.#config).map(
+    this.#supervisors = pools(this.#config, this.#printer(core)).map(
       (spawn, pool) =>
         new Supervisor({
           core,
@@ -67,7 +77,7 @@ export class Server {
           firstNumber: pool * workers + 1,
           startTimeout,
           spawn,
-          log: this.#log,
+          tell: (event) => this.#tell(event),
         }),
     );
     try {
@@ -89,13 +99,44 @@ export class Server {
     if (this.#core) {
       this.#core.close(graceMs);
       if (!(await settles(this.#closed, graceMs + CLOSE_SLACK_MS))) {
-        this.#log('connections did not close in time; they are cut');
+        this.#tell({
+          level: 'warn',
+          event: 'core',
+          message: 'connections did not close in time; they are cut',
+        });
         this.#core.close(0);
         await settles(this.#closed, CLOSE_SLACK_MS);
       }
     }
     await Promise.all(this.#supervisors.map((supervisor) => supervisor.stop(WORKER_EXIT_MS)));
     this.#core?.dispose();
+  }
+
+  /** Whether the main process's own words go into the core's log; else they are for who watches standard error. */
+  get #logsEvents(): boolean {
+    const { format, file } = this.#config.errorLog;
+    return format === 'json' || file !== undefined;
+  }
+
+  #tell({ level, event, message, worker, pid, error }: ServerEvent): void {
+    if (!this.#logsEvents || !this.#core) {
+      this.#log(message, error);
+      return;
+    }
+    this.#core.log({
+      level,
+      event,
+      msg: message,
+      ...(error === undefined ? {} : { code: error.code, stack: formatError(error) }),
+      ...(worker === undefined ? {} : { worker }),
+      ...(pid === undefined ? {} : { pid }),
+    });
+  }
+
+  /** Where lines go that workers print; undefined: to standard error. */
+  #printer(core: NativeCore): Print | undefined {
+    if (!this.#logsEvents) return undefined;
+    return (stream, msg, worker, pid) => core.log({ level: 'info', event: 'output', msg, worker, pid, stream });
   }
 
   #onEvent(event: CoreEvent): void {
@@ -117,14 +158,17 @@ export class Server {
 }
 
 /** How the workers of each pool are started; the order is that of the core's pools. */
-function pools({ applications, wsgi, concurrency }: ResolvedConfig): SupervisorOptions['spawn'][] {
+function pools(config: ResolvedConfig, print: Print | undefined): SupervisorOptions['spawn'][] {
+  const { applications, wsgi, concurrency, errorLog } = config;
   const parent = process.pid;
+  const requestIds = config.requestIds !== 'off';
+  const capture = requestIds || errorLog.format === 'json';
   const modules: SupervisorOptions['spawn'] = (number, links) =>
-    spawnWorker(number, links, { applications, concurrency, parent });
+    spawnWorker(number, links, { applications, concurrency, parent, requestIds, capture }, print);
   return [
     ...(applications.length > 0 ? [modules] : []),
     ...wsgi.map((application): SupervisorOptions['spawn'] => {
-      return (number, links) => spawnPythonWorker(number, links, application, { concurrency, parent });
+      return (number, links) => spawnPythonWorker(number, links, application, { concurrency, parent }, print);
     }),
   ];
 }

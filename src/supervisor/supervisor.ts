@@ -10,6 +10,18 @@ export interface WorkerRegistry {
   addWorker(pool: number): { id: number } & WorkerLinks;
   /** Sends it no more requests, and ends its links when its streams have ended. */
   removeWorker(id: number): void;
+  /** What operators know the worker by. */
+  nameWorker(id: number, number: number, pid: number): void;
+}
+
+/** Something in the life of a worker that its operator should know. */
+export interface WorkerEvent {
+  readonly level: 'warn' | 'error';
+  readonly event: 'worker-exited' | 'worker-lost' | 'worker-not-started';
+  readonly message: string;
+  readonly worker: number;
+  readonly pid?: number | undefined;
+  readonly error?: GwanmunError | undefined;
 }
 
 export interface SupervisorOptions {
@@ -25,8 +37,7 @@ export interface SupervisorOptions {
   readonly firstNumber: number;
   /** Milliseconds that a worker may take until it is ready. */
   readonly startTimeout: number;
-  /** A line for the operator. */
-  readonly log: (message: string, error?: GwanmunError) => void;
+  readonly tell: (event: WorkerEvent) => void;
 }
 
 /** After the core has closed a worker's links, the worker gets this long to exit by itself. */
@@ -104,7 +115,13 @@ export class Supervisor {
     if (this.#isStopping) return;
     // Most often the process is ending by itself, and its exit says more than we could. If not, it is of no more use.
     slot.timer = setTimeout(() => {
-      this.#options.log(`worker ${slot.number} lost its connection to the server: ${reason}`);
+      this.#options.tell({
+        level: 'error',
+        event: 'worker-lost',
+        message: `worker ${slot.number} lost its connection to the server: ${reason}`,
+        worker: slot.number,
+        pid: slot.process?.pid,
+      });
       slot.process?.kill();
     }, GONE_GRACE_MS);
   }
@@ -142,6 +159,7 @@ export class Supervisor {
       closeFds([marks, ...links]);
     }
     slot.process = worker;
+    core.nameWorker(id, slot.number, worker.pid ?? 0);
     slot.timer = setTimeout(() => {
       slot.killedFor = new GwanmunError(
         'GWM_WORKER_TIMEOUT',
@@ -149,10 +167,10 @@ export class Supervisor {
       );
       worker.kill();
     }, startTimeout);
-    void worker.exited.then((exit) => this.#exited(slot, exit));
+    void worker.exited.then((exit) => this.#exited(slot, exit, worker.pid));
   }
 
-  #exited(slot: Slot, exit: WorkerExit): void {
+  #exited(slot: Slot, exit: WorkerExit, pid: number | undefined): void {
     clearTimeout(slot.timer);
     const wasStarting = slot.state === 'starting' || (slot.state === 'gone' && !this.#hasStarted);
     if (slot.id !== undefined) this.#options.core.removeWorker(slot.id);
@@ -168,7 +186,14 @@ export class Supervisor {
       return;
     }
     const delay = this.#restart(slot);
-    this.#options.log(`worker ${slot.number} ${describeExit(exit)}; a new one starts in ${delay} ms`, failure);
+    this.#options.tell({
+      level: 'error',
+      event: 'worker-exited',
+      message: `worker ${slot.number} ${describeExit(exit)}; a new one starts in ${delay} ms`,
+      worker: slot.number,
+      pid,
+      error: failure,
+    });
   }
 
   #failedToStart(slot: Slot, failure: GwanmunError): void {
@@ -187,7 +212,12 @@ export class Supervisor {
       } catch (error) {
         // Out of file descriptors or processes: the other workers go on, and so do the attempts.
         const next = this.#restart(slot);
-        this.#options.log(`worker ${slot.number} could not be started (${String(error)}); next attempt in ${next} ms`);
+        this.#options.tell({
+          level: 'error',
+          event: 'worker-not-started',
+          message: `worker ${slot.number} could not be started (${String(error)}); next attempt in ${next} ms`,
+          worker: slot.number,
+        });
       }
     }, delay);
     return delay;

@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ResolvedApplication } from '../config/resolve.js';
 import { GwanmunError, type SerializedError } from '../errors.js';
-import { prefixLines } from './lines.js';
+import { prefixLines, readLines } from './lines.js';
 
 /** The worker's ends of its links, as file descriptors of this process. */
 export interface WorkerLinks {
@@ -18,6 +18,10 @@ export interface WorkerSettings {
   readonly concurrency: number;
   /** The main process's id: the worker ends when that process does. */
   readonly parent: number;
+  /** Requests have ids, and code of the application is to know its request's. */
+  readonly requestIds: boolean;
+  /** What the application prints goes to the log over the links, as events. */
+  readonly capture: boolean;
 }
 
 /** How a worker ended. */
@@ -45,8 +49,19 @@ export function linksVariable(links: readonly number[]): string {
   return `marks=${FIRST_LINK_FD};links=${links.map((_, index) => FIRST_LINK_FD + 1 + index).join(',')}`;
 }
 
-/** Starts a worker. The caller still owns its copies of the links and closes them. */
-export function spawnWorker(number: number, { marks, links }: WorkerLinks, settings: WorkerSettings): WorkerProcess {
+/** Takes a line that a worker printed. */
+export type Print = (stream: 'stdout' | 'stderr', line: string, worker: number, pid: number) => void;
+
+/**
+ * Starts a worker. The caller still owns its copies of the links and closes them. What the worker prints goes to `print`, or to
+ * standard error with the worker's number.
+ */
+export function spawnWorker(
+  number: number,
+  { marks, links }: WorkerLinks,
+  settings: WorkerSettings,
+  print?: Print,
+): WorkerProcess {
   const child = spawn(
     process.execPath,
     ['--enable-source-maps', ...process.execArgv, fileURLToPath(new URL('../worker/main.js', import.meta.url))],
@@ -64,7 +79,7 @@ export function spawnWorker(number: number, { marks, links }: WorkerLinks, setti
   child.on('message', (message) => {
     if (isFailure(message)) failure = GwanmunError.fromJSON(message.failure);
   });
-  return followWorker(number, child, () => failure);
+  return followWorker(number, child, () => failure, print);
 }
 
 /** Passes on what a worker prints, and waits for its end. `failure` is asked then why its application did not load. */
@@ -72,9 +87,14 @@ export function followWorker(
   number: number,
   child: ChildProcess,
   failure: () => GwanmunError | undefined,
+  print?: Print,
 ): WorkerProcess {
-  const prefix = `[worker ${number}] `;
-  for (const stream of [child.stdout, child.stderr]) if (stream) prefixLines(stream, process.stderr, prefix);
+  for (const name of ['stdout', 'stderr'] as const) {
+    const stream = child[name];
+    if (stream === null) continue;
+    if (print === undefined) prefixLines(stream, process.stderr, `[worker ${number}] `);
+    else readLines(stream, (lines) => lines.forEach((line) => print(name, line, number, child.pid ?? 0)));
+  }
   const exited = new Promise<WorkerExit>((resolve) => {
     child.once('error', (error) => {
       if (child.pid !== undefined) return;

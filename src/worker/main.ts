@@ -5,6 +5,7 @@ import type { WorkerSettings } from '../supervisor/worker-process.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
 import { loadNative } from '../native.js';
 import { GwanmunError } from '../errors.js';
+import { capture, requestContext } from './capture.js';
 import { parseLinks } from './links.js';
 import { loadApplication } from './load.js';
 
@@ -22,7 +23,8 @@ try {
 
 async function start(): Promise<void> {
   const { marks, links } = parseLinks(process.env['GWANMUN_LINKS']);
-  const { applications, concurrency, parent } = JSON.parse(process.env['GWANMUN_WORKER'] ?? '') as WorkerSettings;
+  const settings = JSON.parse(process.env['GWANMUN_WORKER'] ?? '') as WorkerSettings;
+  const { applications, concurrency, parent } = settings;
   // They are ours, and no program that an application starts should think that it is a worker.
   delete process.env['GWANMUN_LINKS'];
   delete process.env['GWANMUN_WORKER'];
@@ -38,8 +40,10 @@ async function start(): Promise<void> {
     name: `node ${process.versions.node}`,
     concurrency,
     onDrained: () => process.exit(0),
+    ...(settings.requestIds ? { context: requestContext } : {}),
     native,
   });
+  if (settings.capture) capture((...event) => dispatcher.log(...event));
   const page = new Int32Array(native.mapMarks(marks));
   for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, page, slot);
   // The start is over: from here on the main process learns of us through the links alone.

@@ -54,7 +54,7 @@ describe('a configuration with faults', () => {
 
   test('lists the known keys where none is near', () => {
     expect(faultsOf({ mounts: [ROOT], errorLog: { zzz: 1 } }).message).toBe(
-      'errorLog.zzz: unknown key; known are file',
+      'errorLog.zzz: unknown key; known are format, level, file',
     );
   });
 
@@ -86,9 +86,18 @@ describe('a configuration with faults', () => {
     ],
     [
       { mounts: [ROOT], accessLog: 'long' },
-      `accessLog: expected 'combined', 'short', false or { format, file }, got "long"`,
+      `accessLog: expected 'combined', 'short', 'json', false or { format, file }, got "long"`,
     ],
-    [{ mounts: [ROOT], accessLog: { format: 'long' } }, `accessLog.format: expected 'combined' or 'short', got "long"`],
+    [
+      { mounts: [ROOT], accessLog: { format: 'long' } },
+      `accessLog.format: expected 'combined', 'short' or 'json', got "long"`,
+    ],
+    [{ mounts: [ROOT], errorLog: { format: 'short' } }, `errorLog.format: expected 'text' or 'json', got "short"`],
+    [
+      { mounts: [ROOT], errorLog: { level: 'trace' } },
+      `errorLog.level: expected 'error', 'warn', 'info' or 'debug', got "trace"`,
+    ],
+    [{ mounts: [ROOT], requestId: 'trust' }, `requestId: expected true, false or 'generate', got "trust"`],
     [{ mounts: [ROOT], server: 'a\r\nX: y' }, 'server: expected visible ASCII characters'],
     [{ mounts: [ROOT], concurrency: 65_536 }, 'concurrency: expected a number from 1 to 65535, got 65536'],
     [{ mounts: [ROOT], limits: { body: Number.NaN } }, 'limits.body: expected a number of bytes from 0 on, got NaN'],

@@ -147,8 +147,9 @@ describe("the core's configuration", () => {
       timeouts: { headerMs: 15_000, bodyMs: 30_000, keepAliveMs: 75_000, writeMs: 30_000 },
       serverHeader: expect.stringMatching(/^gwanmun\/\d+\.\d+\.\d+$/) as string,
       accessLog: { format: process.stdout.isTTY ? 'short' : 'combined', color: expect.any(Boolean) as boolean },
-      errorLog: {},
       environ: {},
+      errorLog: { format: 'text', level: 'info' },
+      requestIds: 'off',
       multiprocess: false,
     });
   });
@@ -171,7 +172,7 @@ describe("the core's configuration", () => {
       multiprocess: true,
       serverHeader: null,
       accessLog: { format: 'combined', color: false, file: join(directory, 'access.log') },
-      errorLog: { file: join(directory, 'error.log') },
+      errorLog: { format: 'text', level: 'info', file: join(directory, 'error.log') },
       pools: [{ queue: 5, queueTimeoutMs: 6 }],
       limits: { body: 7, headerCount: 100 },
       timeouts: { keepAliveMs: 0, headerMs: 15_000 },

@@ -53,6 +53,8 @@ function fakeNative() {
         return { id: 1, marks: 9, links: [10, 11] };
       }
       removeWorker(): void {}
+      nameWorker(): void {}
+      log(): void {}
       dispose(): void {
         state.disposed += 1;
       }

@@ -35,6 +35,8 @@ afterAll(async () => {
 async function started(format: 'combined' | 'short', config: Record<string, unknown> = {}): Promise<Gwanmun> {
   const server = await Gwanmun.start(folder, {
     accessLog: format,
+    // Lines of several I/O threads may change places by a moment.
+    threads: 1,
     mounts: [{ path: '/', files: './site', app: './app.mjs' }],
     ...config,
   });

@@ -37,6 +37,7 @@ function supervisor(count: number, options: { addWorker?: () => void } = {}): Su
         return { id, marks: id * 10, links: [id * 10 + 1, id * 10 + 2] };
       },
       removeWorker: (worker) => void removed.push(worker),
+      nameWorker: () => {},
     },
     closeFds: (fds) => void closed.push(fds),
     spawn: (number, links) => {
@@ -57,7 +58,7 @@ function supervisor(count: number, options: { addWorker?: () => void } = {}): Su
     workers: count,
     firstNumber: 1,
     startTimeout: 5000,
-    log: (message) => void lines.push(message),
+    tell: ({ message }) => void lines.push(message),
   });
 }
 

@@ -134,7 +134,7 @@ mod tests {
         }
         let mut out = Vec::new();
         let mut writer = HeadWriter::new(&mut out, fixed);
-        writer.headers(pairs.into_iter());
+        writer.headers(pairs.len(), pairs.into_iter());
         writer.text(&text);
         let end = 4 + path.len() as u32;
         writer.piece(Piece::Method, Pair::new(0, 3));

@@ -76,10 +76,10 @@ impl<'a> HeadWriter<'a> {
         Self { out, text: FIXED }
     }
 
-    /// Adds the headers: names and values, in the order of arrival.
-    pub fn headers(&mut self, headers: impl ExactSizeIterator<Item = (Pair, Pair)>) {
+    /// Adds the headers, so many: names and values, in the order of arrival.
+    pub fn headers(&mut self, count: usize, headers: impl Iterator<Item = (Pair, Pair)>) {
         let start = self.out.len();
-        self.out.resize(start + 8 * headers.len(), 0);
+        self.out.resize(start + 8 * count, 0);
         for (entry, (name, value)) in self.out[start..].chunks_exact_mut(8).zip(headers) {
             entry[..4].copy_from_slice(&name.0.to_le_bytes());
             entry[4..].copy_from_slice(&value.0.to_le_bytes());
@@ -205,6 +205,7 @@ mod tests {
         };
         let mut writer = HeadWriter::new(&mut out, fixed);
         writer.headers(
+            2,
             [(Pair::new(25, 29), Pair::new(31, 32)), (Pair::new(34, 37), Pair::new(39, 40))]
                 .into_iter(),
         );

@@ -55,10 +55,13 @@ pub enum FromWorker<'a> {
         stream: u32,
         bytes: u32,
     },
-    /// `stream` 0: about the worker as a whole.
+    /// `stream` 0: about the worker as a whole, or about a request whose stream has ended.
     Log {
         stream: u32,
         level: LogLevel,
+        origin: LogOrigin,
+        /// The request's id, if the worker says it.
+        request_id: Option<&'a [u8]>,
         text: &'a [u8],
     },
 }
@@ -80,6 +83,20 @@ pub enum LogLevel {
     Information,
     /// Text that an application wrote to `wsgi.errors`.
     Text,
+    Debug,
+}
+
+/// Where LOG's text comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogOrigin {
+    /// The worker itself.
+    Worker,
+    /// The application printed it to standard output.
+    Stdout,
+    /// The application printed it to standard error.
+    Stderr,
+    /// An error that nobody caught.
+    Uncaught,
 }
 
 impl<'a> FromWorker<'a> {
@@ -115,14 +132,29 @@ impl<'a> FromWorker<'a> {
             Kind::Reset => Ok(Self::Reset { stream, reason: extra }),
             Kind::Credit => Ok(Self::Credit { stream, bytes: extra }),
             Kind::Log => {
-                let level = match extra {
+                let [level, id, origin, 0] = extra.to_le_bytes() else {
+                    return Err(FrameError("LOG's last byte of extra is 0"));
+                };
+                let level = match level {
                     1 => LogLevel::Error,
                     2 => LogLevel::Warning,
                     3 => LogLevel::Information,
                     4 => LogLevel::Text,
-                    _ => return Err(FrameError("LOG's level is 1 to 4")),
+                    5 => LogLevel::Debug,
+                    _ => return Err(FrameError("LOG's level is 1 to 5")),
                 };
-                Ok(Self::Log { stream, level, text: payload })
+                let origin = match origin {
+                    0 => LogOrigin::Worker,
+                    1 => LogOrigin::Stdout,
+                    2 => LogOrigin::Stderr,
+                    3 => LogOrigin::Uncaught,
+                    _ => return Err(FrameError("LOG's origin is 0 to 3")),
+                };
+                let Some((id, text)) = payload.split_at_checked(id.into()) else {
+                    return Err(FrameError("LOG is shorter than its request id"));
+                };
+                let request_id = (!id.is_empty()).then_some(id);
+                Ok(Self::Log { stream, level, origin, request_id, text })
             }
             Kind::Names | Kind::Closed => {
                 Err(FrameError("NAMES and CLOSED go from the core to the worker only"))
@@ -239,7 +271,11 @@ mod tests {
             decode(Kind::Info, 0, 1, 100, b""),
             decode(Kind::Info, 0, 1, 101, b""),
             decode(Kind::Info, FLAG_END, 1, 103, b""),
-            decode(Kind::Log, 0, 0, 5, b""),
+            decode(Kind::Log, 0, 0, 0, b""),
+            decode(Kind::Log, 0, 0, 6, b""),
+            decode(Kind::Log, 0, 0, 1 | 4 << 16, b""),
+            decode(Kind::Log, 0, 0, 1 | 1 << 24, b""),
+            decode(Kind::Log, 0, 0, 1 | 3 << 8, b"id"),
             decode(Kind::Hello, 0, 0, 0, &[0; 16]),
             decode(Kind::Hello, 0, 0, 0, b"x"),
             decode(Kind::Data, 0, 0, 0, b""),

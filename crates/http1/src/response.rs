@@ -60,6 +60,8 @@ pub struct BlockFacts {
     pub has_server: bool,
     /// There is a Content-Type.
     pub has_content_type: bool,
+    /// There is an X-Request-Id.
+    pub has_request_id: bool,
 }
 
 /// A header line that must not be sent.
@@ -183,6 +185,7 @@ pub(crate) fn note(facts: &mut BlockFacts, name: &[u8], value: &[u8]) -> Result<
         4 if is(b"date") => facts.has_date = true,
         6 if is(b"server") => facts.has_server = true,
         12 if is(b"content-type") => facts.has_content_type = true,
+        12 if is(b"x-request-id") => facts.has_request_id = true,
         14 if is(b"content-length") => {
             if facts.content_length.is_some() {
                 return Err(Rule::ContentLengthRepeated);

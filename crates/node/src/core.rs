@@ -3,6 +3,7 @@
 use crate::uv;
 use crate::watch::{Callback, Ready, Watch, text};
 use gwanmun_server::config::Config;
+use gwanmun_server::log::{Level, Record, WorkerName};
 use gwanmun_server::{Address, Event, Server};
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -34,6 +35,20 @@ pub struct WorkerFds {
     pub id: u32,
     pub marks: i32,
     pub links: Vec<i32>,
+}
+
+/// An event as the main process tells it.
+#[napi(object, object_to_js = false)]
+pub struct LogRecord {
+    /// `error`, `warn`, `info` or `debug`.
+    pub level: String,
+    pub event: String,
+    pub msg: String,
+    pub stack: Option<String>,
+    pub code: Option<String>,
+    pub worker: Option<u32>,
+    pub pid: Option<u32>,
+    pub stream: Option<String>,
 }
 
 /// Events on their way from the I/O threads to JavaScript.
@@ -97,6 +112,38 @@ impl Core {
             marks: ends.marks.into_raw_fd(),
             links: ends.links.into_iter().map(IntoRawFd::into_raw_fd).collect(),
         })
+    }
+
+    /// Has the logs call a worker by its number and its process.
+    #[napi]
+    pub fn name_worker(&self, id: u32, number: u32, pid: u32) {
+        if let Some(server) = self.server() {
+            server.name_worker(id, number, pid);
+        }
+    }
+
+    /// Writes an event to the error log. Does nothing once the server is closed.
+    #[napi]
+    pub fn log(&self, record: LogRecord) {
+        if let Some(server) = self.server() {
+            server.log(&Record {
+                level: match record.level.as_str() {
+                    "error" => Level::Error,
+                    "warn" => Level::Warn,
+                    "debug" => Level::Debug,
+                    _ => Level::Info,
+                },
+                event: &record.event,
+                text: &record.msg,
+                stack: record.stack.as_deref(),
+                code: record.code.as_deref(),
+                worker: record
+                    .worker
+                    .map(|number| WorkerName { number, pid: record.pid.unwrap_or_default() }),
+                stream: record.stream.as_deref(),
+                ..Record::default()
+            });
+        }
     }
 
     /// No more requests for this worker; its links end when its requests are done.

@@ -1,5 +1,6 @@
 //! The core's configuration, as the TypeScript half hands it over: complete, with every default filled in.
 
+use crate::log::Level;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub struct Config {
     /// Pairs of the deployer that every environ has; characters up to U+00FF, without NUL.
     #[serde(default)]
     pub environ: BTreeMap<String, String>,
+    #[serde(default)]
+    pub request_ids: RequestIds,
     /// Where large request bodies are buffered.
     pub temp_dir: PathBuf,
     /// `wsgi.multiprocess`: the applications run in several processes.
@@ -120,13 +123,39 @@ pub struct AccessLog {
 pub enum AccessFormat {
     Combined,
     Short,
+    Json,
     Off,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ErrorLog {
+    #[serde(default)]
+    pub format: ErrorFormat,
+    /// Lines of less weight are not written.
+    #[serde(default)]
+    pub level: Level,
     /// None: standard error.
     #[serde(default)]
     pub file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ErrorFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Whether requests have ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestIds {
+    #[default]
+    Off,
+    /// The client's, if it sends a well-formed one; else one of ours.
+    Accept,
+    /// Always one of ours.
+    Generate,
 }

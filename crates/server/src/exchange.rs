@@ -1,6 +1,7 @@
 //! An exchange: one request and its response, from the end of its head until both the client and the worker are done with it.
 
 use crate::connection::output::Output;
+use crate::request_id::RequestId;
 use crate::thread::arena::{Arena, Key};
 use crate::thread::buffers::Buffers;
 use gwanmun_gateway::WINDOW;
@@ -34,6 +35,8 @@ pub(crate) struct Exchange {
     /// Body bytes that the worker may still send before it gets credit.
     pub(crate) credit: u32,
     pub(crate) started: Instant,
+    /// None: request ids are off.
+    pub(crate) id: Option<RequestId>,
     pub(crate) log: Option<Box<LogFields>>,
 }
 
@@ -102,15 +105,46 @@ pub(crate) enum ResponseState {
     Broken,
 }
 
-/// What the access log says of a request, copied from its head.
-#[derive(Debug)]
+/// What the access log says of a request: what is copied from its head, and what became of it.
+#[derive(Debug, Default)]
 pub(crate) struct LogFields {
     pub(crate) method: Box<[u8]>,
     pub(crate) target: Box<[u8]>,
     pub(crate) http10: bool,
     pub(crate) referer: Option<Box<[u8]>>,
     pub(crate) user_agent: Option<Box<[u8]>>,
-    pub(crate) source: &'static str,
+    pub(crate) source: Source,
+    /// For JSON lines alone, like the header's fields below.
+    pub(crate) host: Option<Box<[u8]>>,
+    pub(crate) traceparent: Option<Box<[u8]>>,
+    pub(crate) routed: bool,
+    /// The number of the worker that got it.
+    pub(crate) worker: u32,
+    /// When the request was complete, when a worker got it, and when that was done with it.
+    pub(crate) complete: Option<Instant>,
+    pub(crate) sent: Option<Instant>,
+    pub(crate) done: Option<Instant>,
+    /// Why it was refused, or failed.
+    pub(crate) reason: Option<&'static str>,
+}
+
+/// What answers a request, by the name it has in the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Source {
+    #[default]
+    Core,
+    File,
+    App,
+}
+
+impl Source {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::File => "file",
+            Self::App => "app",
+        }
+    }
 }
 
 impl Exchange {
@@ -130,7 +164,15 @@ impl Exchange {
             held: None,
             credit: WINDOW,
             started,
+            id: None,
             log: None,
+        }
+    }
+
+    /// Says why it is refused, or why it failed, unless that has been said.
+    pub(crate) fn set_reason(&mut self, reason: &'static str) {
+        if let Some(log) = &mut self.log {
+            log.reason.get_or_insert(reason);
         }
     }
 

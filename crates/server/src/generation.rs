@@ -1,6 +1,6 @@
 //! A generation: the configuration as the I/O threads use it, built and validated whole, never changed.
 
-use crate::config::{Config, Timeouts};
+use crate::config::{Config, RequestIds, Timeouts};
 use crate::error::{Error, ErrorKind};
 use crate::mounts::files::FileRoot;
 use crate::router::Router;
@@ -22,11 +22,15 @@ pub(crate) struct Generation {
     pub(crate) static_environ: Vec<u8>,
     pub(crate) multiprocess: bool,
     pub(crate) temp_dir: PathBuf,
+    pub(crate) request_ids: RequestIds,
     pub(crate) log_access: bool,
+    /// Access lines are JSON: they have more fields, and the reason of a refusal among them.
+    pub(crate) log_json: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Mount {
+    pub(crate) path: String,
     pub(crate) files: Option<Arc<Files>>,
     pub(crate) application: Option<Application>,
 }
@@ -103,7 +107,7 @@ impl Generation {
                 pool: mount.pool,
                 stream: mount.stream,
             });
-            mounts.push(Mount { files, application });
+            mounts.push(Mount { path: mount.path.clone(), files, application });
         }
         let software = server.unwrap_or("gwanmun");
         Ok(Self {
@@ -123,6 +127,8 @@ impl Generation {
             static_environ: static_environ(software, &config.environ),
             multiprocess: config.multiprocess,
             temp_dir: config.temp_dir.clone(),
+            request_ids: config.request_ids,
+            log_json: config.access_log.format == crate::config::AccessFormat::Json,
             log_access: config.access_log.format != crate::config::AccessFormat::Off,
         })
     }

@@ -1,10 +1,10 @@
 //! The server as the embedder sees it: start, workers, close.
 
-use crate::config::{AccessFormat, Config};
+use crate::config::{AccessFormat, Config, ErrorFormat};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
 use crate::listener::{Address, Listener};
-use crate::log::{self, LogConfig, Logger, Target};
+use crate::log::{self, LogConfig, Logger, Record, Target, WorkerName};
 use crate::mounts::application::marks::{MAX_LINKS, Marks};
 use crate::mounts::application::pool::Pool;
 use crate::thread::mailbox::Mailbox;
@@ -55,6 +55,7 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct WorkerState {
     pub(crate) links_ready: usize,
+    pub(crate) name: Option<WorkerName>,
 }
 
 impl Shared {
@@ -191,6 +192,18 @@ impl Server {
         Ok(WorkerEnds { id, marks: descriptor, links })
     }
 
+    /// Has the logs call a worker by the number and the process id that operators know it by.
+    pub fn name_worker(&self, worker: u32, number: u32, pid: u32) {
+        if let Some(state) = self.shared.workers().get_mut(&worker) {
+            state.name = Some(WorkerName { number, pid });
+        }
+    }
+
+    /// Writes to the error log. Never blocks.
+    pub fn log(&self, record: &Record<'_>) {
+        self.shared.logger.record(record);
+    }
+
     /// No more requests for this worker; its links end when the requests it has are done.
     pub fn remove_worker(&self, worker: u32) {
         for pool in &self.shared.pools {
@@ -307,9 +320,17 @@ fn open_log(config: &Config) -> Result<Logger, Error> {
         access: match config.access_log.format {
             AccessFormat::Combined => log::AccessFormat::Combined,
             AccessFormat::Short => log::AccessFormat::Short { color },
+            AccessFormat::Json => log::AccessFormat::Json,
             AccessFormat::Off => log::AccessFormat::Off,
         },
         access_target: target(&config.access_log.file, Target::Stdout),
+        error: match config.error_log.format {
+            ErrorFormat::Json => log::ErrorFormat::Json,
+            ErrorFormat::Text => {
+                log::ErrorFormat::Text { timed_output: config.error_log.file.is_some() }
+            }
+        },
+        level: config.error_log.level,
         error_target: target(&config.error_log.file, Target::Stderr),
     })
     .map_err(|error| Error::new(ErrorKind::Log, format!("The log can't be opened: {error}.")))

@@ -344,7 +344,7 @@ impl Connection {
     }
 
     /// The body can't be received to its end: answers with `status` and closes.
-    pub(super) fn fail_body(&mut self, cx: &mut Context, status: u16, why: &str) {
+    pub(super) fn fail_body(&mut self, cx: &mut Context, status: u16, why: &'static str) {
         let Phase::Body(reader) = std::mem::replace(&mut self.phase, Phase::Closing) else {
             return;
         };
@@ -363,7 +363,7 @@ impl Connection {
         if exchange.response.state == ResponseState::Awaited {
             self.refuse_exchange(cx, key, status, why);
         } else {
-            cx.log_refusal(&self.remote_addr, status, why);
+            cx.log_refusal(&self.remote_addr, key, status, why);
             self.blocked = false;
             self.read_deadline = 0;
             self.break_off(cx, key);

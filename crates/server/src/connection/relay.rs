@@ -99,6 +99,12 @@ impl Connection {
         let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
         let out = output.tail(&mut cx.buffers);
         write_head(out, &cx.clock, &cx.generation.server_line, head, length_line);
+        // An id of the application's own choice stays.
+        if let Some(id) = &exchange.id
+            && !facts.has_request_id
+        {
+            id.write_line(out);
+        }
         if state == ResponseState::Chunked {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
@@ -129,6 +135,9 @@ impl Connection {
                 if missing == 0 {
                     self.finish(cx, key);
                 } else if end {
+                    if let Some(exchange) = cx.exchanges.get_mut(key) {
+                        exchange.set_reason("the application sent less than its Content-Length");
+                    }
                     cx.log_error("An application sent less than its Content-Length; the connection was closed.");
                     self.break_off(cx, key);
                 }
@@ -194,7 +203,11 @@ impl Connection {
 
     /// The application failed or its worker is gone: `status` if nothing has been sent, else a connection that breaks off.
     pub(crate) fn relay_failure(&mut self, cx: &mut Context, key: Key, status: u16) {
-        let Some(exchange) = cx.exchanges.get(key) else { return };
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        exchange.set_reason(match status {
+            500 => "the application failed",
+            _ => "its worker ended",
+        });
         match exchange.response.state {
             ResponseState::Awaited => self.answer(cx, key, status, b""),
             ResponseState::Bodiless => self.finish(cx, key),
@@ -245,6 +258,7 @@ fn facts(block: Option<&Block>, lines: &[u8]) -> Result<BlockFacts, FrameError> 
         facts.has_date |= own.has_date;
         facts.has_server |= own.has_server;
         facts.has_content_type |= own.has_content_type;
+        facts.has_request_id |= own.has_request_id;
     }
     Ok(facts)
 }

@@ -2,9 +2,10 @@
 
 use super::body::BodyReader;
 use super::{Connection, Phase, Reading};
-use crate::exchange::{Exchange, LogFields, RequestBody, Upload};
+use crate::exchange::{Exchange, LogFields, RequestBody, Source, Upload};
 use crate::generation::{Application, Generation};
 use crate::mounts::files::{Cached, Conditions, FileEntry, Found, Known, evaluate, is_servable};
+use crate::request_id::{self, RequestId};
 use crate::router::Route;
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
@@ -76,27 +77,33 @@ impl Connection {
         cx: &mut Context,
         bytes: &[u8],
         head: &RequestHead,
-        headers: &[HeaderSpan],
+        headers: &mut Vec<HeaderSpan>,
     ) -> Key {
         let connection = self.key;
         let now = cx.clock.now();
+        let id = if cx.ids.is_off() { None } else { Some(request_id(cx, bytes, headers)) };
         let http10 = head.version == Version::Http10;
         let key = cx.exchanges.insert_with(|_| Exchange {
             head_only: head.method.of(bytes) == b"HEAD",
             http10,
             keep_alive: head.keep_alive && !cx.closing,
+            id,
             ..Exchange::new(connection, now)
         });
         if cx.generation.log_access
             && let Some(exchange) = cx.exchanges.get_mut(key)
         {
+            let find = |name| find(bytes, headers, name).map(Into::into);
+            let of_json = |name| if cx.generation.log_json { find(name) } else { None };
             exchange.log = Some(Box::new(LogFields {
                 method: head.method.of(bytes).into(),
                 target: head.target.of(bytes).into(),
                 http10,
-                referer: find(bytes, headers, b"referer").map(Into::into),
-                user_agent: find(bytes, headers, b"user-agent").map(Into::into),
-                source: "core",
+                referer: find(b"referer"),
+                user_agent: find(b"user-agent"),
+                host: of_json(b"host"),
+                traceparent: of_json(b"traceparent"),
+                ..LogFields::default()
             }));
         }
         self.exchanges.push_back(key);
@@ -115,6 +122,9 @@ impl Connection {
         let mount = &generation.mounts[route.mount];
         if let Some(exchange) = cx.exchanges.get_mut(key) {
             exchange.mount = route.mount;
+            if let Some(log) = &mut exchange.log {
+                log.routed = true;
+            }
         }
         if matches!(head.body, Body::Length(length) if length > generation.body_limit) {
             self.refuse_exchange(cx, key, 413, "the announced request body is over limits.body");
@@ -307,7 +317,8 @@ impl Connection {
         if let Some(exchange) = cx.exchanges.get_mut(key)
             && let Some(log) = &mut exchange.log
         {
-            log.source = "app";
+            log.source = Source::App;
+            log.complete = Some(cx.clock.now());
         }
         if !cx.dispatch(key, application.pool) {
             self.answer(cx, key, 503, b"Retry-After: 1\r\n");
@@ -324,10 +335,17 @@ impl Connection {
         headers: &mut Vec<HeaderSpan>,
     ) -> bool {
         let Resolved { bytes, head, path_span, path, route, .. } = *request;
-        let names = cx.names.last(headers.iter().map(|header| header.name.of(bytes)));
+        let made = match cx.exchanges.get(key).and_then(|exchange| exchange.id.as_ref()) {
+            Some(id @ RequestId::Made(_)) => Some(id),
+            _ => None,
+        };
+        // An id of ours crosses as if the client had sent it.
+        let added = made.map(|_| request_id::NAME);
+        let name = |header: &HeaderSpan| header.name.of(bytes);
+        let names = cx.names.last(headers.iter().map(name).chain(added));
         let names = names.unwrap_or_else(|| {
-            headers.retain(|header| crosses(header.name.of(bytes)));
-            cx.names.id(headers.iter().map(|header| header.name.of(bytes)))
+            headers.retain(|header| crosses(name(header)));
+            cx.names.id(headers.iter().map(name).chain(added))
         });
         let fixed = Fixed {
             application,
@@ -339,12 +357,23 @@ impl Connection {
         let mut payload = cx.buffers.take();
         let mut writer = HeadWriter::new(&mut payload, fixed);
         let absolute = head.form == TargetForm::Absolute;
-        writer.headers(headers.iter().map(|header| {
+        let received = headers.iter().map(|header| {
             // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
             let is_host = absolute && header.name.of(bytes).eq_ignore_ascii_case(b"host");
             (pair(header.name), pair(if is_host { head.authority } else { header.value }))
-        }));
+        });
+        // It stands right behind the head as received.
+        let added = made.map(|id| {
+            let name = head.len as u32;
+            let value = name + request_id::NAME.len() as u32;
+            (Pair::new(name, value), Pair::new(value, value + id.bytes().len() as u32))
+        });
+        writer.headers(headers.len() + usize::from(made.is_some()), received.chain(added));
         writer.text(&bytes[..head.len]);
+        if let Some(id) = made {
+            writer.append(request_id::NAME);
+            writer.append(id.bytes());
+        }
         writer.piece(Piece::Method, pair(head.method));
         writer.piece(Piece::Target, pair(head.target));
         writer.piece(Piece::Query, pair(head.query));
@@ -371,6 +400,17 @@ impl Connection {
         exchange_head(cx, key, payload);
         fits
     }
+}
+
+/// The request's id. A header of the client's that it is not taken from goes: nothing behind us shall see another id.
+fn request_id(cx: &mut Context, bytes: &[u8], headers: &mut Vec<HeaderSpan>) -> RequestId {
+    let is_id = |header: &HeaderSpan| header.name.of(bytes).eq_ignore_ascii_case(request_id::NAME);
+    let given = headers.iter().filter(|header| is_id(header)).map(|header| header.value.of(bytes));
+    let id = cx.ids.id(given);
+    if let RequestId::Made(_) = id {
+        headers.retain(|header| !is_id(header));
+    }
+    id
 }
 
 fn exchange_head(cx: &mut Context, key: Key, payload: Vec<u8>) {

@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use super::{Connection, Phase};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, LogFields, Source};
 use crate::mounts::files::{FileEntry, Reply, write_headers};
 use crate::thread::Context;
 use crate::thread::arena::Key;
@@ -25,6 +25,9 @@ impl Connection {
         write_status_line(out, status);
         out.extend_from_slice(cx.clock.date_line());
         out.extend_from_slice(&cx.generation.server_line);
+        if let Some(id) = &exchange.id {
+            id.write_line(out);
+        }
         out.extend_from_slice(lines);
         let page = if gwanmun_http1::response::body_allowed(status) {
             page(status)
@@ -79,16 +82,25 @@ impl Connection {
     }
 
     /// Refuses what can't be understood as a request: answers after whatever came before, then closes.
-    pub(crate) fn refuse(&mut self, cx: &mut Context, status: u16, why: &str) {
+    pub(crate) fn refuse(&mut self, cx: &mut Context, status: u16, why: &'static str) {
         let now = cx.clock.now();
-        let key = cx.exchanges.insert_with(|_| Exchange::new(self.key, now));
+        let id = if cx.ids.is_off() { None } else { Some(cx.ids.make()) };
+        let log = cx.generation.log_access.then(Box::<LogFields>::default);
+        let key =
+            cx.exchanges.insert_with(|_| Exchange { id, log, ..Exchange::new(self.key, now) });
         self.exchanges.push_back(key);
         self.refuse_exchange(cx, key, status, why);
     }
 
     /// Answers an exchange with an error after which the connection can't go on.
-    pub(super) fn refuse_exchange(&mut self, cx: &mut Context, key: Key, status: u16, why: &str) {
-        cx.log_refusal(&self.remote_addr, status, why);
+    pub(super) fn refuse_exchange(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        status: u16,
+        why: &'static str,
+    ) {
+        cx.log_refusal(&self.remote_addr, key, status, why);
         if let Some(exchange) = cx.exchanges.get_mut(key) {
             exchange.keep_alive = false;
         }
@@ -109,7 +121,7 @@ impl Connection {
     ) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         if let Some(log) = &mut exchange.log {
-            log.source = "file";
+            log.source = Source::File;
         }
         let (status, start, end) = match *reply {
             Reply::Full => (200, 0, entry.size),
@@ -127,6 +139,9 @@ impl Connection {
         write_status_line(out, status);
         out.extend_from_slice(cx.clock.date_line());
         out.extend_from_slice(&cx.generation.server_line);
+        if let Some(id) = &exchange.id {
+            id.write_line(out);
+        }
         write_headers(out, entry, reply);
         write_connection(out, exchange.keep_alive, exchange.http10);
         out.extend_from_slice(b"\r\n");

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::Logger;
-use super::time::{Calendar, seconds};
+use super::time::{Calendar, milliseconds, seconds, write_fraction};
+use super::{Logger, json};
 
 /// The form of access lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum AccessFormat {
         /// With terminal colours by class of status.
         color: bool,
     },
+    /// One JSON object a line, for programs.
+    Json,
 }
 
 /// One request that was answered.
@@ -44,8 +46,33 @@ pub struct AccessRecord<'a> {
     pub duration: Duration,
     /// What answered: `file`, `app`, `core`.
     pub source: &'static str,
-    /// When the request was received.
+    /// When the response ended.
     pub when: SystemTime,
+    /// What only JSON lines tell.
+    pub details: AccessDetails<'a>,
+}
+
+/// What lines of a fixed form have no place for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AccessDetails<'a> {
+    /// The request's id, if it has one.
+    pub request_id: Option<&'a [u8]>,
+    /// The traceparent field.
+    pub traceparent: Option<&'a [u8]>,
+    /// The Host field.
+    pub host: Option<&'a [u8]>,
+    /// The mount's path, if there is a mount for the request.
+    pub mount: Option<&'a str>,
+    /// The number of the worker that got the request; 0 if none did.
+    pub worker: u32,
+    /// How long the complete request waited for a worker.
+    pub queue: Option<Duration>,
+    /// How long the worker had it.
+    pub application: Option<Duration>,
+    /// Why it was refused, or failed.
+    pub reason: Option<&'a str>,
+    /// The response was not sent to its end.
+    pub incomplete: bool,
 }
 
 /// An I/O thread's access lines, handed over together once per turn of its event loop.
@@ -79,6 +106,15 @@ impl LogBuffer {
             AccessFormat::Combined => write_combined(&mut self.lines, record, &mut self.clock),
             AccessFormat::Short { color } => {
                 write_short(&mut self.lines, record, color, &mut self.clock);
+            }
+            AccessFormat::Json => {
+                let clock = &mut self.clock;
+                json::write_access(&mut self.lines, record, |out| {
+                    out.extend_from_slice(clock.text(record.when, |calendar, text| {
+                        calendar.write_second(text);
+                    }));
+                    write_fraction(out, milliseconds(record.when));
+                });
             }
         }
         self.count += 1;
@@ -271,6 +307,7 @@ mod tests {
             duration: Duration::from_micros(1234),
             source: "app",
             when: UNIX_EPOCH + Duration::from_millis(1_795_403_739_900),
+            details: AccessDetails::default(),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod access;
 mod error;
+mod json;
 mod sink;
 mod time;
 mod writer;
@@ -15,10 +16,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-pub use access::{AccessFormat, AccessRecord, LogBuffer};
-pub use error::Level;
+pub use access::{AccessDetails, AccessFormat, AccessRecord, LogBuffer};
+pub use error::{Level, Record, WorkerName};
 
 use sink::Sink;
+use time::Calendar;
 use writer::Shared;
 
 /// Where the logs go and how the access log looks.
@@ -28,8 +30,38 @@ pub struct LogConfig {
     pub access: AccessFormat,
     /// Where access lines go.
     pub access_target: Target,
+    /// The form of the error log.
+    pub error: ErrorFormat,
+    /// The least level that the error log takes.
+    pub level: Level,
     /// Where errors go. May be the same as `access_target`; then lines keep their order.
     pub error_target: Target,
+}
+
+/// The form of the error log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorFormat {
+    /// For people.
+    Text {
+        /// Also what applications print gets a time and a level; a terminal or what reads standard error has a clock.
+        timed_output: bool,
+    },
+    /// One JSON object a line.
+    Json,
+}
+
+impl ErrorFormat {
+    fn write(self, out: &mut Vec<u8>, record: &Record<'_>) {
+        let now = SystemTime::now();
+        match self {
+            ErrorFormat::Text { timed_output } => {
+                error::write_record(out, now, record, timed_output)
+            }
+            ErrorFormat::Json => {
+                json::write_record(out, record, |out| Calendar::of(now).write_rfc3339(out));
+            }
+        }
+    }
 }
 
 /// An end for log lines.
@@ -50,6 +82,8 @@ pub struct Logger(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     access: AccessFormat,
+    error: ErrorFormat,
+    level: Level,
     /// The sinks' numbers; one number if both logs have one target.
     access_sink: usize,
     error_sink: usize,
@@ -62,24 +96,49 @@ impl Logger {
     pub fn new(config: LogConfig) -> io::Result<Logger> {
         let mut sinks = vec![Sink::open(config.access_target.clone())?];
         if config.error_target != config.access_target {
-            sinks.push(Sink::open(config.error_target)?);
+            let sink = Sink::open(config.error_target)?;
+            // Standard output and error are often one pipe: with one writer, no line gets into the middle of another.
+            if !sink.is_same(&sinks[0]) {
+                sinks.push(sink);
+            }
         }
-        Logger::start(config.access, sinks)
+        Logger::start(config.access, config.error, config.level, sinks)
     }
 
-    fn start(access: AccessFormat, sinks: Vec<Sink>) -> io::Result<Logger> {
+    fn start(
+        access: AccessFormat,
+        error: ErrorFormat,
+        level: Level,
+        sinks: Vec<Sink>,
+    ) -> io::Result<Logger> {
         let error_sink = sinks.len() - 1;
-        let shared = Arc::new(Shared::new(sinks.len()));
+        let shared = Arc::new(Shared::new(sinks.len(), error));
         let thread = writer::spawn(Arc::clone(&shared), sinks)?;
         let thread = std::sync::Mutex::new(Some(thread));
-        Ok(Logger(Arc::new(Inner { shared, access, access_sink: 0, error_sink, thread })))
+        Ok(Logger(Arc::new(Inner {
+            shared,
+            access,
+            error,
+            level,
+            access_sink: 0,
+            error_sink,
+            thread,
+        })))
     }
 
-    /// Writes an error line. Never blocks.
+    /// Writes a line about the core itself. Never blocks.
     pub fn error(&self, level: Level, text: &str) {
-        let mut record = Vec::with_capacity(text.len() + 40);
-        error::write(&mut record, SystemTime::now(), level, text);
-        self.0.shared.push(self.0.error_sink, &record, 1, true);
+        self.record(&Record::of_core(level, text));
+    }
+
+    /// Writes a line to the error log, if its level is high enough. Never blocks.
+    pub fn record(&self, record: &Record<'_>) {
+        if record.level > self.0.level {
+            return;
+        }
+        let mut line = Vec::with_capacity(record.text.len() + 160);
+        self.0.error.write(&mut line, record);
+        self.0.shared.push(self.0.error_sink, &line, 1, true);
     }
 
     /// Opens files anew by their names, for a log that was moved away. If one cannot be opened, its old file is kept and
@@ -151,6 +210,8 @@ mod tests {
         Logger::new(LogConfig {
             access: AccessFormat::Combined,
             access_target: Target::File(access.to_owned()),
+            error: ErrorFormat::Text { timed_output: true },
+            level: Level::Info,
             error_target: Target::File(error.to_owned()),
         })
         .unwrap()
@@ -170,6 +231,7 @@ mod tests {
             duration: Duration::from_micros(1200),
             source: "app",
             when: SystemTime::now(),
+            details: AccessDetails::default(),
         }
     }
 
@@ -247,6 +309,8 @@ mod tests {
         let config = LogConfig {
             access: AccessFormat::Off,
             access_target: Target::Stdout,
+            error: ErrorFormat::Json,
+            level: Level::Info,
             error_target: Target::File(scratch.join("missing/log")),
         };
         assert!(Logger::new(config).is_err());

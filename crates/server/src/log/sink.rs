@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -55,6 +55,15 @@ impl Sink {
     fn new(target: Option<Target>, output: Option<File>) -> Sink {
         let is_stream = output.as_ref().is_some_and(is_stream);
         Sink { target, output, is_stream, chunk: Vec::new(), written: 0, torn: false }
+    }
+
+    /// Whether both write to the same file, pipe or terminal.
+    pub(super) fn is_same(&self, other: &Sink) -> bool {
+        let place = |sink: &Sink| {
+            let metadata = sink.output.as_ref()?.metadata().ok()?;
+            Some((metadata.dev(), metadata.ino()))
+        };
+        place(self).is_some_and(|here| place(other) == Some(here))
     }
 
     /// Takes the bytes to be written next, if those before are done. Says how many.

@@ -24,6 +24,11 @@ pub(super) fn seconds(when: SystemTime) -> u64 {
     when.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// Of the second that has begun.
+pub(super) fn milliseconds(when: SystemTime) -> u64 {
+    when.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis().into()
+}
+
 impl Calendar {
     pub(super) fn of(when: SystemTime) -> Calendar {
         let since = when.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -63,6 +68,12 @@ impl Calendar {
 
     /// `2026-11-23T03:15:39.123Z` (RFC 3339).
     pub(super) fn write_rfc3339(&self, out: &mut Vec<u8>) {
+        self.write_second(out);
+        write_fraction(out, self.millisecond);
+    }
+
+    /// `2026-11-23T03:15:39`
+    pub(super) fn write_second(&self, out: &mut Vec<u8>) {
         digits(out, self.year, 4);
         out.push(b'-');
         digits(out, self.month, 2);
@@ -70,9 +81,6 @@ impl Calendar {
         digits(out, self.day, 2);
         out.push(b'T');
         self.write_clock(out);
-        out.push(b'.');
-        digits(out, self.millisecond, 3);
-        out.push(b'Z');
     }
 
     /// `03:15:39`
@@ -83,6 +91,13 @@ impl Calendar {
         out.push(b':');
         digits(out, self.second, 2);
     }
+}
+
+/// `.123Z`, behind a second.
+pub(super) fn write_fraction(out: &mut Vec<u8>, milliseconds: u64) {
+    out.push(b'.');
+    digits(out, milliseconds, 3);
+    out.push(b'Z');
 }
 
 /// The number in decimal with at least `width` digits.

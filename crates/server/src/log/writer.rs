@@ -3,9 +3,10 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::error::{self, Level};
+use super::ErrorFormat;
+use super::error::{Level, Record};
 use super::sink::{self, Progress, Sink};
 
 /// Bytes that may wait for one target.
@@ -30,6 +31,8 @@ pub(super) struct Shared {
 }
 
 struct State {
+    /// The error log's.
+    format: ErrorFormat,
     /// One for each sink, in the same order. The last one is the error log's.
     queues: Vec<Queue>,
     phase: Phase,
@@ -59,10 +62,11 @@ enum Phase {
 }
 
 impl Shared {
-    pub(super) fn new(sinks: usize) -> Shared {
+    pub(super) fn new(sinks: usize, format: ErrorFormat) -> Shared {
         let queues = std::iter::repeat_with(Queue::default).take(sinks).collect();
         Shared {
             state: Mutex::new(State {
+                format,
                 queues,
                 phase: Phase::Busy,
                 urgent: false,
@@ -251,7 +255,8 @@ impl State {
         if let Some(queue) = self.queues.last_mut()
             && !queue.closed
         {
-            error::write(&mut queue.bytes, SystemTime::now(), Level::Warn, text);
+            let record = Record { level: Level::Warn, event: "log", text, ..Record::default() };
+            self.format.write(&mut queue.bytes, &record);
             self.urgent = true;
         }
     }
@@ -301,7 +306,9 @@ mod tests {
             unsafe { libc::fcntl(access.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
         }
         let sinks = vec![Sink::from(OwnedFd::from(access)), Sink::from(OwnedFd::from(error))];
-        (Logger::start(AccessFormat::Combined, sinks).unwrap(), access_reader, error_reader)
+        let format = ErrorFormat::Text { timed_output: true };
+        let logger = Logger::start(AccessFormat::Combined, format, Level::Info, sinks).unwrap();
+        (logger, access_reader, error_reader)
     }
 
     // H63
@@ -372,9 +379,13 @@ mod tests {
     fn a_full_disk_drops_lines_and_nothing_else() {
         let (mut error_reader, error) = io::pipe().unwrap();
         let full = Sink::open(Target::File("/dev/full".into())).unwrap();
-        let logger =
-            Logger::start(AccessFormat::Combined, vec![full, Sink::from(OwnedFd::from(error))])
-                .unwrap();
+        let logger = Logger::start(
+            AccessFormat::Combined,
+            ErrorFormat::Json,
+            Level::Info,
+            vec![full, Sink::from(OwnedFd::from(error))],
+        )
+        .unwrap();
         for _ in 0..10 {
             logger.0.shared.push(0, LINE, 1, false);
             logger.error(Level::Info, "x");

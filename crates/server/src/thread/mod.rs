@@ -14,10 +14,11 @@ use crate::connection::{Connection, Local};
 use crate::exchange::{Exchanges, ResponseState};
 use crate::generation::Generation;
 use crate::listener::{Address, Listener};
-use crate::log::{AccessRecord, Level, LogBuffer};
+use crate::log::{AccessDetails, AccessRecord, Level, LogBuffer, Record};
 use crate::mounts::application::link::Links;
 use crate::mounts::application::marks::Marks;
 use crate::mounts::files::{FileCache, FileCacheLimits, Found};
+use crate::request_id::{IdSource, RequestId};
 use crate::server::Shared;
 use crate::syscall;
 use arena::{Arena, Key};
@@ -51,6 +52,7 @@ pub(crate) struct Context {
     pub(crate) names: NamesTable,
     pub(crate) files: FileCache,
     log: LogBuffer,
+    pub(crate) ids: IdSource,
     /// Connections and links with something to send.
     pub(crate) dirty: Vec<Key>,
     pub(crate) dirty_links: Vec<Key>,
@@ -167,6 +169,7 @@ impl Thread {
             epoll.add_readable(listener.socket.as_fd(), Token::Listener(index as u32))?;
         }
         let log = LogBuffer::new(&shared.logger);
+        let ids = IdSource::new(generation.request_ids);
         let cx = Context {
             thread,
             shared: Rc::new(shared),
@@ -180,6 +183,7 @@ impl Thread {
             names: NamesTable::default(),
             files: FileCache::new(FileCacheLimits::default()),
             log,
+            ids,
             dirty: Vec::new(),
             dirty_links: Vec::new(),
             closed: Vec::new(),
@@ -460,9 +464,33 @@ impl Context {
         self.shared.logger.error(Level::Error, text);
     }
 
-    /// A request that could not be understood: its answer is in the access log, its reason here.
-    pub(crate) fn log_refusal(&self, remote: &str, status: u16, why: &str) {
-        self.shared.logger.error(Level::Info, &format!("client {remote}: {status}: {why}"));
+    /// A request that could not be understood: its answer is in the access log, its reason here, unless that line can say both.
+    pub(crate) fn log_refusal(&mut self, remote: &str, key: Key, status: u16, why: &'static str) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        exchange.set_reason(why);
+        if self.generation.log_json {
+            return;
+        }
+        self.shared.logger.record(&Record {
+            event: "refused",
+            text: why,
+            request_id: exchange.id.as_ref().map(RequestId::bytes),
+            refused: Some((remote, status)),
+            ..Record::default()
+        });
+    }
+
+    /// No worker takes a request: its answer is in the access log, its reason here, unless that line can say both.
+    pub(crate) fn log_unserved(&mut self, key: Key, why: &'static str) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        exchange.set_reason(why);
+        if !self.generation.log_json {
+            let text = format!("A request was refused with 503: {why}.");
+            self.shared.logger.record(&Record {
+                request_id: exchange.id.as_ref().map(RequestId::bytes),
+                ..Record::of_core(Level::Error, &text)
+            });
+        }
     }
 
     /// Writes the line of an exchange that is over.
@@ -478,6 +506,22 @@ impl Context {
         } else {
             exchange.response.status
         };
+        let now = self.clock.now();
+        let details = log.as_ref().map(|log| AccessDetails {
+            request_id: exchange.id.as_ref().map(RequestId::bytes),
+            traceparent: log.traceparent.as_deref(),
+            host: log.host.as_deref(),
+            mount: log.routed.then(|| self.generation.mounts[exchange.mount].path.as_str()),
+            worker: log.worker,
+            queue: log
+                .complete
+                .map(|complete| log.sent.unwrap_or(now).saturating_duration_since(complete)),
+            application: log
+                .sent
+                .map(|sent| log.done.unwrap_or(now).saturating_duration_since(sent)),
+            reason: log.reason,
+            incomplete: exchange.response.state != ResponseState::Complete,
+        });
         self.log.access(&AccessRecord {
             remote,
             user: None,
@@ -488,9 +532,10 @@ impl Context {
             bytes: exchange.response.bytes,
             referer: log.as_ref().and_then(|log| log.referer.as_deref()),
             user_agent: log.as_ref().and_then(|log| log.user_agent.as_deref()),
-            duration: self.clock.now().saturating_duration_since(exchange.started),
-            source: log.as_ref().map_or("core", |log| log.source),
+            duration: now.saturating_duration_since(exchange.started),
+            source: log.as_ref().map_or("core", |log| log.source.name()),
             when: SystemTime::now(),
+            details: details.unwrap_or_default(),
         });
     }
 }

@@ -24,9 +24,7 @@ impl Context {
                 }
             }
             Admission::Refused => {
-                self.log_error(
-                    "The queue for the workers is full; a request was refused with 503.",
-                );
+                self.log_unserved(key, "the queue for the workers is full");
                 return false;
             }
         }
@@ -58,6 +56,10 @@ impl Context {
         };
         let stream = link.send_request(key, &exchange.head, &body, &self.names, self.clock.ms());
         exchange.stream = Some(StreamName { link: link_key, stream });
+        if let Some(log) = &mut exchange.log {
+            log.worker = link.number;
+            log.sent = Some(self.clock.now());
+        }
         self.mark_link_dirty(link_key);
     }
 
@@ -227,7 +229,7 @@ impl Thread {
             .map(|(key, _)| key)
             .collect();
         for key in expired {
-            self.cx.log_error("No worker was free in time; a request was refused with 503.");
+            self.cx.log_unserved(key, "no worker was free in time");
             self.cx.forget_waiting(key);
             let _ = self.cx.with_connection(&mut self.connections, key, |connection, cx| {
                 connection.answer(cx, key, 503, b"Retry-After: 1\r\n");

@@ -5,14 +5,16 @@ use super::marks::Marks;
 use super::pool::Waiting;
 use crate::connection::relay::{self, RelayedHead};
 use crate::exchange::{self, RequestBody, ResponseState};
-use crate::log::Level;
+use crate::log::{Level, Record, WorkerName};
+use crate::request_id::RequestId;
 use crate::server::Event;
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::Key;
 use crate::thread::epoll::{Readiness, Token};
 use crate::thread::{Context, Message, Thread};
 use gwanmun_gateway::frame::{FrameError, FrameReader, Kind, ResetReason};
-use gwanmun_gateway::response::{FromWorker, LogLevel};
+use gwanmun_gateway::request::{HeadView, Piece};
+use gwanmun_gateway::response::{FromWorker, LogLevel, LogOrigin};
 use gwanmun_gateway::{CAPABILITY_CLOSED, VERSION, WINDOW};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -93,9 +95,17 @@ impl Thread {
                     let worker = link.worker;
                     if let Err(error) = self.handle_frames(key, &buffer[..kept + count]) {
                         // Its exit will say nothing of this: it only sees its links end.
-                        self.cx.log_error(&format!(
-                            "worker {worker} broke the gateway protocol: {error}."
-                        ));
+                        let name = self.cx.shared.worker_name(worker);
+                        self.cx.shared.logger.record(&Record {
+                            level: Level::Error,
+                            event: "worker-protocol",
+                            text: &format!(
+                                "worker {} broke the gateway protocol: {error}.",
+                                name.number
+                            ),
+                            worker: Some(name),
+                            ..Record::default()
+                        });
                         self.fail_link(key, &format!("it broke the gateway protocol: {error}"));
                         break;
                     }
@@ -148,6 +158,7 @@ impl Thread {
                     return Err(FrameError("READY comes once, after HELLO"));
                 };
                 link.state = LinkState::Ready;
+                link.number = self.cx.shared.worker_name(link.worker).number;
                 self.cx.shared.pools[link.pool].link_ready(
                     link.worker,
                     concurrency,
@@ -162,10 +173,10 @@ impl Thread {
                 let block = Block { facts: relay::check(lines)?, lines: lines.into() };
                 link.define_block(id, block)
             }
-            FromWorker::Log { stream, level, text } => {
+            FromWorker::Log { stream, level, origin, request_id, text } => {
                 let (worker, exchange) =
                     (link.worker, link.stream(stream).map(|stream| stream.exchange));
-                self.cx.log_worker(worker, exchange, level, text);
+                self.cx.log_worker(worker, exchange, level, origin, request_id, text);
                 Ok(())
             }
             FromWorker::Head { stream, status, block, lines, body, end } => {
@@ -326,6 +337,9 @@ impl Thread {
         }
         if let Some(open) = cx.exchanges.get_mut(exchange) {
             open.stream = None;
+            if let Some(log) = &mut open.log {
+                log.done = Some(cx.clock.now());
+            }
             exchange::release(&mut cx.exchanges, exchange, &mut cx.buffers);
         }
         cx.release_slot(worker);
@@ -387,23 +401,42 @@ impl Context {
             .map_or(Ok(()), |exchange| exchange.spend_credit(body.len()))
     }
 
-    fn log_worker(&mut self, worker: u32, exchange: Option<Key>, level: LogLevel, text: &[u8]) {
+    fn log_worker(
+        &mut self,
+        worker: u32,
+        exchange: Option<Key>,
+        level: LogLevel,
+        origin: LogOrigin,
+        request_id: Option<&[u8]>,
+        text: &[u8],
+    ) {
+        let exchange = exchange.and_then(|key| self.exchanges.get(key));
+        let request = exchange.map(|exchange| HeadView::new(&exchange.head));
+        let (event, stream) = match (origin, level) {
+            (LogOrigin::Stdout, _) => ("output", Some("stdout")),
+            (LogOrigin::Stderr, _) => ("output", Some("stderr")),
+            (LogOrigin::Worker, LogLevel::Text) => ("output", Some("wsgi.errors")),
+            (LogOrigin::Uncaught, _) => ("uncaught-error", None),
+            (LogOrigin::Worker, LogLevel::Error) => ("application-error", None),
+            (LogOrigin::Worker, _) => ("application", None),
+        };
         let level = match level {
             LogLevel::Error => Level::Error,
             LogLevel::Warning => Level::Warn,
             LogLevel::Information | LogLevel::Text => Level::Info,
+            LogLevel::Debug => Level::Debug,
         };
-        let request = exchange
-            .and_then(|key| self.exchanges.get(key))
-            .map(|exchange| exchange.head.as_slice());
-        let request = request.map(gwanmun_gateway::request::HeadView::new).map(|view| {
-            use gwanmun_gateway::request::Piece;
-            let text = |piece| String::from_utf8_lossy(view.piece(piece)).into_owned();
-            format!(" ({} {})", text(Piece::Method), text(Piece::Target))
+        let id = exchange.and_then(|exchange| exchange.id.as_ref());
+        self.shared.logger.record(&Record {
+            level,
+            event,
+            text: &String::from_utf8_lossy(text),
+            worker: Some(self.shared.worker_name(worker)),
+            stream,
+            request_id: id.map(RequestId::bytes).or(request_id),
+            request: request.map(|view| (view.piece(Piece::Method), view.piece(Piece::Target))),
+            ..Record::default()
         });
-        let text = String::from_utf8_lossy(text);
-        let line = format!("worker {worker}{}: {}", request.unwrap_or_default(), text.trim_end());
-        self.shared.logger.error(level, &line);
     }
 }
 
@@ -422,6 +455,12 @@ impl crate::server::Shared {
         if ready {
             (self.on_event)(Event::WorkerReady { worker });
         }
+    }
+
+    /// What operators know the worker by; its id where nobody has said it.
+    fn worker_name(&self, worker: u32) -> WorkerName {
+        let name = self.workers().get(&worker).and_then(|state| state.name);
+        name.unwrap_or(WorkerName { number: worker, pid: 0 })
     }
 
     /// `true` for the first thread that notices.

@@ -29,6 +29,8 @@ const STALLED_AFTER_MS: u64 = 5;
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) worker: u32,
+    /// The number that operators know the worker by, once it is ready.
+    pub(crate) number: u32,
     pub(crate) pool: usize,
     pub(crate) fd: OwnedFd,
     pub(crate) state: LinkState,
@@ -104,6 +106,7 @@ impl Link {
     ) -> Self {
         Self {
             worker,
+            number: 0,
             pool,
             fd,
             state: LinkState::Connected,
