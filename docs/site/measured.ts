@@ -36,12 +36,12 @@ interface Results {
 
 /** What is shown: a scenario's name in the results, the figure of its rounds, and what to call them. */
 const shown = [
-  ['hello', 'cpu', { title: 'An application’s answer', what: 'CPU a request', unit: 'µs', digits: 1 }],
-  ['file', 'cpu', { title: 'A file of 1 KiB', what: 'CPU a request', unit: 'µs', digits: 1 }],
-  ['two-tier', 'cpu', { title: 'In place of a proxy in front', what: 'CPU a request', unit: 'µs', digits: 1 }],
-  ['starved', 'delay99', { title: 'A file while JavaScript computes', what: 'p99 latency', unit: 'ms', digits: 1 }],
-  ['idle-memory', 'connection', { title: 'An idle connection', what: 'memory', unit: 'B', digits: 0 }],
-  ['start', 'answer', { title: 'Start to first answer', what: 'time', unit: 'ms', digits: 0 }],
+  ['hello', 'cpu', { title: 'Application', what: 'CPU a request', unit: 'µs', digits: 1 }],
+  ['file', 'cpu', { title: 'File of 1 KiB', what: 'CPU a request', unit: 'µs', digits: 1 }],
+  ['two-tier', 'cpu', { title: 'Without a proxy', what: 'CPU a request', unit: 'µs', digits: 1 }],
+  ['starved', 'delay99', { title: 'File, workers busy', what: 'p99 latency', unit: 'ms', digits: 1 }],
+  ['idle-memory', 'connection', { title: 'Idle connection', what: 'memory', unit: 'B', digits: 0 }],
+  ['start', 'answer', { title: 'First answer', what: 'from the start', unit: 'ms', digits: 0 }],
 ] as const;
 
 /** Servers that are shown, and their names where the results have none. */
