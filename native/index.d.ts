@@ -20,6 +20,8 @@ export declare class Core {
    * A second call can shorten the grace.
    */
   close(graceMs: number): void
+  /** Closes the clients' connections, or those on which no request is in progress. The server goes on. */
+  closeConnections(idleOnly: boolean): void
   /** Ends the watch for events and waits for the threads; called after the event `closed`. */
   dispose(): void
 }

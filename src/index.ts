@@ -1,6 +1,8 @@
 /** gwanmun: web server, gateway and application server in one package. */
 
-export { serve, type CloseOptions, type Server, type ServeMount, type ServeOptions } from './serve.js';
+export { serve, type ServeMount, type ServeOptions } from './serve.js';
+export type { CloseOptions, Server } from './in-process.js';
+export { createServer, GatewayServer } from './adapters/node/server.js';
 export {
   defineConfig,
   type AccessLogFormat,

@@ -53,6 +53,8 @@ export interface NativeCore {
   log(record: LogRecord): void;
   /** Accepts no more, finishes requests in progress, cuts what is left after `graceMs`; then comes the event `closed`. */
   close(graceMs: number): void;
+  /** Closes the clients' connections, or those on which no request is in progress. The server goes on. */
+  closeConnections(idleOnly: boolean): void;
   /** Ends the watch for events and waits for the threads; called after the event `closed`. */
   dispose(): void;
 }
@@ -88,7 +90,7 @@ export function currentPlatform(): string {
  * Loads the native half of gwanmun: a clone's own build, else the package for this platform. Throws GWM_NATIVE_MISSING or
  * GWM_PLATFORM.
  */
-export async function loadNative(): Promise<NativeBinding> {
+export function loadNative(): NativeBinding {
   const platform = currentPlatform();
   const require = createRequire(import.meta.url);
   const name = `@gwanmun/core-${platform}`;

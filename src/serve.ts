@@ -2,15 +2,14 @@
 // processes; only the worker's end of the links is attached to this process's event loop.
 
 import type { RequestListener } from 'node:http';
-import type { CoreAddress, CoreConfig, CoreEvent } from './config/core.js';
+import type { CoreConfig } from './config/core.js';
 import { checkConfig } from './config/check.js';
 import type { ApplicationKind, Config, Listen } from './config/define.js';
 import { resolveConfig, toCoreConfig } from './config/resolve.js';
-import { fromCore, GwanmunError } from './errors.js';
-import { Dispatcher } from './gateway/dispatcher.js';
-import { loadNative, type NativeBinding, type NativeCore } from './native.js';
+import { GwanmunError } from './errors.js';
+import { loadNative, type NativeBinding } from './native.js';
 import { adapt } from './adapters/adapt.js';
-import type { Adapter } from './gateway/adapter.js';
+import { InProcessServer, type Server } from './in-process.js';
 import type { Application } from './gateway/types.js';
 
 /** A URL path and what answers below it. With both, a file that exists wins. */
@@ -53,25 +52,6 @@ export interface ServeOptions extends Omit<Config, 'listen' | 'mounts' | 'worker
   accessLog?: Config['accessLog'];
 }
 
-export interface CloseOptions {
-  /** How long requests in progress get to finish. Default: `shutdownTimeout`, 10000. */
-  graceMs?: number | undefined;
-}
-
-/** A server that listens. */
-export interface Server extends AsyncDisposable {
-  /** Of the first address: `http://127.0.0.1:3000/`, or `unix:/run/site.sock`. */
-  readonly url: string;
-  /** Of the first TCP address. */
-  readonly port: number | undefined;
-  readonly addresses: readonly CoreAddress[];
-  /**
-   * Stops accepting, lets requests in progress finish, and resolves when every connection has ended. Nothing then keeps the
-   * process alive. Can be called again.
-   */
-  close(options?: CloseOptions): Promise<void>;
-}
-
 /**
  * Serves an application, files, or both:
  *
@@ -82,7 +62,7 @@ export interface Server extends AsyncDisposable {
  * @throws GwanmunError with a `code` that says what is wrong and a `remedy`
  */
 export async function serve(options: ServeOptions): Promise<Server> {
-  return serveWith(await loadNative(), options);
+  return serveWith(loadNative(), options);
 }
 
 /** @internal {@link serve} with a given native binding. */
@@ -94,106 +74,6 @@ export async function serveWith(native: NativeBinding, options: ServeOptions): P
   if (applications.length > 0) server.attach(applications, concurrency);
   if (options.signal !== undefined) server.closeOn(options.signal);
   return server;
-}
-
-/** The core ends every connection at the end of its grace; this much later it is taken to hang. */
-const CLOSE_SLACK_MS = 2000;
-
-type AnyApplication = Application | Adapter;
-
-class InProcessServer implements Server {
-  readonly addresses: readonly CoreAddress[];
-  private readonly native: NativeBinding;
-  private readonly core: NativeCore;
-  private readonly graceMs: number;
-  private readonly closed: Promise<void>;
-  private resolveClosed!: () => void;
-  private dispatcher: Dispatcher | undefined;
-  private worker: { applications: readonly AnyApplication[]; concurrency: number } | undefined;
-  private closing: Promise<void> | undefined;
-  /** Without an application there is no link that would keep the process alive. */
-  private readonly alive = setInterval(() => {}, 2_147_483_647);
-
-  constructor(native: NativeBinding, config: CoreConfig, graceMs: number) {
-    this.native = native;
-    this.graceMs = graceMs;
-    this.closed = new Promise((resolve) => {
-      this.resolveClosed = resolve;
-    });
-    try {
-      this.core = new native.Core(JSON.stringify(config), (event) => this.onEvent(JSON.parse(event) as CoreEvent));
-    } catch (error) {
-      clearInterval(this.alive);
-      throw fromCore(error);
-    }
-    this.addresses = JSON.parse(this.core.addresses()) as CoreAddress[];
-  }
-
-  get url(): string {
-    const [first] = this.addresses;
-    if (first === undefined) return '';
-    if (first.kind === 'unix') return `unix:${first.path}`;
-    const host = first.host.includes(':') ? `[${first.host}]` : first.host;
-    return `http://${host}:${first.port}/`;
-  }
-
-  get port(): number | undefined {
-    return this.addresses.find((address) => address.kind === 'tcp')?.port;
-  }
-
-  /** Makes this process's event loop the worker of the core's one pool. */
-  attach(applications: readonly AnyApplication[], concurrency: number): void {
-    this.worker = { applications, concurrency };
-    const { marks, links } = this.core.addWorker(0);
-    this.dispatcher = new Dispatcher({
-      applications,
-      name: `node ${process.versions.node}`,
-      concurrency,
-      inProcess: true,
-      onDrained: () => {},
-      native: this.native,
-    });
-    const page = new Int32Array(this.native.mapMarks(marks));
-    for (const [slot, fd] of links.entries()) this.dispatcher.addLink(fd, page, slot);
-    this.dispatcher.ready();
-  }
-
-  closeOn(signal: AbortSignal): void {
-    const close = (): void => void this.close();
-    signal.addEventListener('abort', close, { once: true });
-    void this.closed.then(() => signal.removeEventListener('abort', close));
-  }
-
-  close(options: CloseOptions = {}): Promise<void> {
-    return (this.closing ??= this.stop(options.graceMs ?? this.graceMs));
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  private async stop(graceMs: number): Promise<void> {
-    this.core.close(graceMs);
-    const timer = setTimeout(() => {
-      this.core.close(0);
-      this.resolveClosed();
-    }, graceMs + CLOSE_SLACK_MS);
-    await this.closed;
-    clearTimeout(timer);
-    clearInterval(this.alive);
-    // What an application has not answered by now has no client any more.
-    this.dispatcher?.close();
-    this.core.dispose();
-  }
-
-  private onEvent(event: CoreEvent): void {
-    if (event.type === 'closed') this.resolveClosed();
-    else if (event.type === 'worker-gone' && this.closing === undefined && this.worker !== undefined) {
-      // As a supervisor would: the core has said in its log what was wrong with the last one.
-      this.dispatcher?.close();
-      this.attach(this.worker.applications, this.worker.concurrency);
-    }
-  }
 }
 
 /** The keys of a mount that say an application, and its kind. */
@@ -285,6 +165,7 @@ function resolveOptions(options: ServeOptions): {
     const own = ownIndexes[index];
     if (own === undefined) continue;
     target.application = own;
+    if (given[own]?.kind === 'node') target.anyTarget = true;
     target.pool = 0;
   }
   if (given.length > 0) core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];

@@ -2,7 +2,7 @@
 
 /** Where the core listens. Port 0 takes a free one. */
 export type CoreListener =
-  | { kind: 'tcp'; host: string; port: number; backlog?: number }
+  | { kind: 'tcp'; host: string; port: number; backlog?: number; single?: boolean }
   | { kind: 'unix'; path: string; mode?: number };
 
 /** An address that the core has bound. */
@@ -19,6 +19,8 @@ export interface CoreMount {
   pool?: number;
   /** The application gets request bodies as they come, instead of whole. */
   stream?: boolean;
+  /** For `/`: the application also gets targets that have no path in normal form. */
+  anyTarget?: boolean;
 }
 
 /** One immutable generation of the core's configuration. */

@@ -165,6 +165,8 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
       ...(application === undefined ? {} : { application, pool: 0 }),
       ...(wsgi === undefined ? {} : { application: 0, pool: firstWsgi + wsgi }),
       ...(stream ? { stream } : {}),
+      // What means nothing as a path is the handler's to answer, as with Node's own server.
+      ...(application !== undefined && config.applications[application]?.kind === 'node' ? { anyTarget: true } : {}),
     })),
     pools: Array.from({ length: firstWsgi + config.wsgi.length }, () => pool),
     limits: config.limits,

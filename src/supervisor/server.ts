@@ -53,7 +53,7 @@ export class Server {
    * when {@link Server.stop} was called meanwhile; then with undefined. Rejects with a GwanmunError.
    */
   async start(): Promise<RunningServer | undefined> {
-    const { Core, closeFds } = await loadNative();
+    const { Core, closeFds } = loadNative();
     if (this.#stopping) return undefined;
     let core: NativeCore;
     let addresses: CoreAddress[];

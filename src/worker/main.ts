@@ -28,7 +28,7 @@ async function start(): Promise<void> {
   // They are ours, and no program that an application starts should think that it is a worker.
   delete process.env['GWANMUN_LINKS'];
   delete process.env['GWANMUN_WORKER'];
-  const native = await loadNative();
+  const native = loadNative();
   if (!native.followParent(parent)) process.exit(1);
   native.preferBatches();
 

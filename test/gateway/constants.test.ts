@@ -3,7 +3,7 @@ import * as f from '../../src/gateway/frame.js';
 import { loadNative, type NativeBinding } from '../../src/native.js';
 
 test('the numbers of the protocol are the same in Rust and in TypeScript', async () => {
-  const native = (await loadNative()) as NativeBinding & { protocolConstants(): string };
+  const native = loadNative() as NativeBinding & { protocolConstants(): string };
   expect(JSON.parse(native.protocolConstants())).toMatchObject({
     version: f.PROTOCOL_VERSION,
     encodingOffsets: f.ENCODING_OFFSETS,

@@ -17,7 +17,7 @@ test('a worker that breaks the protocol loses its links, and the error log says 
     { listen: 0, threads: 1, accessLog: false, errorLog: { file: log }, mounts: [{ path: '/', files: folder }] },
     source,
   );
-  const native = await loadNative();
+  const native = loadNative();
   const core = {
     ...toCoreConfig(resolveConfig({ config, directory: folder, source })),
     pools: [{ queue: 1, queueTimeoutMs: 1000 }],

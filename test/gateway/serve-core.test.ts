@@ -7,7 +7,8 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Application } from '../../src/gateway/types.js';
-import { serve, type Server } from '../../src/serve.js';
+import type { Server } from '../../src/in-process.js';
+import { serve } from '../../src/serve.js';
 
 const servers: Server[] = [];
 afterEach(async () => {

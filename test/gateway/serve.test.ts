@@ -41,6 +41,7 @@ function fakeNative() {
           throw Object.assign(new Error('Port 1 of 127.0.0.1 may not be used'), { code: 'GWM_PORT_FORBIDDEN' });
         }
       }
+      closeConnections(): void {}
       addresses(): string {
         return JSON.stringify(
           state.config!.listen.map((address) =>

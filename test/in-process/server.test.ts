@@ -4,7 +4,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Application, ApplicationResult, StartResponse } from '../../src/gateway/types.js';
-import { serve, type Server, type ServeOptions } from '../../src/serve.js';
+import type { Server } from '../../src/in-process.js';
+import { serve, type ServeOptions } from '../../src/serve.js';
 import { Client, get } from '../workers/http-client.js';
 
 const servers: Server[] = [];

@@ -84,7 +84,7 @@ test('the socket tells who asks, and takes what people do to it', async () => {
       remoteFamily: socket.remoteFamily,
       hasPort: typeof socket.remotePort === 'number',
       localPort: socket.localPort,
-      encrypted: 'encrypted' in socket && socket.encrypted,
+      encrypted: 'encrypted' in socket,
       same: [req.connection === socket, res.socket === socket],
       readyState: socket.readyState,
     };
@@ -96,7 +96,7 @@ test('the socket tells who asks, and takes what people do to it', async () => {
     remoteFamily: 'IPv4',
     hasPort: true,
     localPort: target.port,
-    encrypted: undefined,
+    encrypted: false,
     same: [true, true],
     readyState: 'open',
   });

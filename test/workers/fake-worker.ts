@@ -7,7 +7,7 @@ import type { CoreAddress, CoreConfig, CoreEvent } from '../../src/config/core.j
 import * as f from '../../src/gateway/frame.js';
 import { loadNative, type NativeCore, type NativeLink } from '../../src/native.js';
 
-const native = await loadNative();
+const native = loadNative();
 
 /** One frame from the core. */
 export interface Frame {

@@ -163,6 +163,14 @@ impl Core {
         }
     }
 
+    /// Closes the clients' connections, or those on which no request is in progress. The server goes on.
+    #[napi]
+    pub fn close_connections(&self, idle_only: bool) {
+        if let Some(server) = self.server() {
+            server.close_connections(idle_only);
+        }
+    }
+
     /// Ends the watch for events and waits for the threads; called after the event `closed`.
     #[napi]
     pub fn dispose(&self) {

@@ -39,6 +39,9 @@ pub enum Listen {
         port: u16,
         #[serde(default)]
         backlog: Option<i32>,
+        /// Of a name's addresses only the first.
+        #[serde(default)]
+        single: bool,
     },
     Unix {
         path: PathBuf,
@@ -61,6 +64,9 @@ pub struct Mount {
     /// The application gets request bodies as they come, instead of whole.
     #[serde(default)]
     pub stream: bool,
+    /// For the mount at `/`: its application also gets targets that have no path in normal form, as they are.
+    #[serde(default)]
+    pub any_target: bool,
     /// Index of the worker pool that runs the application.
     #[serde(default)]
     pub pool: usize,

@@ -47,6 +47,7 @@ pub(crate) struct Application {
     pub(crate) pool: usize,
     /// It gets request bodies as they come.
     pub(crate) stream: bool,
+    pub(crate) any_target: bool,
 }
 
 /// A head must fit a frame together with its table and the decoded path.
@@ -106,6 +107,7 @@ impl Generation {
                 index,
                 pool: mount.pool,
                 stream: mount.stream,
+                any_target: mount.any_target,
             });
             mounts.push(Mount { path: mount.path.clone(), files, application });
         }

@@ -43,8 +43,8 @@ impl Listener {
     /// Binds everything that `listen` stands for; a host name may stand for several addresses.
     pub(crate) fn bind(listen: &Listen, threads: usize) -> Result<Vec<Self>, Error> {
         match listen {
-            Listen::Tcp { host, port, backlog } => {
-                bind_host(host, *port, backlog.unwrap_or(BACKLOG), threads)
+            Listen::Tcp { host, port, backlog, single } => {
+                bind_host(host, *port, *single, backlog.unwrap_or(BACKLOG), threads)
             }
             Listen::Unix { path, mode } => Ok(vec![bind_unix(path, *mode, threads)?]),
         }
@@ -63,6 +63,7 @@ impl Drop for Listener {
 fn bind_host(
     host: &str,
     mut port: u16,
+    single: bool,
     backlog: i32,
     threads: usize,
 ) -> Result<Vec<Listener>, Error> {
@@ -77,6 +78,9 @@ fn bind_host(
         })?
         .collect();
     addresses.dedup();
+    if single {
+        addresses.truncate(1);
+    }
     let mut listeners = Vec::new();
     for mut address in addresses {
         address.set_port(port);
@@ -179,7 +183,7 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str, port: u16) -> Listen {
-        Listen::Tcp { host: host.into(), port, backlog: None }
+        Listen::Tcp { host: host.into(), port, backlog: None, single: false }
     }
 
     fn port(listener: &Listener) -> u16 {

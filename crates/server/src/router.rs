@@ -50,6 +50,11 @@ impl Router {
                 }
             }
         }
+        self.root()
+    }
+
+    /// The mount at `/`.
+    pub(crate) fn root(&self) -> Option<Route> {
         self.root.map(|mount| Route { mount, prefix: 0 })
     }
 }

@@ -223,6 +223,13 @@ impl Server {
         }
     }
 
+    /// Closes the clients' connections, or those on which no request is in progress. The server goes on.
+    pub fn close_connections(&self, idle_only: bool) {
+        for mailbox in &self.shared.mailboxes {
+            mailbox.post(Message::CloseConnections { idle_only });
+        }
+    }
+
     /// Waits for the threads to end; call it after [`Event::Closed`], or after [`Server::close`] when blocking is in order.
     pub fn join(&self) {
         let threads = std::mem::take(&mut *self.lock_threads());

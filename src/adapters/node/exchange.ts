@@ -100,6 +100,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     this.remote = words[at + HEAD_REMOTE_ADDR]!;
     this.ports = words[at + HEAD_PORTS]!;
     this.flags = words[at + HEAD_FLAGS]!;
+    if (this.flags & HEAD_FLAG_TLS) this.socket.encrypted = true;
     this.req = new this.host.IncomingMessage(this.socket as never);
     fillRequest(this.req, words, at, text);
     if (this.host.joinDuplicateHeaders) (this.req as { joinDuplicateHeaders?: boolean }).joinDuplicateHeaders = true;
@@ -170,7 +171,6 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
       remotePort: (ports & 0xffff) === 0 ? undefined : ports & 0xffff,
       localAddress: local === 0 ? undefined : (host.localAddress ?? undefined),
       localPort: local === 0 ? undefined : local,
-      encrypted: (this.flags & HEAD_FLAG_TLS) !== 0,
     };
   }
 

@@ -28,7 +28,6 @@ export interface Peer {
   readonly remotePort: number | undefined;
   readonly localAddress: string | undefined;
   readonly localPort: number | undefined;
-  readonly encrypted: boolean;
 }
 
 /** A write gives false from here on. */
@@ -53,6 +52,8 @@ export class RequestSocket extends EventEmitter {
   timeout = 0;
   bytesRead = 0;
   bytesWritten = 0;
+  /** Only sockets of TLS have it. */
+  declare encrypted?: true;
   /** @internal */
   readonly owner: SocketOwner;
   private timer: NodeJS.Timeout | undefined;
@@ -88,11 +89,6 @@ export class RequestSocket extends EventEmitter {
 
   get localPort(): number | undefined {
     return this.owner.peer.localPort;
-  }
-
-  /** Only sockets of TLS have it. */
-  get encrypted(): true | undefined {
-    return this.owner.peer.encrypted ? true : undefined;
   }
 
   get connecting(): boolean {

@@ -173,8 +173,8 @@ impl Connection {
         self.mark_dirty(cx);
     }
 
-    /// The server closes: what is in progress is finished, nothing new begins.
-    pub(crate) fn on_server_closing(&mut self, cx: &mut Context) {
+    /// Closes the connection if nothing is in progress on it, nor has come.
+    pub(crate) fn close_if_idle(&mut self, cx: &mut Context) {
         let untouched =
             self.exchanges.is_empty() && self.input.is_empty() && matches!(self.phase, Phase::Head);
         if untouched && !self.readable {

@@ -29,6 +29,8 @@ pub(crate) struct RelayedHead<'a> {
     facts: BlockFacts,
     /// The application wants the connection closed.
     close: bool,
+    /// The application wants the body chunked, even if it comes whole.
+    chunked: bool,
 }
 
 impl<'a> RelayedHead<'a> {
@@ -40,7 +42,7 @@ impl<'a> RelayedHead<'a> {
         lines: &'a [u8],
     ) -> Result<Self, FrameError> {
         let facts = facts(block, lines)?;
-        Ok(Self { status, reason: None, block, lines, facts, close: false })
+        Ok(Self { status, reason: None, block, lines, facts, close: false, chunked: false })
     }
 
     /// A head that a Node application's `ServerResponse` wrote. `lines` is room for what is relayed of it.
@@ -48,11 +50,12 @@ impl<'a> RelayedHead<'a> {
     /// # Errors
     /// The application wrote something that must not be sent.
     pub(crate) fn parse(head: &'a [u8], lines: &'a mut Vec<u8>) -> Result<Self, ResponseHeadError> {
-        let ResponseHead { status, reason, facts, close, .. } = parse_response_head(head, lines)?;
+        let ResponseHead { status, reason, facts, close, chunked } =
+            parse_response_head(head, lines)?;
         if status < 200 {
             return Err(ResponseHeadError::StatusLine);
         }
-        Ok(Self { status, reason: Some(reason), block: None, lines, facts, close })
+        Ok(Self { status, reason: Some(reason), block: None, lines, facts, close, chunked })
     }
 }
 
@@ -76,7 +79,7 @@ impl Connection {
         }
         let facts = head.facts;
         let bodiless = !body_allowed(head.status);
-        let known = if end { Some(body.len() as u64) } else { None };
+        let known = if end && !head.chunked { Some(body.len() as u64) } else { None };
         let (state, length_line) = match facts.content_length {
             _ if bodiless => (ResponseState::Bodiless, None),
             Some(_) if exchange.head_only => (ResponseState::Bodiless, None),

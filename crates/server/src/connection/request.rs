@@ -40,6 +40,9 @@ impl Connection {
         let key = self.open_exchange(cx, bytes, head, headers);
         let generation = Rc::clone(&cx.generation);
         if head.form == TargetForm::Asterisk {
+            if self.start_any_target(cx, &generation, key, bytes, head, headers) {
+                return;
+            }
             self.answer_and_skip_body(
                 cx,
                 key,
@@ -52,7 +55,11 @@ impl Connection {
         let raw = head.path.of(bytes);
         let mut decoded = std::mem::take(&mut cx.path);
         match path::normalize(raw, &mut decoded) {
-            Err(error) => self.refuse_exchange(cx, key, 400, error.reason()),
+            Err(error) => {
+                if !self.start_any_target(cx, &generation, key, bytes, head, headers) {
+                    self.refuse_exchange(cx, key, 400, error.reason());
+                }
+            }
             Ok(normalized) => {
                 let (path, path_span) = match normalized.form {
                     Normal::Same => (raw, Some(head.path)),
@@ -70,6 +77,27 @@ impl Connection {
             }
         }
         cx.path = decoded;
+    }
+
+    /// Gives a request whose path has no normal form to the application at `/`, if that wants it. No other mount's path, and no
+    /// file's, can be meant by it.
+    fn start_any_target(
+        &mut self,
+        cx: &mut Context,
+        generation: &Generation,
+        key: Key,
+        bytes: &[u8],
+        head: &RequestHead,
+        headers: &mut Vec<HeaderSpan>,
+    ) -> bool {
+        let Some(route) = generation.router.root() else { return false };
+        if !generation.mounts[route.mount].application.is_some_and(|own| own.any_target) {
+            return false;
+        }
+        let (path, path_span) = (head.path.of(bytes), Some(head.path));
+        let resolved = Resolved { bytes, head, path_span, path, route, servable: false };
+        self.start_resolved(cx, generation, key, &resolved, headers);
+        true
     }
 
     fn open_exchange(

@@ -112,6 +112,10 @@ pub(crate) enum Message {
     Close {
         grace: Duration,
     },
+    /// Close the clients' connections, or those on which nothing is in progress; others may come.
+    CloseConnections {
+        idle_only: bool,
+    },
 }
 
 pub(crate) struct Thread {
@@ -381,6 +385,15 @@ impl Thread {
             #[cfg(test)]
             Message::Panic => panic!("by the test"),
             Message::Close { grace } => self.begin_closing(grace),
+            Message::CloseConnections { idle_only } => {
+                for (_, connection) in self.connections.iter_mut() {
+                    if idle_only {
+                        connection.close_if_idle(cx);
+                    } else {
+                        connection.close(cx);
+                    }
+                }
+            }
         }
     }
 
@@ -399,7 +412,7 @@ impl Thread {
         }
         for key in self.connections.keys() {
             if let Some(connection) = self.connections.get_mut(key) {
-                connection.on_server_closing(&mut self.cx);
+                connection.close_if_idle(&mut self.cx);
             }
         }
     }

@@ -1,0 +1,267 @@
+// `http.Server` on the core.
+
+import {
+  IncomingMessage,
+  maxHeaderSize,
+  type RequestListener,
+  Server,
+  ServerResponse,
+  type ServerOptions,
+} from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { resolveConfig, toCoreConfig } from '../../config/resolve.js';
+import type { CoreConfig, CoreListener } from '../../config/core.js';
+import { GwanmunError } from '../../errors.js';
+import { InProcessServer, MOST_MS } from '../../in-process.js';
+import { loadNative } from '../../native.js';
+import type { Host } from './exchange.js';
+import { nodeHost } from './handler.js';
+import { parseListen } from './listen.js';
+
+/** What a server that listens has, by the server: methods of ours are lent to Node's own servers too. */
+const states = new WeakMap<Server, State>();
+/** Options that Node keeps where only it finds them. */
+const optionsOf = new WeakMap<Server, ServerOptions>();
+
+interface State {
+  readonly core: InProcessServer;
+  readonly address: AddressInfo | string;
+}
+
+/**
+ * An `http.Server` whose connections are the core's. `listen` binds before it returns; all else is as Node has it, as far as
+ * it does not concern single connections.
+ */
+export class GatewayServer extends Server {
+  constructor(options?: ServerOptions | RequestListener, listener?: RequestListener) {
+    if (typeof options === 'function') super(options);
+    else {
+      super(options ?? {}, listener);
+      if (options !== undefined) optionsOf.set(this, options);
+    }
+  }
+
+  override listen(...args: unknown[]): this {
+    const { address, anyHost, signal, callback } = parseListen(args);
+    if (states.has(this)) {
+      throw Object.assign(new Error('Listen method has been called more than once without closing.'), {
+        code: 'ERR_SERVER_ALREADY_LISTEN',
+      });
+    }
+    if (signal?.aborted === true) {
+      process.nextTick(() => this.close());
+      return this;
+    }
+    if (callback !== undefined) this.once('listening', callback);
+    try {
+      const state = start(this, address, anyHost);
+      states.set(this, state);
+      // Whether it is there is what `listening` and many libraries look at.
+      handleOf(this)._handle = state;
+    } catch (error) {
+      process.nextTick(() => this.emit('error', asNode(error, address)));
+      return this;
+    }
+    signal?.addEventListener('abort', () => this.close(), { once: true });
+    // Node's own watch over connections, of which this server has none.
+    for (const own of this.listeners('listening')) {
+      if (own.name === 'setupConnectionsTracking') this.removeListener('listening', own as () => void);
+    }
+    if (this.listenerCount('upgrade') > 0) {
+      process.emitWarning(
+        "gwanmun does not do upgrades yet: 'upgrade' is not emitted, and such requests are answered by 501",
+        {
+          code: 'GWM_UPGRADE',
+        },
+      );
+    }
+    process.nextTick(() => {
+      if (states.has(this)) this.emit('listening');
+    });
+    return this;
+  }
+
+  override address(): AddressInfo | string | null {
+    return states.get(this)?.address ?? null;
+  }
+
+  override close(callback?: (error?: Error) => void): this {
+    const state = states.get(this);
+    if (state === undefined) {
+      const error = Object.assign(new Error('Server is not running.'), { code: 'ERR_SERVER_NOT_RUNNING' });
+      if (callback !== undefined) process.nextTick(callback, error);
+      return this;
+    }
+    if (callback !== undefined) this.once('close', callback);
+    states.delete(this);
+    handleOf(this)._handle = null;
+    closing.set(this, state);
+    void state.core.close({ graceMs: MOST_MS }).then(() => {
+      closing.delete(this);
+      this.emit('close');
+    });
+    return this;
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.close((error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
+  override closeAllConnections(): void {
+    (states.get(this) ?? closing.get(this))?.core.closeConnections(false);
+  }
+
+  override closeIdleConnections(): void {
+    (states.get(this) ?? closing.get(this))?.core.closeConnections(true);
+  }
+
+  override ref(): this {
+    states.get(this)?.core.keepAlive(true);
+    return this;
+  }
+
+  override unref(): this {
+    states.get(this)?.core.keepAlive(false);
+    return this;
+  }
+}
+
+function handleOf(server: Server): { _handle: object | null } {
+  return server as unknown as { _handle: object | null };
+}
+
+/** Servers whose last connections have not ended. */
+const closing = new WeakMap<Server, State>();
+
+/** As `http.createServer`, on the core: `createServer(app).listen(3000)`. */
+export function createServer(options?: ServerOptions | RequestListener, listener?: RequestListener): GatewayServer {
+  return new GatewayServer(options, listener);
+}
+
+/** Makes every `http.Server` of this process listen on the core. */
+export function takeOver(): void {
+  const { constructor: _constructor, ...methods } = Object.getOwnPropertyDescriptors(GatewayServer.prototype);
+  Object.defineProperties(Server.prototype, methods as PropertyDescriptorMap);
+}
+
+function start(server: Server, address: CoreListener, anyHost: boolean): State {
+  const native = loadNative();
+  const begin = (listener: CoreListener): State => {
+    const core = new InProcessServer(native, configFor(server, listener), MOST_MS);
+    const bound = core.addresses[0];
+    const info: AddressInfo | string =
+      bound === undefined || bound.kind === 'unix'
+        ? (bound?.path ?? '')
+        : { address: bound.host, family: bound.host.includes(':') ? 'IPv6' : 'IPv4', port: bound.port };
+    core.attach([nodeHost(hostFor(server, typeof info === 'string' ? undefined : info.address))], CONCURRENCY);
+    return { core, address: info };
+  };
+  try {
+    return begin(address);
+  } catch (error) {
+    const isUnavailable = error instanceof GwanmunError && error.code === 'GWM_ADDRESS_UNAVAILABLE';
+    if (!anyHost || !isUnavailable || address.kind !== 'tcp') throw error;
+    return begin({ ...address, host: '0.0.0.0' });
+  }
+}
+
+/** Node's servers have no limit. */
+const CONCURRENCY = 65_535;
+
+function configFor(server: Server, listener: CoreListener): CoreConfig {
+  const most = (ms: number): number => (ms > 0 ? Math.min(ms, MOST_MS) : MOST_MS);
+  const options = optionsOf.get(server) ?? {};
+  const headerBytes = Math.min(Math.max(options.maxHeaderSize || maxHeaderSize, 256), 32_768);
+  const resolved = resolveConfig({
+    config: {
+      mounts: [{ path: '/', stream: true }],
+      limits: {
+        requestLine: Math.min(headerBytes, 16_384),
+        headerBytes,
+        headerCount: Math.min(server.maxHeadersCount || 1000, 1000),
+        body: Number.MAX_SAFE_INTEGER,
+      },
+      timeouts: {
+        header: most(server.headersTimeout),
+        body: most(server.requestTimeout),
+        keepAlive: most(server.keepAliveTimeout),
+      },
+      // One event loop keeps one I/O thread busy at most.
+      threads: 1,
+      server: false,
+      accessLog: false,
+    },
+    directory: process.cwd(),
+    source: { name: 'http.Server' },
+  });
+  const core = toCoreConfig(resolved);
+  core.listen = [listener];
+  for (const mount of core.mounts) Object.assign(mount, { application: 0, pool: 0, anyTarget: true });
+  core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];
+  return core;
+}
+
+function hostFor(server: Server, localAddress: string | undefined): Host {
+  const options = optionsOf.get(server) ?? {};
+  return {
+    server,
+    IncomingMessage: options.IncomingMessage ?? IncomingMessage,
+    ServerResponse: options.ServerResponse ?? ServerResponse,
+    joinDuplicateHeaders: options.joinDuplicateHeaders === true,
+    localAddress,
+    get timeout() {
+      return server.timeout;
+    },
+    request: (req, res) => dispatch(server, req, res),
+    // As from any other listener.
+    onError: (error) =>
+      process.nextTick(() => {
+        throw error;
+      }),
+  };
+}
+
+const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
+
+/** Tells the listeners of a request, as Node's server does. */
+function dispatch(server: Server, req: IncomingMessage, res: ServerResponse): void {
+  // Node's own is the first; it would read from the socket.
+  if (server.listenerCount('connection') > 1) {
+    for (const listener of server.listeners('connection')) {
+      if (listener.name !== 'connectionListener') listener.call(server, req.socket);
+    }
+  }
+  if (server.listenerCount('upgrade') > 0 && req.headers.upgrade !== undefined) {
+    res.writeHead(501, { 'Content-Type': 'text/plain', Connection: 'close' });
+    res.end('This server does not do upgrades yet.\n');
+    return;
+  }
+  if (server.listenerCount('checkContinue') > 0 && CONTINUE.test(req.headers.expect ?? '')) {
+    server.emit('checkContinue', req, res);
+    return;
+  }
+  server.emit('request', req, res);
+}
+
+/** What the core says of an address, as Node says it. */
+function asNode(error: unknown, address: CoreListener): unknown {
+  if (!(error instanceof GwanmunError)) return error;
+  const known = CODES[error.code];
+  if (known === undefined) return error;
+  const [code, errno, text] = known;
+  const where = address.kind === 'unix' ? address.path : `${address.host}:${address.port}`;
+  return Object.assign(new Error(`listen ${code}: ${text} ${where}`, { cause: error }), {
+    code,
+    errno,
+    syscall: 'listen',
+    ...(address.kind === 'unix' ? { address: address.path, port: -1 } : { address: address.host, port: address.port }),
+  });
+}
+
+const CODES: Partial<Record<string, readonly [code: string, errno: number, text: string]>> = {
+  GWM_PORT_IN_USE: ['EADDRINUSE', -98, 'address already in use'],
+  GWM_PORT_FORBIDDEN: ['EACCES', -13, 'permission denied'],
+  GWM_ADDRESS_UNAVAILABLE: ['EADDRNOTAVAIL', -99, 'address not available'],
+};

@@ -1,0 +1,153 @@
+// The core with this process's event loop as its worker.
+
+import type { CoreAddress, CoreConfig, CoreEvent } from './config/core.js';
+import { fromCore } from './errors.js';
+import type { Adapter } from './gateway/adapter.js';
+import { Dispatcher } from './gateway/dispatcher.js';
+import type { Application } from './gateway/types.js';
+import type { NativeBinding, NativeCore } from './native.js';
+
+export interface CloseOptions {
+  /** How long requests in progress get to finish. Default: `shutdownTimeout`, 10000. */
+  graceMs?: number | undefined;
+}
+
+/** A server that listens. */
+export interface Server extends AsyncDisposable {
+  /** Of the first address: `http://127.0.0.1:3000/`, or `unix:/run/site.sock`. */
+  readonly url: string;
+  /** Of the first TCP address. */
+  readonly port: number | undefined;
+  readonly addresses: readonly CoreAddress[];
+  /**
+   * Stops accepting, lets requests in progress finish, and resolves when every connection has ended. Nothing then keeps the
+   * process alive. Can be called again.
+   */
+  close(options?: CloseOptions): Promise<void>;
+}
+
+/** The core ends every connection at the end of its grace; this much later it is taken to hang. */
+const CLOSE_SLACK_MS = 2000;
+/** The longest that a timer takes, and the longest grace: 24 days. */
+export const MOST_MS = 2_147_483_647;
+
+type AnyApplication = Application | Adapter;
+
+export class InProcessServer implements Server {
+  readonly addresses: readonly CoreAddress[];
+  private readonly native: NativeBinding;
+  private readonly core: NativeCore;
+  private readonly graceMs: number;
+  private readonly closed: Promise<void>;
+  private resolveClosed!: () => void;
+  private dispatcher: Dispatcher | undefined;
+  private worker: { applications: readonly AnyApplication[]; concurrency: number } | undefined;
+  private closing: Promise<void> | undefined;
+  private disposed = false;
+  /** Without an application there is no link that would keep the process alive. */
+  private readonly alive = setInterval(() => {}, MOST_MS);
+
+  constructor(native: NativeBinding, config: CoreConfig, graceMs: number) {
+    this.native = native;
+    this.graceMs = graceMs;
+    this.closed = new Promise((resolve) => {
+      this.resolveClosed = resolve;
+    });
+    try {
+      this.core = new native.Core(JSON.stringify(config), (event) => this.onEvent(JSON.parse(event) as CoreEvent));
+    } catch (error) {
+      clearInterval(this.alive);
+      throw fromCore(error);
+    }
+    this.addresses = JSON.parse(this.core.addresses()) as CoreAddress[];
+  }
+
+  get url(): string {
+    const [first] = this.addresses;
+    if (first === undefined) return '';
+    if (first.kind === 'unix') return `unix:${first.path}`;
+    const host = first.host.includes(':') ? `[${first.host}]` : first.host;
+    return `http://${host}:${first.port}/`;
+  }
+
+  get port(): number | undefined {
+    return this.addresses.find((address) => address.kind === 'tcp')?.port;
+  }
+
+  /** Makes this process's event loop the worker of the core's one pool. */
+  attach(applications: readonly AnyApplication[], concurrency: number): void {
+    this.worker = { applications, concurrency };
+    const { marks, links } = this.core.addWorker(0);
+    this.dispatcher = new Dispatcher({
+      applications,
+      name: `node ${process.versions.node}`,
+      concurrency,
+      inProcess: true,
+      onDrained: () => {},
+      native: this.native,
+    });
+    const page = new Int32Array(this.native.mapMarks(marks));
+    for (const [slot, fd] of links.entries()) this.dispatcher.addLink(fd, page, slot);
+    this.dispatcher.ready();
+  }
+
+  /** Closes the clients' connections, or those on which no request is in progress. */
+  closeConnections(idleOnly: boolean): void {
+    if (this.disposed) return;
+    this.core.closeConnections(idleOnly);
+    // While closing, nobody is to come back.
+    if (!idleOnly && this.closing !== undefined) this.core.close(0);
+  }
+
+  /** Whether the server keeps the process alive. */
+  keepAlive(yes: boolean): void {
+    if (yes) {
+      this.alive.ref();
+      this.dispatcher?.ref();
+    } else {
+      this.alive.unref();
+      this.dispatcher?.unref();
+    }
+  }
+
+  closeOn(signal: AbortSignal): void {
+    const close = (): void => void this.close();
+    signal.addEventListener('abort', close, { once: true });
+    void this.closed.then(() => signal.removeEventListener('abort', close));
+  }
+
+  close(options: CloseOptions = {}): Promise<void> {
+    return (this.closing ??= this.stop(options.graceMs ?? this.graceMs));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private async stop(graceMs: number): Promise<void> {
+    this.core.close(graceMs);
+    const timer = setTimeout(
+      () => {
+        this.core.close(0);
+        this.resolveClosed();
+      },
+      Math.min(graceMs + CLOSE_SLACK_MS, MOST_MS),
+    );
+    await this.closed;
+    clearTimeout(timer);
+    clearInterval(this.alive);
+    // What an application has not answered by now has no client any more.
+    this.dispatcher?.close();
+    this.disposed = true;
+    this.core.dispose();
+  }
+
+  private onEvent(event: CoreEvent): void {
+    if (event.type === 'closed') this.resolveClosed();
+    else if (event.type === 'worker-gone' && this.closing === undefined && this.worker !== undefined) {
+      // As a supervisor would: the core has said in its log what was wrong with the last one.
+      this.dispatcher?.close();
+      this.attach(this.worker.applications, this.worker.concurrency);
+    }
+  }
+}

@@ -1,0 +1,46 @@
+// Programs that know nothing of gwanmun, on its core.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { RawClient } from '../http/raw-client.js';
+import { request } from './serving.js';
+
+const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+const REGISTER = fileURLToPath(new URL('../../dist/register.js', import.meta.url));
+
+/** Starts a program, waits for the port that it prints. */
+async function start(args: string[]): Promise<{ port: number; exit: Promise<unknown[]> }> {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exit = once(child, 'exit');
+  let output = '';
+  for await (const piece of child.stdout.setEncoding('utf8')) {
+    output += piece as string;
+    if (output.includes('\n')) break;
+  }
+  const [, port, isServer] = /port (\d+) (\w+)/.exec(output) ?? [];
+  expect(isServer).toBe('true');
+  return { port: Number(port), exit };
+}
+
+test.each([
+  ['http.createServer of a CommonJS script', 'server.cjs'],
+  ['app.listen of Express', 'express.mjs'],
+])('%s runs on the core, and the process ends after close', async (_what, name) => {
+  const { port, exit } = await start(['--import', REGISTER, fixture(name)]);
+  const client = await RawClient.connect({ port });
+  await client.send(request('GET /'));
+  expect((await client.response()).status).toBe(200);
+  client.close();
+  // The core's own page.
+  const refused = await RawClient.connect({ port });
+  await refused.send('GET / HTTP/1.1\nHost: a\n\n');
+  expect(String((await refused.response()).body)).toContain('<title>400 Bad Request</title>');
+  refused.close();
+  const last = await RawClient.connect({ port });
+  await last.send(request('GET /stop'));
+  await last.response();
+  last.close();
+  expect(await exit).toEqual([0, null]);
+});
