@@ -76,6 +76,8 @@ export default defineConfig({
     footer: { message: `gwanmun ${version} · MIT licence` },
   },
   builderConfig: {
+    // Pages that come from a cache are not looked at for anchors.
+    performance: { buildCache: false },
     source: {
       define: { MEASURED: JSON.stringify(measured(join(folder, '../bench/results/latest.json'))) },
     },
