@@ -44,7 +44,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
   private result: object | null = null;
   private iterator: BodyIterator | null = null;
   /**
-   * Where the iterator's code runs from now on. From Node 24 on an async resource keeps the storage of the moment when it was
+   * Where the application's code runs after its call. From Node 24 on an async resource keeps the storage of the moment when it was
    * made: this request's own would undo what the application has entered with `enterWith`.
    */
   private scope: AsyncResource = this;
@@ -103,12 +103,12 @@ export class Exchange extends AsyncResource implements LinkedExchange {
   disconnected(): void {
     const { onDisconnect } = this;
     this.onDisconnect = null;
-    if (onDisconnect !== null) this.runInAsyncScope(onDisconnect);
+    if (onDisconnect !== null) this.scope.runInAsyncScope(onDisconnect);
   }
 
   /** There is something new for a streamed body's reader. */
   announce(): void {
-    if (this.input instanceof StreamedInput) this.runInAsyncScope(notify, undefined, this.input);
+    if (this.input instanceof StreamedInput) this.scope.runInAsyncScope(notify, undefined, this.input);
   }
 
   /** Whether the body waits for credit. */
@@ -164,6 +164,8 @@ export class Exchange extends AsyncResource implements LinkedExchange {
   private deliverObject(result: object): void {
     const body = result as Partial<PromiseLike<unknown> & AsyncIterable<BodyChunk> & Iterable<BodyChunk>>;
     if (typeof body.then === 'function') {
+      // It can be called back while it goes on.
+      if (this.input instanceof StreamedInput) this.scope = new AsyncResource('GWANMUN_BODY');
       Promise.resolve(result as PromiseLike<unknown>).then(
         (value) => this.deliver(value),
         (error) => this.fail(error),

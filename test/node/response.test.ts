@@ -90,6 +90,19 @@ describe('the body', () => {
     ['a removed Content-Length', (res) => (res.removeHeader('Content-Length'), res.end('ab')), 'ab'],
     ['corked writes', (res) => (res.cork(), res.write('a'), res.write('b'), res.uncork(), res.end('c')), 'abc'],
     [
+      'an empty write, and corked until the end',
+      (res) => (res.cork(), res.write(''), res.write('a'), res.end('b')),
+      'ab',
+    ],
+    ['a head that is flushed before a write', (res) => (res.flushHeaders(), res.write('a'), res.end('b')), 'ab'],
+    ['a head that is flushed behind a write', (res) => (res.write('a'), res.flushHeaders(), res.end('b')), 'ab'],
+    [
+      'a head that is flushed behind a write, and the rest in another tick',
+      (res) => (res.write('é'), res.flushHeaders(), setImmediate(() => (res.write('ff', 'hex'), res.end('b')))),
+      'é\ufffdb',
+    ],
+    ['a head that is flushed and no body', (res) => (res.removeHeader('Date'), res.flushHeaders(), res.end()), ''],
+    [
       'a trailer',
       (res) => (res.setHeader('Trailer', 'X-Sum'), res.write('a'), res.addTrailers({ 'X-Sum': '1' }), res.end('b')),
       'ab',

@@ -70,8 +70,11 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   /** Called when what was written is on its way. */
   private callbacks: Callback[] = [];
   private scheduled = false;
-  /** Writes that belong to the framing of the first chunk, to be dropped. */
-  private framing = 0;
+  /** The head of a chunked body has been written, and the size of its first chunk comes next. */
+  private awaitsSize = false;
+  /** Of the first chunk, which Node frames: the writes of a line end that are to be dropped, and the bytes between them. */
+  private lineEnds = 0;
+  private chunk = 0;
   private informed = false;
   /** All of the body has been given to the request, or nobody takes it any more. */
   private fed = false;
@@ -182,11 +185,13 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     const { response, res } = this;
     if (response.gone || response.ended || res === null) return true;
     if (!response.begun) this.begin(data, encoding);
-    else if (this.framing > 0) {
-      // CR LF, the chunk, CR LF.
-      this.framing -= 1;
-      if (this.framing === 1) this.push(data, encoding);
-    } else this.push(data, encoding);
+    else if (this.awaitsSize) this.takeSize(String(data));
+    else if (this.lineEnds === 2 || (this.lineEnds === 1 && this.chunk === 0)) this.lineEnds -= 1;
+    else {
+      // Several writes of a corked response are one chunk; from Node 26 on also those of one tick.
+      if (this.lineEnds === 1) this.chunk -= Buffer.byteLength(data, encoding ?? 'utf8');
+      this.push(data, encoding);
+    }
     return response.length < this.socket.writableHighWaterMark;
   }
 
@@ -207,11 +212,22 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
       response.begin(text, encoding === 'latin1' || encoding === 'ascii' ? 'latin1' : 'utf8', header.length);
       return;
     }
-    // The core frames the body. Node has begun to do so, by the size of the first chunk or by the last chunk; from here on it
-    // leaves that be.
-    res.chunkedEncoding = false;
+    // Nothing follows the head that `flushHeaders` sends. From Node 26 on a chunk may have been corked before.
+    this.awaitsSize = text.length === header.length && res.writableLength > 0;
     response.begin(header, 'latin1', header.length);
-    if (text.length > header.length && !text.startsWith('0\r\n', header.length)) this.framing = 3;
+    if (!this.awaitsSize) this.takeSize(text.slice(header.length));
+  }
+
+  /**
+   * The core frames the body. Node has begun to do so, by the size of the first chunk or by the last chunk; from here on it
+   * leaves that be.
+   */
+  private takeSize(size: string): void {
+    this.awaitsSize = false;
+    if (this.res !== null) this.res.chunkedEncoding = false;
+    if (size === '' || size.startsWith('0')) return;
+    this.lineEnds = 2;
+    this.chunk = Number.parseInt(size, 16);
   }
 
   private push(data: string | Uint8Array, encoding: BufferEncoding | null): void {
