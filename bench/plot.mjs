@@ -43,8 +43,13 @@ const STYLE = `
  * @param {Titles} titles
  */
 export function plot(result, titles) {
-  const panel = result.axis === undefined ? bars(result, titles, WIDTH) : lines(result, titles, WIDTH);
-  return svg(panel.body, WIDTH, panel.height);
+  const { body, height } = panel(result, titles, WIDTH);
+  return svg(body, WIDTH, height);
+}
+
+/** @param {Result} result @param {Titles} titles @param {number} width */
+function panel(result, titles, width) {
+  return (result.axis === undefined ? bars : lines)(result, titles, width);
 }
 
 /**
@@ -58,9 +63,9 @@ export function overview(results, titles) {
   let y = 0;
   let body = '';
   for (let index = 0; index < results.length; index += 2) {
-    const row = results.slice(index, index + 2).map((result) => bars(result, titles, width));
-    row.forEach((panel, column) => {
-      body += `<g transform="translate(${column * (width + gap)} ${y})">${panel.body}</g>\n`;
+    const row = results.slice(index, index + 2).map((result) => panel(result, titles, width));
+    row.forEach((part, column) => {
+      body += `<g transform="translate(${column * (width + gap)} ${y})">${part.body}</g>\n`;
     });
     y += Math.max(...row.map(({ height }) => height)) + 16;
   }
@@ -132,7 +137,7 @@ function lines(result, titles, width) {
   const max = Math.max(...values.map((value) => value.max), 0);
   const min = Math.min(...values.map((value) => value.min));
   const scale = max > 40 * min && min > 0 ? decades(min, max) : ticks(max);
-  const [left, right, top, bottom] = [60, width - 180, 46, 286];
+  const [left, right, top, bottom] = [60, width - 180, 46, width < 600 ? 190 : 286];
   const [first = 1, last = 1] = [points[0], points.at(-1)];
   const position = (/** @type {number} */ at) => (last > first ? Math.log(at / first) / Math.log(last / first) : 0.5);
   const x = (/** @type {number} */ at) => left + 12 + position(at) * (right - left - 24);

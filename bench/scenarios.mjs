@@ -54,6 +54,7 @@ import { start } from './measure/start.mjs';
  * @property {string} [chart] the metric that the plot shows; else that of the first target
  * @property {Points} [points] measured at several points
  * @property {number} [rounds] at most so many
+ * @property {number} [seconds] a window lasts at most so long
  */
 
 /**
@@ -130,7 +131,8 @@ export const scenarios = [
     name: 'hello-pipelined',
     title: 'hello, 16 requests on their way on each connection',
     pipelined: 16,
-    peers: ['gwanmun', 'uws', 'node-http', 'floor'],
+    peers: ['gwanmun', 'uws'],
+    beside: ['node-http', 'floor'],
     targets: [{ metric: 'rate', rival: 'uws', ratio: 1.5 }],
   },
   {
@@ -138,7 +140,8 @@ export const scenarios = [
     name: 'environ-pipelined',
     title: 'environ, 16 requests on their way on each connection',
     pipelined: 16,
-    peers: ['gwanmun', 'uws', 'node-http'],
+    peers: ['gwanmun', 'uws'],
+    beside: ['node-http'],
     targets: [{ metric: 'rate', rival: 'uws', ratio: 1.5 }],
   },
   {
@@ -146,7 +149,8 @@ export const scenarios = [
     name: 'hello-1',
     title: 'hello on one connection: nothing to batch',
     connections: 1,
-    peers: ['gwanmun', 'uws', 'node-http', 'floor'],
+    peers: ['gwanmun', 'uws'],
+    beside: ['node-http', 'floor'],
     targets: [{ metric: 'p50', rival: 'uws', ratio: 1.25 }],
   },
   {
@@ -205,6 +209,7 @@ export const scenarios = [
     points: { axis: 'connections', at: [1, 8, 64, 512, 4096], scenario: (connections) => ({ connections }) },
     targets: [{ metric: 'cpu', rival: 'uws', ratio: 1.05, at: 4096 }],
     rounds: 3,
+    seconds: 2,
   },
   {
     ...hello,
@@ -219,6 +224,7 @@ export const scenarios = [
     },
     targets: [{ metric: 'cpu', ratio: 1.1, from: 10, at: 10_000 }],
     rounds: 3,
+    seconds: 2,
   },
   {
     ...hello,
@@ -230,6 +236,7 @@ export const scenarios = [
     points: { axis: 'headers', at: [2, 60], scenario: withHeaders },
     targets: [{ metric: 'cpu', rival: 'bun', ratio: 0.5, at: 60 }],
     rounds: 3,
+    seconds: 2,
   },
 ];
 
