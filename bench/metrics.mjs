@@ -16,6 +16,7 @@ export const METRICS = {
   cpu: { title: 'CPU a request', unit: 'µs', digits: 2, better: 'less' },
   user: { title: 'of it user', unit: 'µs', digits: 2, better: 'less', detail: true },
   system: { title: 'of it system', unit: 'µs', digits: 2, better: 'less', detail: true },
+  worker: { title: 'of it Python', unit: 'µs', digits: 2, better: 'less' },
   rate: { title: 'requests a second', unit: '/s', digits: 0, better: 'more' },
   busy: { title: 'core busy', unit: '%', digits: 0, better: 'less', detail: true },
   p50: { title: 'p50 latency', unit: 'µs', digits: 0, better: 'less' },

@@ -78,6 +78,39 @@ export function proxyConfig(place, upstreamPort) {
 }
 
 /**
+ * nginx in front of an application server that speaks uWSGI's protocol, in which a connection carries one request.
+ * @param {Place} place
+ * @param {number} upstreamPort
+ */
+export function uwsgiConfig(place, upstreamPort) {
+  const parameters = Object.entries({
+    QUERY_STRING: '$query_string',
+    REQUEST_METHOD: '$request_method',
+    CONTENT_TYPE: '$content_type',
+    CONTENT_LENGTH: '$content_length',
+    REQUEST_URI: '$request_uri',
+    PATH_INFO: '$document_uri',
+    SERVER_PROTOCOL: '$server_protocol',
+    REQUEST_SCHEME: '$scheme',
+    REMOTE_ADDR: '$remote_addr',
+    REMOTE_PORT: '$remote_port',
+    SERVER_PORT: '$server_port',
+    SERVER_NAME: '$server_name',
+  }).map(([name, value]) => `uwsgi_param ${name} ${value};`);
+  return config(
+    place,
+    `
+    server {
+      listen 127.0.0.1:${place.port} backlog=4096;
+      location / {
+        uwsgi_pass 127.0.0.1:${upstreamPort};
+        ${parameters.join(' ')}
+      }
+    }`,
+  );
+}
+
+/**
  * @param {Place} place
  * @param {string} body
  */

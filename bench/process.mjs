@@ -124,7 +124,7 @@ export async function stop(pinned) {
 
 /**
  * CPU time of whole process trees since they started, dead threads and reaped children included.
- * @param {Pinned[]} roots
+ * @param {{ pid: number }[]} roots
  * @returns {CpuTime}
  */
 export function cpuTime(roots) {
@@ -156,14 +156,19 @@ export function residentMemory(roots) {
   return kibibytes * 1024;
 }
 
+/** What a process has started. @param {Pinned} root */
+export function children(root) {
+  return tree([root.pid], processes()).filter(({ pid }) => pid !== root.pid);
+}
+
 /**
  * Moves what a process has started to another core.
  * @param {Pinned} root
  * @param {number} core
  */
 export function pinChildren(root, core) {
-  for (const { pid } of tree([root.pid], processes())) {
-    if (pid !== root.pid) execFileSync('taskset', ['-a', '-c', '-p', String(core), String(pid)], { stdio: 'pipe' });
+  for (const { pid } of children(root)) {
+    execFileSync('taskset', ['-a', '-c', '-p', String(core), String(pid)], { stdio: 'pipe' });
   }
 }
 

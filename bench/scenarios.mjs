@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { load } from './measure/load.mjs';
+import { load, loadOfWorkers } from './measure/load.mjs';
 import { memory } from './measure/memory.mjs';
 import { pace } from './measure/pace.mjs';
 import { start } from './measure/start.mjs';
@@ -159,6 +159,16 @@ export const scenarios = [
     title: 'hello, against nginx as a proxy in front of an application server; both tiers on the same core',
     peers: ['gwanmun', 'nginx-uws'],
     targets: [{ metric: 'cpu', rival: 'nginx-uws', ratio: 0.3 }],
+  },
+  {
+    ...hello,
+    name: 'python',
+    title: 'hello in Python, as a WSGI application',
+    measure: loadOfWorkers,
+    application: 'python',
+    peers: ['gwanmun', 'gunicorn', 'nginx-gunicorn-sync', 'nginx-uwsgi'],
+    targets: [{ metric: 'worker', bound: 12 }],
+    rounds: 3,
   },
   {
     ...file,

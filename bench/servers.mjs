@@ -22,6 +22,7 @@ import { listening, scratch, start, stop } from './process.mjs';
  * @typedef {object} Server
  * @property {number} port on 127.0.0.1
  * @property {import('./process.mjs').Pinned[]} processes the roots of its process trees
+ * @property {() => { pid: number }[]} [workers] those of its processes that run the application, where that is measured apart
  * @property {() => Promise<void>} stop
  */
 
@@ -101,6 +102,7 @@ export async function inFrontOf(upstream, front) {
     return {
       port: server.port,
       processes: [...server.processes, ...behind.processes],
+      ...(behind.workers ? { workers: behind.workers } : {}),
       stop: async () => void (await Promise.all([server.stop(), behind.stop()])),
     };
   } catch (error) {
@@ -122,7 +124,7 @@ export function freePort() {
 }
 
 /** @param {number} port @returns {Promise<boolean>} */
-function accepts(port) {
+export function accepts(port) {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false));

@@ -15,8 +15,10 @@ export const load = {
       const target = { port: server.port, scenario, ...(await probe(server.port, scenario)) };
       succeeded(await client.run(target, clientCore, warmUp, true));
       const before = cpuTime(server.processes);
+      const workersBefore = server.workers && total(cpuTime(server.workers()));
       const { requests, seconds: lasted, p50, p99 } = succeeded(await client.run(target, clientCore, seconds, false));
       const after = cpuTime(server.processes);
+      const workersAfter = server.workers && total(cpuTime(server.workers()));
       const user = after.user - before.user;
       const system = after.system - before.system;
       return {
@@ -24,6 +26,9 @@ export const load = {
         user: (user / requests) * 1e6,
         system: (system / requests) * 1e6,
         rate: requests / lasted,
+        ...(workersBefore === undefined || workersAfter === undefined
+          ? {}
+          : { worker: ((workersAfter - workersBefore) / requests) * 1e6 }),
         busy: ((user + system) / lasted) * 100,
         p50,
         p99,
@@ -33,6 +38,15 @@ export const load = {
     }
   },
 };
+
+/** The same, with what the processes that run the application take of it. */
+/** @type {import('../scenarios.mjs').Measure} */
+export const loadOfWorkers = { ...load, columns: ['cpu', 'worker', 'user', 'system', 'rate', 'busy', 'p50', 'p99'] };
+
+/** @param {import('../process.mjs').CpuTime} time */
+function total({ user, system }) {
+  return user + system;
+}
 
 /** One error is enough: a server that drops work is not fast. @param {import('../clients/load-generator.mjs').Load} load */
 function succeeded(load) {

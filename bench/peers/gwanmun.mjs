@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { pinChildren } from '../process.mjs';
+import { children, pinChildren } from '../process.mjs';
 import { bench, json, quietly, root, startAnnounced } from '../servers.mjs';
 
 /** @type {import('../servers.mjs').Peer} */
@@ -20,6 +20,6 @@ export const peer = {
     const server = await startAnnounced(core, command, args, root);
     // The web server answers for files on its own core, whatever the workers do on the other.
     if (application === 'starved') for (const process of server.processes) pinChildren(process, clientCore);
-    return server;
+    return application === 'python' ? { ...server, workers: () => server.processes.flatMap(children) } : server;
   },
 };

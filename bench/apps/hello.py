@@ -1,4 +1,4 @@
-# The peer gunicorn: a WSGI application.
+# A WSGI application, for gwanmun and for its peers.
 
 
 def application(environ, start_response):
