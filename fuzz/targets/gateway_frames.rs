@@ -109,6 +109,10 @@ fn check_frame(frame: &[u8], data: &[u8]) {
             assert_eq!(end, read.ends());
             check_lines(lines);
         }
+        FromWorker::HttpHead { head, body, end, .. } => {
+            assert_eq!(8 + head.len() + body.len(), read.payload.len());
+            assert_eq!(end, read.ends());
+        }
         FromWorker::Info { status, lines, .. } => {
             assert!((102..=199).contains(&status));
             check_lines(lines);

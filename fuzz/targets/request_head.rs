@@ -3,11 +3,15 @@
 
 #![no_main]
 
+use gwanmun_gateway::frame::MAX_PAYLOAD;
+use gwanmun_gateway::pairs::{PAIRS_FIXED, write_pairs};
+use gwanmun_gateway::request::{Fixed, HeadWriter, Pair, Piece};
 use gwanmun_http1::path::{self, Normal};
 use gwanmun_http1::{
     HeaderSpan, Limits, Rejection, RequestHead, TargetForm, Version, parse_request,
 };
 use libfuzzer_sys::fuzz_target;
+use std::collections::HashMap;
 
 /// Small enough for the fuzzer to reach every limit.
 const TIGHT: Limits = Limits { request_line: 48, header_bytes: 96, header_count: 3 };
@@ -36,6 +40,7 @@ fn check(data: &[u8], limits: &Limits) {
         check_spans(data, head, headers);
         check_lines(&data[..head.len]);
         check_rewritten(data, head, headers);
+        check_environ(data, head, headers);
     }
     // Every prefix of a short input, a few of a long one.
     let step = 1 + data.len() / 256;
@@ -93,6 +98,60 @@ fn check_lines(head: &[u8]) {
             _ => assert!(byte >= b' ' && byte != 0x7f),
         }
     }
+}
+
+/// The environ of a head has each name once, and the values that the head has.
+fn check_environ(data: &[u8], head: &RequestHead, headers: &[HeaderSpan]) {
+    let crosses =
+        |name: &[u8]| name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    let headers: Vec<_> = headers.iter().filter(|field| crosses(field.name.of(data))).collect();
+    let pair = |span: gwanmun_http1::Span| Pair::new(span.start, span.end);
+    let mut payload = Vec::new();
+    let mut writer = HeadWriter::new(&mut payload, Fixed::default());
+    writer
+        .headers(headers.len(), headers.iter().map(|field| (pair(field.name), pair(field.value))));
+    writer.text(&data[..head.len]);
+    writer.piece(Piece::Method, pair(head.method));
+    writer.piece(Piece::Target, pair(head.target));
+    writer.piece(Piece::PathInfo, pair(head.path));
+    writer.piece(Piece::Query, pair(head.query));
+    if !writer.finish() {
+        return;
+    }
+    let mut out = Vec::new();
+    write_pairs(&mut out, &payload);
+    assert!(out.len() <= MAX_PAYLOAD);
+    let mut parts = out[PAIRS_FIXED..].split(|byte| *byte == 0);
+    let mut environ = HashMap::new();
+    while let Some(name) = parts.next().filter(|name| !name.is_empty()) {
+        let value = parts.next().expect("a value for each name");
+        assert!(environ.insert(name, value).is_none(), "no name twice");
+    }
+    assert_eq!(parts.next(), None);
+    assert_eq!(environ[&b"REQUEST_METHOD"[..]], head.method.of(data));
+    assert_eq!(environ[&b"PATH_INFO"[..]], head.path.of(data));
+    assert_eq!(environ[&b"QUERY_STRING"[..]], head.query.of(data));
+    for field in headers {
+        let name = environ_name(field.name.of(data));
+        let key =
+            if name == b"CONTENT_TYPE" { name.clone() } else { [b"HTTP_", &name[..]].concat() };
+        match environ.get(&key[..]) {
+            Some(value) => {
+                let own = field.value.of(data);
+                let first_counts = name == b"CONTENT_TYPE";
+                assert!(
+                    first_counts
+                        || own.is_empty()
+                        || value.windows(own.len()).any(|part| part == own)
+                );
+            }
+            None => assert_eq!(name, b"CONTENT_LENGTH"),
+        }
+    }
+}
+
+fn environ_name(name: &[u8]) -> Vec<u8> {
+    name.iter().map(|byte| if *byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }).collect()
 }
 
 /// A head written from what was understood is understood the same.
