@@ -39,6 +39,8 @@ export declare class Link {
    * that are still queued.
    */
   send(length: number): number
+  /** As `send`, with the descriptor `fd`, which stays the caller's, attached to the frame that stands first. */
+  sendWithFd(length: number, fd: number): number
   /** The next descriptor that came with a frame, in order; -1 if there is none. The caller owns it. */
   takeFd(): number
   /**

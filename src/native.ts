@@ -10,6 +10,8 @@ import { GwanmunError } from './errors.js';
 export interface NativeLink {
   /** Sends `outgoing[0..length)`; what the kernel does not take is copied and sent later. Returns the bytes still queued. */
   send(length: number): number;
+  /** As `send`, with a descriptor, which stays the caller's, attached to the frame that stands first. Throws if it is not open. */
+  sendWithFd(length: number, fd: number): number;
   /** The next descriptor that came with a frame, in order; -1 if there is none. */
   takeFd(): number;
   /** Blocks until complete frames are in `into` and returns their end; 0 on timeout, -1 at the end of the link. */

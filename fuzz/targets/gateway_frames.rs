@@ -92,7 +92,7 @@ fn check_frame(frame: &[u8], data: &[u8]) {
     assert_eq!(frame[..size], data[..size]);
 
     let Ok(decoded) = FromWorker::decode(read) else { return };
-    assert_eq!(read.flags & FLAG_FD, 0);
+    assert_eq!(read.flags & FLAG_FD != 0, matches!(decoded, FromWorker::File { .. }));
     let about_link = matches!(read.kind, Kind::Hello | Kind::Ready | Kind::Block);
     assert!(read.kind == Kind::Log || about_link == (read.stream == 0));
     match decoded {
@@ -112,6 +112,12 @@ fn check_frame(frame: &[u8], data: &[u8]) {
         FromWorker::HttpHead { head, body, end, .. } => {
             assert_eq!(8 + head.len() + body.len(), read.payload.len());
             assert_eq!(end, read.ends());
+        }
+        FromWorker::File { status, lines, offset, length, .. } => {
+            assert!((200..=599).contains(&status) && read.ends());
+            assert_eq!(8 + lines.len() + 16, read.payload.len());
+            assert!(offset != Some(u64::MAX) && length != Some(u64::MAX));
+            check_lines(lines);
         }
         FromWorker::Info { status, lines, .. } => {
             assert!((102..=199).contains(&status));

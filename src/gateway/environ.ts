@@ -19,6 +19,7 @@ import {
   HEAD_SERVER_NAME,
   HEAD_TARGET,
 } from './frame.js';
+import { fileWrapper, type FileWrapper } from './file-body.js';
 import type { Environ, ErrorStream, InputStream } from './types.js';
 
 /** `wsgi.version`; frozen because every request shares it. */
@@ -39,6 +40,7 @@ type Factory = (
   input: InputStream,
   errors: ErrorStream,
   version: readonly [1, 0],
+  wrapper: FileWrapper,
 ) => Environ;
 
 /**
@@ -73,7 +75,7 @@ export class EnvironFactories {
       (words[at + HEAD_FLAGS]! & (HEAD_FLAG_TLS | HEAD_FLAG_LENGTH)) |
       ((words[at + HEAD_PORTS]! & 0xffff) === 0 ? 0 : 1);
     const factory = this.factories[variant] ?? this.compile(id, variant);
-    return factory(words, at, text, input, errors, WSGI_VERSION);
+    return factory(words, at, text, input, errors, WSGI_VERSION, fileWrapper);
   }
 
   /** The value of the first header of this lower-case name. */
@@ -109,6 +111,7 @@ export class EnvironFactories {
       'wsgi.multithread': false,
       'wsgi.multiprocess': this.constants.multiprocess,
       'wsgi.run_once': false,
+      'wsgi.file_wrapper': fileWrapper,
     };
     if (ports & 0xffff) environ.REMOTE_PORT = String(ports & 0xffff);
     if (tls) environ.HTTPS = 'on';
@@ -189,7 +192,7 @@ function compiled(source: string): Factory {
   if (factory === undefined) {
     if (cache.size >= 1024) cache.clear();
     // oxlint-disable-next-line no-new-func, typescript/no-implied-eval -- names are checked by define(), values are JSON
-    factory = new Function('w', 'a', 's', 'input', 'errors', 'version', source) as Factory;
+    factory = new Function('w', 'a', 's', 'input', 'errors', 'version', 'wrapper', source) as Factory;
     cache.set(source, factory);
   }
   return factory;
@@ -214,6 +217,7 @@ function factorySource(names: readonly string[], variant: number, constants: Env
     ['wsgi.multithread', 'false'],
     ['wsgi.multiprocess', String(constants.multiprocess)],
     ['wsgi.run_once', 'false'],
+    ['wsgi.file_wrapper', 'wrapper'],
   ]);
   if (variant & 1) entries.set('REMOTE_PORT', `'' + (w[a + ${HEAD_PORTS}] & 0xffff)`);
   if (tls) entries.set('HTTPS', "'on'");

@@ -4,6 +4,7 @@ import { LOG_ERROR, RESET_APPLICATION_ERROR, RESET_BODY, RESET_CLIENT_GONE } fro
 import type { Adapter, LinkedExchange } from './adapter.js';
 import type { EnvironFactories } from './environ.js';
 import { ErrorLog } from './error-stream.js';
+import { FileBody } from './file-body.js';
 import { describe } from './headers.js';
 import { type Input, inputError } from './input.js';
 import { isBytes, Response, type ResponseLink } from './response.js';
@@ -177,6 +178,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
       this.finish();
       return;
     }
+    if (result instanceof FileBody && this.deliverFile(result)) return;
     const iterator = body[Symbol.asyncIterator]?.();
     this.isAsync = iterator !== undefined;
     this.iterator = iterator ?? body[Symbol.iterator]?.() ?? null;
@@ -184,6 +186,14 @@ export class Exchange extends AsyncResource implements LinkedExchange {
       throw new TypeError(`the application returned ${describe(result)} that is not iterable; ${EXPECTED}`);
     this.scope = new AsyncResource('GWANMUN_BODY');
     this.pump();
+  }
+
+  /** Has the core send a file; false if it has to be read here. */
+  private deliverFile(body: FileBody): boolean {
+    const part = body.part();
+    if (part === null || !this.response.sendFile(part)) return false;
+    this.finish();
+    return true;
   }
 
   /** A body that is complete but does not fit into one frame. */

@@ -26,7 +26,7 @@ export class FrameWriter {
   readonly outgoing = new ArrayBuffer(CAPACITY);
   readonly bytes = Buffer.from(this.outgoing) as RawBuffer;
   readonly words = new Int32Array(this.outgoing);
-  private readonly transmit: (length: number) => number;
+  private readonly transmit: (length: number, fd: number) => number;
   private position = 0;
   private held = false;
   private scheduled = false;
@@ -38,8 +38,8 @@ export class FrameWriter {
     this.flush();
   };
 
-  /** `transmit` takes `outgoing[0..length)`. */
-  constructor(transmit: (length: number) => number) {
+  /** `transmit` takes `outgoing[0..length)`, and a descriptor for the first frame, or -1. */
+  constructor(transmit: (length: number, fd: number) => number) {
     this.transmit = transmit;
   }
 
@@ -100,7 +100,14 @@ export class FrameWriter {
   send(): boolean {
     const length = this.position;
     this.position = 0;
-    return length === 0 || this.closed || this.transmit(length) === 0;
+    return length === 0 || this.closed || this.transmit(length, -1) === 0;
+  }
+
+  /** Sends the one frame that was written since the last {@link send}, with a descriptor. */
+  sendWithFd(fd: number): void {
+    const length = this.position;
+    this.position = 0;
+    if (!this.closed) this.transmit(length, fd);
   }
 
   /** Calls `resume()` once what is in the buffer has been sent. */

@@ -89,3 +89,5 @@ export const HEAD_FLAG_STREAMED = 8;
 export const RESPONSE_HEAD = 8;
 /** The second word of a response head: it is an HTTP/1 head, with status line and empty line. */
 export const FORM_HTTP = 1;
+/** With {@link FLAG_FD} a response head has offset and length of a part of the file instead of body bytes: two u64. */
+export const FILE_PART = 16;

@@ -112,7 +112,9 @@ export class WorkerLink implements ExchangeLink {
     this.marks = marks;
     this.mark = (slot * MARK_STRIDE) / 4;
     this.received = batch(new ArrayBuffer(CAPACITY));
-    this.writer = new FrameWriter((length) => this.native.send(length));
+    this.writer = new FrameWriter((length, fd) =>
+      fd < 0 ? this.native.send(length) : this.native.sendWithFd(length, fd),
+    );
     this.blocks = new HeaderBlocks(this.writer);
     this.native = new owner.Link(
       fd,

@@ -1,5 +1,6 @@
 import { types } from 'node:util';
-import { FLAG_END, KIND_DATA, KIND_END, KIND_HEAD, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
+import { FILE_PART, FLAG_END, FLAG_FD, KIND_DATA, KIND_END, KIND_HEAD, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
+import type { FilePart } from './file-body.js';
 import type { FrameWriter, RawBuffer } from './frame-writer.js';
 import { describe, type HeaderBlock, type HeaderBlocks } from './headers.js';
 import type { BodyChunk, Header } from './types.js';
@@ -129,6 +130,29 @@ export class Response {
     let length = end - start;
     if (block.contentLength >= 0 && length > block.contentLength) length = block.contentLength;
     writer.finish(KIND_HEAD, FLAG_END, this.stream, block.code + id * 65_536, head + length);
+    this.headersSent = true;
+    this.ended = true;
+    return true;
+  }
+
+  /**
+   * Sends a whole response whose body is a part of a file, which the core reads. False if that is not possible; then nothing
+   * has been sent.
+   * @throws if the descriptor is not open
+   */
+  sendFile({ fd, offset, length }: FilePart): boolean {
+    if (this.headersSent) return false;
+    const { writer } = this;
+    const block = this.requireBlock();
+    const id = this.link.blocks.id(block);
+    const head = id === 0 ? RESPONSE_HEAD + block.lines.length : RESPONSE_HEAD;
+    // The descriptor goes with the first frame of what is sent.
+    writer.send();
+    const at = this.beginHead(block, id, head + FILE_PART) + head;
+    writePosition(writer.bytes, offset, at);
+    writePosition(writer.bytes, length, at + 8);
+    writer.finish(KIND_HEAD, FLAG_END | FLAG_FD, this.stream, block.code + id * 65_536, head + FILE_PART);
+    writer.sendWithFd(fd);
     this.headersSent = true;
     this.ended = true;
     return true;
@@ -291,6 +315,12 @@ function writeText(bytes: RawBuffer, text: string, at: number, room: number): nu
     bytes[at + i] = code;
   }
   return length;
+}
+
+/** Writes a 64-bit number, all ones for null. */
+function writePosition(bytes: RawBuffer, position: number | null, at: number): void {
+  bytes.writeUInt32LE(position === null ? 0xffff_ffff : position % 4_294_967_296, at);
+  bytes.writeUInt32LE(position === null ? 0xffff_ffff : Math.floor(position / 4_294_967_296), at + 4);
 }
 
 /** Whether a value is a piece of a body that is bytes, also one of another realm. */

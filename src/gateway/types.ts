@@ -4,6 +4,8 @@
  * An application is `application(environ, startResponse)`; it calls `startResponse(status, headers)` and returns the body.
  */
 
+import type { FileWrapper } from './file-body.js';
+
 /** A piece of a body: bytes, or a string that is sent as UTF-8. */
 export type BodyChunk = string | Uint8Array;
 
@@ -111,6 +113,8 @@ export interface Environ {
   'wsgi.multithread': boolean;
   'wsgi.multiprocess': boolean;
   'wsgi.run_once': boolean;
+  /** Makes a body of a file, which the core sends itself. */
+  'wsgi.file_wrapper': FileWrapper;
   /** Whatever a deployer or a middleware adds. */
   [key: string]: unknown;
 }

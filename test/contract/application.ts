@@ -1,6 +1,10 @@
 // One application for every row of the contract: the first segment of the path names the case.
 
 import { createHash } from 'node:crypto';
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import type { Application, BodyChunk, Environ, Header } from '../../dist/index.js';
 
@@ -34,7 +38,80 @@ class Instance {
   };
 }
 
+/** A file of 100 000 bytes: each line is the offset at which it begins, in ten bytes. */
+const FILE = join(mkdtempSync(join(tmpdir(), 'gwanmun-contract-file-')), 'file');
+writeFileSync(FILE, Array.from({ length: 10_000 }, (_, line) => `${String(line * 10).padStart(9, '0')}\n`).join(''));
+process.on('exit', () => rmSync(dirname(FILE), { recursive: true }));
+
 const cases: Record<string, Application> = {
+  // wsgi.file_wrapper
+  'file-path': (environ, startResponse) => {
+    startResponse('200 OK', TEXT);
+    return environ['wsgi.file_wrapper'](FILE);
+  },
+  'file-part': (environ, startResponse) => {
+    startResponse('200 OK', TEXT);
+    const [offset, length] = environ.QUERY_STRING.split('-').map(Number);
+    return environ['wsgi.file_wrapper'](FILE, { offset, length });
+  },
+  'file-handle': async (environ, startResponse) => {
+    const handle = await open(FILE);
+    startResponse('200 OK', TEXT);
+    const noted = { fd: handle.fd, close: async () => handle.close().then(() => note('handle closed')) };
+    return environ['wsgi.file_wrapper'](noted, { offset: 10 });
+  },
+  'file-descriptor': (environ, startResponse) => {
+    const fd = openSync(FILE, 'r');
+    readSync(fd, Buffer.alloc(20));
+    startResponse('200 OK', TEXT);
+    const body = environ['wsgi.file_wrapper'](fd, 1000);
+    note(`descriptor close ${typeof body.close}`);
+    // It is the application's: closed when the response is over.
+    return { [Symbol.iterator]: () => body[Symbol.iterator](), close: () => closeSync(fd) };
+  },
+  'file-position': (environ, startResponse) => {
+    const fd = openSync(FILE, 'r');
+    readSync(fd, Buffer.alloc(20));
+    startResponse('200 OK', TEXT);
+    return Object.assign(environ['wsgi.file_wrapper'](fd), { close: () => closeSync(fd) });
+  },
+  'file-length': (environ, startResponse) => {
+    startResponse('200 OK', [...TEXT, ['Content-Length', environ.QUERY_STRING]]);
+    return environ['wsgi.file_wrapper'](FILE);
+  },
+  'file-object': (environ, startResponse) => {
+    let left = 3;
+    const object = {
+      read: (size: number) => Buffer.alloc(left-- > 0 ? size : 0, 'x'),
+      close: () => note('object closed'),
+    };
+    startResponse('200 OK', TEXT);
+    return environ['wsgi.file_wrapper'](object, 1000);
+  },
+  'file-wrapped': (environ, startResponse) => {
+    startResponse('200 OK', TEXT);
+    const body = environ['wsgi.file_wrapper'](FILE, { offset: 99_980, blockSize: 8 });
+    return (function* upper() {
+      try {
+        for (const chunk of body) yield `[${Buffer.from(chunk).toString('latin1')}]`;
+      } finally {
+        body.close?.();
+      }
+    })();
+  },
+  'file-after-write': (environ, startResponse) => {
+    startResponse('200 OK', TEXT)('first ');
+    return environ['wsgi.file_wrapper'](FILE, { offset: 99_990 });
+  },
+  'file-none': (environ, startResponse) => {
+    startResponse('200 OK', TEXT);
+    return environ['wsgi.file_wrapper'](`${FILE}-none`);
+  },
+  'file-folder': (environ, startResponse) => {
+    startResponse('200 OK', TEXT);
+    return environ['wsgi.file_wrapper'](dirname(FILE));
+  },
+
   // Waits until a case has noted the event of the query, and gives how often it has.
   noted: async (environ, startResponse) => {
     const event = decodeURIComponent(environ.QUERY_STRING);

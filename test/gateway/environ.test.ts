@@ -87,6 +87,7 @@ describe('environ', () => {
       'wsgi.multithread': false,
       'wsgi.multiprocess': false,
       'wsgi.run_once': false,
+      'wsgi.file_wrapper': expect.any(Function),
     });
     expect(plain(compiled)).toEqual(plain(read));
   });

@@ -142,6 +142,14 @@ export class FakeLink implements NativeLink {
     return 0;
   }
 
+  /** Descriptors that the worker has sent, each with the first frame of its flush. */
+  readonly passed: number[] = [];
+
+  sendWithFd(length: number, fd: number): number {
+    this.passed.push(fd);
+    return this.send(length);
+  }
+
   takeFd(): number {
     return this.fds.shift() ?? -1;
   }

@@ -223,6 +223,12 @@ export class FakeLink {
     }
   }
 
+  /** Sends bytes with a descriptor at the first. */
+  sendWithFd(bytes: Uint8Array, fd: number): void {
+    this.outgoing.set(bytes);
+    this.queued = this.link.sendWithFd(bytes.length, fd);
+  }
+
   /** Waits for the next frame of a kind and takes it; rejects if the core ends the link first. */
   async next(kind: number): Promise<Frame> {
     for (;;) {

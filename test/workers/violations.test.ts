@@ -16,6 +16,9 @@ function broken(change: (bytes: Buffer) => void, original: Buffer = frame(f.KIND
 const sized = (size: number): Buffer => broken((bytes) => bytes.writeUInt32LE(size, 0));
 const kind = (kind: number): Buffer => broken((bytes) => bytes.writeUInt8(kind, 4));
 
+/** Offset and length of a part of a file. */
+const PART = '\0'.repeat(f.FILE_PART);
+
 /** A second worker serves, so the core is well. */
 async function serves(core: TestCore, client?: Client): Promise<void> {
   const good = await core.worker();
@@ -88,7 +91,14 @@ describe('in a request, before HEAD: 502', () => {
     ['DATA on stream 0', /stream 0/, () => frame(f.KIND_DATA, 0, 0, 'x')],
     ['BLOCK on a stream', /stream 0/, (stream) => frame(f.KIND_BLOCK, stream, 1, 'A: b\r\n')],
     ['NAMES from a worker', /NAMES and CLOSED go from the core/, () => frame(f.KIND_NAMES, 0, 1, 'host\0')],
-    ['a descriptor', /descriptors/, (stream) => head(stream, 200, '', '', f.FLAG_FD)],
+    ['DATA with a descriptor', /only HEAD/, (stream) => frame(f.KIND_DATA, stream, 0, 'x', f.FLAG_FD)],
+    ['a file without END', /has header lines and END/, (stream) => head(stream, 200, '', PART, f.FLAG_FD)],
+    ['a file without a place', /offset and a length/, (stream) => head(stream, 200, '', 'x', f.FLAG_FD | f.FLAG_END)],
+    [
+      'a file without a descriptor',
+      /without a descriptor/,
+      (stream) => head(stream, 200, '', PART, f.FLAG_FD | f.FLAG_END),
+    ],
     ['body before HEAD', /body before HEAD/, (stream) => frame(f.KIND_DATA, stream, 0, 'x')],
     ['END before HEAD', /before HEAD/, (stream) => frame(f.KIND_END, stream, 0, '', f.FLAG_END)],
     [

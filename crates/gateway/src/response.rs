@@ -33,6 +33,17 @@ pub enum FromWorker<'a> {
         body: &'a [u8],
         end: bool,
     },
+    /// A whole response whose body is a part of the file that came with the frame.
+    File {
+        stream: u32,
+        status: u16,
+        block: u16,
+        lines: &'a [u8],
+        /// None: from the descriptor's position.
+        offset: Option<u64>,
+        /// None: to the file's end.
+        length: Option<u64>,
+    },
     Info {
         stream: u32,
         status: u16,
@@ -104,8 +115,9 @@ impl<'a> FromWorker<'a> {
     /// The worker broke a rule of the protocol.
     pub fn decode(frame: Frame<'a>) -> Result<Self, FrameError> {
         let Frame { kind, flags, stream, extra, payload } = frame;
-        if flags & FLAG_FD != 0 {
-            return Err(FrameError("a worker does not send descriptors in version 1"));
+        let passes = flags & FLAG_FD != 0;
+        if passes && kind != Kind::Head {
+            return Err(FrameError("of a worker's frames only HEAD comes with a descriptor"));
         }
         let about_link = matches!(kind, Kind::Hello | Kind::Ready | Kind::Names | Kind::Block);
         if about_link != (stream == 0) && kind != Kind::Log {
@@ -122,6 +134,7 @@ impl<'a> FromWorker<'a> {
                 Ok(id) if id != 0 => Ok(Self::Block { id, lines: payload }),
                 _ => Err(FrameError("a block's id is 1 to 65 535")),
             },
+            Kind::Head if passes => file_head(head(stream, extra, payload, end)?),
             Kind::Head => head(stream, extra, payload, end),
             Kind::Info => match extra {
                 102..=199 => Ok(Self::Info { stream, status: extra as u16, lines: payload }),
@@ -212,6 +225,21 @@ fn head(stream: u32, extra: u32, payload: &[u8], end: bool) -> Result<FromWorker
     Ok(FromWorker::Head { stream, status, block: (extra >> 16) as u16, lines, body, end })
 }
 
+/// A response whose body bytes are the place of the body in a file.
+fn file_head(head: FromWorker<'_>) -> Result<FromWorker<'_>, FrameError> {
+    let FromWorker::Head { stream, status, block, lines, body, end: true } = head else {
+        return Err(FrameError("a HEAD with a descriptor has header lines and END"));
+    };
+    let Ok(part) = <[u8; 16]>::try_from(body) else {
+        return Err(FrameError("a HEAD with a descriptor has an offset and a length"));
+    };
+    let number = |at: usize| {
+        let number = u64::from(read_u32(&part, at)) | u64::from(read_u32(&part, at + 4)) << 32;
+        (number != u64::MAX).then_some(number)
+    };
+    Ok(FromWorker::File { stream, status, block, lines, offset: number(0), length: number(8) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +281,27 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_named_by_its_place() {
+        let mut payload = vec![0; 8];
+        payload.extend_from_slice(&0x1_0000_0002u64.to_le_bytes());
+        payload.extend_from_slice(&u64::MAX.to_le_bytes());
+        let mut out = Vec::new();
+        write(&mut out, Kind::Head, FLAG_END | FLAG_FD, 1, 200, &payload);
+        let frame = FrameReader::new(&out).next().unwrap().unwrap();
+        assert_eq!(
+            FromWorker::decode(frame).unwrap(),
+            FromWorker::File {
+                stream: 1,
+                status: 200,
+                block: 0,
+                lines: b"",
+                offset: Some(0x1_0000_0002),
+                length: None
+            }
+        );
+    }
+
+    #[test]
     fn frames_that_break_a_rule_are_refused() {
         let bad = [
             decode(Kind::Head, 0, 1, 200, b"short"),
@@ -262,7 +311,9 @@ mod tests {
             decode(Kind::Head, 0, 0, 200, &[0; 8]),
             decode(Kind::Head, 0, 1, 200, &[0, 0, 0, 0, 1, 0, 0, 0]),
             decode(Kind::Head, 0, 1, 0, &[0, 0, 0, 0, 2, 0, 0, 0]),
-            decode(Kind::Head, FLAG_FD, 1, 200, &[0; 8]),
+            decode(Kind::Head, FLAG_FD, 1, 200, &[0; 24]),
+            decode(Kind::Head, FLAG_FD | FLAG_END, 1, 200, &[0; 23]),
+            decode(Kind::Data, FLAG_FD | FLAG_END, 1, 0, &[0; 16]),
             decode(Kind::Block, 0, 0, 0, b""),
             decode(Kind::Block, 0, 0, 65_536, b""),
             decode(Kind::Block, 0, 1, 1, b""),

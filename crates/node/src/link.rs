@@ -4,6 +4,7 @@
 use crate::uv;
 use crate::watch::{Callback, Ready, Watch, check, number, text};
 use gwanmun_gateway::frame::{MAX_FRAME, whole_frames};
+use gwanmun_server::passing::{receive_with_fds, send_with_fd};
 use napi::bindgen_prelude::*;
 use napi::sys;
 use napi_derive::napi;
@@ -11,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::c_int;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ struct State {
     partial: RefCell<Vec<u8>>,
     /// What the kernel has not taken yet.
     queue: RefCell<VecDeque<u8>>,
+    /// Descriptors of queued frames, each with the position in `queue` of its frame.
+    queued_fds: RefCell<VecDeque<(usize, OwnedFd)>>,
     descriptors: RefCell<VecDeque<OwnedFd>>,
     ended: Cell<bool>,
 }
@@ -95,6 +98,7 @@ impl Link {
                 on_close,
                 partial: RefCell::default(),
                 queue: RefCell::default(),
+                queued_fds: RefCell::default(),
                 descriptors: RefCell::default(),
                 ended: Cell::new(false),
             })
@@ -106,19 +110,21 @@ impl Link {
     /// that are still queued.
     #[napi]
     pub fn send(&self, length: u32) -> u32 {
-        let state = &self.state;
-        let length = (length as usize).min(state.outgoing.length);
-        // SAFETY: inside the ArrayBuffer, which the link keeps; JavaScript does not run meanwhile.
-        let bytes = unsafe { std::slice::from_raw_parts(state.outgoing.pointer, length) };
-        let sent = if state.queue.borrow().is_empty() { state.try_send(bytes) } else { 0 };
-        if sent < bytes.len() {
-            let mut queue = state.queue.borrow_mut();
-            queue.extend(&bytes[sent..]);
-            drop(queue);
-            state.watch_events();
-            return state.queue.borrow().len() as u32;
+        // Without a descriptor nothing fails.
+        self.state.send(length, None).unwrap_or_default()
+    }
+
+    /// As `send`, with the descriptor `fd`, which stays the caller's, attached to the frame that stands first.
+    #[napi]
+    pub fn send_with_fd(&self, length: u32, fd: i32) -> Result<u32> {
+        if fd < 0 {
+            return Err(Error::from_reason("not a descriptor"));
         }
-        state.queue.borrow().len() as u32
+        // SAFETY: the caller keeps it open during this call; a number that is not open is an error of the system call.
+        let passed = unsafe { BorrowedFd::borrow_raw(fd) };
+        self.state
+            .send(length, Some(passed))
+            .map_err(|error| Error::from_reason(format!("the descriptor can't be passed: {error}")))
     }
 
     /// The next descriptor that came with a frame, in order; -1 if there is none. The caller owns it.
@@ -174,11 +180,47 @@ impl Link {
 }
 
 impl State {
-    /// Sends bytes directly; a broken link takes everything, since its end will be read.
-    fn try_send(&self, bytes: &[u8]) -> usize {
+    /// Sends `outgoing[0..length)`, or queues what the kernel does not take. Gives how much is queued.
+    fn send(&self, length: u32, passed: Option<BorrowedFd<'_>>) -> io::Result<u32> {
+        let length = (length as usize).min(self.outgoing.length);
+        // SAFETY: inside the ArrayBuffer, which the link keeps; JavaScript does not run meanwhile.
+        let bytes = unsafe { std::slice::from_raw_parts(self.outgoing.pointer, length) };
+        // Asked for before anything is sent, so that an error has no consequences.
+        let own = passed.map(|passed| passed.try_clone_to_owned()).transpose()?;
+        let mut queue = self.queue.borrow_mut();
+        let sent =
+            if queue.is_empty() { self.try_send(bytes, own.as_ref().map(AsFd::as_fd)) } else { 0 };
+        if sent < bytes.len() {
+            if let Some(own) = own.filter(|_| sent == 0) {
+                self.queued_fds.borrow_mut().push_back((queue.len(), own));
+            }
+            queue.extend(&bytes[sent..]);
+            let queued = queue.len() as u32;
+            drop(queue);
+            self.watch_events();
+            return Ok(queued);
+        }
+        Ok(queue.len() as u32)
+    }
+
+    /// Sends bytes directly; a broken link takes everything, since its end will be read. `passed` goes with the first byte.
+    fn try_send(&self, bytes: &[u8], passed: Option<BorrowedFd<'_>>) -> usize {
         let fd = self.fd.borrow();
         let Some(fd) = fd.as_ref() else { return bytes.len() };
         let mut sent = 0;
+        if let Some(passed) = passed {
+            match send_with_fd(fd.as_fd(), bytes, passed) {
+                Ok(count) => sent = count,
+                // ETOOMANYREFS: too many are on their way; the core will take some.
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock
+                        || error.raw_os_error() == Some(libc::ETOOMANYREFS) =>
+                {
+                    return 0;
+                }
+                Err(_) => return bytes.len(),
+            }
+        }
         while sent < bytes.len() {
             let rest = &bytes[sent..];
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -203,17 +245,26 @@ impl State {
         if queue.is_empty() {
             return;
         }
+        let mut fds = self.queued_fds.borrow_mut();
         while !queue.is_empty() {
             let (front, _) = queue.as_slices();
-            let length = front.len();
-            let sent = self.try_send(front);
+            let passed = fds.pop_front_if(|(position, _)| *position == 0);
+            let length = fds.front().map_or(front.len(), |(next, _)| front.len().min(*next));
+            let sent =
+                self.try_send(&front[..length], passed.as_ref().map(|(_, passed)| passed.as_fd()));
+            if let Some(passed) = passed.filter(|_| sent == 0) {
+                fds.push_front(passed);
+            }
             queue.drain(..sent);
+            for (position, _) in fds.iter_mut() {
+                *position -= sent;
+            }
             if sent < length {
                 return;
             }
         }
         queue.shrink_to(MAX_FRAME);
-        drop(queue);
+        drop((queue, fds));
         self.watch_events();
     }
 
@@ -235,15 +286,18 @@ impl State {
         let mut partial = self.partial.borrow_mut();
         let kept = partial.len();
         buffer[..kept].copy_from_slice(&partial);
-        let count =
-            match receive_message(fd, &mut buffer[kept..], &mut self.descriptors.borrow_mut()) {
-                Ok(0) => return Received::End,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Received::Nothing;
-                }
-                Err(error) => return Received::Failed(error.to_string()),
-            };
+        let count = match receive_with_fds(
+            fd.as_fd(),
+            &mut buffer[kept..],
+            &mut self.descriptors.borrow_mut(),
+        ) {
+            Ok(0) => return Received::End,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Received::Nothing;
+            }
+            Err(error) => return Received::Failed(error.to_string()),
+        };
         match whole_frames(&buffer[..kept + count]) {
             Err(error) => Received::Failed(error.to_string()),
             Ok(end) => {
@@ -326,49 +380,4 @@ fn array_buffer(env: sys::napi_env, value: sys::napi_value) -> Result<(*mut u8, 
         sys::napi_get_arraybuffer_info(env, value, &raw mut pointer, &raw mut length)
     })?;
     Ok((pointer.cast(), length))
-}
-
-/// One `recvmsg`; descriptors that come along are close-on-exec from the start.
-fn receive_message(
-    fd: &OwnedFd,
-    buffer: &mut [u8],
-    descriptors: &mut VecDeque<OwnedFd>,
-) -> io::Result<usize> {
-    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let mut control = [0u64; 8];
-    // SAFETY: all-zero is a valid msghdr; it points at live memory for the call. The control messages that the kernel wrote
-    // are walked with the kernel's own macros, and each descriptor in them is new and ours.
-    unsafe {
-        let mut message: libc::msghdr = std::mem::zeroed();
-        message.msg_iov = &raw mut vector;
-        message.msg_iovlen = 1;
-        message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = size_of_val(&control) as _;
-        let count = loop {
-            let count = libc::recvmsg(
-                fd.as_raw_fd(),
-                &raw mut message,
-                libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT,
-            );
-            if count >= 0 {
-                break count as usize;
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        };
-        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
-        while !header.is_null() {
-            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
-                let bytes = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-                let data = libc::CMSG_DATA(header).cast::<c_int>();
-                for index in 0..bytes / size_of::<c_int>() {
-                    descriptors.push_back(OwnedFd::from_raw_fd(data.add(index).read_unaligned()));
-                }
-            }
-            header = libc::CMSG_NXTHDR(&raw const message, header);
-        }
-        Ok(count)
-    }
 }

@@ -12,6 +12,7 @@ mod generation;
 mod listener;
 pub mod log;
 mod mounts;
+pub mod passing;
 mod request_id;
 mod router;
 mod server;

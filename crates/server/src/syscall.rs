@@ -23,6 +23,15 @@ fn transfer(result: isize) -> io::Result<Transfer> {
     }
 }
 
+/// A result in which having nothing to do now is no error.
+pub(crate) fn would_block(result: io::Result<usize>) -> io::Result<Transfer> {
+    match result {
+        Ok(count) => Ok(Transfer::Bytes(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Transfer::WouldBlock),
+        Err(error) => Err(error),
+    }
+}
+
 fn retry(mut call: impl FnMut() -> isize) -> io::Result<Transfer> {
     loop {
         match transfer(call()) {
@@ -59,40 +68,6 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Transfer> {
     })
 }
 
-/// Sends `bytes` (at least one) with a descriptor attached to the first of them.
-pub(crate) fn send_with_fd(
-    fd: BorrowedFd<'_>,
-    bytes: &[u8],
-    passed: BorrowedFd<'_>,
-) -> io::Result<Transfer> {
-    let mut vector =
-        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // Room and alignment for one control message with one int.
-    let mut control = [0u64; 4];
-    // SAFETY: all-zero is a valid msghdr.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut vector;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    // SAFETY: CMSG_SPACE and CMSG_LEN only compute; CMSG_FIRSTHDR gives a pointer into `control`, which has room for
-    // the header and one int (24 of 32 bytes); `message` points at live memory for the whole call.
-    unsafe {
-        message.msg_controllen = libc::CMSG_SPACE(size_of::<libc::c_int>() as u32) as _;
-        let header = libc::CMSG_FIRSTHDR(&raw const message);
-        (*header).cmsg_level = libc::SOL_SOCKET;
-        (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = libc::CMSG_LEN(size_of::<libc::c_int>() as u32) as _;
-        libc::CMSG_DATA(header).cast::<libc::c_int>().write_unaligned(passed.as_raw_fd());
-        retry(|| {
-            libc::sendmsg(
-                fd.as_raw_fd(),
-                &raw const message,
-                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-            )
-        })
-    }
-}
-
 /// Sends up to `length` bytes of `file` from `offset` without a copy through user space.
 pub(crate) fn send_file(
     fd: BorrowedFd<'_>,
@@ -103,6 +78,13 @@ pub(crate) fn send_file(
     let mut position = offset as libc::off_t;
     // SAFETY: `position` outlives the call; both descriptors are open.
     retry(|| unsafe { libc::sendfile(fd.as_raw_fd(), file.as_raw_fd(), &raw mut position, length) })
+}
+
+/// A file's position.
+pub(crate) fn position(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    // SAFETY: no pointers.
+    let position = unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_CUR) };
+    u64::try_from(position).map_err(|_| io::Error::last_os_error())
 }
 
 /// Makes closing send a reset instead of an end. A failure leaves the end.

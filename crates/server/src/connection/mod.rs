@@ -294,9 +294,9 @@ impl Connection {
                     }
                     Sent::Blocked => self.writable = false,
                     Sent::Yielded => self.mark_dirty(cx),
-                    Sent::Absent { entry, offset, length } => {
+                    Sent::Absent { source, offset, length } => {
                         self.loading = true;
-                        cx.load(self.key, entry, offset, length);
+                        cx.load(self.key, source, offset, length);
                     }
                     Sent::Shrunk => {
                         cx.log_error(
@@ -376,15 +376,9 @@ impl Context {
     }
 
     /// Has a blocking thread read a piece of a file into memory.
-    fn load(
-        &self,
-        connection: Key,
-        entry: std::sync::Arc<crate::mounts::files::FileEntry>,
-        offset: u64,
-        length: usize,
-    ) {
+    fn load(&self, connection: Key, source: output::OpenFile, offset: u64, length: usize) {
         self.run_blocking(move || {
-            if let Some(fd) = entry.fd() {
+            if let Some(fd) = source.fd() {
                 // If it can't be read, sendfile will say so.
                 let _ = crate::mounts::files::load(fd, offset, length);
             }

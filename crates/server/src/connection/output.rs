@@ -4,8 +4,9 @@ use crate::mounts::files::FileEntry;
 use crate::syscall::{self, Transfer};
 use crate::thread::buffers::Buffers;
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// Most bytes of a file that one call sends, so that one fast client does not hold up the others of its thread, and so that
@@ -25,7 +26,24 @@ pub(crate) struct Output {
 #[derive(Debug)]
 enum Segment {
     Bytes(Vec<u8>),
-    File { entry: Arc<FileEntry>, offset: u64, end: u64 },
+    File { source: OpenFile, offset: u64, end: u64 },
+}
+
+/// An open file that is sent.
+#[derive(Clone, Debug)]
+pub(crate) enum OpenFile {
+    Entry(Arc<FileEntry>),
+    /// It came from a worker.
+    Passed(Arc<File>),
+}
+
+impl OpenFile {
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Entry(entry) => entry.fd(),
+            Self::Passed(file) => Some(file.as_fd()),
+        }
+    }
 }
 
 /// Where sending came to.
@@ -38,7 +56,7 @@ pub(crate) enum Sent {
     /// More can be sent at once, after others had their turn.
     Yielded,
     /// This piece of the file must be read into memory first, by a thread that may block.
-    Absent { entry: Arc<FileEntry>, offset: u64, length: usize },
+    Absent { source: OpenFile, offset: u64, length: usize },
     /// The file has become shorter than what was announced.
     Shrunk,
 }
@@ -74,9 +92,9 @@ impl Output {
         }
     }
 
-    pub(crate) fn push_file(&mut self, entry: Arc<FileEntry>, offset: u64, end: u64) {
+    pub(crate) fn push_file(&mut self, source: OpenFile, offset: u64, end: u64) {
         if offset < end {
-            self.rest.push_back(Segment::File { entry, offset, end });
+            self.rest.push_back(Segment::File { source, offset, end });
         }
     }
 
@@ -135,14 +153,14 @@ impl Output {
                     self.bytes = std::mem::take(bytes);
                     self.rest.pop_front();
                 }
-                Some(Segment::File { entry, offset, end }) => {
+                Some(Segment::File { source, offset, end }) => {
                     let length = (*end - *offset).min(FILE_CHUNK) as usize;
-                    let Some(file) = entry.fd() else { return Ok((Sent::Shrunk, progress)) };
+                    let Some(file) = source.fd() else { return Ok((Sent::Shrunk, progress)) };
                     if !std::mem::take(&mut loaded)
                         && !crate::mounts::files::resident(file, *offset, length)
                     {
                         let absent =
-                            Sent::Absent { entry: Arc::clone(entry), offset: *offset, length };
+                            Sent::Absent { source: source.clone(), offset: *offset, length };
                         return Ok((absent, progress));
                     }
                     match syscall::send_file(fd, file, *offset, length)? {

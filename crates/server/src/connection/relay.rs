@@ -1,10 +1,11 @@
 //! An application's response on its way to the client.
 
 use super::Connection;
-use super::output::Output;
+use super::output::{OpenFile, Output};
 use super::respond::{write_connection, write_length};
 use crate::exchange::{Exchange, ResponseState};
 use crate::mounts::application::link::Block;
+use crate::syscall;
 use crate::thread::Context;
 use crate::thread::arena::Key;
 use crate::thread::clock::Clock;
@@ -14,6 +15,9 @@ use gwanmun_http1::response::{
     write_status_line_with,
 };
 use gwanmun_http1::{ResponseHead, ResponseHeadError, parse_response_head};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::Arc;
 
 /// Most 1xx responses before the final one (H36).
 const MAX_INFORMATIONAL: u8 = 16;
@@ -72,14 +76,70 @@ impl Connection {
         body: &[u8],
         end: bool,
     ) -> Result<(), FrameError> {
-        let bars = self.body_bars(key, end);
+        let known = if end && !head.chunked { Some(body.len() as u64) } else { None };
+        self.begin_response(cx, key, head, known)?;
+        self.relay_body(cx, key, body, end);
+        Ok(())
+    }
+
+    /// A whole response whose body is a part of a file. None: from the descriptor's position, to the file's end.
+    ///
+    /// # Errors
+    /// The worker broke a rule of the protocol.
+    pub(crate) fn relay_file(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        head: RelayedHead<'_>,
+        file: File,
+        (offset, length): (Option<u64>, Option<u64>),
+    ) -> Result<(), FrameError> {
+        let size = match file.metadata() {
+            Ok(metadata) if metadata.is_file() => metadata.len(),
+            _ => return Err(FrameError("a response's descriptor is a regular file")),
+        };
+        let offset = match offset {
+            Some(offset) => offset,
+            None => syscall::position(file.as_fd())
+                .map_err(|_| FrameError("a response's descriptor can be read from a position"))?,
+        };
+        let there = size.saturating_sub(offset);
+        let part = length.map_or(there, |length| length.min(there));
+        self.begin_response(cx, key, head, Some(part))?;
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
+        if let ResponseState::Length(announced) = exchange.response.state {
+            let sent = part.min(announced);
+            exchange.response.bytes = sent;
+            let first = self.is_first(key);
+            let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
+            output.push_file(OpenFile::Passed(Arc::new(file)), offset, offset + sent);
+            if sent < announced {
+                cx.log_error(
+                    "A file was shorter than the Content-Length of its response; the connection was closed.",
+                );
+                self.break_off(cx, key);
+                return Ok(());
+            }
+        }
+        self.finish(cx, key);
+        Ok(())
+    }
+
+    /// Writes a response's head. `known`: its body has so many bytes, and is all there.
+    fn begin_response(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        head: RelayedHead<'_>,
+        known: Option<u64>,
+    ) -> Result<(), FrameError> {
+        let bars = self.body_bars(key, known.is_some());
         let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
         if exchange.response.state != ResponseState::Awaited {
             return Err(FrameError("a second HEAD on one stream"));
         }
         let facts = head.facts;
         let bodiless = !body_allowed(head.status);
-        let known = if end && !head.chunked { Some(body.len() as u64) } else { None };
         let (state, length_line) = match facts.content_length {
             _ if bodiless => (ResponseState::Bodiless, None),
             Some(_) if exchange.head_only => (ResponseState::Bodiless, None),
@@ -87,7 +147,7 @@ impl Connection {
                 (ResponseState::Bodiless, known.filter(|length| *length > 0))
             }
             Some(length) => (ResponseState::Length(length), None),
-            None if known.is_some() => (ResponseState::Length(body.len() as u64), known),
+            None if let Some(length) = known => (ResponseState::Length(length), known),
             None if exchange.http10 => (ResponseState::UntilClose, None),
             None => (ResponseState::Chunked, None),
         };
@@ -113,7 +173,6 @@ impl Connection {
         }
         write_connection(out, exchange.keep_alive, exchange.http10);
         out.extend_from_slice(b"\r\n");
-        self.relay_body(cx, key, body, end);
         Ok(())
     }
 

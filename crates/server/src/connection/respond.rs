@@ -1,6 +1,6 @@
 //! The core's own answers: files, redirects, errors.
 
-use super::output::Output;
+use super::output::{OpenFile, Output};
 use super::{Connection, Phase};
 use crate::exchange::{Exchange, LogFields, Source};
 use crate::mounts::files::{FileEntry, Reply, write_headers};
@@ -153,7 +153,7 @@ impl Connection {
                         content.get(start as usize..end as usize).unwrap_or_default(),
                     );
                 }
-                None => output.push_file(Arc::clone(entry), start, end),
+                None => output.push_file(OpenFile::Entry(Arc::clone(entry)), start, end),
             }
         }
         exchange.response.status = status;

@@ -6,6 +6,7 @@ use super::pool::Waiting;
 use crate::connection::relay::{self, RelayedHead};
 use crate::exchange::{self, RequestBody, ResponseState};
 use crate::log::{Level, Record, WorkerName};
+use crate::passing::receive_with_fds;
 use crate::request_id::RequestId;
 use crate::server::Event;
 use crate::syscall::{self, Transfer};
@@ -16,6 +17,7 @@ use gwanmun_gateway::frame::{FrameError, FrameReader, Kind, ResetReason};
 use gwanmun_gateway::request::{HeadView, Piece};
 use gwanmun_gateway::response::{FromWorker, LogLevel, LogOrigin};
 use gwanmun_gateway::{CAPABILITY_CLOSED, VERSION, WINDOW};
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -90,7 +92,12 @@ impl Thread {
             let kept = link.partial.len();
             buffer[..kept].copy_from_slice(&link.partial);
             link.partial.clear();
-            match syscall::receive(link.fd.as_fd(), &mut buffer[kept..]) {
+            let pending = link.descriptors.len();
+            let received =
+                receive_with_fds(link.fd.as_fd(), &mut buffer[kept..], &mut link.descriptors);
+            // A receive ends behind a descriptor, so that a short one then does not tell that nothing is left.
+            let more = at_end || link.descriptors.len() > pending;
+            match syscall::would_block(received) {
                 Ok(Transfer::Bytes(count @ 1..)) => {
                     let worker = link.worker;
                     if let Err(error) = self.handle_frames(key, &buffer[..kept + count]) {
@@ -109,7 +116,7 @@ impl Thread {
                         self.fail_link(key, &format!("it broke the gateway protocol: {error}"));
                         break;
                     }
-                    if kept + count < buffer.len() && !at_end {
+                    if kept + count < buffer.len() && !more {
                         break;
                     }
                 }
@@ -136,6 +143,10 @@ impl Thread {
         }
         if let Some(link) = self.cx.links.get_mut(key) {
             link.partial.extend_from_slice(&bytes[reader.consumed()..]);
+            // Only the frame that has not come completely may have one here already.
+            if link.descriptors.len() > 1 {
+                return Err(FrameError("descriptors that no HEAD says FD for"));
+            }
         }
         Ok(())
     }
@@ -181,13 +192,7 @@ impl Thread {
             }
             FromWorker::Head { stream, status, block, lines, body, end } => {
                 let exchange = open_stream(link, stream)?;
-                let block = match block {
-                    0 => None,
-                    id => Some(
-                        link.block(id)
-                            .ok_or(FrameError("HEAD names a block that is not defined"))?,
-                    ),
-                };
+                let block = named_block(link, block)?;
                 self.cx.spend(exchange, body)?;
                 if end {
                     self.end_stream(key, stream, exchange);
@@ -210,6 +215,24 @@ impl Thread {
                     self.end_stream(key, stream, exchange);
                 }
                 self.relay_http_head(exchange, head, body, end)
+            }
+            FromWorker::File { stream, status, block, lines, offset, length } => {
+                let fd = link
+                    .descriptors
+                    .pop_front()
+                    .ok_or(FrameError("a HEAD that says FD came without a descriptor"))?;
+                let exchange = open_stream(link, stream)?;
+                let block = named_block(link, block)?;
+                self.end_stream(key, stream, exchange);
+                let result =
+                    self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                        let head = RelayedHead::new(status, block.as_deref(), lines)?;
+                        connection.relay_file(cx, exchange, head, File::from(fd), (offset, length))
+                    });
+                if result.is_err() {
+                    self.fail_exchange(exchange, 502);
+                }
+                result
             }
             FromWorker::Info { stream, status, lines } => {
                 let exchange = open_stream(link, stream)?;
@@ -437,6 +460,16 @@ impl Context {
             request: request.map(|view| (view.piece(Piece::Method), view.piece(Piece::Target))),
             ..Record::default()
         });
+    }
+}
+
+fn named_block(link: &Link, id: u16) -> Result<Option<Rc<Block>>, FrameError> {
+    match id {
+        0 => Ok(None),
+        id => match link.block(id) {
+            Some(block) => Ok(Some(block)),
+            None => Err(FrameError("HEAD names a block that is not defined")),
+        },
     }
 }
 

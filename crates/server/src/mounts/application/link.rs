@@ -1,6 +1,7 @@
 //! A link: this thread's socketpair to one worker, its streams, and what waits to be written to it.
 
 use super::marks::Marks;
+use crate::passing::send_with_fd;
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::{Arena, Key};
 use gwanmun_gateway::frame::{self, FLAG_END, FLAG_FD, FrameError, Kind, MAX_PAYLOAD};
@@ -46,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) blocked: bool,
     /// Bytes of a frame that has not arrived completely.
     pub(crate) partial: Vec<u8>,
+    /// Descriptors that came with frames that are not handled yet.
+    pub(crate) descriptors: VecDeque<OwnedFd>,
     pub(crate) streams: Slab<Stream>,
     blocks: Vec<Option<Rc<Block>>>,
     block_bytes: usize,
@@ -117,6 +120,7 @@ impl Link {
             dirty: false,
             blocked: false,
             partial: Vec::new(),
+            descriptors: VecDeque::new(),
             streams: Slab::new(),
             blocks: Vec::new(),
             block_bytes: 0,
@@ -256,7 +260,9 @@ impl Link {
             let end = self.out_files.front().map_or(self.out.len(), |(position, _)| *position);
             let bytes = &self.out[self.out_sent..end];
             let transfer = match &file {
-                Some((_, file)) => syscall::send_with_fd(self.fd.as_fd(), bytes, file.as_fd()),
+                Some((_, file)) => {
+                    syscall::would_block(send_with_fd(self.fd.as_fd(), bytes, file.as_fd()))
+                }
                 None => syscall::send(self.fd.as_fd(), bytes),
             }?;
             match transfer {
