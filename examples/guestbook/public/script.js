@@ -65,12 +65,19 @@ function listen() {
   events?.close();
   events = undefined;
   if (document.visibilityState === 'visible') {
-    events = new EventSource('/events');
-    events.addEventListener('message', ({ data }) => {
+    const source = new EventSource('/events');
+    source.addEventListener('message', ({ data }) => {
       if (Number(data) !== newestEntry()) {
         void refreshEntries().catch(() => undefined);
       }
     });
+    // A browser tries again by itself when it is cut off, but not when it is refused.
+    source.addEventListener('error', () => {
+      if (source === events && source.readyState === EventSource.CLOSED) {
+        setTimeout(listen, 3_000);
+      }
+    });
+    events = source;
   }
 }
 
