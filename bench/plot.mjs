@@ -85,7 +85,7 @@ function bars(result, titles, width) {
     const value = summary(row, name);
     return value ? [{ row, value }] : [];
   });
-  const left = 150;
+  const left = 165;
   const right = width - 130;
   const scale = ticks(reach(result, rows));
   const x = (/** @type {number} */ value) => left + Math.min(value / scale.end, 1) * (right - left);
