@@ -124,7 +124,9 @@ fn check_frame(frame: &[u8], data: &[u8]) {
             check_lines(lines);
         }
         FromWorker::Data { body, end, .. } => assert_eq!((body, end), (read.payload, read.ends())),
-        FromWorker::Log { text, .. } => assert_eq!(text, read.payload),
+        FromWorker::Log { request_id, text, .. } => {
+            assert_eq!([request_id.unwrap_or_default(), text].concat(), read.payload);
+        }
         FromWorker::Ready
         | FromWorker::End { .. }
         | FromWorker::Reset { .. }
