@@ -131,6 +131,23 @@ test('what one prints goes line by line to standard error and nowhere else', asy
   expect(server.stdout).not.toMatch(/one|two|end/);
 });
 
+test('a response is not held back by a slow request that is answered next', async () => {
+  await using server = startPython({ '/': 'contract' }, { config: { threads: 1 } });
+  const port = await server.port();
+  for (let i = 0; i < 3; i++) await get(port, '/pid');
+  const [first, quick, last] = await Promise.all([Client.connect(port), Client.connect(port), Client.connect(port)]);
+  first.get('/waits?a');
+  await server.says(/waiting for a/);
+  quick.get('/pid');
+  last.get('/waits?b');
+  writeFileSync(join(server.folder, 'a'), '');
+  expect((await first.answer()).body.toString()).toBe('waited');
+  expect((await quick.answer()).status).toBe(200);
+  writeFileSync(join(server.folder, 'b'), '');
+  expect((await last.answer()).body.toString()).toBe('waited');
+  for (const client of [first, quick, last]) client.destroy();
+});
+
 test('a slow client of a large response that is complete holds up nobody', async () => {
   await using server = startPython({ '/': 'contract' }, { config: { threads: 1 } });
   const port = await server.port();
