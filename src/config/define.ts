@@ -112,7 +112,7 @@ export interface Config {
    * request. `'auto'` starts one for each core: use it once that state lives in a database. Default 1.
    */
   workers?: number | 'auto' | undefined;
-  /** Requests that one worker has in progress at once; a Python worker at most 64, answered one after the other. Default 1024. */
+  /** Requests that one worker has in progress at once; a Python worker at most 8, answered one after the other. Default 1024. */
   concurrency?: number | undefined;
   /** Requests that wait for a free worker; see below. */
   queue?: Queue | undefined;
