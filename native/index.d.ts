@@ -3,7 +3,10 @@
 
 /** A running server: its listeners and its I/O threads. */
 export declare class Core {
-  /** Binds and starts. `config` is JSON; `onEvent` gets JSON. Throws an Error with a `code` of `GWM_…`. */
+  /**
+   * Binds and starts. `config` is JSON; `onEvent` gets JSON. Throws an Error with a `code` of `GWM_…`; its message is a text, or
+   * JSON: `{ message, part }` with the part of the configuration that it is about.
+   */
   constructor(config: string, onEvent: (event: string) => void)
   /** JSON: where the server listens. */
   addresses(): string

@@ -9,8 +9,17 @@ import { Stamp } from './stamps.mjs';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** A fault that is told without a stack. */
-export class BuildError extends Error {}
+/** A fault that is told without a stack. Its code and remedy are those of src/error-entries.ts, which is not built yet. */
+export class BuildError extends Error {
+  code = 'GWM_BUILD';
+  remedy = "the lines above are the tool's own; mend what they say, then run the same command again";
+}
+
+/** Rust is missing or too old. */
+class CargoError extends BuildError {
+  code = 'GWM_CARGO';
+  remedy = 'install Rust (https://rustup.rs), open a new terminal, and run the same command again';
+}
 
 /** Runs the steps that are out of date, each with one line to standard error. Throws a BuildError. */
 export async function build() {
@@ -82,10 +91,12 @@ function checkCargo() {
   const { stdout, error } = spawnSync('cargo', ['--version'], { cwd: root, encoding: 'utf8' });
   const found = /^cargo (\d+)\.(\d+)\.\d+/.exec(stdout ?? '');
   if (error || !found) {
-    throw new BuildError(`cargo is not installed; the native core needs ${needed} or newer (https://rustup.rs)`);
+    throw new CargoError(`cargo is not installed; the native core needs ${needed} or newer`);
   }
   if (wanted && (Number(found[1]) - Number(wanted[1]) || Number(found[2]) - Number(wanted[2])) < 0) {
-    throw new BuildError(`${found[0]} is too old; the native core needs ${needed} or newer: rustup update`);
+    throw Object.assign(new CargoError(`${found[0]} is too old; the native core needs ${needed} or newer`), {
+      remedy: 'rustup update',
+    });
   }
 }
 
@@ -108,12 +119,18 @@ async function step(name, command, args) {
   throw new BuildError(`${name}: ${command === process.execPath ? 'node' : command} ended with ${status}`);
 }
 
+/** As gwanmun tells its errors: code, what happened, what to try. */
+export function describeBuildFault(error) {
+  if (!(error instanceof BuildError)) return `✗ ${error.stack}\n`;
+  return `✗ ${error.code}  ${error.message}\n  try: ${error.remedy}\n  more: docs/errors.md#${error.code.toLowerCase()}\n`;
+}
+
 /** Builds for a script: a fault ends the process with a message. */
 export async function buildOrExit() {
   try {
     await build();
   } catch (error) {
-    process.stderr.write(`✗ ${error instanceof BuildError ? error.message : error.stack}\n`);
+    process.stderr.write(describeBuildFault(error));
     process.exit(1);
   }
 }

@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build, root } from './build.mjs';
+import { build, describeBuildFault, root } from './build.mjs';
 
 const filter = process.argv.slice(2);
 const runners = [await buildRunner()];
@@ -36,7 +36,7 @@ async function buildRunner() {
     await build();
     return { name: 'build', passed: 0, failed: 0, skipped: 0 };
   } catch (error) {
-    process.stderr.write(`✗ ${error.message}\n`);
+    process.stderr.write(describeBuildFault(error));
     return { name: 'build', passed: 0, failed: 1, skipped: 0 };
   }
 }

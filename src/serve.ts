@@ -5,11 +5,13 @@ import type { RequestListener } from 'node:http';
 import type { CoreConfig } from './config/core.js';
 import { checkConfig } from './config/check.js';
 import type { ApplicationKind, Config, Listen } from './config/define.js';
-import { resolveConfig, toCoreConfig } from './config/resolve.js';
-import { GwanmunError } from './errors.js';
+import { placeError } from './config/origin.js';
+import { resolveConfig, toCoreConfig, type ResolvedConfig } from './config/resolve.js';
+import { fromCore, GwanmunError } from './errors.js';
 import { loadNative, type NativeBinding } from './native.js';
 import { adapt } from './adapters/adapt.js';
 import { InProcessServer, type Server } from './in-process.js';
+import { nameHolder } from './supervisor/socket-holder.js';
 import type { Application } from './gateway/types.js';
 
 /** A URL path and what answers below it. With both, a file that exists wins. */
@@ -68,9 +70,15 @@ export async function serve(options: ServeOptions): Promise<Server> {
 /** @internal {@link serve} with a given native binding. */
 export async function serveWith(native: NativeBinding, options: ServeOptions): Promise<Server> {
   options.signal?.throwIfAborted();
-  const { config, given, concurrency, graceMs } = resolveOptions(options);
+  const { config, resolved, given } = resolveOptions(options);
+  const { concurrency, shutdownTimeout } = resolved;
   const applications = await Promise.all(given.map(({ kind, own }) => adapt(kind, own)));
-  const server = new InProcessServer(native, config, graceMs);
+  let server: InProcessServer;
+  try {
+    server = new InProcessServer(native, config, shutdownTimeout);
+  } catch (error) {
+    throw placeError(nameHolder(fromCore(error), resolved.listen), resolved);
+  }
   if (applications.length > 0) server.attach(applications, concurrency);
   if (options.signal !== undefined) server.closeOn(options.signal);
   return server;
@@ -88,9 +96,8 @@ interface GivenApplication {
 /** The core's configuration, by the same rules as a configuration file's. */
 function resolveOptions(options: ServeOptions): {
   config: CoreConfig;
+  resolved: ResolvedConfig;
   given: GivenApplication[];
-  concurrency: number;
-  graceMs: number;
 } {
   const {
     application,
@@ -169,5 +176,5 @@ function resolveOptions(options: ServeOptions): {
     target.pool = 0;
   }
   if (given.length > 0) core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];
-  return { config: core, given, concurrency: resolved.concurrency, graceMs: resolved.shutdownTimeout };
+  return { config: core, resolved, given };
 }

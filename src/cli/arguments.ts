@@ -6,67 +6,106 @@ import type { Overrides } from '../config/resolve.js';
 import { didYouMean, suggest } from '../config/suggest.js';
 import { GwanmunError } from '../errors.js';
 
+/** What is served: a target, or else a configuration file, or else the one of the current folder. */
+export interface Subject {
+  readonly target: string | undefined;
+  readonly config: string | undefined;
+}
+
+/** A request of `gwanmun fetch`. */
+export interface FetchRequest {
+  /** As given: `/path?query`, or a whole URL. */
+  readonly url: string;
+  readonly method: string | undefined;
+  /** `Name: value`, in order. */
+  readonly headers: readonly string[];
+  /** Each a text, `@file`, or `@-` for standard input. */
+  readonly data: readonly string[];
+  /** `data` is JSON. */
+  readonly isJson: boolean;
+  /** The response's head is printed before its body. */
+  readonly include: boolean;
+}
+
 /** What the user asked for. */
 export type Command =
-  | { readonly name: 'help' }
+  | { readonly name: 'help'; readonly topic: string | undefined }
   | { readonly name: 'version' }
   | { readonly name: 'check'; readonly config: string | undefined }
-  | {
-      readonly name: 'serve';
-      readonly target: string | undefined;
-      readonly config: string | undefined;
-      readonly overrides: Overrides;
-    };
+  | { readonly name: 'init'; readonly folder: string | undefined }
+  | ({ readonly name: 'fetch'; readonly request: FetchRequest } & Subject)
+  | ({ readonly name: 'serve'; readonly overrides: Overrides } & Subject);
 
 const OPTIONS = {
   port: { type: 'string', short: 'p' },
   host: { type: 'string' },
   workers: { type: 'string' },
   config: { type: 'string', short: 'c' },
+  method: { type: 'string', short: 'X' },
+  header: { type: 'string', short: 'H' },
+  data: { type: 'string', short: 'd' },
+  json: { type: 'string' },
+  include: { type: 'boolean', short: 'i' },
+  head: { type: 'boolean', short: 'I' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const;
 
 type OptionName = keyof typeof OPTIONS;
+type FlagName = { [Name in OptionName]: (typeof OPTIONS)[Name]['type'] extends 'boolean' ? Name : never }[OptionName];
 
-const COMMANDS = ['serve', 'check', 'help', 'version'] as const;
+export const COMMANDS = ['serve', 'check', 'fetch', 'init', 'help', 'version'] as const;
+type CommandName = (typeof COMMANDS)[number];
+
 /** What each command takes beside --help and --version. */
-const TAKES: Record<'serve' | 'check', readonly OptionName[]> = {
+const TAKES: Record<CommandName, readonly OptionName[]> = {
   serve: ['port', 'host', 'workers', 'config'],
   check: ['config'],
+  fetch: ['method', 'header', 'data', 'json', 'include', 'head', 'config'],
+  init: [],
+  help: [],
+  version: [],
 };
 
 /** Reads the arguments after the program's name. Throws GWM_USAGE. */
 export function parseCommand(args: readonly string[]): Command {
-  const { values, positionals } = readOptions(args);
-  if (values.help) return { name: 'help' };
-  if (values.version) return { name: 'version' };
+  const { values, lists, positionals } = readOptions(args);
   const [first, ...others] = positionals;
-  const name = COMMANDS.find((command) => command === first);
-  if (name === 'help' || name === 'version') return { name };
-  const rest = name === undefined ? positionals : others;
-  const command = name ?? 'serve';
+  const named = COMMANDS.find((command) => command === first);
+  if (values.help) return { name: 'help', topic: named };
+  if (values.version) return { name: 'version' };
+  const command = named ?? 'serve';
+  const rest = named === undefined ? positionals : others;
   for (const option of Object.keys(values) as OptionName[]) {
-    if (!TAKES[command].includes(option)) throw usage(`gwanmun ${command} takes no --${option}`);
+    if (TAKES[command].includes(option)) continue;
+    const other = COMMANDS.find((name) => TAKES[name].includes(option));
+    throw usage(`gwanmun ${command} takes no --${option}${other === undefined ? '' : `; gwanmun ${other} does`}`);
   }
-  if (command === 'check') {
-    const [extra] = rest;
-    if (extra !== undefined) {
-      throw usage(`gwanmun check takes no target, got "${extra}"`, `gwanmun check --config ${extra}`);
+  switch (command) {
+    case 'version':
+      return { name: 'version' };
+    case 'help':
+      return { name: 'help', topic: rest[0] };
+    case 'check':
+      if (rest[0] !== undefined) {
+        throw usage(`gwanmun check takes no target, got "${rest[0]}"`, `gwanmun check --config ${rest[0]}`);
+      }
+      return { name: 'check', config: values.config };
+    case 'init':
+      if (rest[1] !== undefined) throw usage(`gwanmun init takes one folder, got "${rest[0]}" and "${rest[1]}"`);
+      return { name: 'init', folder: rest[0] };
+    case 'fetch':
+      return fetchCommand(values, lists, rest);
+    case 'serve': {
+      const [target, extra] = rest;
+      if (extra !== undefined) throw usage(`gwanmun serves one target, got "${target}" and "${extra}"`);
+      return {
+        name: 'serve',
+        ...subject(target, values.config),
+        overrides: { port: portOption(values.port), host: values.host, workers: workersOption(values.workers) },
+      };
     }
-    return { name: 'check', config: values.config };
   }
-  const [target, extra] = rest;
-  if (extra !== undefined) throw usage(`gwanmun serves one target, got "${target}" and "${extra}"`);
-  if (target !== undefined && values.config !== undefined) {
-    throw usage('a target and --config exclude each other', `gwanmun ${target}\ngwanmun --config ${values.config}`);
-  }
-  return {
-    name: 'serve',
-    target,
-    config: values.config,
-    overrides: { port: portOption(values.port), host: values.host, workers: workersOption(values.workers) },
-  };
 }
 
 /** A word that was meant as a command, for the message when no such file is there. */
@@ -74,16 +113,52 @@ export function suggestCommand(word: string): string | undefined {
   return suggest(word, COMMANDS);
 }
 
-interface Options {
-  port?: string;
-  host?: string;
-  workers?: string;
-  config?: string;
-  help?: true;
-  version?: true;
+function fetchCommand(values: Options, lists: Lists, [url, target, extra]: readonly string[]): Command {
+  if (url === undefined) throw usage('gwanmun fetch needs a path', 'gwanmun fetch /');
+  if (!/^(\/|https?:\/\/)/.test(url)) {
+    const isSwapped = target?.startsWith('/') === true;
+    throw usage(
+      `gwanmun fetch: expected a path that begins with "/", got "${url}"`,
+      isSwapped ? `gwanmun fetch ${target} ${url}` : `gwanmun fetch /${url}`,
+    );
+  }
+  if (extra !== undefined) throw usage(`gwanmun fetch asks one target, got "${target}" and "${extra}"`);
+  if (values.data !== undefined && values.json !== undefined) throw usage('--data and --json exclude each other');
+  for (const header of lists.header) {
+    if (!/^[!#$%&'*+.^`|~\w-]+:[^\0\r\n]*$/.test(header)) {
+      throw usage(`--header: expected "Name: value", got "${header}"`, EXAMPLES.header);
+    }
+  }
+  if (values.method !== undefined && !/^[!#$%&'*+.^`|~\w-]+$/.test(values.method)) {
+    throw usage(`--method: expected a method such as POST, got "${values.method}"`, EXAMPLES.method);
+  }
+  return {
+    name: 'fetch',
+    ...subject(target, values.config),
+    request: {
+      url,
+      method: values.method ?? (values.head ? 'HEAD' : undefined),
+      headers: lists.header,
+      data: values.json === undefined ? lists.data : [values.json],
+      isJson: values.json !== undefined,
+      include: (values.include ?? values.head) === true,
+    },
+  };
 }
 
-function readOptions(args: readonly string[]): { values: Options; positionals: string[] } {
+function subject(target: string | undefined, config: string | undefined): Subject {
+  if (target !== undefined && config !== undefined) {
+    throw usage('a target and --config exclude each other', `gwanmun ${target}\ngwanmun --config ${config}`);
+  }
+  return { target, config };
+}
+
+type Options = { -readonly [Name in OptionName]?: Name extends FlagName ? true : string };
+
+/** All values of the options that may be given more than once; of any other the last one counts. */
+type Lists = Record<'header' | 'data', string[]>;
+
+function readOptions(args: readonly string[]): { values: Options; lists: Lists; positionals: string[] } {
   // Not strict, and by tokens: parseArgs' own messages know no "did you mean".
   const { tokens } = parseArgs({
     args: [...args],
@@ -93,6 +168,7 @@ function readOptions(args: readonly string[]): { values: Options; positionals: s
     tokens: true,
   });
   const values: Options = {};
+  const lists: Lists = { header: [], data: [] };
   const positionals: string[] = [];
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value);
@@ -103,7 +179,7 @@ function readOptions(args: readonly string[]): { values: Options; positionals: s
       const hint = token.rawName.startsWith('--') ? didYouMean(token.rawName, known) : '';
       throw usage(`there is no option ${token.rawName}${hint}`);
     }
-    if (name === 'help' || name === 'version') {
+    if (isFlag(name)) {
       if (token.value !== undefined) throw usage(`--${name} takes no value, got "${token.value}"`);
       values[name] = true;
     } else {
@@ -112,16 +188,25 @@ function readOptions(args: readonly string[]): { values: Options; positionals: s
         token.value === undefined || token.value === '' || (!token.inlineValue && token.value.startsWith('-'));
       if (isForgotten) throw usage(`${token.rawName} needs a value`, EXAMPLES[name]);
       values[name] = token.value;
+      if (name === 'header' || name === 'data') lists[name].push(token.value);
     }
   }
-  return { values, positionals };
+  return { values, lists, positionals };
 }
 
-const EXAMPLES = {
+function isFlag(name: OptionName): name is FlagName {
+  return OPTIONS[name].type === 'boolean';
+}
+
+const EXAMPLES: Record<Exclude<OptionName, FlagName>, string> = {
   port: '--port 8080',
   host: '--host 0.0.0.0',
   workers: '--workers auto',
   config: '--config gwanmun.config.ts',
+  method: '--method POST',
+  header: "--header 'Accept: application/json'",
+  data: "--data 'name=Mina'",
+  json: '--json \'{"name":"Mina"}\'',
 };
 
 function portOption(text: string | undefined): number | undefined {

@@ -1,3 +1,5 @@
+// What is said when the server is ready: a few lines for a person at a terminal, one JSON line for a program.
+
 import type { CoreAddress } from '../config/core.js';
 import { displayPath } from '../config/display-path.js';
 import { processCount, type ResolvedConfig, type ResolvedMount } from '../config/resolve.js';
@@ -24,25 +26,57 @@ function formatPython(python: string): string {
   return python.includes('/') ? displayPath(python) : python;
 }
 
-/** One line, for programs that wait for it: `gwanmun 0.1.0 listening on http://127.0.0.1:3000 (1 worker)`. */
-export function readyLine(addresses: readonly CoreAddress[], workers: number): string {
-  return `gwanmun ${VERSION} listening on ${addresses.map(formatAddress).join(', ')}${workerCount(workers)}`;
+/** What answers at each mount, as the user would write it. */
+export function describeMounts(config: ResolvedConfig): { path: string; answers: string }[] {
+  return config.mounts.map((mount) => ({ path: mount.path, answers: formatAnswers(mount, config) }));
 }
+
+/** A server that has become ready. */
+export interface Ready {
+  readonly config: ResolvedConfig;
+  /** Where it really listens. */
+  readonly addresses: readonly CoreAddress[];
+  /** Milliseconds since the start of the process. */
+  readonly ms: number;
+}
+
+/** One line of JSON, for programs that wait for it; its fields are documented in docs/configuration.md. */
+export function readyLine({ config, addresses, ms }: Ready): string {
+  const urls = addresses.map(formatAddress);
+  return JSON.stringify({
+    time: new Date().toISOString(),
+    level: 'info',
+    event: 'listening',
+    msg: `gwanmun ${VERSION} listening on ${urls.join(', ')}`,
+    urls,
+    workers: processCount(config),
+    mounts: config.mounts.length,
+    config: config.origin.source.name,
+    readyMs: Math.round(ms),
+    pid: process.pid,
+    version: VERSION,
+  });
+}
+
+/** How many mounts are shown, if there are more. */
+const SHOWN = 2;
 
 /** At most six lines, for a person at a terminal. */
-export function banner(config: ResolvedConfig, addresses: readonly CoreAddress[], source: string): string {
-  const c = createColors(true);
-  const mounts = config.mounts.map((mount) => `  ${c.dim(mount.path.padEnd(8))} ${formatAnswers(mount, config)}`);
-  const shown = mounts.length > 3 ? [...mounts.slice(0, 2), c.dim(`  and ${mounts.length - 2} more mounts`)] : mounts;
-  const urls = addresses.map((address) => c.cyan(formatAddress(address))).join('  ');
+export function banner({ config, addresses, ms }: Ready, color: boolean): string {
+  const c = createColors(color);
+  const [url = '', ...urls] = addresses.map((address) => c.cyan(formatAddress(address)));
+  const mounts = describeMounts(config);
+  const shown = mounts.length > SHOWN + 1 ? mounts.slice(0, SHOWN) : mounts;
+  const width = Math.max(...shown.map(({ path }) => path.length));
+  const lines = shown.map(({ path, answers }) => `  ${path.padEnd(width)}  ${c.dim(answers)}`);
+  if (shown.length < mounts.length) lines.push(c.dim(`  and ${mounts.length - shown.length} more mounts`));
+  const more = urls.length > 0 ? `  ${urls.join('  ')}` : '';
+  const count = processCount(config);
+  const workers = count === 0 ? [] : [count === 1 ? '1 worker' : `${count} workers`];
   return [
-    `${c.bold(`gwanmun ${VERSION}`)}  ${urls}${workerCount(processCount(config))}  ${c.dim(source)}`,
-    ...shown,
-    c.dim('  Ctrl-C stops'),
+    `${c.bold(`gwanmun ${VERSION}`)}  ${c.green('ready')} in ${Math.round(ms)} ms`,
+    `  ${url}${more}`,
+    ...lines,
+    c.dim(`  ${[...workers, config.origin.source.name, 'Ctrl-C stops'].join(' · ')}`),
   ].join('\n');
-}
-
-function workerCount(workers: number): string {
-  if (workers === 0) return '';
-  return workers === 1 ? ' (1 worker)' : ` (${workers} workers)`;
 }

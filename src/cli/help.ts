@@ -1,32 +1,117 @@
-import { createColors } from '../errors.js';
+// What --help and `gwanmun help` say: examples first.
 
-/** The help text: examples first. It fits on a screen of 80 × 24. */
-export function helpText(color: boolean): string {
+import { isErrorCode } from '../error-entries.js';
+import { createColors, GwanmunError } from '../errors.js';
+import { didYouMean } from '../config/suggest.js';
+import { COMMANDS } from './arguments.js';
+import { errorSection } from './error-page.js';
+
+/** The text for a topic: a command, a code of an error, or everything. Throws GWM_USAGE for any other word. */
+export function helpText(topic: string | undefined, color: boolean): string {
   const c = createColors(color);
-  const head = (text: string): string => c.bold(text);
-  const note = (text: string): string => c.dim(text);
-  return `gwanmun: web server, gateway and application server in one
+  const code = topic?.toUpperCase();
+  if (isErrorCode(code)) return `${errorSection(code).replace(/^## .*/, (title) => c.bold(title.slice(3)))}\n`;
+  const text = topic === undefined || topic === 'help' || topic === 'version' ? MAIN : COMMAND_HELP[topic];
+  if (text === undefined) {
+    throw new GwanmunError('GWM_USAGE', `there is no help for "${topic}"${didYouMean(topic ?? '', COMMANDS)}`, {
+      remedy: `gwanmun help ${COMMANDS.slice(0, 4).join(', gwanmun help ')}, or the code of an error`,
+    });
+  }
+  return text.replaceAll(/^[A-Z][\w ]*$/gm, (head) => c.bold(head)).replaceAll(/ # .*$/gm, (note) => c.dim(note));
+}
 
-${head('Examples')}
-  gwanmun                      ${note('# what gwanmun.config.ts of this folder says')}
-  gwanmun ./public             ${note('# the files of a folder')}
-  gwanmun app.ts --port 8080   ${note('# a module that exports application()')}
-  gwanmun check                ${note('# is the configuration valid?')}
+/** Fits on a screen of 80 × 24. */
+const MAIN = `gwanmun: web server, gateway and application server in one
 
-${head('Commands')}
-  gwanmun [serve] [target]     serve a folder, an application or a configuration
-                               (a folder named "serve" is written ./serve)
-  gwanmun check                check the configuration and start nothing
+Examples
+  gwanmun                       # what gwanmun.config.ts of this folder says
+  gwanmun ./dist                # the files of a folder
+  gwanmun app.ts --port 8080    # a module that exports application()
+  gwanmun fetch /path app.ts    # one request to it, without a server
+  gwanmun init                  # write a configuration and an application
 
-${head('Options')}
-  -p, --port <number>          port; 0 takes a free one   ${note('PORT, or 3000')}
-      --host <address>         address; 0.0.0.0 is all    ${note('HOST, or 127.0.0.1')}
-      --workers <number|auto>  application processes      ${note('1')}
-  -c, --config <file>          configuration              ${note('gwanmun.config.ts')}
-  -h, --help   -v, --version
+Commands
+  gwanmun [serve] [target]      serve a folder, a module or a configuration
+  gwanmun check                 check the configuration and start nothing
+  gwanmun fetch /path [target]  print the answer to one request
+  gwanmun init [folder]         write what is needed to begin
+  gwanmun help <command|code>   more on a command, or on an error: GWM_…
+
+Options
+  -p, --port <number>   -h, --help   --host <address>   -v, --version
+  -c, --config <file>   --workers <number|auto>
+
+Exit codes
+  0 stopped   1 failed   2 usage or configuration   3 nothing to serve
+`;
+
+const COMMAND_HELP: Record<string, string> = {
+  serve: `gwanmun [serve] [target]: serve until Ctrl-C or SIGTERM
+
+Examples
+  gwanmun                       # what gwanmun.config.ts of this folder says
+  gwanmun ./dist                # the files of a folder
+  gwanmun app.ts --port 8080    # a module that exports application()
+  gwanmun app.ts --workers auto # with a worker process for each core
+  gwanmun serve ./check         # a folder with the name of a command
+
+Options
+  -p, --port <number>           port; 0 takes a free one  # PORT, or 3000
+      --host <address>          address; 0.0.0.0 is all   # HOST, or 127.0.0.1
+      --workers <number|auto>   application processes     # 1
+  -c, --config <file>           configuration             # gwanmun.config.ts
+
   A flag wins over the configuration, and that over the environment.
   NO_COLOR=1 turns colours off.
 
-${head('Exit codes')}  0 stopped  1 failed  2 usage or configuration  3 nothing to serve
-`;
-}
+  At a terminal it says in a few lines where it listens; elsewhere one line of
+  JSON on standard error, with "event":"listening" and "urls".
+`,
+  check: `gwanmun check: check the configuration, its folders and modules; start nothing
+
+Examples
+  gwanmun check                     # gwanmun.config.ts of this folder
+  gwanmun check -c site.config.ts   # another one
+
+Options
+  -c, --config <file>               configuration
+
+Exit codes
+  0 valid   2 not valid: every fault is told, with its line   3 no configuration
+`,
+  fetch: `gwanmun fetch /path [target]: print the answer to one request, without a server
+
+Examples
+  gwanmun fetch /                        # of what gwanmun.config.ts says
+  gwanmun fetch -i '/?name=Mina' app.ts  # with the head of the answer
+  gwanmun fetch /index.html ./dist       # of a folder
+  gwanmun fetch /notes --json '{"a":1}'  # POST with a body of JSON
+  gwanmun fetch /form -d @form.txt       # a body from a file
+
+Options
+  -i, --include           print the head of the answer too
+  -I, --head              ask with HEAD, and print the head
+  -X, --method <method>   default: GET, or POST with a body
+  -H, --header <header>   'Name: value', as often as needed
+  -d, --data <text>       the body, as a form; @file reads it, @- standard input
+      --json <text>       the body, as JSON; the same with @
+  -c, --config <file>     configuration
+
+  It starts the real server on a free port of 127.0.0.1 with one worker, asks,
+  and stops it. What the application prints goes to standard error.
+
+Exit codes
+  0 answered, with a status below 400   4 a 4xx   5 a 5xx   1 no answer
+`,
+  init: `gwanmun init [folder]: write what is needed to begin
+
+Examples
+  gwanmun init           # in this folder
+  gwanmun init site      # in a new one
+
+  Writes gwanmun.config.ts for what is there: a folder public, dist or static, a
+  module app.ts or src/app.ts. Where there is none, it writes a small page and
+  a small application. package.json and tsconfig.json are written where they are
+  missing. What exists is never changed. Then: gwanmun check, gwanmun
+`,
+};

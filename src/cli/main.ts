@@ -8,7 +8,7 @@ if (process.platform === 'win32') {
   fail(
     'GWM_PLATFORM',
     'gwanmun does not run on Windows: it passes file descriptors between processes.',
-    'use Linux, or the Windows Subsystem for Linux',
+    'use Linux: in a container, a virtual machine or, on Windows, the Windows Subsystem for Linux',
   );
 } else if (major < 20 || (major === 20 && minor < 19)) {
   fail(

@@ -6,8 +6,10 @@ import { configForTarget } from '../config/target.js';
 import { VERSION } from '../config/version.js';
 import { formatError, GwanmunError, wantsColor } from '../errors.js';
 import { parseCommand, suggestCommand, type Command } from './arguments.js';
-import { formatAddress, formatAnswers } from './banner.js';
+import { describeMounts, formatAddress } from './banner.js';
+import { fetchOnce } from './fetch.js';
 import { helpText } from './help.js';
+import { init } from './init.js';
 import { checkPython } from '../supervisor/python-worker.js';
 import { serve } from './serve.js';
 
@@ -24,17 +26,25 @@ export async function run(args: readonly string[]): Promise<void> {
 async function runCommand(command: Command): Promise<void> {
   switch (command.name) {
     case 'help':
-      process.stdout.write(helpText(wantsColor(process.stdout)));
+      process.stdout.write(helpText(command.topic, wantsColor(process.stdout)));
       return;
     case 'version':
       process.stdout.write(`gwanmun ${VERSION}\n`);
       return;
     case 'check':
       return check(command.config);
-    case 'serve': {
+    case 'init':
+      process.stdout.write(init(command.folder ?? '.', wantsColor(process.stdout)));
+      return;
+    case 'fetch': {
       const input = await findInput(command.target, command.config);
-      return serve(resolveConfig(input, command.overrides), input.source.name);
+      const code = await fetchOnce(resolveConfig(input), command.request);
+      // What it printed may still be on its way through a pipe.
+      process.stdout.write('', () => process.exit(code));
+      return;
     }
+    case 'serve':
+      return serve(resolveConfig(await findInput(command.target, command.config), command.overrides));
   }
 }
 
@@ -46,10 +56,10 @@ async function check(file: string | undefined): Promise<void> {
 }
 
 function summary(config: ResolvedConfig): string {
-  const { listen, mounts } = config;
+  const { listen } = config;
   const workers = processCount(config);
   const lines = listen.map((address) => `  listen   ${formatAddress(address)}`);
-  for (const mount of mounts) lines.push(`  ${mount.path.padEnd(8)} ${formatAnswers(mount, config)}`);
+  for (const { path, answers } of describeMounts(config)) lines.push(`  ${path.padEnd(8)} ${answers}`);
   if (workers > 0) lines.push(`  workers  ${workers}`);
   return `${lines.join('\n')}\n`;
 }
@@ -72,6 +82,7 @@ async function findInput(target: string | undefined, file: string | undefined): 
         'gwanmun ./public            # serve the files of a folder',
         'gwanmun app.ts              # serve a module that exports application()',
         'gwanmun --config FILE       # serve what a configuration says',
+        'gwanmun init                # write a configuration and an application',
       ].join('\n'),
     },
   );

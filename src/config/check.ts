@@ -8,6 +8,8 @@ export interface ConfigSource {
   /** As the user would write it: relative to the current folder where that is shorter. */
   readonly name: string;
   readonly text?: string | undefined;
+  /** It is a folder or a module that was named in the configuration's place. */
+  readonly isTarget?: boolean | undefined;
 }
 
 /** A fault of one key. */
@@ -49,7 +51,8 @@ export function formatPath(path: KeyPath): string {
   return path.map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`)).join('');
 }
 
-function place(path: KeyPath, source: ConfigSource): Where {
+/** A key's place in the source: file, line, column. */
+export function place(path: KeyPath, source: ConfigSource): Where {
   // A missing key is nowhere: then the object that lacks it is the place.
   const text = source.text;
   const position = text === undefined ? undefined : (locate(text, path) ?? locate(text, path.slice(0, -1)));

@@ -5,6 +5,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { GwanmunError } from '../errors.js';
 import { checkConfig, type ConfigSource } from './check.js';
 import { displayPath } from './display-path.js';
+import { codeFrame } from './frame.js';
 import { positionAt } from './locate.js';
 import { describeImportFault, importModule } from './module.js';
 import type { CheckedConfig } from './schema.js';
@@ -46,13 +47,39 @@ function parseJson(source: ConfigSource): unknown {
   try {
     return JSON.parse(source.text ?? '');
   } catch (error) {
-    const message = (error as SyntaxError).message.replace(/\s+/g, ' ');
-    const offset = /at position (\d+)/.exec(message)?.[1];
-    const position = offset === undefined ? undefined : positionAt(source.text ?? '', Number(offset));
+    const text = source.text ?? '';
+    // V8 says a place at the end, or quotes the text; the place is ours to say, and the frame shows the text.
+    const message = (error as SyntaxError).message.replace(
+      /( \(line| in JSON at position|, (\.\.\.)?"|, "?undefined)[^]*$/,
+      '',
+    );
+    const position = positionAt(text, jsonFaultAt(text));
     throw new GwanmunError('GWM_CONFIG_LOAD', `${source.name} is not valid JSON: ${message}`, {
-      where: { file: source.name, ...position },
+      where: { file: source.name, ...position, frame: codeFrame(text, position) },
       cause: error,
     });
+  }
+}
+
+/** The offset at which a text stops being JSON: V8 does not always say it. The shortest beginning that nothing could complete. */
+function jsonFaultAt(text: string): number {
+  let valid = 0;
+  let faulty = text.length + 1;
+  while (faulty - valid > 1) {
+    const middle = (valid + faulty) >>> 1;
+    if (isBeginningOfJson(text.slice(0, middle))) valid = middle;
+    else faulty = middle;
+  }
+  return valid;
+}
+
+function isBeginningOfJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch (error) {
+    const { message } = error as SyntaxError;
+    return /^Un(expected end|terminated string)/.test(message) || message.includes(`at position ${text.length}`);
   }
 }
 
@@ -87,6 +114,7 @@ function loadFault(error: unknown, path: string, source: ConfigSource): GwanmunE
       file: fault.file === undefined ? source.name : displayPath(fault.file),
       line: fault.line,
       column: fault.column,
+      frame: fault.frame,
     },
     remedy: isOwnImport
       ? `npm install gwanmun, in the folder of ${basename(path)}\nor leave defineConfig away: export default { mounts: […] }`

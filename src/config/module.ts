@@ -1,12 +1,14 @@
 // Imports a module of the user's: JavaScript as it is, TypeScript on every Node that gwanmun supports.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
 import type { createJiti as Create } from 'jiti';
+import { isOwnFrame } from '../stack.js';
+import { fileFrame } from './frame.js';
 
 /** Node 22.18 and later; older ones lack the property. */
 const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript);
@@ -75,6 +77,8 @@ export interface ImportFault {
   readonly line?: number;
   /** From 1. */
   readonly column?: number;
+  /** Of a syntax error: its line, with a mark. */
+  readonly frame?: string | undefined;
   /** The stack without the frames of Node and of gwanmun; absent for a syntax error, whose stack says nothing. */
   readonly stack?: string;
 }
@@ -86,12 +90,18 @@ export function describeImportFault(error: unknown, path: string): ImportFault {
   const jiti = /^ParseError: ([^\n]*?)\s*\n\s*(\/[^\n]*):(\d+):(\d+)/.exec(error.message);
   if (jiti) {
     const [, message = '', file = path, line, column] = jiti;
-    return { isSyntax: true, message, file, line: Number(line), column: Number(column) + 1 };
+    const place = { line: Number(line), column: Number(column) + 1 };
+    return { isSyntax: true, message, file, ...place, frame: fileFrame(file, place) };
   }
   const isSyntax = error.name === 'SyntaxError';
   const place = placeOf(error) ?? (isSyntax ? syntaxPlace(path) : undefined) ?? { file: path };
   const [message = ''] = error.message.split('\n');
-  return { isSyntax, message, ...place, ...(isSyntax ? {} : { stack: userStack(error) }) };
+  return {
+    isSyntax,
+    message,
+    ...place,
+    ...(isSyntax ? { frame: fileFrame(place.file, place) } : { stack: userStack(error) }),
+  };
 }
 
 interface Place {
@@ -114,11 +124,35 @@ function placeOf(error: Error): Place | undefined {
   return undefined;
 }
 
-/** V8 keeps the place of a module's syntax error from us; `node --check` prints it. */
+/** So many modules are looked through for a syntax error. */
+const MOST_MODULES = 50;
+
+/**
+ * V8 keeps the place of a module's syntax error from us; `node --check` prints it. The error may be in a module that this
+ * one imports, in any depth: those named by a relative path are looked through.
+ */
 function syntaxPlace(path: string): Place | undefined {
-  const { stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8', timeout: 5000 });
-  const match = /^(\/.*):(\d+)\n/.exec(stderr ?? '');
-  return match?.[1] ? { file: match[1], line: Number(match[2]) } : undefined;
+  const paths = new Set([path]);
+  for (const file of paths) {
+    const { stderr } = spawnSync(process.execPath, ['--check', file], { encoding: 'utf8', timeout: 5000 });
+    // /a/b.mjs:3, the line as it is, and a mark below the place.
+    const match = /^(?:file:\/\/)?(\/.*):(\d+)\n[^\n]*\n( *)\^/.exec(stderr ?? '');
+    if (match?.[1] !== undefined) {
+      return { file: match[1], line: Number(match[2]), column: (match[3] ?? '').length + 1 };
+    }
+    for (const imported of relativeImports(file)) if (paths.size < MOST_MODULES) paths.add(imported);
+  }
+  return undefined;
+}
+
+function relativeImports(file: string): string[] {
+  try {
+    const text = readFileSync(file, 'utf8');
+    const names = text.matchAll(/\b(?:from|import)\s*\(?\s*(['"])(\.{1,2}\/[^'"\n]+)\1/g);
+    return [...names].map(([, , name = '']) => resolve(dirname(file), name)).filter((path) => existsSync(path));
+  } catch {
+    return [];
+  }
 }
 
 function userStack(error: Error): string {
@@ -126,10 +160,7 @@ function userStack(error: Error): string {
   return lines.filter((line) => !/^\s+at /.test(line) || !isForeign(line)).join('\n');
 }
 
-// With source maps on, our frames name src; without, dist.
-const OWN = ['../../src/', '../../dist/'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)));
-
 /** Whether a stack's line is in Node, in a dependency or in gwanmun. */
 function isForeign(line: string): boolean {
-  return line.includes('node:') || line.includes('/node_modules/') || OWN.some((folder) => line.includes(folder));
+  return line.includes('/node_modules/') || isOwnFrame(line);
 }

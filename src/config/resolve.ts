@@ -1,15 +1,16 @@
 // From a checked configuration, flags and environment to what is really run. Precedence: flag, configuration,
 // environment (PORT, HOST), default.
 
-import { readdirSync, statSync } from 'node:fs';
+import { accessSync, constants, readdirSync, statSync, type Stats } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { basename, dirname, relative, resolve } from 'node:path';
-import { GwanmunError, wantsColor } from '../errors.js';
+import { GwanmunError, wantsColor, type Where } from '../errors.js';
 import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
 import type { CoreConfig, CoreListener } from './core.js';
 import type { ApplicationKind, TcpListen, UnixListen } from './define.js';
 import { parsePort, PORT_RANGE } from './listen.js';
 import { displayPath } from './display-path.js';
+import { placeOfListen, type Origin } from './origin.js';
 import { findPython, type WsgiApplication } from './python.js';
 import type { CheckedConfig } from './schema.js';
 import { didYouMean } from './suggest.js';
@@ -53,6 +54,7 @@ export interface ResolvedConfig {
   readonly threads: number;
   readonly startTimeout: number;
   readonly shutdownTimeout: number;
+  readonly origin: Origin;
 }
 
 export interface ResolvedApplication {
@@ -114,8 +116,9 @@ export function resolveConfig(
 
   const workers = overrides.workers ?? config.workers ?? 1;
   const { limits = {}, timeouts = {}, queue = {} } = config;
+  const addresses = resolveListen(config.listen, directory, overrides, env, source);
   return {
-    listen: resolveListen(config.listen, directory, overrides, env),
+    listen: addresses.map(({ listen }) => listen),
     mounts,
     applications,
     wsgi,
@@ -144,6 +147,7 @@ export function resolveConfig(
     threads: config.threads ?? 0,
     startTimeout: config.startTimeout ?? 30_000,
     shutdownTimeout: config.shutdownTimeout ?? 10_000,
+    origin: { source, listen: addresses.map(({ where }) => where) },
   };
 }
 
@@ -190,25 +194,36 @@ function resolveListen(
   directory: string,
   { host, port }: Overrides,
   env: NodeJS.ProcessEnv,
-): CoreListener[] {
+  source: ConfigSource,
+): { listen: CoreListener; where: Where | undefined }[] {
   let addresses = configured ?? [{}];
   const [first] = addresses;
-  if (host !== undefined || port !== undefined) {
+  const isFlag = host !== undefined || port !== undefined;
+  if (isFlag) {
     const base = addresses.length === 1 && first !== undefined && !('unix' in first) ? first : {};
     addresses = [{ host: host ?? base.host, port: port ?? base.port }];
   }
-  return addresses.map((address): CoreListener => {
+  const flag = port === undefined ? `--host ${host}` : `--port ${port}`;
+  return addresses.map((address, index) => {
+    const written = configured === undefined ? undefined : placeOfListen(index, source);
     if ('unix' in address) {
       const path = resolve(directory, address.unix);
-      return { kind: 'unix', path, ...(address.mode === undefined ? {} : { mode: address.mode }) };
+      const mode = address.mode === undefined ? {} : { mode: address.mode };
+      return { listen: { kind: 'unix', path, ...mode }, where: written };
     }
+    const fromEnv = address.port === undefined ? portOf(env) : undefined;
     return {
-      kind: 'tcp',
-      host: address.host ?? (env['HOST'] || DEFAULT_HOST),
-      port: address.port ?? portOf(env) ?? DEFAULT_PORT,
+      listen: {
+        kind: 'tcp',
+        host: address.host ?? (env['HOST'] || DEFAULT_HOST),
+        port: address.port ?? fromEnv ?? DEFAULT_PORT,
+      },
+      where: isFlag ? { key: flag } : fromEnv === undefined ? written : PORT_VARIABLE,
     };
   });
 }
+
+const PORT_VARIABLE: Where = { key: 'environment variable PORT' };
 
 function portOf(env: NodeJS.ProcessEnv): number | undefined {
   const text = env['PORT'];
@@ -216,7 +231,7 @@ function portOf(env: NodeJS.ProcessEnv): number | undefined {
   const port = parsePort(text);
   if (port === undefined) {
     throw new GwanmunError('GWM_USAGE', `PORT: ${PORT_RANGE}, got "${text}"`, {
-      where: { key: 'environment variable PORT' },
+      where: PORT_VARIABLE,
       remedy: 'set PORT to a number, or unset it',
     });
   }
@@ -266,21 +281,42 @@ function report(faults: ConfigFault[], path: ConfigFault['path'], message: strin
 
 /** What keeps a path from being a folder that can be served, or undefined. */
 function folderFault(path: string): string | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false });
+  const stats = look(path);
+  if (typeof stats === 'string') return stats;
   if (stats === undefined) return `there is no folder ${displayPath(path)}${neighbour(path, 'folder')}`;
-  return stats.isDirectory() ? undefined : `${displayPath(path)} is not a folder`;
+  if (!stats.isDirectory()) return `${displayPath(path)} is not a folder`;
+  return mayNot(path, constants.R_OK | constants.X_OK);
 }
 
 /** What an application module's file name ends in. */
 export const MODULE_EXTENSION = /\.[mc]?[jt]s$/;
 
 function moduleFault(path: string): string | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false });
+  const stats = look(path);
+  if (typeof stats === 'string') return stats;
   if (stats === undefined) return `there is no file ${displayPath(path)}${neighbour(path, 'file')}`;
   if (!stats.isFile()) return `${displayPath(path)} is not a file`;
   return MODULE_EXTENSION.test(path)
-    ? undefined
+    ? mayNot(path, constants.R_OK)
     : `${displayPath(path)} is not a module: expected .ts, .mts, .js or .mjs`;
+}
+
+/** What is at a path: nothing is undefined, and a folder above it that may not be entered is a fault. */
+function look(path: string): Stats | string | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    return `${displayPath(path)} cannot be looked at: ${(error as Error).message}`;
+  }
+}
+
+function mayNot(path: string, mode: number): string | undefined {
+  try {
+    accessSync(path, mode);
+    return undefined;
+  } catch {
+    return `this user may not read ${displayPath(path)}; ls -ld shows who may`;
+  }
 }
 
 /** `; did you mean "./public"?`, if the folder holds something of a similar name. */

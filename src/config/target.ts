@@ -39,7 +39,7 @@ export function configForTarget(target: string): ConfigInput {
   return {
     config: { mounts: [isFolder ? { path: '/', files: path } : { path: '/', app: { module: path } }] },
     directory: process.cwd(),
-    source: { name: displayPath(path) },
+    source: { name: displayPath(path), isTarget: true },
   };
 }
 

@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import { inspect } from 'node:util';
+import { withoutOwnFrames } from '../stack.js';
 import { LOG_ERROR, RESET_APPLICATION_ERROR, RESET_BODY, RESET_CLIENT_GONE } from './frame.js';
 import type { Adapter, LinkedExchange } from './adapter.js';
 import type { EnvironFactories } from './environ.js';
@@ -370,7 +371,7 @@ function finish(exchange: Exchange): void {
 /** An error for the log: its stack, its cause and its fields. */
 export function show(error: unknown): string {
   try {
-    return inspect(error);
+    return withoutOwnFrames(inspect(error));
   } catch {
     return 'the application threw something that cannot be shown';
   }

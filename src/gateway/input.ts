@@ -1,5 +1,6 @@
 import { closeSync, readSync } from 'node:fs';
-import { errorEntries, type ErrorCode } from '../errors.js';
+import { errorEntries, type ErrorCode } from '../error-entries.js';
+import { GwanmunError } from '../errors.js';
 import type { InputStream } from './types.js';
 
 /** How much of a body in a file is read at once. */
@@ -183,9 +184,9 @@ export class RequestInput extends Input {
 }
 
 /** An error of `wsgi.input` as an application gets it: its code, and what to do in the registry's words. */
-export function inputError(code: ErrorCode): Error & { code: ErrorCode } {
-  const { explanation, remedy } = errorEntries[code];
-  return Object.assign(new Error(`wsgi.input: ${explanation} ${remedy}`), { code });
+export function inputError(code: ErrorCode): GwanmunError {
+  const { title, remedy } = errorEntries[code];
+  return new GwanmunError(code, `wsgi.input: ${title}; ${remedy}`);
 }
 
 /** The size argument of Python's `read`: nothing or a negative number means everything (W20). */

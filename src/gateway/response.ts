@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { GwanmunError } from '../errors.js';
 import { FILE_PART, FLAG_END, FLAG_FD, KIND_DATA, KIND_END, KIND_HEAD, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
 import type { FilePart } from './file-body.js';
 import type { FrameWriter, RawBuffer } from './frame-writer.js';
@@ -281,12 +282,10 @@ export class Response {
   /** Where the client may be served by the same event loop, waiting for it would be waiting forever. */
   private refuseToBlock(length: number): void {
     if ((this.rest === null && Math.min(length, this.remaining) <= this.credit) || this.bodiless) return;
-    throw Object.assign(
-      new Error(
-        `write cannot take ${length} bytes now: the client is slow, and waiting for it would stop this process's event loop; ` +
-          'return or yield the body instead, or run the application in a worker process',
-      ),
-      { code: 'GWM_WRITE_WOULD_BLOCK' },
+    throw new GwanmunError(
+      'GWM_WRITE_WOULD_BLOCK',
+      `write cannot take ${length} bytes now: the client is slow, and waiting for it would stop this process's event loop; ` +
+        'return or yield the body instead, or run the application in a worker process',
     );
   }
 

@@ -1,9 +1,11 @@
 // The core and its workers together: one running server.
 
 import type { CoreAddress, CoreEvent } from '../config/core.js';
+import { placeError } from '../config/origin.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, type GwanmunError } from '../errors.js';
 import { loadNative, type NativeCore } from '../native.js';
+import { nameHolder } from './socket-holder.js';
 import { spawnPythonWorker } from './python-worker.js';
 import { Supervisor, type SupervisorOptions } from './supervisor.js';
 import { spawnWorker, type Print } from './worker-process.js';
@@ -64,7 +66,7 @@ export class Server {
       this.#core = core;
       addresses = JSON.parse(core.addresses()) as CoreAddress[];
     } catch (error) {
-      throw fromCore(error);
+      throw placeError(nameHolder(fromCore(error), this.#config.listen), this.#config);
     }
     const { startTimeout, workers } = this.#config;
     this.#supervisors = pools(this.#config, this.#printer(core)).map(
@@ -84,7 +86,7 @@ export class Server {
       await Promise.all(this.#supervisors.map((supervisor) => supervisor.start()));
     } catch (error) {
       await this.stop(0);
-      throw fromCore(error);
+      throw placeError(fromCore(error), this.#config);
     }
     return this.#stopping ? undefined : { addresses };
   }
@@ -118,7 +120,8 @@ export class Server {
     return format === 'json' || file !== undefined;
   }
 
-  #tell({ level, event, message, worker, pid, error }: ServerEvent): void {
+  #tell({ level, event, message, worker, pid, error: fault }: ServerEvent): void {
+    const error = fault && placeError(fault, this.#config);
     if (!this.#logsEvents || !this.#core) {
       this.#log(message, error);
       return;

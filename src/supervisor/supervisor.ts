@@ -164,6 +164,7 @@ export class Supervisor {
       slot.killedFor = new GwanmunError(
         'GWM_WORKER_TIMEOUT',
         `Worker ${slot.number} was not ready after ${startTimeout} ms`,
+        { part: 'startTimeout' },
       );
       worker.kill();
     }, startTimeout);

@@ -91,15 +91,22 @@ export function followWorker(
 ): WorkerProcess {
   for (const name of ['stdout', 'stderr'] as const) {
     const stream = child[name];
-    if (stream === null) continue;
+    // Without descriptors left there is neither a process nor its streams.
+    if (!stream) continue;
     if (print === undefined) prefixLines(stream, process.stderr, `[worker ${number}] `);
     else readLines(stream, (lines) => lines.forEach((line) => print(name, line, number, child.pid ?? 0)));
   }
   const exited = new Promise<WorkerExit>((resolve) => {
     child.once('error', (error) => {
       if (child.pid !== undefined) return;
-      const message = `worker ${number} could not be started: ${error.message}`;
-      const fault = failure() ?? new GwanmunError('GWM_WORKER_EXITED', message, { cause: error });
+      const { code } = error as NodeJS.ErrnoException;
+      const fault =
+        failure() ??
+        new GwanmunError(
+          code === 'EMFILE' || code === 'ENFILE' ? 'GWM_FD_LIMIT' : 'GWM_WORKER_EXITED',
+          `Worker ${number} could not be started: ${error.message}`,
+          { cause: error },
+        );
       resolve({ code: null, signal: null, failure: fault });
     });
     // 'close' and not 'exit': what it printed last and its message are then here too. A grandchild that holds the

@@ -18,9 +18,9 @@ export async function loadApplication({ module: path, kind }: ResolvedApplicatio
   try {
     exports = await importModule(path);
   } catch (error) {
-    const { isSyntax, message, file = path, line, column, stack } = describeImportFault(error, path);
+    const { isSyntax, message, file = path, line, column, frame, stack } = describeImportFault(error, path);
     throw new GwanmunError(isSyntax ? 'GWM_APP_SYNTAX' : 'GWM_APP_FAILED', `${displayPath(path)}: ${message}`, {
-      where: { file: displayPath(file), line, column },
+      where: { file: displayPath(file), line, column, frame },
       userStack: stack,
       cause: error,
     });

@@ -34,7 +34,14 @@ async function start(): Promise<void> {
 
   const loaded = [];
   // One after the other, so that what they print at their start stays apart.
-  for (const application of applications) loaded.push(await loadApplication(application));
+  for (const [index, application] of applications.entries()) {
+    try {
+      loaded.push(await loadApplication(application));
+    } catch (error) {
+      // What the main process knows the application by: it knows where its name was written.
+      throw error instanceof GwanmunError ? error.with({ part: `applications[${index}]` }) : error;
+    }
+  }
   const dispatcher = new Dispatcher({
     applications: loaded,
     name: `node ${process.versions.node}`,

@@ -15,6 +15,13 @@ const serve = (rest: object): object => ({
   },
 });
 
+const fetch = (url: string, request: object): object => ({
+  name: 'fetch',
+  target: undefined,
+  config: undefined,
+  request: { url, method: undefined, headers: [], data: [], isJson: false, include: false, ...request },
+});
+
 describe('a command line', () => {
   test.each<[string, object]>([
     ['', serve({})],
@@ -30,9 +37,21 @@ describe('a command line', () => {
     ['-- --odd', serve({ target: '--odd' })],
     ['check', { name: 'check', config: undefined }],
     ['check --config my.ts', { name: 'check', config: 'my.ts' }],
-    ['--help', { name: 'help' }],
-    ['check -h', { name: 'help' }],
-    ['help', { name: 'help' }],
+    ['--help', { name: 'help', topic: undefined }],
+    ['check -h', { name: 'help', topic: 'check' }],
+    ['app.ts --help', { name: 'help', topic: undefined }],
+    ['help', { name: 'help', topic: undefined }],
+    ['help fetch', { name: 'help', topic: 'fetch' }],
+    ['help GWM_CORE', { name: 'help', topic: 'GWM_CORE' }],
+    ['init', { name: 'init', folder: undefined }],
+    ['init site', { name: 'init', folder: 'site' }],
+    ['fetch /', fetch('/', {})],
+    ['fetch /a?b=1 app.ts', { ...fetch('/a?b=1', {}), target: 'app.ts' }],
+    ['fetch http://site.example/ -c my.ts', { ...fetch('http://site.example/', {}), config: 'my.ts' }],
+    ['fetch -X PUT -d a=1 -d b=2 /', fetch('/', { method: 'PUT', data: ['a=1', 'b=2'] })],
+    ['fetch / --json {"a":1}', fetch('/', { data: ['{"a":1}'], isJson: true })],
+    ['fetch / -H A:1 --header=B:2 -i', fetch('/', { headers: ['A:1', 'B:2'], include: true })],
+    ['fetch -I /', fetch('/', { method: 'HEAD', include: true })],
     ['-v', { name: 'version' }],
     ['--version', { name: 'version' }],
   ])('%j is understood', (line, expected) => {
@@ -53,7 +72,16 @@ describe('a command line', () => {
     ['a b', 'gwanmun serves one target, got "a" and "b"'],
     ['a -c b', 'a target and --config exclude each other'],
     ['check x', 'gwanmun check takes no target, got "x"'],
-    ['check --port 1', 'gwanmun check takes no --port'],
+    ['check --port 1', 'gwanmun check takes no --port; gwanmun serve does'],
+    ['fetch', 'gwanmun fetch needs a path'],
+    ['fetch app.ts /', 'gwanmun fetch: expected a path that begins with "/", got "app.ts"'],
+    ['fetch / a b', 'gwanmun fetch asks one target, got "a" and "b"'],
+    ['fetch / -H oops', '--header: expected "Name: value", got "oops"'],
+    ['fetch / -X G(T', '--method: expected a method such as POST, got "G(T"'],
+    ['fetch / -d a --json b', '--data and --json exclude each other'],
+    ['fetch / --port 1', 'gwanmun fetch takes no --port; gwanmun serve does'],
+    ['-i ./site', 'gwanmun serve takes no --include; gwanmun fetch does'],
+    ['init a b', 'gwanmun init takes one folder, got "a" and "b"'],
   ])('%j is refused', (line, message) => {
     let caught: unknown;
     try {

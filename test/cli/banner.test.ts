@@ -1,15 +1,40 @@
 import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
-import { banner, formatAddress, readyLine } from '../../src/cli/banner.js';
+import { banner, formatAddress, readyLine, type Ready } from '../../src/cli/banner.js';
+import type { CoreAddress } from '../../src/config/core.js';
 import type { ResolvedConfig } from '../../src/config/resolve.js';
 
-test('the line that programs wait for', () => {
-  const addresses = [{ kind: 'tcp', host: '127.0.0.1', port: 3000 }] as const;
-  expect(readyLine(addresses, 1)).toMatch(
-    /^gwanmun \d+\.\d+\.\d+ listening on http:\/\/127\.0\.0\.1:3000 \(1 worker\)$/,
-  );
-  expect(readyLine(addresses, 2)).toMatch(/ \(2 workers\)$/);
-  expect(readyLine(addresses, 0)).toMatch(/:3000$/);
+function ready(mounts: number, addresses: readonly CoreAddress[], workers = 0): Ready {
+  const config = {
+    mounts: Array.from({ length: mounts }, (_, index) => ({ path: `/${index}`, files: { root: '/srv', index: [] } })),
+    applications: workers > 0 ? [{ module: '/srv/app.ts' }] : [],
+    wsgi: [],
+    workers,
+    origin: { source: { name: 'gwanmun.config.ts' }, listen: [] },
+  };
+  return { config: config as unknown as ResolvedConfig, addresses, ms: 183.7 };
+}
+
+test('the line that programs wait for is one object', () => {
+  const addresses = [
+    { kind: 'tcp', host: '127.0.0.1', port: 3000 },
+    { kind: 'unix', path: '/run/site.sock' },
+  ] as const;
+  const line = readyLine(ready(2, addresses, 1));
+  expect(line).not.toContain('\n');
+  expect(JSON.parse(line)).toEqual({
+    time: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/) as string,
+    level: 'info',
+    event: 'listening',
+    msg: expect.stringMatching(/ listening on http:\/\/127\.0\.0\.1:3000, unix:\/run\/site\.sock$/) as string,
+    urls: ['http://127.0.0.1:3000', 'unix:/run/site.sock'],
+    workers: 1,
+    mounts: 2,
+    config: 'gwanmun.config.ts',
+    readyMs: 184,
+    pid: process.pid,
+    version: expect.stringMatching(/^\d+\.\d+\.\d+$/) as string,
+  });
 });
 
 test('addresses are URLs', () => {
@@ -17,13 +42,19 @@ test('addresses are URLs', () => {
   expect(formatAddress({ kind: 'unix', path: '/run/x.sock' })).toBe('unix:/run/x.sock');
 });
 
-test('the banner has at most six lines', () => {
-  const mounts = Array.from({ length: 9 }, (_, index) => ({ path: `/${index}`, files: { root: '/srv', index: [] } }));
-  const config = { mounts, applications: [], wsgi: [], workers: 0 } as unknown as ResolvedConfig;
-  const lines = stripVTControlCharacters(
-    banner(config, [{ kind: 'tcp', host: '::', port: 80 }], 'gwanmun.config.ts'),
-  ).split('\n');
+test.each([1, 2, 3, 4, 9, 10_000])('the banner for %i mounts has at most six lines', (mounts) => {
+  const lines = stripVTControlCharacters(banner(ready(mounts, [{ kind: 'tcp', host: '::', port: 80 }], 2), true)).split(
+    '\n',
+  );
   expect(lines.length).toBeLessThanOrEqual(6);
-  expect(lines[0]).toContain('http://[::]:80');
-  expect(lines.join('\n')).toContain('and 7 more mounts');
+  expect(lines[0]).toMatch(/^gwanmun \d+\.\d+\.\d+ {2}ready in 184 ms$/);
+  expect(lines[1]).toBe('  http://[::]:80');
+  expect(lines[2]).toMatch(/^ {2}\/0 +\S*srv$/);
+  if (mounts > 3) expect(lines.at(-2)).toBe(`  and ${mounts - 2} more mounts`);
+  expect(lines.at(-1)).toBe('  2 workers · gwanmun.config.ts · Ctrl-C stops');
+});
+
+test('the banner has no colours where none are wanted', () => {
+  const text = banner(ready(1, [{ kind: 'tcp', host: '127.0.0.1', port: 80 }]), false);
+  expect(stripVTControlCharacters(text)).toBe(text);
 });

@@ -31,10 +31,33 @@ describe('gwanmun', () => {
     const lines = stdout.trimEnd().split('\n');
     expect(lines.length).toBeLessThanOrEqual(24);
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
-    for (const word of ['--port', 'PORT', 'HOST', '--workers', '--config', 'Exit codes', './serve'])
+    for (const word of ['fetch', 'init', '--port', '--workers', '--config', 'Exit codes'])
       expect(stdout).toContain(word);
     // No colour codes into a pipe.
     expect(stdout).not.toContain('\u001B');
+  });
+
+  test.each(['serve', 'check', 'fetch', 'init'])('help %s and %s --help show that command, examples first', (name) => {
+    const { status, stdout, stderr } = gwanmun(['help', name]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/^gwanmun .*: .*\n\nExamples\n/);
+    expect(stdout).toContain(`gwanmun ${name}`);
+    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    expect(gwanmun([name, '--help']).stdout).toBe(stdout);
+  });
+
+  test('help of an error says what helps, in any case of letters', () => {
+    const { status, stdout } = gwanmun(['help', 'gwm_port_in_use']);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^GWM_PORT_IN_USE\n/);
+    expect(stdout).toContain('What helps:');
+  });
+
+  test('help of anything else is exit 2, with what was meant', () => {
+    expect(gwanmun(['help', 'chek'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('there is no help for "chek"; did you mean "check"?') as string,
+    });
   });
 
   test('--version prints the version of the package', () => {
@@ -120,6 +143,7 @@ describe('gwanmun check', () => {
     expected milliseconds from 1 to 2147483647, got "15s"
 
   try: correct it, then run: gwanmun check
+  more: gwanmun help GWM_CONFIG_INVALID
 `);
   });
 

@@ -36,13 +36,14 @@ describe('a configuration with faults', () => {
         '✗ GWM_CONFIG_INVALID  mounts[1].fils: unknown key; did you mean "files"?',
         '  at gwanmun.config.ts:5:24  mounts[1].fils',
         '  try: correct it, then run: gwanmun check',
+        '  more: gwanmun help GWM_CONFIG_INVALID',
       ].join('\n'),
     );
   });
 
   test('names every fault at once', () => {
     const error = faultsOf({ mounts: [{ path: 'x', files: 1 }], wrokers: 2, timeouts: { header: -1 } });
-    expect(error.problems.map(({ where, message }) => `${where?.key}: ${message}`).sort()).toEqual([
+    expect(error.problems?.map(({ where, message }) => `${where?.key}: ${message}`).sort()).toEqual([
       'mounts[0].files: expected the path of a folder, got 1',
       'mounts[0].path: expected a path that begins with \'/\', got "x"',
       'timeouts.header: expected milliseconds from 1 to 2147483647, got -1',

@@ -121,7 +121,7 @@ describe('applications and workers', () => {
       resolved({ mounts });
       expect.unreachable();
     } catch (error) {
-      const problems = (error as GwanmunError).problems.map(({ where, message }) => `${where?.key}: ${message}`);
+      const problems = (error as GwanmunError).problems?.map(({ where, message }) => `${where?.key}: ${message}`);
       expect(problems).toEqual([
         expect.stringMatching(/^mounts\[0\]\.files: there is no folder .*pubic; did you mean "public"\?$/),
         expect.stringMatching(/^mounts\[0\]\.app: there is no file .*ap\.ts; did you mean "app\.ts"\?$/),

@@ -35,6 +35,7 @@ describe('an application module', () => {
         '✗ GWM_NO_APPLICATION  test/worker/fixtures/misspelt.ts does not export application; it exports aplication, other',
         '  at test/worker/fixtures/misspelt.ts',
         '  try: did you mean "aplication"? then: export { aplication as application }',
+        '  more: gwanmun help GWM_NO_APPLICATION',
       ].join('\n'),
     );
   });
@@ -62,6 +63,7 @@ describe('an application module', () => {
         "       app: { wsgi: './test/worker/fixtures/both.ts' }    # application(environ, startResponse)",
         "       app: { fetch: './test/worker/fixtures/both.ts' }   # fetch(request)",
         "       app: { node: './test/worker/fixtures/both.ts' }    # (request, response) => void",
+        '  more: gwanmun help GWM_APP_AMBIGUOUS',
       ].join('\n'),
     );
   });

@@ -66,7 +66,8 @@ struct Events {
 
 #[napi]
 impl Core {
-    /// Binds and starts. `config` is JSON; `onEvent` gets JSON. Throws an Error with a `code` of `GWM_…`.
+    /// Binds and starts. `config` is JSON; `onEvent` gets JSON. Throws an Error with a `code` of `GWM_…`; its message is a text, or
+    /// JSON: `{ message, part }` with the part of the configuration that it is about.
     #[napi(constructor, ts_args_type = "config: string, onEvent: (event: string) => void")]
     pub fn new(env: Env, config: String, on_event: Unknown<'_>) -> Result<Self, String> {
         let internal = |error: Error| Error::new("GWM_CORE".to_owned(), error.reason.clone());
@@ -78,7 +79,7 @@ impl Core {
         );
         let posting = Arc::clone(&queue);
         let server = Server::start(&config, move |event| posting.post(&event))
-            .map_err(|error| Error::new(error.code().to_owned(), error.to_string()))?;
+            .map_err(|error| thrown(&error))?;
         let fd = queue.eventfd.as_raw_fd();
         let events = Watch::start(env, fd, |watch| {
             Rc::new(Events { queue, watch, callback, ended: Cell::new(false) })
@@ -101,12 +102,9 @@ impl Core {
     #[napi]
     pub fn add_worker(&self, pool: u32) -> Result<WorkerFds, String> {
         let server = self.server();
-        let server = server.ok_or_else(|| {
-            Error::new("GWM_SYSTEM".to_owned(), "The server is closed.".to_owned())
-        })?;
-        let ends = server
-            .add_worker(pool as usize)
-            .map_err(|error| Error::new(error.code().to_owned(), error.to_string()))?;
+        let server = server
+            .ok_or_else(|| Error::new("GWM_CORE".to_owned(), "The server is closed.".to_owned()))?;
+        let ends = server.add_worker(pool as usize).map_err(|error| thrown(&error))?;
         Ok(WorkerFds {
             id: ends.id,
             marks: ends.marks.into_raw_fd(),
@@ -185,6 +183,12 @@ impl Core {
     fn server(&self) -> Option<Arc<Server>> {
         self.running.borrow().as_ref().map(|running| Arc::clone(&running.server))
     }
+}
+
+/// The server's error for JavaScript.
+fn thrown(error: &gwanmun_server::Error) -> Error<String> {
+    let message = json!({ "message": error.to_string(), "part": error.part() });
+    Error::new(error.code().to_owned(), message.to_string())
 }
 
 fn addresses_json(server: &Server) -> String {

@@ -1,12 +1,14 @@
 //! Why a server could not start.
 
 use std::fmt;
+use std::io;
 
 /// An error for the operator: what happened, in words, with the code of its page in the documentation.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    part: Option<String>,
 }
 
 /// What kind of trouble it is.
@@ -14,6 +16,8 @@ pub struct Error {
 pub enum ErrorKind {
     /// The configuration that the embedder passed is not valid.
     Config,
+    /// The limit of file descriptors is reached.
+    Descriptors,
     /// The address is taken by another socket.
     AddressInUse,
     /// The process may not bind the address.
@@ -32,11 +36,23 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), part: None }
     }
 
-    pub(crate) fn system(what: &str, error: &std::io::Error) -> Self {
-        Self::new(ErrorKind::System, format!("{what}: {error}"))
+    /// What failed, and how. Where descriptors have run out, that is the trouble, whatever they were for.
+    pub(crate) fn io(kind: ErrorKind, what: &str, error: &io::Error) -> Self {
+        let is_descriptors = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+        let kind = if is_descriptors { ErrorKind::Descriptors } else { kind };
+        Self::new(kind, format!("{what}: {error}."))
+    }
+
+    pub(crate) fn system(what: &str, error: &io::Error) -> Self {
+        Self::io(ErrorKind::System, what, error)
+    }
+
+    /// Says which part of the configuration it is about, such as `listen[0]`.
+    pub(crate) fn at(self, part: impl Into<String>) -> Self {
+        Self { part: Some(part.into()), ..self }
     }
 
     #[must_use]
@@ -44,11 +60,18 @@ impl Error {
         self.kind
     }
 
-    /// The code that the error has everywhere a person meets it: an entry of the registry in `src/errors.ts`.
+    /// The part of the configuration that it is about: `listen[0]`, `mounts[1].files`, `accessLog.file`.
+    #[must_use]
+    pub fn part(&self) -> Option<&str> {
+        self.part.as_deref()
+    }
+
+    /// The code that the error has everywhere a person meets it: an entry of the registry in `src/error-entries.ts`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.kind {
             ErrorKind::Config | ErrorKind::Files => "GWM_CONFIG_INVALID",
+            ErrorKind::Descriptors => "GWM_FD_LIMIT",
             ErrorKind::AddressInUse => "GWM_PORT_IN_USE",
             ErrorKind::AddressDenied => "GWM_PORT_FORBIDDEN",
             ErrorKind::Listen => "GWM_ADDRESS_UNAVAILABLE",

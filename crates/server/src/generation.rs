@@ -77,7 +77,7 @@ impl Generation {
             return invalid("The Server header holds printable ASCII characters only.".to_owned());
         }
         let mut mounts = Vec::new();
-        for mount in &config.mounts {
+        for (index, mount) in config.mounts.iter().enumerate() {
             if !mount.path.starts_with('/') || (mount.path.len() > 1 && mount.path.ends_with('/')) {
                 return invalid(format!(
                     "A mount's path starts with a slash and does not end with one: {:?}.",
@@ -94,10 +94,9 @@ impl Generation {
                 Some(files) => {
                     let root = FileRoot::open(&files.root).map_err(|error| {
                         let path = files.root.display();
-                        Error::new(
-                            ErrorKind::Files,
-                            format!("The folder {path} can't be served: {error}."),
-                        )
+                        let what = format!("The folder {path} can't be served");
+                        Error::io(ErrorKind::Files, &what, &error)
+                            .at(format!("mounts[{index}].files"))
                     })?;
                     Some(Arc::new(Files { root, index: files.index.clone() }))
                 }

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const BACKLOG: i32 = 1024;
+/// The bytes of `sun_path`, without the NUL at its end.
+const MAX_UNIX_PATH: usize = 107;
 
 /// Where a listener is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +129,13 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
 fn bind_unix(path: &Path, mode: Option<u32>, threads: usize) -> Result<Listener, Error> {
     let name = format!("unix:{}", path.display());
     let fail = |error: io::Error| listen_error(&name, &error);
+    if path.as_os_str().len() > MAX_UNIX_PATH {
+        let message = format!(
+            "The path of {name} is too long: it has {} bytes, and a Unix socket's has at most {MAX_UNIX_PATH}.",
+            path.as_os_str().len()
+        );
+        return Err(Error::new(ErrorKind::Socket, message));
+    }
     let address = SockAddr::unix(path).map_err(fail)?;
     clear_stale_socket(path, &address).map_err(fail)?;
     let socket =
@@ -142,9 +151,8 @@ fn bind_unix(path: &Path, mode: Option<u32>, threads: usize) -> Result<Listener,
 
 /// Removes a socket file that nobody listens on any more; anything else at that path is left alone and makes bind fail.
 fn clear_stale_socket(path: &Path, address: &SockAddr) -> io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.file_type().is_socket() => {}
-        _ => return Ok(()),
+    if !is_socket(path) {
+        return Ok(());
     }
     let probe = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
     match probe.connect(address) {
@@ -156,10 +164,17 @@ fn clear_stale_socket(path: &Path, address: &SockAddr) -> io::Result<()> {
 }
 
 fn listen_error(address: &str, error: &io::Error) -> Error {
+    let unix = address.strip_prefix("unix:");
     match error.kind() {
+        io::ErrorKind::AddrInUse if unix.is_some_and(|path| !is_socket(Path::new(path))) => {
+            Error::new(
+                ErrorKind::Socket,
+                format!("Can't listen on {address}: a file that is no socket has this name."),
+            )
+        }
         io::ErrorKind::AddrInUse => {
             let what = match address.rsplit_once(':') {
-                Some((host, port)) if host != "unix" => format!("Port {port} on {host}"),
+                Some((host, port)) if unix.is_none() => format!("Port {port} on {host}"),
                 _ => address.to_owned(),
             };
             Error::new(
@@ -167,15 +182,19 @@ fn listen_error(address: &str, error: &io::Error) -> Error {
                 format!("{what} is already in use by another program."),
             )
         }
-        _ if address.starts_with("unix:") => {
-            Error::new(ErrorKind::Socket, format!("Can't listen on {address}: {error}."))
+        io::ErrorKind::PermissionDenied if unix.is_none() => {
+            let what = format!("This user may not listen on {address}");
+            Error::io(ErrorKind::AddressDenied, &what, error)
         }
-        io::ErrorKind::PermissionDenied => Error::new(
-            ErrorKind::AddressDenied,
-            format!("This user may not listen on {address}: {error}."),
-        ),
-        _ => Error::new(ErrorKind::Listen, format!("Can't listen on {address}: {error}.")),
+        _ => {
+            let kind = if unix.is_some() { ErrorKind::Socket } else { ErrorKind::Listen };
+            Error::io(kind, &format!("Can't listen on {address}"), error)
+        }
     }
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
 #[cfg(test)]
@@ -234,7 +253,7 @@ mod tests {
             std::env::temp_dir().join(format!("gwanmun-listener-{}.txt", std::process::id()));
         std::fs::write(&path, "mine").unwrap();
         let listen = Listen::Unix { path: path.clone(), mode: None };
-        assert_eq!(Listener::bind(&listen, 1).unwrap_err().kind(), ErrorKind::AddressInUse);
+        assert_eq!(Listener::bind(&listen, 1).unwrap_err().kind(), ErrorKind::Socket);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
         std::fs::remove_file(path).unwrap();
     }

@@ -117,8 +117,9 @@ impl Server {
         .min(MAX_LINKS);
         let generation = Arc::new(Generation::new(config)?);
         let mut listeners = Vec::new();
-        for listen in &config.listen {
-            listeners.extend(Listener::bind(listen, threads)?);
+        for (index, listen) in config.listen.iter().enumerate() {
+            let bound = Listener::bind(listen, threads);
+            listeners.extend(bound.map_err(|error| error.at(format!("listen[{index}]")))?);
         }
         let mailboxes: Result<_, _> = (0..threads).map(|_| Mailbox::new()).collect();
         let shared = Arc::new(Shared {
@@ -322,6 +323,17 @@ fn block_signals() {
 fn open_log(config: &Config) -> Result<Logger, Error> {
     let target =
         |file: &Option<std::path::PathBuf>, other| file.clone().map_or(other, Target::File);
+    let access_target = target(&config.access_log.file, Target::Stdout);
+    let error_target = target(&config.error_log.file, Target::Stderr);
+    for (part, target) in [("accessLog.file", &access_target), ("errorLog.file", &error_target)] {
+        log::check(target).map_err(|error| {
+            let what = match target {
+                Target::File(path) => format!("The log {} can't be written", path.display()),
+                _ => "The log can't be written".to_owned(),
+            };
+            Error::io(ErrorKind::Log, &what, &error).at(part)
+        })?;
+    }
     let color = config.access_log.color;
     Logger::new(LogConfig {
         access: match config.access_log.format {
@@ -330,7 +342,7 @@ fn open_log(config: &Config) -> Result<Logger, Error> {
             AccessFormat::Json => log::AccessFormat::Json,
             AccessFormat::Off => log::AccessFormat::Off,
         },
-        access_target: target(&config.access_log.file, Target::Stdout),
+        access_target,
         error: match config.error_log.format {
             ErrorFormat::Json => log::ErrorFormat::Json,
             ErrorFormat::Text => {
@@ -338,9 +350,9 @@ fn open_log(config: &Config) -> Result<Logger, Error> {
             }
         },
         level: config.error_log.level,
-        error_target: target(&config.error_log.file, Target::Stderr),
+        error_target,
     })
-    .map_err(|error| Error::new(ErrorKind::Log, format!("The log can't be opened: {error}.")))
+    .map_err(|error| Error::io(ErrorKind::Log, "The log can't be written", &error))
 }
 
 #[cfg(test)]

@@ -154,6 +154,11 @@ impl Logger {
     }
 }
 
+/// Whether a target can be opened, before anything depends on it. BLOCKING.
+pub fn check(target: &Target) -> io::Result<()> {
+    Sink::open(target.clone()).map(drop)
+}
+
 impl Inner {
     fn shutdown(&self) {
         let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();

@@ -1,0 +1,499 @@
+// The registry: every error that a person can meet, one entry each. docs/errors.md and `gwanmun help GWM_…` are made of it.
+// The Rust core throws the same codes. After a change run: npm run docs:errors
+
+/** What the registry knows about a code. */
+export interface ErrorEntry {
+  /** What happened, in a few words. */
+  readonly title: string;
+  /** Why it happens: Markdown, one paragraph or more. */
+  readonly explanation: string;
+  /** What to do about it: one line, printed with the error unless more is known there. */
+  readonly remedy: string;
+  /** For the page: what helps, one Markdown sentence each, the likeliest first. */
+  readonly fixes: readonly string[];
+  /** For the page: what is typed, and lines of what is then seen. A test provokes it and compares. */
+  readonly example: string;
+  /** The exit code of a command that ends with it: 1 while running, 2 usage or configuration, 3 nothing to serve. */
+  readonly exit: 1 | 2 | 3;
+}
+
+/** The registry: code → what it means and what to do. */
+export const errorEntries = {
+  GWM_ADDRESS_UNAVAILABLE: {
+    title: 'The address cannot be listened on',
+    explanation: 'No network interface of this machine has the address, or its name does not resolve.',
+    remedy: 'use 127.0.0.1 for this machine only, or 0.0.0.0 for every interface',
+    fixes: [
+      '`127.0.0.1` answers programs of this machine only, `0.0.0.0` is every IPv4 interface, `::` every interface.',
+      'In a container, the host’s address is not one of the container’s: listen on `0.0.0.0` and publish the port.',
+      '`ip address` shows the addresses that this machine has.',
+    ],
+    example: `$ gwanmun ./public --host 203.0.113.1
+✗ GWM_ADDRESS_UNAVAILABLE  Can't listen on 203.0.113.1:3000: Cannot assign requested address (os error 99).
+  at --host 203.0.113.1`,
+    exit: 1,
+  },
+  GWM_APP_AMBIGUOUS: {
+    title: 'The module holds more than one application',
+    explanation:
+      "A module's exports say what kind of application it is: a function named application, a fetch handler, or a default function as Node handler. This one has several.",
+    remedy: "say which: app: { wsgi: './app.ts' }, app: { fetch: './app.ts' } or app: { node: './app.ts' }",
+    fixes: ['In a configuration the kind can be said; without one, export only one of them.'],
+    example: `$ gwanmun app.ts
+✗ GWM_APP_AMBIGUOUS  app.ts holds a function named application and a default function, which is a Node handler
+  at app.ts`,
+    exit: 1,
+  },
+  GWM_APP_FAILED: {
+    title: 'The application could not be loaded',
+    explanation:
+      "Importing the application module threw an error: its own, or one of a module that it imports. The stack shows the frames of your code; those of Node, of dependencies and of gwanmun are left out. Where a configuration names the module, the second place is the mount's key.",
+    remedy: 'the stack above names the file and line; mend it and start again',
+    fixes: [
+      'Begin at the first line of the stack.',
+      '`Cannot find package`: run `npm install`, in the folder of the module.',
+      'What needs a network or a database is better done at the first request than while the module loads: a start then does not depend on it.',
+    ],
+    example: `$ gwanmun
+✗ GWM_APP_FAILED  app.ts: no database
+  at app.ts:2:7
+  for gwanmun.config.ts:2:25  mounts[0].app`,
+    exit: 1,
+  },
+  GWM_APP_MODULE: {
+    title: 'There is no such Python module',
+    explanation:
+      'The module that `wsgi` names is neither in the folder of the configuration nor installed for that Python.',
+    remedy: 'check the name of the module, and that python names the environment that has it',
+    fixes: [
+      'A target is a file of the current folder: `gwanmun app.py`.',
+      '`python -c "import mysite.wsgi"`, with the same Python and in the same folder, shows what it finds.',
+    ],
+    example: `$ gwanmun
+✗ GWM_APP_MODULE  There is no module mysite.wsgi`,
+    exit: 1,
+  },
+  GWM_APP_SYNTAX: {
+    title: 'The application has a syntax error',
+    explanation:
+      'The application module, or a module that it imports, is not valid JavaScript or TypeScript. Types are removed and not checked: run `tsc --noEmit` for that.',
+    remedy: 'mend the line named above and start again',
+    fixes: [
+      'The place named is where reading stopped; the mistake is there or just before.',
+      "A module's name has to end in `.ts` or `.mts` for types to be allowed in it.",
+    ],
+    example: `$ gwanmun app.ts
+✗ GWM_APP_SYNTAX  app.ts: Unexpected token
+  at app.ts:2:17
+      1 | export function application(environ, startResponse) {
+    > 2 |   startResponse(= '200 OK', []);
+        |                 ^
+      3 |   return 'hello';`,
+    exit: 1,
+  },
+  GWM_BODY_REFUSED: {
+    title: 'The request body is refused',
+    explanation:
+      'A mount with `stream: true` calls the application before the body has come. The rest of it is over `limits.body`, came too slowly, or is malformed; the client was told.',
+    remedy: 'nothing is to be done for this request; raise limits.body or timeouts.body if it was right',
+    fixes: [
+      'Undo what the request began: its body will not be complete.',
+      '`limits.body` bounds the size, `timeouts.body` the time between two pieces.',
+    ],
+    example: `GwanmunError [GWM_BODY_REFUSED]: wsgi.input: The request body is refused`,
+    exit: 1,
+  },
+  GWM_BUILD: {
+    title: 'gwanmun could not be built',
+    explanation:
+      'In a clone of the project, `npm start`, `npm test` and `npm run build` build what is out of date. One of the steps failed; all that it printed is above.',
+    remedy: "the lines above are the tool's own; mend what they say, then run the same command again",
+    fixes: [
+      '`npm ci` and `cargo` need the network the first time.',
+      "A linker that is missing: install a C compiler, such as Debian's `build-essential`.",
+    ],
+    example: `$ npm run build
+✗ dependencies  0.0 s
+✗ GWM_BUILD  dependencies: npm ended with 1`,
+    exit: 1,
+  },
+  GWM_CARGO: {
+    title: 'Rust is missing or too old',
+    explanation:
+      "The native core is written in Rust. In a clone of the project it is built on the first `npm start`, and that takes cargo, Rust's build tool. Whoever installs gwanmun as a package needs no Rust.",
+    remedy: 'install Rust (https://rustup.rs), open a new terminal, and run the same command again',
+    fixes: [
+      "`curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh` installs it for this user.",
+      'It is installed but not found: its folder, `~/.cargo/bin`, has to be in `PATH`.',
+      'It is too old: `rustup update`.',
+    ],
+    example: `$ npm start
+✗ GWM_CARGO  cargo is not installed; the native core needs Rust 1.95 or newer`,
+    exit: 1,
+  },
+  GWM_CLIENT_DISCONNECTED: {
+    title: 'The client has left',
+    explanation:
+      'A mount with `stream: true` calls the application before the body has come, and the client left before it had sent all of it. It is never a short read.',
+    remedy: 'nothing is to be done for this request: undo what it began',
+    fixes: ['Write what arrives to a temporary place, and move it when the body has ended.'],
+    example: `GwanmunError [GWM_CLIENT_DISCONNECTED]: wsgi.input: The client has left`,
+    exit: 1,
+  },
+  GWM_CONFIG_EXPORT: {
+    title: 'The configuration file exports no configuration',
+    explanation:
+      'A configuration file has a default export: an object, or a function that returns one or a promise of one.',
+    remedy: "write: export default defineConfig({ mounts: [{ path: '/', app: './app.ts' }] })",
+    fixes: [
+      '`export const config = …` is a named export; write `export default …`.',
+      '`gwanmun init` writes a configuration to start from.',
+    ],
+    example: `$ gwanmun
+✗ GWM_CONFIG_EXPORT  gwanmun.config.ts has no default export; it exports config
+  at gwanmun.config.ts`,
+    exit: 2,
+  },
+  GWM_CONFIG_INVALID: {
+    title: 'The configuration is not valid',
+    explanation:
+      'A key or a value of the configuration is not one that gwanmun knows, or a folder or module that it names is not there. Every fault is told at once, each with its line.',
+    remedy: 'correct it, then run: gwanmun check',
+    fixes: [
+      'Paths are relative to the configuration file, not to the current folder.',
+      'Every key is in [configuration.md](configuration.md); `defineConfig` lets an editor complete them.',
+    ],
+    example: `$ gwanmun check
+✗ GWM_CONFIG_INVALID  gwanmun.config.ts has 2 faults
+
+  gwanmun.config.ts:2:25  mounts[0].flies
+    unknown key; did you mean "files"?
+
+  gwanmun.config.ts:3:15  timeouts.body
+    expected milliseconds from 1 to 2147483647, got "30s"
+`,
+    exit: 2,
+  },
+  GWM_CONFIG_LOAD: {
+    title: 'The configuration file could not be loaded',
+    explanation: 'Importing the configuration file threw an error, it has a syntax error, or it may not be read.',
+    remedy: 'correct the file, then run: gwanmun check',
+    fixes: [
+      'JSON has no comments, no trailing commas, and double quotes only; a `.ts` or `.mjs` file is freer.',
+      "`Cannot find package 'gwanmun'`: run `npm install gwanmun` there, or `import type` only, which needs nothing installed.",
+    ],
+    example: `$ gwanmun check
+✗ GWM_CONFIG_LOAD  gwanmun.config.json is not valid JSON: Expected double-quoted property name
+  at gwanmun.config.json:3:1
+      1 | {
+      2 |   "mounts": [{ "path": "/", "files": "./public" }],
+    > 3 | }
+        | ^`,
+    exit: 2,
+  },
+  GWM_CONFIG_NOT_FOUND: {
+    title: 'There is no such configuration file',
+    explanation: 'The file that `--config` names does not exist.',
+    remedy: 'check the path; without --config, gwanmun.config.ts of the current folder is used',
+    fixes: ['The path is relative to the current folder.', '`gwanmun init` writes a configuration to start from.'],
+    example: `$ gwanmun --config gwanmun.config.ts
+✗ GWM_CONFIG_NOT_FOUND  gwanmun.config.ts does not exist`,
+    exit: 2,
+  },
+  GWM_CONTRACT: {
+    title: 'The contract between server and application is broken',
+    explanation:
+      '`validator()` saw the application or the server do what the [application contract](application-contract.md) does not allow.',
+    remedy: 'the message names the row of docs/application-contract.md; mend the side that it blames',
+    fixes: ['Content-Length counts bytes, not characters: `Buffer.byteLength(text)`, or leave it away.'],
+    example: `$ gwanmun fetch / app.ts
+2026-11-25T02:03:39.191Z error worker 1 (GET /): GwanmunError [GWM_CONTRACT]: W55: the body has 4 bytes, but Content-Length says 10`,
+    exit: 1,
+  },
+  GWM_CORE: {
+    title: 'The server core failed',
+    explanation: 'The Rust core, or gwanmun itself, met an error that has no code of its own. This should not happen.',
+    remedy: 'the message names the cause; if it looks like a fault of gwanmun, please report it',
+    fixes: [
+      "An operating system's message, such as `Resource temporarily unavailable`, is about a limit of threads, processes or memory: see `ulimit -a`, or the limits of the container.",
+      'Else report it, with the whole output and the configuration.',
+    ],
+    example: `✗ GWM_CORE  Can't start an I/O thread: Resource temporarily unavailable (os error 11)`,
+    exit: 1,
+  },
+  GWM_FD_LIMIT: {
+    title: 'Too many open files',
+    explanation:
+      'The process has reached its limit of file descriptors. gwanmun takes a few for each I/O thread, address and worker to start, and then one for each connection and open file.',
+    remedy: 'raise the limit: ulimit -n 65536',
+    fixes: [
+      '`ulimit -n` shows the limit of this shell, `ulimit -n 65536` raises it for this shell.',
+      'systemd: `LimitNOFILE=65536` in the unit. Docker: `--ulimit nofile=65536`.',
+      'Fewer I/O threads take fewer: `threads: 1`.',
+    ],
+    example: `$ ulimit -n 32; gwanmun app.ts
+✗ GWM_FD_LIMIT  Worker 1 could not be started: spawn /usr/bin/node EMFILE`,
+    exit: 1,
+  },
+  GWM_FETCH: {
+    title: 'The request got no answer',
+    explanation:
+      '`gwanmun fetch` started the server, and the connection ended before the whole response had come. Most often the application failed after it had begun to answer: its error is above.',
+    remedy: 'see what the application printed above',
+    fixes: [
+      'An error after the headers were sent cannot become a 500 any more: the connection is cut, so that the client can tell.',
+    ],
+    example: `$ gwanmun fetch / app.ts
+✗ GWM_FETCH  The answer to / was cut off: the connection ended before it did`,
+    exit: 1,
+  },
+  GWM_INIT_EXISTS: {
+    title: 'There is a configuration already',
+    explanation: '`gwanmun init` writes a configuration where there is none, and never changes a file that exists.',
+    remedy: 'gwanmun check',
+    fixes: [
+      '`gwanmun` serves what the configuration says.',
+      'To begin anew, rename the configuration, or name another folder: `gwanmun init site`.',
+    ],
+    example: `$ gwanmun init
+✗ GWM_INIT_EXISTS  gwanmun.config.ts is here already; nothing was written
+  at gwanmun.config.ts`,
+    exit: 2,
+  },
+  GWM_INPUT_CLOSED: {
+    title: 'The request body is read after the request',
+    explanation:
+      '`wsgi.input` belongs to its request: when the response has ended, its buffer or file is gone. Work that goes on afterwards needs its own copy.',
+    remedy: 'read the body before the response ends',
+    fixes: [
+      "`const body = environ['wsgi.input'].read();` at the beginning gives a copy that stays.",
+      'An async application that forgot an `await` may end its response before it reads.',
+    ],
+    example: `GwanmunError [GWM_INPUT_CLOSED]: wsgi.input: The request body is read after the request; read the body before the response ends`,
+    exit: 1,
+  },
+  GWM_LOG_FILE: {
+    title: 'A log file cannot be written',
+    explanation: 'The file or its folder does not exist, or this user may not write there.',
+    remedy: 'create the folder, give this user the right to write there, or name another file',
+    fixes: [
+      '`ls -ld FOLDER` shows who may write there.',
+      'Without `file`, requests are logged to standard output and errors to standard error, which is what containers and systemd expect.',
+    ],
+    example: `$ gwanmun
+✗ GWM_LOG_FILE  The log /srv/site/logs can't be written: Is a directory (os error 21).
+  at gwanmun.config.ts:3:15  errorLog.file`,
+    exit: 1,
+  },
+  GWM_NATIVE_MISSING: {
+    title: 'The native core is not there',
+    explanation: 'No prebuilt core for this platform is installed or can be loaded, and none has been built here.',
+    remedy: 'npm install --include=optional gwanmun\nin a clone of the project: npm run build',
+    fixes: [
+      '`npm install --omit=optional` and `--no-optional` leave the core away.',
+      "A `node_modules` that was copied from another operating system or processor has the other one's core: remove it and install again.",
+    ],
+    example: `$ gwanmun ./public
+✗ GWM_NATIVE_MISSING  The native core for linux-x64-gnu is not installed: @gwanmun/core-linux-x64-gnu`,
+    exit: 1,
+  },
+  GWM_NODE_VERSION: {
+    title: 'This Node.js is too old',
+    explanation: 'gwanmun needs Node.js 20.19 or newer.',
+    remedy: 'install a current Node.js (https://nodejs.org), then start again',
+    fixes: ['`node --version` shows which one is found first; a version manager may have another one for this folder.'],
+    example: `$ gwanmun ./public
+✗ GWM_NODE_VERSION  gwanmun needs Node.js 20.19 or newer; this is 18.20.4.
+  try: install a current Node.js (https://nodejs.org), then start again`,
+    exit: 1,
+  },
+  GWM_NO_APPLICATION: {
+    title: 'The module exports no application',
+    explanation:
+      "An application module exports a function named `application`, or a Node handler by default. Where a configuration names the module, the second place is the mount's key.",
+    remedy:
+      'write: export function application(environ, startResponse) { … }, or export default (request, response) => { … }',
+    fixes: ['Another name: `export { handler as application };`'],
+    example: `$ gwanmun
+✗ GWM_NO_APPLICATION  app.ts does not export application; it exports aplication
+  at app.ts
+  for gwanmun.config.ts:2:25  mounts[0].app
+  try: did you mean "aplication"? then: export { aplication as application }`,
+    exit: 1,
+  },
+  GWM_NO_ENTRY: {
+    title: 'There is nothing to serve here',
+    explanation:
+      'No target was named, and the current folder has no `gwanmun.config.ts` (or `.mts`, `.js`, `.mjs`, `.json`).',
+    remedy: 'name a folder, an application or a configuration file',
+    fixes: ['`gwanmun init` writes a configuration and an application to start from.'],
+    example: `$ gwanmun
+✗ GWM_NO_ENTRY  There is nothing to serve here: no target, and no gwanmun.config.ts in this folder
+  try: gwanmun ./public            # serve the files of a folder`,
+    exit: 3,
+  },
+  GWM_PLATFORM: {
+    title: 'This platform is not supported',
+    explanation: 'gwanmun is made of what Linux has: epoll, openat2, descriptors that pass between processes.',
+    remedy: 'use Linux: in a container, a virtual machine or, on Windows, the Windows Subsystem for Linux',
+    fixes: ['`wsl --install` gives a Windows machine a Linux, where `npx gwanmun` works.'],
+    example: `> gwanmun .\\public
+✗ GWM_PLATFORM  gwanmun does not run on Windows: it passes file descriptors between processes.`,
+    exit: 1,
+  },
+  GWM_PORT_FORBIDDEN: {
+    title: 'The port may not be used',
+    explanation: 'Ports below 1024 are for privileged users.',
+    remedy: 'use a port from 1024 on, or allow it: sudo setcap cap_net_bind_service=+ep "$(which node)"',
+    fixes: [
+      '`sudo sysctl net.ipv4.ip_unprivileged_port_start=80` allows it for every program of the machine.',
+      'systemd: `AmbientCapabilities=CAP_NET_BIND_SERVICE` in the unit.',
+      'In a container, listen on 8080 and publish it: `--publish 80:8080`.',
+    ],
+    example: `$ gwanmun ./public --port 80
+✗ GWM_PORT_FORBIDDEN  This user may not listen on 127.0.0.1:80: Permission denied (os error 13).
+  at --port 80`,
+    exit: 1,
+  },
+  GWM_PORT_IN_USE: {
+    title: 'The port is in use',
+    explanation:
+      'Another program is listening on the same address and port, or on the same Unix socket. Its name is told if this user may see it. Often it is the same server, started earlier in another terminal.',
+    remedy: 'stop the other program, or choose another port (0 takes a free one)',
+    fixes: [
+      '`kill PID` stops the program that the message names.',
+      'A program of another user is shown by `sudo ss -ltnp`.',
+      '`--port 0` takes a free port; the first line of output names it.',
+    ],
+    example: `$ gwanmun ./public --port 3000
+✗ GWM_PORT_IN_USE  Port 3000 on 127.0.0.1 is already in use by process 4711: node server.js
+  at --port 3000
+  try: stop it (kill 4711), or choose another port (0 takes a free one)`,
+    exit: 1,
+  },
+  GWM_PYTHON_MISSING: {
+    title: 'Python could not be started',
+    explanation: 'The interpreter for a Python application is not there, or is not a program for this machine.',
+    remedy: "install Python 3.8 or newer, or name it in the mount: python: './venv/bin/python'",
+    fixes: [
+      'Without `python`, `.venv` or `venv` beside the configuration is used, else `python3` of PATH.',
+      'A virtual environment that was copied from another machine is made anew: `python3 -m venv venv`.',
+    ],
+    example: `$ gwanmun
+✗ GWM_PYTHON_MISSING  Python could not be started`,
+    exit: 1,
+  },
+  GWM_PYTHON_VERSION: {
+    title: 'This Python is too old',
+    explanation: 'Python applications need Python 3.8 or newer.',
+    remedy: "make an environment of a newer one (python3.12 -m venv venv), or name it: python: './venv/bin/python'",
+    fixes: ['`python3 --version` shows which one is found.'],
+    example: `$ gwanmun
+✗ GWM_PYTHON_VERSION  old-python is Python 3.6.9; 3.8 or newer is needed`,
+    exit: 1,
+  },
+  GWM_READ_WOULD_BLOCK: {
+    title: 'A read would have to block',
+    explanation:
+      'More of a streamed body has to come, and in-process (`serve()`) the client may be served by the same event loop: waiting would be forever.',
+    remedy: 'use `for await`, readAsync(), or no `stream: true`; or run the application in a worker process',
+    fixes: [
+      "`for await (const piece of environ['wsgi.input'])` waits without blocking.",
+      'Without `stream: true` the whole body is there before the application is called.',
+    ],
+    example: `GwanmunError [GWM_READ_WOULD_BLOCK]: wsgi.input: A read would have to block`,
+    exit: 1,
+  },
+  GWM_SOCKET_PATH: {
+    title: 'The Unix socket cannot be made',
+    explanation:
+      'Its folder does not exist, the path is too long (107 bytes at most), this user may not write there, or a file that is no socket has its name. A socket that nobody listens on any more is replaced; any other file is left alone.',
+    remedy: 'check the path and its folder',
+    fixes: [
+      'A relative path is relative to the configuration file, and made absolute: `/run/site.sock` is shorter.',
+      '`ls -l` shows what has the name; gwanmun removes no file but a stale socket.',
+    ],
+    example: `$ gwanmun
+✗ GWM_SOCKET_PATH  Can't listen on unix:/srv/site/run/site.sock: No such file or directory (os error 2).
+  at gwanmun.config.ts:3:3  listen`,
+    exit: 1,
+  },
+  GWM_TARGET: {
+    title: 'The target cannot be served',
+    explanation: 'A target is a folder of files, an application module or a Python module.',
+    remedy: 'name a folder, or a file that ends in .ts, .mts, .js, .mjs or .py',
+    fixes: [
+      'A folder of the name of a command is written with its path: `gwanmun ./check`.',
+      'A configuration is named by `--config`.',
+    ],
+    example: `$ gwanmun ap.ts
+✗ GWM_TARGET  there is no file or folder ap.ts; did you mean "app.ts"?`,
+    exit: 2,
+  },
+  GWM_UPGRADE: {
+    title: 'Upgrades are not supported yet',
+    explanation:
+      "A program listens for `upgrade` on an `http.Server` that runs on the core. The event is not emitted, and such requests, WebSocket's too, are answered by 501. It is a warning: everything else works.",
+    remedy: 'serve WebSocket from a server of its own for now',
+    fixes: ['Server-sent events need no upgrade, and work.'],
+    example: `[GWM_UPGRADE] Warning: gwanmun does not do upgrades yet`,
+    exit: 1,
+  },
+  GWM_USAGE: {
+    title: 'The command line is not valid',
+    explanation: 'An option, its value or a command is not one that gwanmun knows.',
+    remedy: 'run: gwanmun --help',
+    fixes: [
+      '`gwanmun help COMMAND` shows the options of a command, with examples.',
+      'A value that begins with a dash is written with `=`: `--header=-x`.',
+    ],
+    example: `$ gwanmun --prot 80
+✗ GWM_USAGE  there is no option --prot; did you mean "--port"?`,
+    exit: 2,
+  },
+  GWM_WORKER_EXITED: {
+    title: 'A worker exited',
+    explanation: 'The worker process ended before its applications were ready.',
+    remedy: 'see what the worker printed above; an application must not call process.exit()',
+    fixes: [
+      'A library that calls `process.exit()`, an uncaught error in a timer, and a crash in native code end a worker.',
+      '`was ended by SIGKILL`: the system was out of memory, or a limit of the container was reached.',
+    ],
+    example: `$ gwanmun app.ts
+✗ GWM_WORKER_EXITED  Worker 1 exited with code 9 before it was ready`,
+    exit: 1,
+  },
+  GWM_WORKER_TIMEOUT: {
+    title: 'A worker did not get ready in time',
+    explanation: 'Its applications were still loading when `startTimeout` had passed.',
+    remedy: 'look for a top-level await that never ends, or raise startTimeout',
+    fixes: [
+      'A connection to a database that does not answer, awaited while the module loads, is the usual cause.',
+      '`startTimeout: 120_000` in the configuration gives it two minutes.',
+    ],
+    example: `$ gwanmun
+✗ GWM_WORKER_TIMEOUT  Worker 1 was not ready after 300 ms
+  at gwanmun.config.ts:3:3  startTimeout`,
+    exit: 1,
+  },
+  GWM_WRITE_WOULD_BLOCK: {
+    title: 'write() would have to block',
+    explanation:
+      '`write()` waits while the client is slow. In-process (`serve()`), the client may be served by the same event loop: waiting would be forever.',
+    remedy: 'return or yield the body instead, or run the application in a worker process',
+    fixes: [
+      '`yield` the pieces from a generator: the next is asked for when the client has room.',
+      '`gwanmun app.ts` runs the application in a worker process, where `write()` may wait.',
+    ],
+    example: `GwanmunError [GWM_WRITE_WOULD_BLOCK]: write cannot take 16777216 bytes now: the client is slow`,
+    exit: 1,
+  },
+} as const satisfies Record<string, ErrorEntry>;
+
+/** A code of the registry. */
+export type ErrorCode = keyof typeof errorEntries;
+
+/** Whether a string is a code of the registry. */
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(errorEntries, code);
+}

@@ -1,0 +1,281 @@
+// Every code of the registry, provoked as somebody new would: the output has the code, the place, a remedy, and the lines that the
+// registry's example shows. A code without a case does not compile.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { errorEntries, type ErrorCode } from '../../src/error-entries.js';
+import { formatError, fromCore } from '../../src/errors.js';
+import { MAIN, NewUser, ROOT, type Outcome } from './new-user.js';
+
+const HELLO = `export function application(environ, startResponse) {
+  startResponse('200 OK', []);
+  return 'hello';
+}
+`;
+
+/** A configuration whose second line has the mount. */
+const config = (mount: string, rest = ''): string =>
+  `export default {\n  mounts: [{ path: '/', ${mount} }],\n${rest}};\n`;
+
+/** A Python that says that it is old. */
+const OLD_PYTHON =
+  '#!/bin/sh\n# A Python that says it is old.\nexec python3 -c \'import sys; sys.version_info = (3, 6, 9); sys.argv = sys.argv[1:]; exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))\' "$@"\n';
+
+/** Runs as a user who is not root, for what root may do. */
+function unprivileged(user: NewUser, ...args: string[]): Promise<Outcome> {
+  const drop = ['--bounding-set=-all', '--inh-caps=-all', '--ambient-caps=-all'];
+  if (process.getuid?.() !== 0) return user.gwanmun(...args);
+  return user.runs('setpriv', [...drop, process.execPath, MAIN, ...args]);
+}
+
+/** Runs with something changed before gwanmun looks. */
+function pretending(user: NewUser, change: string, ...args: string[]): Promise<Outcome> {
+  user.has({ 'change.cjs': change });
+  return user.runs(process.execPath, ['--require', './change.cjs', MAIN, ...args]);
+}
+
+/** Streams a request's body to an application in the same process, which prints the error that its read ends with. */
+function streaming(user: NewUser, read: string, sent: string, rest = ''): Promise<Outcome> {
+  const program = `import { connect } from 'node:net';
+import { serve } from '${ROOT}dist/index.js';
+const server = await serve({ port: 0, mounts: [{ path: '/', stream: true, application }] });
+const client = connect(server.port, '127.0.0.1').on('error', () => {});
+client.write(${JSON.stringify(`POST / HTTP/1.1\r\nHost: a\r\n${sent}`)});
+async function application(environ) {
+  const input = environ['wsgi.input'];
+  try {
+    setImmediate(() => ${rest === '' ? 'client.destroy()' : `client.write(${JSON.stringify(rest)})`});
+    ${read};
+  } catch (error) {
+    console.error(error);
+    process.exit();
+  }
+}
+`;
+  return user.has({ 'program.mjs': program }).runs(process.execPath, ['program.mjs']);
+}
+
+const CASES: Record<ErrorCode, (user: NewUser) => Promise<Outcome>> = {
+  GWM_ADDRESS_UNAVAILABLE: (user) =>
+    user.has({ 'public/': '' }).runs(process.execPath, [MAIN, './public', '--host', '203.0.113.1'], { PORT: '3000' }),
+  GWM_APP_AMBIGUOUS: (user) =>
+    user.has({ 'app.ts': `${HELLO}export default function (request: unknown) {}\n` }).gwanmun('app.ts'),
+  GWM_APP_FAILED: (user) =>
+    user
+      .has({
+        'gwanmun.config.ts': config("app: './app.ts'"),
+        'app.ts': "\nthrow new Error('no database' as string);\n",
+      })
+      .gwanmun(),
+  GWM_APP_MODULE: (user) => user.has({ 'gwanmun.config.ts': config("wsgi: 'mysite.wsgi'"), 'mysite/': '' }).gwanmun(),
+  GWM_APP_SYNTAX: (user) => user.has({ 'app.ts': HELLO.replace("'200 OK'", "= '200 OK'") }).gwanmun('app.ts'),
+  GWM_BODY_REFUSED: (user) =>
+    streaming(user, 'await input.readAsync()', 'Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n', 'no chunk\r\n'),
+  GWM_BUILD: (user) => {
+    user.installs('scripts');
+    user.has({ 'package-lock.json': '', 'bin/npm': '#!/bin/sh\nexit 1\n' });
+    chmodSync(join(user.folder, 'bin/npm'), 0o755);
+    return user.runs(process.execPath, ['scripts/build.mjs'], { PATH: `${user.folder}/bin:${process.env['PATH']}` });
+  },
+  GWM_CARGO: (user) => {
+    user.installs('scripts', 'Cargo.toml', 'package-lock.json');
+    return user.runs(process.execPath, ['scripts/build.mjs'], { PATH: join(user.folder, 'bin') });
+  },
+  GWM_CLIENT_DISCONNECTED: (user) => streaming(user, 'await input.readAsync()', 'Content-Length: 10\r\n\r\nhello'),
+  GWM_CONFIG_EXPORT: (user) => user.has({ 'gwanmun.config.ts': 'export const config = {};\n' }).gwanmun(),
+  GWM_CONFIG_INVALID: (user) =>
+    user
+      .has({ 'gwanmun.config.ts': config("flies: './public', app: './app.ts'", "  timeouts: { body: '30s' },\n") })
+      .gwanmun('check'),
+  GWM_CONFIG_LOAD: (user) =>
+    user.has({ 'gwanmun.config.json': '{\n  "mounts": [{ "path": "/", "files": "./public" }],\n}\n' }).gwanmun('check'),
+  GWM_CONFIG_NOT_FOUND: (user) => user.gwanmun('--config', 'gwanmun.config.ts'),
+  GWM_CONTRACT: (user) =>
+    user
+      .has({
+        'app.ts': `import { validator } from '${ROOT}dist/index.js';
+export const application = validator((environ, startResponse) => {
+  startResponse('200 OK', [['Content-Type', 'text/plain'], ['Content-Length', '10']]);
+  return 'four';
+});
+`,
+      })
+      .gwanmun('fetch', '/', 'app.ts'),
+  GWM_CORE: async () => {
+    // What has no code is a fault of gwanmun: there is none to provoke.
+    const error = fromCore(new Error("Can't start an I/O thread: Resource temporarily unavailable (os error 11)."));
+    return { code: error.exitCode, stdout: '', stderr: formatError(error) };
+  },
+  GWM_FD_LIMIT: (user) =>
+    user.has({ 'app.ts': HELLO }).runs('bash', ['-c', `ulimit -n 32; exec '${process.execPath}' '${MAIN}' app.ts`]),
+  GWM_FETCH: (user) =>
+    user
+      .has({
+        'app.ts': HELLO.replace(
+          'return',
+          "(function* () {})();\n  return (function* () { yield 'half'; throw new Error('no more'); })();\n",
+        ),
+      })
+      .gwanmun('fetch', '/', 'app.ts'),
+  GWM_INIT_EXISTS: (user) => user.has({ 'gwanmun.config.ts': '' }).gwanmun('init'),
+  GWM_INPUT_CLOSED: (user) =>
+    user
+      .has({
+        'program.mjs': `import { serve } from '${ROOT}dist/index.js';
+let input;
+const server = await serve({
+  port: 0,
+  application(environ, startResponse) {
+    input = environ['wsgi.input'];
+    startResponse('200 OK', []);
+    return 'hello';
+  },
+});
+// Large, so that it is in a file: what is in memory stays readable.
+await (await fetch(server.url, { method: 'POST', body: 'x'.repeat(300_000) })).text();
+try {
+  input.read();
+} catch (error) {
+  console.error(error);
+}
+await server.close();
+`,
+      })
+      .runs(process.execPath, ['program.mjs']),
+  GWM_LOG_FILE: (user) =>
+    user
+      .has({
+        'gwanmun.config.ts': config("files: './public'", "  errorLog: { file: './logs' },\n"),
+        'public/': '',
+        'logs/': '',
+      })
+      .gwanmun(),
+  GWM_NATIVE_MISSING: (user) => {
+    return user.installs('dist').has({ 'public/': '' }).runs(process.execPath, ['dist/cli/main.js', './public']);
+  },
+  GWM_NODE_VERSION: (user) =>
+    pretending(user, "Object.defineProperty(process.versions, 'node', { value: '18.20.4' });", './public'),
+  GWM_NO_APPLICATION: (user) =>
+    user
+      .has({ 'gwanmun.config.ts': config("app: './app.ts'"), 'app.ts': HELLO.replace('application', 'aplication') })
+      .gwanmun(),
+  GWM_NO_ENTRY: (user) => user.gwanmun(),
+  GWM_PLATFORM: (user) =>
+    pretending(user, "Object.defineProperty(process, 'platform', { value: 'win32' });", '.\\public'),
+  GWM_PORT_FORBIDDEN: (user) => unprivileged(user.has({ 'public/': '' }), './public', '--port', '80'),
+  GWM_PORT_IN_USE: async (user) => {
+    user.has({
+      'public/': '',
+      'server.js':
+        "const s = require('http').createServer().listen(0, '127.0.0.1', () => console.log(s.address().port));",
+    });
+    const other = spawn(process.execPath, ['server.js'], { cwd: user.folder, argv0: 'node' });
+    try {
+      const [port] = (await once(other.stdout, 'data')) as [Buffer];
+      return await user.gwanmun('./public', '--port', port.toString().trim());
+    } finally {
+      other.kill();
+    }
+  },
+  GWM_PYTHON_MISSING: (user) => {
+    user.has({ 'gwanmun.config.ts': config("wsgi: 'app', python: './no-python'"), 'no-python': '#!/nowhere/python\n' });
+    chmodSync(join(user.folder, 'no-python'), 0o755);
+    return user.gwanmun();
+  },
+  GWM_PYTHON_VERSION: (user) => {
+    user.has({
+      'gwanmun.config.ts': config("wsgi: 'app', python: './old-python'"),
+      'old-python': OLD_PYTHON,
+      'app.py': '',
+    });
+    chmodSync(join(user.folder, 'old-python'), 0o755);
+    return user.gwanmun();
+  },
+  GWM_READ_WOULD_BLOCK: (user) => streaming(user, 'input.read()', 'Content-Length: 10\r\n\r\nhello'),
+  GWM_SOCKET_PATH: (user) =>
+    user
+      .has({ 'gwanmun.config.ts': config("files: './public'", "  listen: 'unix:./run/site.sock',\n"), 'public/': '' })
+      .gwanmun(),
+  GWM_TARGET: (user) => user.has({ 'app.ts': HELLO }).gwanmun('ap.ts'),
+  GWM_UPGRADE: (user) =>
+    user
+      .has({
+        'program.mjs': `import { createServer } from '${ROOT}dist/index.js';
+const server = createServer(() => {}).on('upgrade', () => {});
+server.listen(0, '127.0.0.1', () => server.close());
+`,
+      })
+      .runs(process.execPath, ['program.mjs']),
+  GWM_USAGE: (user) => user.gwanmun('--prot', '80'),
+  GWM_WORKER_EXITED: (user) => user.has({ 'app.ts': 'process.exit(9);\n' }).gwanmun('app.ts'),
+  GWM_WORKER_TIMEOUT: (user) =>
+    user
+      .has({
+        'gwanmun.config.ts': config("app: './app.ts'", '  startTimeout: 300,\n'),
+        'app.ts': 'await new Promise(() => setInterval(() => {}, 1000));\n',
+      })
+      .gwanmun(),
+  GWM_WRITE_WOULD_BLOCK: (user) =>
+    user
+      .has({
+        'program.mjs': `import { connect } from 'node:net';
+import { serve } from '${ROOT}dist/index.js';
+const server = await serve({
+  port: 0,
+  application(environ, startResponse) {
+    try {
+      startResponse('200 OK', [])(Buffer.alloc(16 * 1024 * 1024));
+    } catch (error) {
+      console.error(error);
+      process.exit();
+    }
+  },
+});
+connect(server.port, '127.0.0.1').pause().write('GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n');
+`,
+      })
+      .runs(process.execPath, ['program.mjs']),
+};
+
+/** What differs from run to run: the folder, ports and process ids, the path of Node. */
+function normalise(text: string, user?: NewUser): string {
+  const placed = user === undefined ? text : text.replaceAll(user.folder, '/srv/site');
+  return placed
+    .replaceAll(process.execPath, '/usr/bin/node')
+    .replaceAll(/^\S+Z (?=error )/gm, '')
+    .replaceAll(/\d{4,}/g, 'N')
+    .replaceAll(/\d+\.\d s$/gm, 'N s');
+}
+
+describe.each(Object.entries(CASES) as [ErrorCode, (user: NewUser) => Promise<Outcome>][])('%s', (code, provoke) => {
+  test('is what a user sees, as its example says, with a remedy', async () => {
+    using user = new NewUser();
+    const { exit, example } = errorEntries[code];
+    const outcome = await provoke(user);
+    const seen = example.split('\n').filter((line) => !/^[$>] /.test(line));
+    expect(normalise(outcome.stderr, user)).toContain(normalise(seen.join('\n')));
+    if (!RUNTIME.has(code)) {
+      expect(outcome.code).toBe(exit);
+      expect(outcome.stderr).toContain(`✗ ${code}  `);
+      expect(outcome.stderr).toMatch(/^ {2}try: \S/m);
+    }
+  });
+});
+
+test('every code has a case', () => {
+  expect(Object.keys(CASES).toSorted()).toEqual(Object.keys(errorEntries).toSorted());
+});
+
+/** Errors that the application gets, and its log shows. */
+const RUNTIME: ReadonlySet<ErrorCode> = new Set([
+  'GWM_BODY_REFUSED',
+  'GWM_CLIENT_DISCONNECTED',
+  'GWM_CONTRACT',
+  'GWM_INPUT_CLOSED',
+  'GWM_READ_WOULD_BLOCK',
+  'GWM_UPGRADE',
+  'GWM_WRITE_WOULD_BLOCK',
+]);
