@@ -27,6 +27,8 @@ export interface ServeMount {
   node?: RequestListener | undefined;
   /** The application gets request bodies as the client sends them. Default: whole, before it is called; `true` for `node`. */
   stream?: boolean | undefined;
+  /** Folders, one or several, whose files the application may have sent by naming them in the response header `X-Sendfile`. */
+  sendfile?: string | readonly string[] | undefined;
 }
 
 /** What to serve and how. Everything but `application`, `node`, `files` and `mounts` has a default. */
@@ -37,6 +39,8 @@ export interface ServeOptions extends Omit<Config, 'listen' | 'mounts' | 'worker
   node?: RequestListener | undefined;
   /** It gets request bodies as the client sends them. Default: whole, before it is called; `true` for `node`. */
   stream?: boolean | undefined;
+  /** Folders, one or several, whose files it may have sent by naming them in the response header `X-Sendfile`. */
+  sendfile?: string | readonly string[] | undefined;
   /** A folder of static files that is served at `/`. */
   files?: string | undefined;
   mounts?: readonly ServeMount[] | undefined;
@@ -103,6 +107,7 @@ function resolveOptions(options: ServeOptions): {
     application,
     node,
     stream,
+    sendfile,
     files,
     mounts: others = [],
     port,
@@ -113,7 +118,7 @@ function resolveOptions(options: ServeOptions): {
   } = options;
   const mounts: ServeMount[] = [...others];
   if ([application, node, files].some((own) => own !== undefined)) {
-    mounts.push({ path: '/', application, node, files, stream });
+    mounts.push({ path: '/', application, node, files, stream, sendfile });
   }
   if (mounts.length === 0) {
     throw new GwanmunError('GWM_CONFIG_INVALID', 'serve() has nothing to serve', {

@@ -17,6 +17,8 @@ export interface CoreMount {
   application?: number;
   /** Index in {@link CoreConfig.pools}. */
   pool?: number;
+  /** Folders whose files the application may name in `X-Sendfile`. */
+  sendfile?: string[];
   /** The application gets request bodies as they come, instead of whole. */
   stream?: boolean;
   /** For `/`: the application also gets targets that have no path in normal form. */

@@ -43,6 +43,8 @@ export interface Mount {
   app?: App | undefined;
   /** The application gets request bodies as the client sends them; see below. Default: `false`, whole, before it is called; `true` for `app: { node }`. */
   stream?: boolean | undefined;
+  /** Folders, one or several, whose files the application may have sent by naming them in the response header `X-Sendfile`; see below. Default: none. */
+  sendfile?: string | readonly string[] | undefined;
   /** A Python application (WSGI), `'module:callable'`, looked for from the folder of the configuration file; see below. */
   wsgi?: string | undefined;
   /** The Python, 3.8 or newer, that runs it. Default: `./venv/bin/python` or `./.venv/bin/python` if there, else `python3`. */

@@ -69,6 +69,7 @@ export interface ResolvedMount {
   readonly files?: { readonly root: string; readonly index: readonly string[] };
   readonly application?: number;
   readonly stream: boolean;
+  readonly sendfile: readonly string[];
   readonly wsgi?: number;
 }
 
@@ -90,19 +91,21 @@ export function resolveConfig(
     if (files !== undefined) report(faults, ['mounts', index, 'files'], folderFault(files));
     // Node's own servers stream.
     const stream = mount.stream ?? mount.app?.kind === 'node';
+    const sendfile = (mount.sendfile ?? []).map((path) => resolve(directory, path));
+    for (const [at, path] of sendfile.entries()) report(faults, ['mounts', index, 'sendfile', at], folderFault(path));
     if (mount.wsgi !== undefined) {
       const { python, fault } = findPython(mount.python, directory);
       report(faults, ['mounts', index, mount.python === undefined ? 'wsgi' : 'python'], fault);
       const same = wsgi.findIndex((other) => other.target === mount.wsgi && other.python === python);
       if (same < 0) wsgi.push({ target: mount.wsgi, python, directory });
       const target = same < 0 ? wsgi.length - 1 : same;
-      return { path: mount.path, ...filesOf(files, mount.index), wsgi: target, stream };
+      return { path: mount.path, ...filesOf(files, mount.index), wsgi: target, stream, sendfile };
     }
-    if (app === undefined) return { path: mount.path, ...filesOf(files, mount.index), stream };
+    if (app === undefined) return { path: mount.path, ...filesOf(files, mount.index), stream, sendfile };
     report(faults, ['mounts', index, 'app'], moduleFault(app.module));
     let application = applications.findIndex(({ module, kind }) => module === app.module && kind === app.kind);
     if (application < 0) application = applications.push(app) - 1;
-    return { path: mount.path, ...filesOf(files, mount.index), application, stream };
+    return { path: mount.path, ...filesOf(files, mount.index), application, stream, sendfile };
   });
   const accessLog = resolveAccessLog(config.accessLog, directory);
   const errorLog = resolveErrorLog(config.errorLog, accessLog, directory);
@@ -163,12 +166,13 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
   return {
     threads: config.threads,
     listen: [...config.listen],
-    mounts: config.mounts.map(({ path, files, application, wsgi, stream }) => ({
+    mounts: config.mounts.map(({ path, files, application, wsgi, stream, sendfile }) => ({
       path,
       ...(files ? { files: { root: files.root, index: [...files.index] } } : {}),
       ...(application === undefined ? {} : { application, pool: 0 }),
       ...(wsgi === undefined ? {} : { application: 0, pool: firstWsgi + wsgi }),
       ...(stream ? { stream } : {}),
+      ...(sendfile.length > 0 ? { sendfile: [...sendfile] } : {}),
       // What means nothing as a path is the handler's to answer, as with Node's own server.
       ...(application !== undefined && config.applications[application]?.kind === 'node' ? { anyTarget: true } : {}),
     })),

@@ -141,24 +141,28 @@ const app = choose<App, CheckedApp>((input) =>
       ),
 );
 
+/** A text or a list of them. */
+function oneOrMore(one: v.GenericSchema<string>) {
+  return choose<string | readonly string[], string[]>((input) =>
+    Array.isArray(input)
+      ? v.array(one)
+      : v.pipe(
+          one,
+          v.transform((text) => [text]),
+        ),
+  );
+}
+
 const mount = v.pipe(
   object({
     path: mountPath,
     files: v.optional(text('the path of a folder')),
     app: v.optional(app),
     stream: v.optional(v.boolean('expected true or false')),
+    sendfile: v.optional(oneOrMore(text('the path of a folder'))),
     wsgi: v.optional(wsgi),
     python: v.optional(text('the path or name of a Python interpreter')),
-    index: v.optional(
-      choose<string | readonly string[], string[]>((input) =>
-        Array.isArray(input)
-          ? v.array(indexName)
-          : v.pipe(
-              indexName,
-              v.transform((name) => [name]),
-            ),
-      ),
-    ),
+    index: v.optional(oneOrMore(indexName)),
   }),
   v.check(
     ({ files, app, wsgi: python }) => files !== undefined || app !== undefined || python !== undefined,

@@ -61,6 +61,9 @@ pub struct Mount {
     /// Index that the workers know the application by.
     #[serde(default)]
     pub application: Option<u32>,
+    /// Folders whose files the application may name in `X-Sendfile`; none: the header means nothing.
+    #[serde(default)]
+    pub sendfile: Vec<PathBuf>,
     /// The application gets request bodies as they come, instead of whole.
     #[serde(default)]
     pub stream: bool,

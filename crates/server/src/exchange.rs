@@ -94,6 +94,8 @@ pub(crate) struct Response {
 pub(crate) enum ResponseState {
     #[default]
     Awaited,
+    /// The file that the response names is being looked for.
+    Sought,
     /// So many bytes are still announced.
     Length(u64),
     Chunked,

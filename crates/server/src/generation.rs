@@ -2,7 +2,7 @@
 
 use crate::config::{Config, RequestIds, Timeouts};
 use crate::error::{Error, ErrorKind};
-use crate::mounts::files::FileRoot;
+use crate::mounts::files::{AllowedFolders, FileRoot};
 use crate::router::Router;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,6 +33,8 @@ pub(crate) struct Mount {
     pub(crate) path: String,
     pub(crate) files: Option<Arc<Files>>,
     pub(crate) application: Option<Application>,
+    /// Where the files are that the application may name in `X-Sendfile`.
+    pub(crate) sendfile: Option<Arc<AllowedFolders>>,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,17 @@ impl Generation {
                 stream: mount.stream,
                 any_target: mount.any_target,
             });
-            mounts.push(Mount { path: mount.path.clone(), files, application });
+            let sendfile = match mount.sendfile.as_slice() {
+                [] => None,
+                paths => Some(Arc::new(AllowedFolders::open(paths).map_err(|(path, error)| {
+                    let path = path.display();
+                    Error::new(
+                        ErrorKind::Files,
+                        format!("The folder {path} can't be used for X-Sendfile: {error}."),
+                    )
+                })?)),
+            };
+            mounts.push(Mount { path: mount.path.clone(), files, application, sendfile });
         }
         let software = server.unwrap_or("gwanmun");
         Ok(Self {

@@ -10,6 +10,7 @@ mod read;
 pub(crate) mod relay;
 mod request;
 pub(crate) mod respond;
+pub(crate) mod sendfile;
 
 use crate::exchange::{self, ResponseState};
 use crate::syscall;

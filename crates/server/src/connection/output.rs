@@ -92,6 +92,23 @@ impl Output {
         }
     }
 
+    /// A part of a file that is kept in memory or open.
+    pub(crate) fn push_entry(
+        &mut self,
+        entry: &Arc<FileEntry>,
+        start: u64,
+        end: u64,
+        buffers: &mut Buffers,
+    ) {
+        match &entry.content {
+            Some(content) => {
+                let part = content.get(start as usize..end as usize).unwrap_or_default();
+                self.tail(buffers).extend_from_slice(part);
+            }
+            None => self.push_file(OpenFile::Entry(Arc::clone(entry)), start, end),
+        }
+    }
+
     pub(crate) fn push_file(&mut self, source: OpenFile, offset: u64, end: u64) {
         if offset < end {
             self.rest.push_back(Segment::File { source, offset, end });

@@ -25,14 +25,14 @@ const MAX_INFORMATIONAL: u8 = 16;
 /// The head of an application's response: lines of a block that the worker defined before, and lines of its own.
 #[derive(Clone, Copy)]
 pub(crate) struct RelayedHead<'a> {
-    status: u16,
+    pub(super) status: u16,
     /// None: the usual one.
-    reason: Option<&'a [u8]>,
+    pub(super) reason: Option<&'a [u8]>,
     block: Option<&'a Block>,
     lines: &'a [u8],
-    facts: BlockFacts,
+    pub(super) facts: BlockFacts,
     /// The application wants the connection closed.
-    close: bool,
+    pub(super) close: bool,
     /// The application wants the body chunked, even if it comes whole.
     chunked: bool,
 }
@@ -47,6 +47,20 @@ impl<'a> RelayedHead<'a> {
     ) -> Result<Self, FrameError> {
         let facts = facts(block, lines)?;
         Ok(Self { status, reason: None, block, lines, facts, close: false, chunked: false })
+    }
+
+    /// A head of lines that have been checked.
+    pub(super) fn of_lines(
+        status: u16,
+        reason: Option<&'a [u8]>,
+        lines: &'a [u8],
+        facts: BlockFacts,
+    ) -> Self {
+        Self { status, reason, block: None, lines, facts, close: false, chunked: false }
+    }
+
+    pub(super) fn all_lines(self) -> impl Iterator<Item = &'a [u8]> {
+        [self.block.map_or(&b""[..], |block| &block.lines), self.lines].into_iter()
     }
 
     /// A head that a Node application's `ServerResponse` wrote. `lines` is room for what is relayed of it.
@@ -76,6 +90,9 @@ impl Connection {
         body: &[u8],
         end: bool,
     ) -> Result<(), FrameError> {
+        if self.begin_sendfile(cx, key, head)? {
+            return Ok(());
+        }
         let known = if end && !head.chunked { Some(body.len() as u64) } else { None };
         self.begin_response(cx, key, head, known)?;
         self.relay_body(cx, key, body, end);
@@ -94,6 +111,9 @@ impl Connection {
         file: File,
         (offset, length): (Option<u64>, Option<u64>),
     ) -> Result<(), FrameError> {
+        if self.begin_sendfile(cx, key, head)? {
+            return Ok(());
+        }
         let size = match file.metadata() {
             Ok(metadata) if metadata.is_file() => metadata.len(),
             _ => return Err(FrameError("a response's descriptor is a regular file")),
@@ -225,7 +245,8 @@ impl Connection {
                 }
             }
             ResponseState::Bodiless if end => self.finish(cx, key),
-            ResponseState::Bodiless => cx.grant_credit(key),
+            // The file is the body: what the application sends goes nowhere.
+            ResponseState::Bodiless | ResponseState::Sought => cx.grant_credit(key),
             ResponseState::Awaited | ResponseState::Complete | ResponseState::Broken => {}
         }
         self.mark_dirty(cx);
@@ -273,6 +294,7 @@ impl Connection {
         match exchange.response.state {
             ResponseState::Awaited => self.answer(cx, key, status, b""),
             ResponseState::Bodiless => self.finish(cx, key),
+            ResponseState::Sought => {}
             _ => self.break_off(cx, key),
         }
     }
@@ -326,7 +348,7 @@ fn facts(block: Option<&Block>, lines: &[u8]) -> Result<BlockFacts, FrameError> 
 }
 
 /// Everything of the head but its framing, connection and end.
-fn write_head(
+pub(super) fn write_head(
     out: &mut Vec<u8>,
     clock: &Clock,
     server_line: &[u8],
@@ -344,16 +366,16 @@ fn write_head(
     if !facts.has_server {
         out.extend_from_slice(server_line);
     }
-    let lines = [head.block.map_or(&b""[..], |block| &block.lines), head.lines];
     if head.status == 204 && facts.content_length.is_some() {
         // RFC 9110 §8.6: a 204 has no Content-Length (W58).
-        for line in lines.iter().flat_map(|lines| lines.split_inclusive(|byte| *byte == b'\n')) {
+        for line in head.all_lines().flat_map(|lines| lines.split_inclusive(|byte| *byte == b'\n'))
+        {
             if !line.get(..15).is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:")) {
                 out.extend_from_slice(line);
             }
         }
     } else {
-        lines.iter().for_each(|lines| out.extend_from_slice(lines));
+        head.all_lines().for_each(|lines| out.extend_from_slice(lines));
     }
     if let Some(length) = length {
         write_length(out, length);

@@ -471,7 +471,7 @@ fn conditions<'a>(bytes: &'a [u8], headers: &[HeaderSpan], head_only: bool) -> C
     gather(headers.iter().map(|header| (header.name.of(bytes), header.value.of(bytes))), head_only)
 }
 
-fn conditions_of<'a>(view: &HeadView<'a>) -> Conditions<'a> {
+pub(super) fn conditions_of<'a>(view: &HeadView<'a>) -> Conditions<'a> {
     gather(view.headers(), view.piece(Piece::Method) == b"HEAD")
 }
 

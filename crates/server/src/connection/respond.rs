@@ -1,6 +1,6 @@
 //! The core's own answers: files, redirects, errors.
 
-use super::output::{OpenFile, Output};
+use super::output::Output;
 use super::{Connection, Phase};
 use crate::exchange::{Exchange, LogFields, Source};
 use crate::mounts::files::{FileEntry, Reply, write_headers};
@@ -147,14 +147,7 @@ impl Connection {
         out.extend_from_slice(b"\r\n");
         if !exchange.head_only && start < end {
             exchange.response.bytes = end - start;
-            match &entry.content {
-                Some(content) => {
-                    out.extend_from_slice(
-                        content.get(start as usize..end as usize).unwrap_or_default(),
-                    );
-                }
-                None => output.push_file(OpenFile::Entry(Arc::clone(entry)), start, end),
-            }
+            output.push_entry(entry, start, end, &mut cx.buffers);
         }
         exchange.response.status = status;
         self.finish(cx, key);

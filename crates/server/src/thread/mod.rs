@@ -10,6 +10,7 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod mailbox;
 
+use crate::connection::sendfile::Sought;
 use crate::connection::{Connection, Local};
 use crate::exchange::{Exchanges, ResponseState};
 use crate::generation::Generation;
@@ -97,6 +98,11 @@ pub(crate) enum Message {
         mount: usize,
         path: Box<[u8]>,
         found: Found,
+    },
+    Sendfile {
+        exchange: Key,
+        sought: Sought,
+        found: Option<Found>,
     },
     Spooled {
         connection: Key,
@@ -371,6 +377,13 @@ impl Thread {
                 if let Some(connection) = self.connections.get_mut(connection) {
                     connection.on_found(cx, exchange, &found);
                 }
+            }
+            Message::Sendfile { exchange, sought, found } => {
+                // The closure does not fail.
+                let _ = cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                    connection.on_sendfile(cx, exchange, &sought, found);
+                    Ok(())
+                });
             }
             Message::Spooled { connection, exchange, result } => {
                 if let Some(connection) = self.connections.get_mut(connection) {

@@ -10,6 +10,7 @@
 //! 3. [`evaluate`] turns the request's conditions and range into a [`Reply`]; [`write_headers`] writes its header fields.
 //! 4. The body is [`FileEntry::content`], or is sent from [`FileEntry::fd`] as far as it is [`resident`].
 
+mod allowed;
 mod beneath;
 mod cache;
 mod conditional;
@@ -21,6 +22,7 @@ mod root;
 #[cfg(test)]
 mod scratch;
 
+pub(crate) use allowed::AllowedFolders;
 pub(crate) use cache::{Cached, FileCache, FileCacheLimits, Known};
 pub(crate) use conditional::{Conditions, Reply, evaluate, write_headers};
 pub(crate) use entry::FileEntry;

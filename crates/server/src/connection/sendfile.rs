@@ -1,0 +1,177 @@
+//! `X-Sendfile`: an application names a file in a response header, and the core sends that instead of the body.
+
+use super::Connection;
+use super::output::Output;
+use super::relay::{RelayedHead, write_head};
+use super::request::conditions_of;
+use super::respond::write_connection;
+use crate::exchange::{ResponseState, Source};
+use crate::mounts::files::{FileEntry, Found, Reply, evaluate, write_headers};
+use crate::thread::arena::Key;
+use crate::thread::{Context, Message};
+use gwanmun_gateway::frame::FrameError;
+use gwanmun_gateway::request::HeadView;
+use gwanmun_http1::response::{BlockFacts, body_allowed};
+use std::sync::Arc;
+
+const NAME: &[u8] = b"x-sendfile";
+
+/// The head of a response whose file is being looked for.
+#[derive(Debug)]
+pub(crate) struct Sought {
+    status: u16,
+    reason: Option<Box<[u8]>>,
+    /// The application's header lines, without the file's name and the length of its own body.
+    lines: Vec<u8>,
+    facts: BlockFacts,
+    close: bool,
+    path: Box<[u8]>,
+}
+
+impl Connection {
+    /// Takes over a response that names a file, if its mount lets it. `false`: it is an ordinary one.
+    ///
+    /// # Errors
+    /// The worker broke a rule of the protocol.
+    pub(super) fn begin_sendfile(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        head: RelayedHead<'_>,
+    ) -> Result<bool, FrameError> {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(false) };
+        let Some(folders) = &cx.generation.mounts[exchange.mount].sendfile else {
+            return Ok(false);
+        };
+        let lines = || head.all_lines().flat_map(|lines| lines.split_inclusive(|&b| b == b'\n'));
+        let Some(named) = lines().find(|line| is_field(line, NAME)) else { return Ok(false) };
+        if exchange.response.state != ResponseState::Awaited {
+            return Err(FrameError("a second HEAD on one stream"));
+        }
+        let sought = Sought {
+            status: head.status,
+            reason: head.reason.map(Into::into),
+            lines: lines()
+                .filter(|line| !is_field(line, NAME) && !is_field(line, b"content-length"))
+                .flatten()
+                .copied()
+                .collect(),
+            facts: head.facts,
+            close: head.close,
+            path: named[NAME.len() + 1..].trim_ascii().into(),
+        };
+        exchange.response.status = head.status;
+        exchange.response.state = ResponseState::Sought;
+        let folders = Arc::clone(folders);
+        cx.run_blocking(move || {
+            let found = folders.find(&sought.path);
+            Message::Sendfile { exchange: key, sought, found }
+        });
+        Ok(true)
+    }
+
+    /// The file has been looked for. `None`: the path is beneath none of the mount's folders.
+    pub(crate) fn on_sendfile(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        sought: &Sought,
+        found: Option<Found>,
+    ) {
+        let (status, why) = match found {
+            Some(Found::File(entry)) => {
+                self.send_found(cx, key, sought, &entry);
+                return;
+            }
+            Some(Found::NotFound | Found::Directory) => (404, "there is no such file".to_owned()),
+            Some(Found::Forbidden) => (500, "the file may not be read".to_owned()),
+            Some(Found::Failed(error)) => (500, error.to_string()),
+            None => (500, "the path is beneath none of the mount's sendfile folders".to_owned()),
+        };
+        let path = sought.path.escape_ascii();
+        cx.log_error(&format!("X-Sendfile: {path}: {why}; the answer is {status}."));
+        self.answer(cx, key, status, b"");
+    }
+
+    fn send_found(&mut self, cx: &mut Context, key: Key, sought: &Sought, entry: &Arc<FileEntry>) {
+        let bars = self.body_bars(key, true);
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        let gives = |name: &[u8]| {
+            sought.lines.split_inclusive(|&byte| byte == b'\n').any(|line| is_field(line, name))
+        };
+        // Validators of the application's own are not the file's: what they would say is the application's to judge.
+        let own = gives(b"etag") || gives(b"last-modified");
+        let reply = if sought.status == 200 && !own {
+            evaluate(entry, &conditions_of(&HeadView::new(&exchange.head)))
+        } else {
+            Reply::Full
+        };
+        let (status, start, end) = match reply {
+            _ if !body_allowed(sought.status) => (sought.status, 0, 0),
+            Reply::Full => (sought.status, 0, entry.size),
+            Reply::Partial { start, end } => (206, start, end),
+            Reply::NotModified => (304, 0, 0),
+            Reply::NotSatisfiable => (416, 0, 0),
+            Reply::PreconditionFailed => {
+                self.answer(cx, key, 412, b"");
+                return;
+            }
+        };
+        exchange.keep_alive &= !cx.closing && !bars && !sought.close;
+        exchange.response.status = status;
+        if let Some(log) = &mut exchange.log {
+            log.source = Source::File;
+        }
+        let first = self.is_first(key);
+        let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
+        let out = output.tail(&mut cx.buffers);
+        let reason = sought.reason.as_deref().filter(|_| status == sought.status);
+        let facts = BlockFacts { content_length: None, ..sought.facts };
+        let head = RelayedHead::of_lines(status, reason, &sought.lines, facts);
+        write_head(out, &cx.clock, &cx.generation.server_line, head, None);
+        if let Some(id) = &exchange.id
+            && !facts.has_request_id
+        {
+            id.write_line(out);
+        }
+        if body_allowed(sought.status) {
+            let mut lines = Vec::new();
+            write_headers(&mut lines, entry, &reply);
+            for line in lines.split_inclusive(|&byte| byte == b'\n') {
+                let is = |name: &[u8]| is_field(line, name);
+                let foreign = is(b"etag") || is(b"last-modified") || is(b"accept-ranges");
+                if !(own && foreign || is(b"content-type") && facts.has_content_type) {
+                    out.extend_from_slice(line);
+                }
+            }
+        }
+        write_connection(out, exchange.keep_alive, exchange.http10);
+        out.extend_from_slice(b"\r\n");
+        if !exchange.head_only && start < end {
+            exchange.response.bytes = end - start;
+            output.push_entry(entry, start, end, &mut cx.buffers);
+        }
+        self.finish(cx, key);
+    }
+}
+
+/// Whether a header line is of this field; `name` is in lower case.
+fn is_field(line: &[u8], name: &[u8]) -> bool {
+    line.len() > name.len()
+        && line[name.len()] == b':'
+        && line[..name.len()].eq_ignore_ascii_case(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_known_by_its_whole_name() {
+        assert!(is_field(b"X-Sendfile: a\r\n", NAME));
+        assert!(is_field(b"x-SENDFILE:a\r\n", NAME));
+        for line in [&b"X-Sendfiles: a\r\n"[..], b"X-Sendfil: a\r\n", b"X-Sendfile", b""] {
+            assert!(!is_field(line, NAME));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Folders whose files an application may name by path.
+
+use super::{FileRoot, Found};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The folders of a mount's `sendfile`.
+#[derive(Debug)]
+pub(crate) struct AllowedFolders {
+    folders: Vec<(Vec<PathBuf>, FileRoot)>,
+}
+
+impl AllowedFolders {
+    /// Opens the folders. BLOCKING.
+    ///
+    /// # Errors
+    /// With the folder that can't be opened.
+    pub(crate) fn open(paths: &[PathBuf]) -> Result<Self, (&Path, io::Error)> {
+        let folders = paths.iter().map(|path| {
+            let root = FileRoot::open(path).map_err(|error| (path.as_path(), error))?;
+            // An application may know the folder by the name that it was given, or by its real one.
+            let mut names = vec![path.clone()];
+            names.extend(path.canonicalize().ok().filter(|real| real != path));
+            Ok((names, root))
+        });
+        Ok(Self { folders: folders.collect::<Result<_, _>>()? })
+    }
+
+    /// The file of an absolute path beneath one of the folders, or of a relative one beneath the first that has it. `None`: the
+    /// path leads to none of them. BLOCKING.
+    pub(crate) fn find(&self, path: &[u8]) -> Option<Found> {
+        if !path.starts_with(b"/") {
+            let relative = [b"/", path].concat();
+            let mut found = Found::NotFound;
+            for (_, root) in &self.folders {
+                found = root.find(&relative, &[]);
+                if !matches!(found, Found::NotFound) {
+                    break;
+                }
+            }
+            return Some(found);
+        }
+        self.folders.iter().find_map(|(names, root)| {
+            let beneath = names.iter().find_map(|name| {
+                let rest = path.strip_prefix(name.as_os_str().as_bytes())?;
+                rest.starts_with(b"/").then_some(rest)
+            })?;
+            Some(root.find(beneath, &[]))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::Scratch;
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_what_is_beneath_a_folder_is_found() {
+        let scratch = Scratch::new();
+        for name in ["one/a", "two/a", "two/b", "onething/c"] {
+            let path = scratch.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        symlink("../two/b", scratch.path().join("one/out")).unwrap();
+        let paths = [scratch.path().join("one"), scratch.path().join("two")];
+        let allowed = AllowedFolders::open(&paths).unwrap();
+        let text = |path: &str| match allowed.find(path.as_bytes()) {
+            Some(Found::File(entry)) => entry.size.to_string(),
+            Some(Found::NotFound) => "not found".to_owned(),
+            Some(Found::Directory) => "a folder".to_owned(),
+            Some(_) => "a failure".to_owned(),
+            None => "nowhere".to_owned(),
+        };
+        let at = |name: &str| text(scratch.path().join(name).to_str().unwrap());
+        assert_eq!((text("a"), text("b"), text("c")), ("5".into(), "5".into(), "not found".into()));
+        assert_eq!((at("two/b"), at("one/c")), ("5".into(), "not found".into()));
+        assert_eq!(at("onething/c"), "nowhere", "a name that only begins like the folder's");
+        assert_eq!(at("one"), "nowhere");
+        for path in ["../two/b", "out", "x/../a", "./a", "", "/etc/passwd", "a/"] {
+            assert!(!matches!(allowed.find(path.as_bytes()), Some(Found::File(_))), "{path}");
+        }
+        assert_eq!(at("one/../two/b"), "not found");
+    }
+}
