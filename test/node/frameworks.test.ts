@@ -24,7 +24,7 @@ describe('as modules of mounts', () => {
         ],
       },
     });
-    [, url = ''] = await gwanmun.says(/listening on (\S+)/);
+    [, url = ''] = await gwanmun.says(/listening on (http:\/\/127\.0\.0\.1:\d+)/);
   });
   afterAll(() => gwanmun[Symbol.asyncDispose]());
 
