@@ -68,7 +68,9 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   private ports = 0;
   private flags = 0;
   /** Called when what was written is on its way. */
-  private callbacks: Callback[] = [];
+  private callbacks: Callback[] | null = null;
+  /** The handler is on the stack: what it writes is sent when it has returned. */
+  private calling = false;
   private scheduled = false;
   /** The head of a chunked body has been written, and the size of its first chunk comes next. */
   private awaitsSize = false;
@@ -144,17 +146,19 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     this.res = res;
     if (this.flags & HEAD_FLAG_HTTP10) res.shouldKeepAlive = KEEP_ALIVE.test(req.headers.connection ?? '');
     res.assignSocket(socket as never);
-    res.on('finish', onFinish);
     if (host.timeout) socket.setTimeout(host.timeout);
     if (startChannel.hasSubscribers) startChannel.publish({ request: req, response: res, socket, server: host.server });
+    this.calling = true;
     try {
       const result = host.request(req, res);
       if (isThenable(result)) result.then(undefined, (error: unknown) => this.fail(error));
     } catch (error) {
       this.fail(error);
     }
+    this.calling = false;
     // As from Node's parser: a request without a body is complete once its handler has been called.
     if ((this.flags & (HEAD_FLAG_LENGTH | HEAD_FLAG_STREAMED)) === 0) req.complete = true;
+    if (this.scheduled) this.flushOrFail();
   }
 
   // What the socket needs.
@@ -251,10 +255,10 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   }
 
   settle(callback: Callback | undefined): void {
-    if (callback !== undefined) this.callbacks.push(callback);
+    if (callback !== undefined) (this.callbacks ??= []).push(callback);
     if (this.scheduled) return;
     this.scheduled = true;
-    process.nextTick(flushLater, this);
+    if (!this.calling) process.nextTick(flush, this);
   }
 
   pull(): void {
@@ -311,8 +315,17 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     this.runInAsyncScope(timedOut, undefined, this);
   }
 
-  /** @internal Sends what was written, and calls back. */
-  flush(): void {
+  /** @internal {@link flush}, of which listeners of the application may throw. */
+  flushOrFail(): void {
+    try {
+      this.flush();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Sends what was written, and calls back. */
+  private flush(): void {
     const { response, res, socket } = this;
     this.scheduled = false;
     if (res === null || this.finished) {
@@ -326,7 +339,8 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
       this.fail(error);
     }
     if (response.length > 0) return;
-    if (response.ended || response.gone) this.finish();
+    if (response.ended) this.conclude(res);
+    else if (response.gone) this.finish();
     this.callBack();
     if (!socket._writableState.needDrain) return;
     socket._writableState.needDrain = false;
@@ -356,14 +370,16 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
 
   private callBack(): void {
     const { callbacks } = this;
-    if (callbacks.length === 0) return;
-    this.callbacks = [];
+    if (callbacks === null) return;
+    this.callbacks = null;
     for (const callback of callbacks) callback();
   }
 
-  /** @internal The response has been written: what Node's server does then. */
-  conclude(res: ServerResponse): void {
+  /** The response has been written: what Node's server does then, before `finish` is emitted. */
+  private conclude(res: ServerResponse): void {
     const { req, socket } = this;
+    this.finish();
+    if (socket._httpMessage !== res) return;
     if (finishChannel.hasSubscribers) {
       finishChannel.publish({ request: req, response: res, socket, server: this.host.server });
     }
@@ -371,7 +387,9 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     // Nobody has read the body: it ends for those who listen. For nobody it need not.
     const internals = req as unknown as { _consuming: boolean; _dump(): void };
     if (!internals._consuming && (req.listenerCount('end') > 0 || req.listenerCount('close') > 0)) internals._dump();
-    process.nextTick(closeResponse, res);
+    // A tick later, for those who listen.
+    if (res.listenerCount('close') > 0 || res.listenerCount('finish') > 0) process.nextTick(closeResponse, res);
+    else closeResponse(res);
   }
 
   /** @internal The client has gone: as when Node's socket closes. */
@@ -383,7 +401,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     if (!req.destroyed) req.destroy(this.refused ? inputError('GWM_BODY_REFUSED') : aborted());
     socket.shut(undefined);
     this.finish();
-    this.callbacks = [];
+    this.callbacks = null;
   }
 
   /** @internal */
@@ -437,11 +455,7 @@ function call(exchange: NodeExchange): void {
 }
 
 function flush(exchange: NodeExchange): void {
-  exchange.flush();
-}
-
-function flushLater(exchange: NodeExchange): void {
-  exchange.flush();
+  exchange.flushOrFail();
 }
 
 function disconnect(exchange: NodeExchange): void {
@@ -454,11 +468,6 @@ function hungUp(exchange: NodeExchange): void {
 
 function timedOut(exchange: NodeExchange): void {
   exchange.timeOut();
-}
-
-function onFinish(this: ServerResponse): void {
-  const socket = this.socket as unknown as RequestSocket | null;
-  (socket?.owner as NodeExchange | undefined)?.conclude(this);
 }
 
 /** As Node: a response is closed a tick after it has finished. */

@@ -30,8 +30,8 @@ export class Outgoing implements LinkedResponse {
   private readonly writer: FrameWriter;
   /** Characters of the head at the start of the first piece; 0 until there is one. */
   private head = 0;
-  private pieces: (string | Uint8Array)[] = [];
-  private encodings: Encoding[] = [];
+  private readonly pieces: (string | Uint8Array)[] = [];
+  private readonly encodings: Encoding[] = [];
 
   constructor(writer: FrameWriter, stream: number, credit: number) {
     this.writer = writer;
@@ -78,8 +78,8 @@ export class Outgoing implements LinkedResponse {
 
   /** Drops what waits. */
   clear(): void {
-    this.pieces = [];
-    this.encodings = [];
+    this.pieces.length = 0;
+    this.encodings.length = 0;
     this.length = 0;
   }
 
