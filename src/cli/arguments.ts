@@ -33,6 +33,7 @@ export type Command =
   | { readonly name: 'version' }
   | { readonly name: 'check'; readonly config: string | undefined }
   | { readonly name: 'init'; readonly folder: string | undefined }
+  | { readonly name: 'run'; readonly script: string; readonly args: readonly string[] }
   | ({ readonly name: 'fetch'; readonly request: FetchRequest } & Subject)
   | ({ readonly name: 'serve'; readonly overrides: Overrides } & Subject);
 
@@ -54,7 +55,7 @@ const OPTIONS = {
 type OptionName = keyof typeof OPTIONS;
 type FlagName = { [Name in OptionName]: (typeof OPTIONS)[Name]['type'] extends 'boolean' ? Name : never }[OptionName];
 
-export const COMMANDS = ['serve', 'check', 'fetch', 'init', 'help', 'version'] as const;
+export const COMMANDS = ['serve', 'check', 'fetch', 'run', 'init', 'help', 'version'] as const;
 type CommandName = (typeof COMMANDS)[number];
 
 /** What each command takes beside --help and --version. */
@@ -63,12 +64,17 @@ const TAKES: Record<CommandName, readonly OptionName[]> = {
   check: ['config'],
   fetch: ['method', 'header', 'data', 'json', 'include', 'head', 'config'],
   init: [],
+  run: [],
   help: [],
   version: [],
 };
 
 /** Reads the arguments after the program's name. Throws GWM_USAGE. */
 export function parseCommand(args: readonly string[]): Command {
+  // What follows the program's name is the program's.
+  if (args[0] === 'run' && args[1] !== undefined && !args[1].startsWith('-')) {
+    return { name: 'run', script: args[1], args: args.slice(2) };
+  }
   const { values, lists, positionals } = readOptions(args);
   const [first, ...others] = positionals;
   const named = COMMANDS.find((command) => command === first);
@@ -86,6 +92,8 @@ export function parseCommand(args: readonly string[]): Command {
       return { name: 'version' };
     case 'help':
       return { name: 'help', topic: rest[0] };
+    case 'run':
+      throw usage('gwanmun run needs a program, first of all', 'gwanmun run server.js');
     case 'check':
       if (rest[0] !== undefined) {
         throw usage(`gwanmun check takes no target, got "${rest[0]}"`, `gwanmun check --config ${rest[0]}`);

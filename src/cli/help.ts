@@ -34,6 +34,7 @@ Commands
   gwanmun [serve] [target]      serve a folder, a module or a configuration
   gwanmun check                 check the configuration and start nothing
   gwanmun fetch /path [target]  print the answer to one request
+  gwanmun run <file> [args]     run a Node program, its http.Server on the core
   gwanmun init [folder]         write what is needed to begin
   gwanmun help <command|code>   more on a command, or on an error: GWM_…
 
@@ -66,6 +67,12 @@ Options
 
   At a terminal it says in a few lines where it listens; elsewhere one line of
   JSON on standard error, with "event":"listening" and "urls".
+`,
+  run: `gwanmun run <file> [arguments]: run a Node program, every http.Server of it on the core
+
+Examples
+  gwanmun run server.js             # as: node server.js
+  gwanmun run server.js --port 8080 # what follows the file is the program's
 `,
   check: `gwanmun check: check the configuration, its folders and modules; start nothing
 

@@ -11,6 +11,7 @@ import { fetchOnce } from './fetch.js';
 import { helpText } from './help.js';
 import { init } from './init.js';
 import { checkPython } from '../supervisor/python-worker.js';
+import { runScript } from './run-script.js';
 import { serve } from './serve.js';
 
 /** Runs the command line and ends the process if it fails. Never rejects. */
@@ -31,6 +32,8 @@ async function runCommand(command: Command): Promise<void> {
     case 'version':
       process.stdout.write(`gwanmun ${VERSION}\n`);
       return;
+    case 'run':
+      return runScript(command.script, command.args);
     case 'check':
       return check(command.config);
     case 'init':
