@@ -26,9 +26,9 @@ export function usage(scenarios, peers) {
 
   --only <names>      scenarios: ${list(scenarios)}
   --peers <names>     peers: ${list(peers)}
-  --quick             2 rounds of 2 seconds
+  --quick             2 rounds of 1 second
   --rounds <n>        measured windows for each peer (5)
-  --seconds <n>       length of a window (3)
+  --seconds <n>       length of a window (2)
   --warm-up <n>       seconds of load before it, every answer checked (1)
   --client <name>     wrk or autocannon (wrk if it is installed)
   --server-core <n>   core for the servers (the first this process may use)
@@ -73,7 +73,7 @@ export function readOptions(args, { scenarios, peers, cores = allowedCores() }) 
     scenarios: chosen('scenario', values.only, scenarios),
     peers: chosen('peer', values.peers, peers),
     rounds: whole('rounds', values.rounds, values.quick ? 2 : 5, 1),
-    seconds: whole('seconds', values.seconds, values.quick ? 2 : 3, 1),
+    seconds: whole('seconds', values.seconds, values.quick ? 1 : 2, 1),
     warmUp: whole('warm-up', values['warm-up'], 1, 1),
     client: values.client,
     serverCore,

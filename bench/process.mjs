@@ -140,7 +140,8 @@ export function cpuTime(roots) {
 }
 
 /**
- * Resident memory of whole process trees in bytes, pages that several processes share counted once (PSS).
+ * Resident memory of whole process trees in bytes: what they have allocated, pages that several of them share counted once. A program's own
+ * code is not in it: its share would change whenever any process of that program starts or ends, the client's too.
  * @param {Pinned[]} roots
  * @returns {number}
  */
@@ -151,8 +152,10 @@ export function residentMemory(roots) {
     processes(),
   )) {
     const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-    kibibytes += Number(/^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1]);
+    for (const [, size] of rollup.matchAll(/^Pss_(?:Anon|Shmem):\s+(\d+) kB$/gm)) kibibytes += Number(size);
   }
+  if (kibibytes === 0)
+    throw new Error('this kernel does not tell Pss_Anon in /proc/<pid>/smaps_rollup (Linux 5.9 does)');
   return kibibytes * 1024;
 }
 

@@ -41,6 +41,8 @@ for (const [name, code] of /** @type {const} */ ([
 
 const { serverCore, clientCore, rounds, seconds, warmUp } = options;
 const { found, missing } = availableVersions();
+/** @type {import('./scenarios.mjs').Settings} */
+const settings = { client, clientCore, warmUp, seconds };
 /** @type {import('./report.mjs').Report} */
 const report = {
   date: new Date().toISOString().slice(0, 16).replace('T', ' ') + ' UTC',
@@ -102,7 +104,7 @@ function plan(scenario) {
   for (let round = 1; round <= of; round += 1) {
     for (const row of rows) {
       if (row.skipped !== undefined || (beside.includes(row.peer) && round % 2 === 0)) continue;
-      steps.push({ row, round, of, seconds: measure.seconds(settingsOf(scenario)) });
+      steps.push({ row, round, of, seconds: measure.seconds(settings) });
     }
   }
   return { scenario, rows, steps };
@@ -128,7 +130,7 @@ async function measure(scenario, rows, steps) {
     progress.begin(`${name}  ${label}`);
     try {
       const concrete = row.at === undefined || !points ? scenario : { ...scenario, ...points.scenario(row.at) };
-      const measured = await measure.round(() => startServer(row.peer, concrete), concrete, settingsOf(scenario));
+      const measured = await measure.round(() => startServer(row.peer, concrete), concrete, settings);
       row.rounds.push(measured);
       progress.done(seconds);
       say(`${progress.prefix()}${label} ${show(measured, measure.columns)}`);
@@ -160,14 +162,6 @@ async function measure(scenario, rows, steps) {
 /** @param {string} name @param {import('./scenarios.mjs').Scenario} scenario */
 function startServer(name, { application, applications, size = 0 }) {
   return peerOf(name).start({ application: applications?.[name] ?? application, core: serverCore, clientCore, size });
-}
-
-/**
- * @param {import('./scenarios.mjs').Scenario} scenario
- * @returns {import('./scenarios.mjs').Settings}
- */
-function settingsOf(scenario) {
-  return { client, clientCore, warmUp, seconds: Math.min(seconds, scenario.seconds ?? seconds) };
 }
 
 /** @param {import('./scenarios.mjs').Scenario} scenario */

@@ -54,7 +54,6 @@ import { start } from './measure/start.mjs';
  * @property {string} [chart] the metric that the plot shows; else that of the first target
  * @property {Points} [points] measured at several points
  * @property {number} [rounds] at most so many
- * @property {number} [seconds] a window lasts at most so long
  */
 
 /**
@@ -237,7 +236,6 @@ export const scenarios = [
     points: { axis: 'connections', at: [1, 8, 64, 512, 4096], scenario: (connections) => ({ connections }) },
     targets: [{ metric: 'cpu', rival: 'uws', ratio: 1.05, at: 4096 }],
     rounds: 3,
-    seconds: 2,
   },
   {
     ...hello,
@@ -252,7 +250,6 @@ export const scenarios = [
     },
     targets: [{ metric: 'cpu', ratio: 1.1, from: 10, at: 10_000 }],
     rounds: 3,
-    seconds: 2,
   },
   {
     ...hello,
@@ -264,7 +261,6 @@ export const scenarios = [
     points: { axis: 'headers', at: [2, 60], scenario: withHeaders },
     targets: [{ metric: 'cpu', rival: 'bun', ratio: 0.5, at: 60 }],
     rounds: 3,
-    seconds: 2,
   },
 ];
 

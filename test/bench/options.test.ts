@@ -4,12 +4,12 @@ const { readOptions, usage } = await import(new URL('../../bench/options.mjs', i
 
 const known = { scenarios: ['hello', 'file', 'start'], peers: ['gwanmun', 'nginx'], cores: [2, 5] };
 
-test('without options everything is measured, five rounds of three seconds, on the first two cores', () => {
+test('without options everything is measured, five rounds of two seconds, on the first two cores', () => {
   expect(readOptions([], known)).toMatchObject({
     scenarios: known.scenarios,
     peers: known.peers,
     rounds: 5,
-    seconds: 3,
+    seconds: 2,
     warmUp: 1,
     serverCore: 2,
     clientCore: 5,
@@ -19,7 +19,7 @@ test('without options everything is measured, five rounds of three seconds, on t
 
 test('a part of it, or quickly, goes to another file and keeps the order of the list', () => {
   const options = readOptions(['--only', 'start,hello', '--peers', 'nginx', '--quick'], known);
-  expect(options).toMatchObject({ scenarios: ['hello', 'start'], peers: ['nginx'], rounds: 2, seconds: 2 });
+  expect(options).toMatchObject({ scenarios: ['hello', 'start'], peers: ['nginx'], rounds: 2, seconds: 1 });
   expect(options.out).toMatch(/bench\/results\/partial$/);
 });
 
