@@ -178,7 +178,7 @@ class Link(object):
         self.out += (FRAME.pack(size, kind, flags, 0, stream, extra), payload, bytes(-size & 7))
 
     def log(self, level, stream, text):
-        self.frame(LOG, 0, stream, level, text[:MAX_PAYLOAD])
+        self.frame(LOG, 0, stream if stream in self.streams else 0, level, text[:MAX_PAYLOAD])  # 0: it has ended
         flush()
 
     def receive(self, wait):

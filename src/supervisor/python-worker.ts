@@ -129,7 +129,8 @@ function failureOf(text: string, { target, python, directory }: WsgiApplication)
       });
     case 'ModuleNotFoundError':
       if (name && (module === name || module.startsWith(`${name}.`))) {
-        return new GwanmunError('GWM_APP_MODULE', `There is no module ${name} in ${displayPath(directory)}`, {
+        const folder = displayPath(directory) === '.' ? 'this folder' : displayPath(directory);
+        return new GwanmunError('GWM_APP_MODULE', `There is no module ${name} in ${folder}`, {
           where: { file: interpreter },
           remedy: `a module of the folder is named by its file without .py, one of a package with a dot\nis it a dependency? then: ${interpreter} -m pip install ${name}`,
         });

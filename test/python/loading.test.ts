@@ -63,7 +63,7 @@ async function run(args: string[], mount?: object): Promise<{ code: number; outp
 
 describe.each(['check', 'serve'])('gwanmun %s', (command) => {
   test.each([
-    ['missing:app', ['GWM_APP_MODULE  There is no module missing in .', 'pip install missing']],
+    ['missing:app', ['GWM_APP_MODULE  There is no module missing in this folder', 'pip install missing']],
     ['package.missing:app', ['GWM_APP_MODULE  There is no module package.missing']],
     ['syntax', ['GWM_APP_SYNTAX  syntax is not valid Python', 'at syntax.py:2:', 'def broken(:', 'SyntaxError']],
     ['uses_syntax', ['GWM_APP_SYNTAX', 'at syntax.py:2:', 'uses_syntax.py", line 1']],
