@@ -182,7 +182,7 @@ test('Python applications and modules run side by side, each in workers of its o
     },
   );
   const port = await server.port();
-  await server.says(/\(6 workers\)/);
+  await server.says(/"workers":6/);
   expect((await get(port, '/')).body.toString()).toMatch(/^module \d/);
   expect((await get(port, '/contract/pid')).body.toString()).toMatch(/^\d/);
   expect((await get(port, '/local/x')).body.toString()).toMatch(/^local \d/);
