@@ -161,8 +161,8 @@ function resolveOptions(options: ServeOptions): {
       ...rest,
       ...(port === undefined && hostname === undefined ? {} : { listen: { port, host: hostname } }),
       // In a configuration file an application is a module; here its place is held by a name.
-      mounts: mounts.map(({ application: _application, node, stream = node !== undefined, ...mount }, index) =>
-        ownIndexes[index] === undefined ? { ...mount, stream } : { ...mount, stream, app: 'application' },
+      mounts: mounts.map(({ application: _application, node: _node, ...mount }, index) =>
+        ownIndexes[index] === undefined ? mount : { ...mount, app: 'application' },
       ),
     },
     source,
@@ -177,7 +177,6 @@ function resolveOptions(options: ServeOptions): {
     const own = ownIndexes[index];
     if (own === undefined) continue;
     target.application = own;
-    if (given[own]?.kind === 'node') target.anyTarget = true;
     target.pool = 0;
   }
   if (given.length > 0) core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];

@@ -127,8 +127,8 @@ fn check_frame(frame: &[u8], data: &[u8]) {
         FromWorker::Log { request_id, text, .. } => {
             assert_eq!([request_id.unwrap_or_default(), text].concat(), read.payload);
         }
-        FromWorker::Ready
-        | FromWorker::End { .. }
+        FromWorker::Ready { wishes } => assert_eq!(wishes.iter().count() * 4, read.payload.len()),
+        FromWorker::End { .. }
         | FromWorker::Reset { .. }
         | FromWorker::Credit { .. } => {}
     }

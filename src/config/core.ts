@@ -21,8 +21,6 @@ export interface CoreMount {
   sendfile?: string[];
   /** The application gets request bodies as they come, instead of whole. */
   stream?: boolean;
-  /** For `/`: the application also gets targets that have no path in normal form. */
-  anyTarget?: boolean;
 }
 
 /** One immutable generation of the core's configuration. */

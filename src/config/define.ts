@@ -41,7 +41,7 @@ export interface Mount {
   files?: string | undefined;
   /** A module (`.ts`, `.mts`, `.cts`, `.js`, `.mjs`, `.cjs`) that holds an application, relative to the configuration file; see below. */
   app?: App | undefined;
-  /** The application gets request bodies as the client sends them; see below. Default: `false`, whole, before it is called; `true` for `app: { node }`. */
+  /** The application gets request bodies as the client sends them; see below. Default: `false`, whole, before it is called; `true` for Node handlers. */
   stream?: boolean | undefined;
   /** Folders, one or several, whose files the application may have sent by naming them in the response header `X-Sendfile`; see below. Default: none. */
   sendfile?: string | readonly string[] | undefined;

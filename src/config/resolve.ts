@@ -68,7 +68,8 @@ export interface ResolvedMount {
   readonly path: string;
   readonly files?: { readonly root: string; readonly index: readonly string[] };
   readonly application?: number;
-  readonly stream: boolean;
+  /** Undefined: as the application wishes. */
+  readonly stream: boolean | undefined;
   readonly sendfile: readonly string[];
   readonly wsgi?: number;
 }
@@ -89,8 +90,7 @@ export function resolveConfig(
     const files = mount.files === undefined ? undefined : resolve(directory, mount.files);
     const app = mount.app === undefined ? undefined : { ...mount.app, module: resolve(directory, mount.app.module) };
     if (files !== undefined) report(faults, ['mounts', index, 'files'], folderFault(files));
-    // Node's own servers stream.
-    const stream = mount.stream ?? mount.app?.kind === 'node';
+    const { stream } = mount;
     const sendfile = (mount.sendfile ?? []).map((path) => resolve(directory, path));
     for (const [at, path] of sendfile.entries()) report(faults, ['mounts', index, 'sendfile', at], folderFault(path));
     if (mount.wsgi !== undefined) {
@@ -171,10 +171,8 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
       ...(files ? { files: { root: files.root, index: [...files.index] } } : {}),
       ...(application === undefined ? {} : { application, pool: 0 }),
       ...(wsgi === undefined ? {} : { application: 0, pool: firstWsgi + wsgi }),
-      ...(stream ? { stream } : {}),
+      ...(stream === undefined ? {} : { stream }),
       ...(sendfile.length > 0 ? { sendfile: [...sendfile] } : {}),
-      // What means nothing as a path is the handler's to answer, as with Node's own server.
-      ...(application !== undefined && config.applications[application]?.kind === 'node' ? { anyTarget: true } : {}),
     })),
     pools: Array.from({ length: firstWsgi + config.wsgi.length }, () => pool),
     limits: config.limits,

@@ -4,6 +4,8 @@ import type { Input } from './input.js';
 
 /** One kind of application: makes what answers each request. */
 export interface Adapter {
+  /** `WISH_…` bits: what the core is to know of it. */
+  readonly wishes?: number;
   /** A request for the application has come on a stream. `window`: body bytes that may be sent before there is credit. */
   open(link: ExchangeLink, stream: number, window: number, sequence: number): LinkedExchange;
 }

@@ -52,6 +52,11 @@ export const LOG_FROM_UNCAUGHT = 3;
 export const ENCODING_OFFSETS = 1;
 /** HELLO's capabilities: this worker wants CLOSED. */
 export const CAPABILITY_CLOSED = 1;
+/** READY: the application gets request bodies as they come, if its mount says nothing. */
+export const WISH_STREAM = 1;
+/** READY: at `/`, the application also gets targets that have no path in normal form, as they are. */
+export const WISH_ANY_TARGET = 2;
+
 /** HELLO from the core: this worker is one of several processes. */
 export const HELLO_MULTIPROCESS = 1;
 

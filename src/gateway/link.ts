@@ -129,7 +129,10 @@ export class WorkerLink implements ExchangeLink {
   /** The applications are loaded: requests may come. */
   ready(): void {
     if (this.closed) return;
-    this.writer.control(KIND_READY, 0, 0);
+    const { adapters } = this.owner;
+    const at = this.writer.begin(adapters.length * 4);
+    for (const [index, { wishes = 0 }] of adapters.entries()) this.writer.words[(at >> 2) + index] = wishes;
+    this.writer.finish(KIND_READY, 0, 0, 0, adapters.length * 4);
     this.writer.send();
   }
 

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createServer } from '../../dist/index.js';
+import { RawClient } from '../http/raw-client.js';
 import { Gwanmun } from '../workers/gwanmun-process.js';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
@@ -46,6 +47,17 @@ describe('as modules of mounts', () => {
     expect(await (await fetch(`${url}/file`)).text()).toBe(readFileSync(fixture('express-app.mjs'), 'utf8'));
     expect((await fetch(`${url}/fail`)).status).toBe(500);
     expect((await fetch(`${url}/none`)).status).toBe(404);
+  });
+
+  test('a Node handler whose kind the exports say gets a body as it comes, and targets that are no path', async () => {
+    const client = await RawClient.connect({ port: Number(new URL(url).port) });
+    await client.send('POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n');
+    expect((await client.until('a\r\n')).toString()).toContain('\r\n\r\n1\r\na');
+    await client.send('0\r\n\r\n');
+    await client.until('0\r\n\r\n');
+    await client.send('GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n');
+    expect(String((await client.response()).body)).toContain('Failed to decode param');
+    client.close();
   });
 
   test('Koa', async () => {

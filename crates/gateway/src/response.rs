@@ -13,7 +13,10 @@ pub enum FromWorker<'a> {
         capabilities: u32,
         name: &'a str,
     },
-    Ready,
+    Ready {
+        /// What the applications wish, by their index.
+        wishes: Wishes<'a>,
+    },
     Block {
         id: u16,
         lines: &'a [u8],
@@ -86,6 +89,31 @@ pub enum Encoding {
     Pairs,
 }
 
+/// READY's payload: a u32 for each application, by its index; one that is missing wishes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wishes<'a>(&'a [u8]);
+
+/// The application gets request bodies as they come, if its mount says nothing.
+pub const WISH_STREAM: u32 = 1;
+/// At `/`, the application also gets targets that have no path in normal form, as they are.
+pub const WISH_ANY_TARGET: u32 = 2;
+
+impl<'a> Wishes<'a> {
+    fn new(payload: &'a [u8]) -> Result<Self, FrameError> {
+        let wishes = Self(payload);
+        if !payload.len().is_multiple_of(4) || wishes.iter().any(|wish| wish > 3) {
+            return Err(FrameError(
+                "READY has a u32 for each application, of which two bits are known",
+            ));
+        }
+        Ok(wishes)
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = u32> {
+        self.0.chunks_exact(4).map(|wish| read_u32(wish, 0))
+    }
+}
+
 /// LOG's level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
@@ -129,7 +157,7 @@ impl<'a> FromWorker<'a> {
         }
         match kind {
             Kind::Hello => hello(payload),
-            Kind::Ready => Ok(Self::Ready),
+            Kind::Ready => Wishes::new(payload).map(|wishes| Self::Ready { wishes }),
             Kind::Block => match u16::try_from(extra) {
                 Ok(id) if id != 0 => Ok(Self::Block { id, lines: payload }),
                 _ => Err(FrameError("a block's id is 1 to 65 535")),
@@ -330,6 +358,8 @@ mod tests {
             decode(Kind::Hello, 0, 0, 0, &[0; 16]),
             decode(Kind::Hello, 0, 0, 0, b"x"),
             decode(Kind::Data, 0, 0, 0, b""),
+            decode(Kind::Ready, 0, 0, 0, &[1, 0, 0]),
+            decode(Kind::Ready, 0, 0, 0, &[4, 0, 0, 0]),
         ];
         for (n, result) in bad.iter().enumerate() {
             assert!(result.is_err(), "case {n} gave {result:?}");

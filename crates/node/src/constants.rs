@@ -24,6 +24,7 @@ pub fn protocol_constants() -> String {
         "requestFlags": { "http10": request::FLAG_HTTP10, "tls": request::FLAG_TLS, "body": request::FLAG_BODY },
         "headFixed": request::FIXED,
         "formHttp": response::FORM_HTTP,
+        "wishes": { "stream": response::WISH_STREAM, "anyTarget": response::WISH_ANY_TARGET },
         "kinds": {
             "hello": Kind::Hello as u8, "ready": Kind::Ready as u8, "names": Kind::Names as u8,
             "block": Kind::Block as u8, "head": Kind::Head as u8, "info": Kind::Info as u8,

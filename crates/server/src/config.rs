@@ -64,12 +64,9 @@ pub struct Mount {
     /// Folders whose files the application may name in `X-Sendfile`; none: the header means nothing.
     #[serde(default)]
     pub sendfile: Vec<PathBuf>,
-    /// The application gets request bodies as they come, instead of whole.
+    /// Whether the application gets request bodies as they come, instead of whole. None: as it wishes.
     #[serde(default)]
-    pub stream: bool,
-    /// For the mount at `/`: its application also gets targets that have no path in normal form, as they are.
-    #[serde(default)]
-    pub any_target: bool,
+    pub stream: Option<bool>,
     /// Index of the worker pool that runs the application.
     #[serde(default)]
     pub pool: usize,

@@ -47,9 +47,8 @@ pub(crate) struct Files {
 pub(crate) struct Application {
     pub(crate) index: u32,
     pub(crate) pool: usize,
-    /// It gets request bodies as they come.
-    pub(crate) stream: bool,
-    pub(crate) any_target: bool,
+    /// Whether it gets request bodies as they come. None: as it wishes.
+    pub(crate) stream: Option<bool>,
 }
 
 /// A head must fit a frame together with its table and the decoded path.
@@ -108,7 +107,6 @@ impl Generation {
                 index,
                 pool: mount.pool,
                 stream: mount.stream,
-                any_target: mount.any_target,
             });
             let sendfile = match mount.sendfile.as_slice() {
                 [] => None,

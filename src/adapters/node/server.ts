@@ -176,7 +176,7 @@ function configFor(server: Server, listener: CoreListener): CoreConfig {
   const headerBytes = Math.min(Math.max(options.maxHeaderSize || maxHeaderSize, 256), 32_768);
   const resolved = resolveConfig({
     config: {
-      mounts: [{ path: '/', stream: true }],
+      mounts: [{ path: '/' }],
       limits: {
         requestLine: Math.min(headerBytes, 16_384),
         headerBytes,
@@ -198,7 +198,7 @@ function configFor(server: Server, listener: CoreListener): CoreConfig {
   });
   const core = toCoreConfig(resolved);
   core.listen = [listener];
-  for (const mount of core.mounts) Object.assign(mount, { application: 0, pool: 0, anyTarget: true });
+  for (const mount of core.mounts) Object.assign(mount, { application: 0, pool: 0 });
   core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];
   return core;
 }

@@ -12,6 +12,7 @@ use crate::thread::{Context, Message};
 use gwanmun_gateway::request::{
     FLAG_HTTP10, Fixed, HeadView, HeadWriter, Pair, Piece, set_body_streamed,
 };
+use gwanmun_gateway::response::{WISH_ANY_TARGET, WISH_STREAM};
 use gwanmun_http1::path::{self, Normal};
 use gwanmun_http1::{Body, HeaderSpan, RequestHead, Span, TargetForm, Version};
 use std::rc::Rc;
@@ -91,7 +92,10 @@ impl Connection {
         headers: &mut Vec<HeaderSpan>,
     ) -> bool {
         let Some(route) = generation.router.root() else { return false };
-        if !generation.mounts[route.mount].application.is_some_and(|own| own.any_target) {
+        let wishes = generation.mounts[route.mount]
+            .application
+            .is_some_and(|own| cx.shared.pools[own.pool].wishes(own.index, WISH_ANY_TARGET));
+        if !wishes {
             return false;
         }
         let (path, path_span) = (head.path.of(bytes), Some(head.path));
@@ -301,7 +305,11 @@ impl Connection {
         // A short body that has arrived with its head is passed whole: that saves the worker's grant and a turn.
         let is_here = matches!(body, Body::Length(length)
             if length <= here as u64 && length <= cx.generation.body_in_memory as u64);
-        if application.stream && !is_here {
+        let stream = !is_here
+            && application.stream.unwrap_or_else(|| {
+                cx.shared.pools[application.pool].wishes(application.index, WISH_STREAM)
+            });
+        if stream {
             self.start_streamed(cx, key, application, request.head);
             return;
         }

@@ -164,12 +164,13 @@ impl Thread {
                 self.cx.greet(key);
                 Ok(())
             }
-            FromWorker::Ready => {
+            FromWorker::Ready { wishes } => {
                 let LinkState::Greeted { concurrency } = link.state else {
                     return Err(FrameError("READY comes once, after HELLO"));
                 };
                 link.state = LinkState::Ready;
                 link.number = self.cx.shared.worker_name(link.worker).number;
+                self.cx.shared.pools[link.pool].set_wishes(wishes);
                 self.cx.shared.pools[link.pool].link_ready(
                     link.worker,
                     concurrency,

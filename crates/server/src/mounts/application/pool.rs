@@ -5,6 +5,7 @@
 
 use crate::config;
 use crate::thread::arena::Key;
+use gwanmun_gateway::response::Wishes;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +19,8 @@ pub(crate) struct Pool {
 struct State {
     workers: Vec<Worker>,
     queue: VecDeque<Waiting>,
+    /// What the applications wish, by their index, as the last worker said it.
+    wishes: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -86,7 +89,7 @@ impl Pool {
     /// Frees a slot of a worker. Gives the request that takes it over at once, if one waits that the worker can take.
     pub(crate) fn release(&self, worker: u32) -> Option<Waiting> {
         let mut state = self.lock();
-        let State { workers, queue } = &mut *state;
+        let State { workers, queue, .. } = &mut *state;
         let worker = workers.iter_mut().find(|other| other.id == worker)?;
         worker.in_flight = worker.in_flight.saturating_sub(1);
         if queue.is_empty() || worker.draining || worker.in_flight >= worker.concurrency {
@@ -124,6 +127,18 @@ impl Pool {
             state.workers.len() - 1
         });
         state.workers[index].ready |= 1 << thread;
+    }
+
+    /// A worker has said what its applications wish.
+    pub(crate) fn set_wishes(&self, wishes: Wishes<'_>) {
+        let mut state = self.lock();
+        state.wishes.clear();
+        state.wishes.extend(wishes.iter());
+    }
+
+    /// Whether an application wishes something.
+    pub(crate) fn wishes(&self, application: u32, wish: u32) -> bool {
+        self.lock().wishes.get(application as usize).is_some_and(|wishes| wishes & wish != 0)
     }
 
     /// No more requests for this worker.
