@@ -93,7 +93,7 @@ fn check_frame(frame: &[u8], data: &[u8]) {
 
     let Ok(decoded) = FromWorker::decode(read) else { return };
     assert_eq!(read.flags & FLAG_FD != 0, matches!(decoded, FromWorker::File { .. }));
-    let about_link = matches!(read.kind, Kind::Hello | Kind::Ready | Kind::Block);
+    let about_link = matches!(read.kind, Kind::Hello | Kind::Ready | Kind::Block | Kind::Passing);
     assert!(read.kind == Kind::Log || about_link == (read.stream == 0));
     match decoded {
         FromWorker::Hello { concurrency, name, .. } => {
@@ -128,7 +128,8 @@ fn check_frame(frame: &[u8], data: &[u8]) {
             assert_eq!([request_id.unwrap_or_default(), text].concat(), read.payload);
         }
         FromWorker::Ready { wishes } => assert_eq!(wishes.iter().count() * 4, read.payload.len()),
-        FromWorker::End { .. }
+        FromWorker::Passing
+        | FromWorker::End { .. }
         | FromWorker::Reset { .. }
         | FromWorker::Credit { .. } => {}
     }

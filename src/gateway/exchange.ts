@@ -16,6 +16,8 @@ import type { Application, BodyChunk, Environ, StartResponse } from './types.js'
 export interface ExchangeLink extends ResponseLink {
   /** This side of the stream has ended: its slot is free. */
   release(exchange: LinkedExchange): void;
+  /** Settles when the core looks for descriptors that come with frames, for which it is asked if need be. Null: it does. */
+  passing(): Promise<void> | null;
 }
 
 const RESOURCE = Object.freeze({ requireManualDestroy: true });
@@ -179,22 +181,35 @@ export class Exchange extends AsyncResource implements LinkedExchange {
       this.finish();
       return;
     }
-    if (result instanceof FileBody && this.deliverFile(result)) return;
-    const iterator = body[Symbol.asyncIterator]?.();
+    if (result instanceof FileBody && !this.response.headersSent) {
+      const passing = this.link.passing();
+      if (passing === null) this.deliverFile(result);
+      else void passing.then(() => this.deliverFile(result));
+      return;
+    }
+    this.iterate(result);
+  }
+
+  private iterate(result: Partial<AsyncIterable<BodyChunk> & Iterable<BodyChunk>>): void {
+    const iterator = result[Symbol.asyncIterator]?.();
     this.isAsync = iterator !== undefined;
-    this.iterator = iterator ?? body[Symbol.iterator]?.() ?? null;
+    this.iterator = iterator ?? result[Symbol.iterator]?.() ?? null;
     if (this.iterator === null)
       throw new TypeError(`the application returned ${describe(result)} that is not iterable; ${EXPECTED}`);
     this.scope = new AsyncResource('GWANMUN_BODY');
     this.pump();
   }
 
-  /** Has the core send a file; false if it has to be read here. */
-  private deliverFile(body: FileBody): boolean {
-    const part = body.part();
-    if (part === null || !this.response.sendFile(part)) return false;
-    this.finish();
-    return true;
+  /** Has the core send a file, or reads it here. */
+  private deliverFile(body: FileBody): void {
+    const { response } = this;
+    try {
+      const part = response.gone || this.link.ending ? null : body.part();
+      if (response.gone || (part !== null && response.sendFile(part))) this.finish();
+      else this.iterate(body);
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   /** A body that is complete but does not fit into one frame. */

@@ -23,6 +23,7 @@ export const KIND_RESET = 11;
 export const KIND_CREDIT = 12;
 export const KIND_LOG = 13;
 export const KIND_CLOSED = 14;
+export const KIND_PASSING = 15;
 
 /** The sender sends nothing more on this stream. */
 export const FLAG_END = 1;

@@ -20,6 +20,7 @@ import {
   KIND_HEAD,
   KIND_HELLO,
   KIND_NAMES,
+  KIND_PASSING,
   KIND_READY,
   KIND_RESET,
   LOG_ERROR,
@@ -104,6 +105,10 @@ export class WorkerLink implements ExchangeLink {
   /** The core has shut down its side: no request and no credit will come. */
   ending = false;
   private closed = false;
+  /** The core looks for descriptors that come with frames. */
+  private isPassing = false;
+  private passed: Promise<void> | null = null;
+  private onPassing: () => void = () => {};
 
   constructor(owner: LinkOwner, fd: number, marks: Int32Array, slot: number) {
     this.owner = owner;
@@ -165,6 +170,16 @@ export class WorkerLink implements ExchangeLink {
     this.streams[stream] = undefined;
     this.open -= 1;
     if (this.ending && this.open === 0) setImmediate(() => this.closeWhenSent());
+  }
+
+  passing(): Promise<void> | null {
+    // At its end the core answers nothing any more.
+    if (this.isPassing || this.ending) return null;
+    if (this.passed === null) {
+      this.writer.control(KIND_PASSING, 0, 0);
+      this.passed = new Promise((resolve) => (this.onPassing = resolve));
+    }
+    return this.passed;
   }
 
   /** Blocks until a response has credit or nobody wants it. */
@@ -268,6 +283,10 @@ export class WorkerLink implements ExchangeLink {
       case KIND_RESET:
         // Unknown streams are no error: this side may have ended the stream while the frame was under way.
         this.streams[stream]?.abandon(frames.words[(at >> 2) + 3]!);
+        break;
+      case KIND_PASSING:
+        this.isPassing = true;
+        this.onPassing();
         break;
       case KIND_CLOSED:
         this.streams[stream]?.disconnected();
@@ -425,6 +444,7 @@ export class WorkerLink implements ExchangeLink {
     }
     if (this.ending) return;
     this.ending = true;
+    this.onPassing();
     for (const exchange of this.streams) {
       // A request whose body is incomplete stays so, and credit does not come any more.
       if (exchange === undefined) continue;

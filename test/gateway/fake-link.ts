@@ -127,7 +127,7 @@ export class FakeLink implements NativeLink {
       }
       if (
         last.kind !== f.KIND_LOG &&
-        (last.stream === 0) !== [f.KIND_HELLO, f.KIND_READY, f.KIND_BLOCK].includes(last.kind)
+        (last.stream === 0) !== [f.KIND_HELLO, f.KIND_READY, f.KIND_BLOCK, f.KIND_PASSING].includes(last.kind)
       ) {
         throw new Error(`a frame of kind ${last.kind} on stream ${last.stream}`);
       }

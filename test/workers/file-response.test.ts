@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import * as f from '../../src/gateway/frame.js';
-import { frame, head, response, TestCore } from './fake-worker.js';
+import { frame, head, response, TestCore, type FakeWorker } from './fake-worker.js';
 import { Client, get } from './http-client.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'gwanmun-passed-'));
@@ -21,11 +21,19 @@ function part(stream: number, offset: bigint, length: bigint, lines = ''): Buffe
   return head(stream, 200, lines, place.toString('latin1'), f.FLAG_FD | f.FLAG_END);
 }
 
+/** A worker that may pass descriptors. */
+async function passing(core: TestCore): Promise<FakeWorker> {
+  const worker = await core.worker();
+  worker.send(frame(f.KIND_PASSING, 0));
+  expect(await worker.next(f.KIND_PASSING)).toMatchObject({ stream: 0, extra: 0 });
+  return worker;
+}
+
 const descriptors = (): number => readdirSync('/proc/self/fd').length;
 
 test('several in one batch each get their own file, in the order of the requests', async () => {
   await using core = new TestCore();
-  const worker = await core.worker();
+  const worker = await passing(core);
   const clients = await Promise.all(Array.from({ length: 6 }, () => Client.connect(core.port)));
   const streams: number[] = [];
   for (const client of clients) {
@@ -54,7 +62,7 @@ test('several in one batch each get their own file, in the order of the requests
 
 test('a file that becomes shorter while it is sent ends the connection', async () => {
   await using core = new TestCore();
-  const worker = await core.worker();
+  const worker = await passing(core);
   const path = join(folder, 'large');
   const size = 64 * 1024 * 1024;
   writeFileSync(path, '');
@@ -79,7 +87,7 @@ test.each([
   ['a folder', '/'],
 ])('what is no regular file ends the worker: %s', async (_what, path) => {
   await using core = new TestCore();
-  const worker = await core.worker();
+  const worker = await passing(core);
   const client = await Client.connect(core.port);
   client.get('/app');
   const { stream } = await worker.begin();
@@ -92,7 +100,7 @@ test.each([
 
 test('descriptors that no frame says are the end of the worker, and do not stay', async () => {
   await using core = new TestCore();
-  const worker = await core.worker();
+  const worker = await passing(core);
   const before = descriptors();
   const fd = openSync(small, 'r');
   for (let count = 0; count < 4; count += 1) worker.link.sendWithFd(frame(f.KIND_LOG, 0, 3, 'x'), fd);

@@ -79,7 +79,7 @@ describe('in a request, before HEAD: 502', () => {
     ['kind 0', /unknown or reserved/, () => kind(0)],
     ['kind 8, reserved', /unknown or reserved/, () => kind(8)],
     ['kind 9, reserved', /unknown or reserved/, () => kind(9)],
-    ['kind 15', /unknown or reserved/, () => kind(15)],
+    ['kind 16', /unknown or reserved/, () => kind(16)],
     ['kind 255', /unknown or reserved/, () => kind(255)],
     ['an unknown flag', /reserved bits/, () => broken((bytes) => bytes.writeUInt8(4, 5))],
     ['byte 6', /reserved bits/, () => broken((bytes) => bytes.writeUInt8(1, 6))],

@@ -32,6 +32,7 @@ pub enum Kind {
     Credit = 12,
     Log = 13,
     Closed = 14,
+    Passing = 15,
 }
 
 impl Kind {
@@ -49,6 +50,7 @@ impl Kind {
             12 => Self::Credit,
             13 => Self::Log,
             14 => Self::Closed,
+            15 => Self::Passing,
             _ => return None, // 8 and 9 are reserved, the rest unknown
         })
     }
@@ -276,7 +278,7 @@ mod tests {
         };
         assert!(broken(0, 15).is_err(), "size below the header");
         assert!(broken(3, 1).is_err(), "size over 64 KiB");
-        for kind in [0, 8, 9, 15, 255] {
+        for kind in [0, 8, 9, 16, 255] {
             assert!(broken(4, kind).is_err(), "kind {kind}");
         }
         assert!(broken(5, 4).is_err(), "unknown flag");

@@ -17,6 +17,8 @@ pub enum FromWorker<'a> {
         /// What the applications wish, by their index.
         wishes: Wishes<'a>,
     },
+    /// Descriptors are going to come with frames.
+    Passing,
     Block {
         id: u16,
         lines: &'a [u8],
@@ -147,7 +149,8 @@ impl<'a> FromWorker<'a> {
         if passes && kind != Kind::Head {
             return Err(FrameError("of a worker's frames only HEAD comes with a descriptor"));
         }
-        let about_link = matches!(kind, Kind::Hello | Kind::Ready | Kind::Names | Kind::Block);
+        let about_link =
+            matches!(kind, Kind::Hello | Kind::Ready | Kind::Names | Kind::Block | Kind::Passing);
         if about_link != (stream == 0) && kind != Kind::Log {
             return Err(FrameError("a frame about the link has stream 0, any other has a stream"));
         }
@@ -158,6 +161,7 @@ impl<'a> FromWorker<'a> {
         match kind {
             Kind::Hello => hello(payload),
             Kind::Ready => Wishes::new(payload).map(|wishes| Self::Ready { wishes }),
+            Kind::Passing => Ok(Self::Passing),
             Kind::Block => match u16::try_from(extra) {
                 Ok(id) if id != 0 => Ok(Self::Block { id, lines: payload }),
                 _ => Err(FrameError("a block's id is 1 to 65 535")),

@@ -47,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) blocked: bool,
     /// Bytes of a frame that has not arrived completely.
     pub(crate) partial: Vec<u8>,
+    /// The worker passes descriptors: only then is it worth looking for them.
+    pub(crate) passing: bool,
     /// Descriptors that came with frames that are not handled yet.
     pub(crate) descriptors: VecDeque<OwnedFd>,
     pub(crate) streams: Slab<Stream>,
@@ -120,6 +122,7 @@ impl Link {
             dirty: false,
             blocked: false,
             partial: Vec::new(),
+            passing: false,
             descriptors: VecDeque::new(),
             streams: Slab::new(),
             blocks: Vec::new(),
