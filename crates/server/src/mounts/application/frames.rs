@@ -339,9 +339,12 @@ impl Thread {
         body: &[u8],
         end: bool,
     ) -> Result<(), FrameError> {
-        // When the client is gone, the worker may end a stream that it has not answered.
+        // When the client is gone, the worker may end a stream that it has not answered; and the HEAD that came a moment ago has
+        // gone nowhere if the connection is closed and not removed yet.
         let unanswered = self.cx.exchanges.get(exchange).is_some_and(|exchange| {
-            exchange.connection.is_some() && exchange.response.state == ResponseState::Awaited
+            let connection = exchange.connection.and_then(|key| self.connections.get(key));
+            connection.is_some_and(|connection| !connection.is_closed())
+                && exchange.response.state == ResponseState::Awaited
         });
         if unanswered {
             return Err(FrameError("body before HEAD"));
