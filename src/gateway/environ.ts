@@ -19,6 +19,7 @@ import {
   HEAD_SERVER_NAME,
   HEAD_TARGET,
 } from './frame.js';
+import { earlyHints, type EarlyHints } from './early-hints.js';
 import { fileWrapper, type FileWrapper } from './file-body.js';
 import type { Environ, ErrorStream, InputStream } from './types.js';
 
@@ -41,6 +42,7 @@ type Factory = (
   errors: ErrorStream,
   version: readonly [1, 0],
   wrapper: FileWrapper,
+  hints: EarlyHints,
 ) => Environ;
 
 /**
@@ -75,7 +77,7 @@ export class EnvironFactories {
       (words[at + HEAD_FLAGS]! & (HEAD_FLAG_TLS | HEAD_FLAG_LENGTH)) |
       ((words[at + HEAD_PORTS]! & 0xffff) === 0 ? 0 : 1);
     const factory = this.factories[variant] ?? this.compile(id, variant);
-    return factory(words, at, text, input, errors, WSGI_VERSION, fileWrapper);
+    return factory(words, at, text, input, errors, WSGI_VERSION, fileWrapper, earlyHints);
   }
 
   /** The value of the first header of this lower-case name. */
@@ -112,6 +114,7 @@ export class EnvironFactories {
       'wsgi.multiprocess': this.constants.multiprocess,
       'wsgi.run_once': false,
       'wsgi.file_wrapper': fileWrapper,
+      'gwanmun.early_hints': earlyHints,
     };
     if (ports & 0xffff) environ.REMOTE_PORT = String(ports & 0xffff);
     if (tls) environ.HTTPS = 'on';
@@ -192,7 +195,7 @@ function compiled(source: string): Factory {
   if (factory === undefined) {
     if (cache.size >= 1024) cache.clear();
     // oxlint-disable-next-line no-new-func, typescript/no-implied-eval -- names are checked by define(), values are JSON
-    factory = new Function('w', 'a', 's', 'input', 'errors', 'version', 'wrapper', source) as Factory;
+    factory = new Function('w', 'a', 's', 'input', 'errors', 'version', 'wrapper', 'hints', source) as Factory;
     cache.set(source, factory);
   }
   return factory;
@@ -218,6 +221,7 @@ function factorySource(names: readonly string[], variant: number, constants: Env
     ['wsgi.multiprocess', String(constants.multiprocess)],
     ['wsgi.run_once', 'false'],
     ['wsgi.file_wrapper', 'wrapper'],
+    ['gwanmun.early_hints', 'hints'],
   ]);
   if (variant & 1) entries.set('REMOTE_PORT', `'' + (w[a + ${HEAD_PORTS}] & 0xffff)`);
   if (tls) entries.set('HTTPS', "'on'");

@@ -1,17 +1,19 @@
 import { LOG_WSGI_ERRORS } from './frame.js';
 import type { FrameWriter } from './frame-writer.js';
-import type { ErrorStream } from './types.js';
+import type { ErrorStream, Header } from './types.js';
 
 /** The response whose request an error stream belongs to. */
 interface Owner {
   readonly writer: FrameWriter;
   readonly stream: number;
   readonly ended: boolean;
+  inform(status: number, headers: readonly Header[]): void;
 }
 
 /** `wsgi.errors` (W27): texts go to the server's error log, named with the request that wrote them. */
 export class ErrorLog implements ErrorStream {
-  private readonly owner: Owner;
+  /** @internal */
+  readonly owner: Owner;
 
   constructor(owner: Owner) {
     this.owner = owner;

@@ -1,9 +1,19 @@
 import { types } from 'node:util';
 import { GwanmunError } from '../errors.js';
-import { FILE_PART, FLAG_END, FLAG_FD, KIND_DATA, KIND_END, KIND_HEAD, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
+import {
+  FILE_PART,
+  FLAG_END,
+  FLAG_FD,
+  KIND_DATA,
+  KIND_END,
+  KIND_HEAD,
+  KIND_INFO,
+  MAX_PAYLOAD,
+  RESPONSE_HEAD,
+} from './frame.js';
 import type { FilePart } from './file-body.js';
 import type { FrameWriter, RawBuffer } from './frame-writer.js';
-import { describe, type HeaderBlock, type HeaderBlocks } from './headers.js';
+import { describe, HeaderBlock, type HeaderBlocks } from './headers.js';
 import type { BodyChunk, Header } from './types.js';
 
 /** What a response needs of its link. */
@@ -36,6 +46,7 @@ export class Response {
   /** The rest of a chunk that waits for credit. */
   rest: Uint8Array | null = null;
   private called = false;
+  private informed = 0;
   private block: HeaderBlock | null = null;
   /** What is left of the application's Content-Length. */
   private remaining = Number.POSITIVE_INFINITY;
@@ -157,6 +168,20 @@ export class Response {
     this.headersSent = true;
     this.ended = true;
     return true;
+  }
+
+  /**
+   * Sends an informational response at once; after the headers, or beyond sixteen, none.
+   * @throws TypeError if a header is not allowed
+   */
+  inform(status: number, headers: readonly Header[]): void {
+    const { lines } = new HeaderBlock('200 OK', headers);
+    if (this.headersSent || this.ended || this.gone || this.informed === MAX_INFORMATIONAL) return;
+    this.informed += 1;
+    const { writer } = this;
+    writer.bytes.latin1Write(lines, writer.begin(lines.length), lines.length);
+    writer.finish(KIND_INFO, 0, this.stream, status, lines.length);
+    writer.send();
   }
 
   /** Sends the headers; the body follows. `length` is its length in bytes if that is known and the application has not said it. */
@@ -300,6 +325,9 @@ export class Response {
     return this.block;
   }
 }
+
+/** Most informational responses that the core takes for one request. */
+const MAX_INFORMATIONAL = 16;
 
 /** A call into Node costs 60 to 100 ns; up to this many characters a loop is cheaper. */
 const SHORT = 32;

@@ -4,6 +4,7 @@
  * An application is `application(environ, startResponse)`; it calls `startResponse(status, headers)` and returns the body.
  */
 
+import type { EarlyHints } from './early-hints.js';
 import type { FileWrapper } from './file-body.js';
 
 /** A piece of a body: bytes, or a string that is sent as UTF-8. */
@@ -115,6 +116,8 @@ export interface Environ {
   'wsgi.run_once': boolean;
   /** Makes a body of a file, which the core sends itself. */
   'wsgi.file_wrapper': FileWrapper;
+  /** Sends a 103 with headers such as `Link`, before the response; to be called on the environ. */
+  'gwanmun.early_hints': EarlyHints;
   /** Whatever a deployer or a middleware adds. */
   [key: string]: unknown;
 }

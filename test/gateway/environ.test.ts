@@ -88,6 +88,7 @@ describe('environ', () => {
       'wsgi.multiprocess': false,
       'wsgi.run_once': false,
       'wsgi.file_wrapper': expect.any(Function),
+      'gwanmun.early_hints': expect.any(Function),
     });
     expect(plain(compiled)).toEqual(plain(read));
   });

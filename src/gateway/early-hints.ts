@@ -1,0 +1,17 @@
+import { ErrorLog } from './error-stream.js';
+import type { Environ, Header } from './types.js';
+
+/** `environ['gwanmun.early_hints'](headers)`: sends a 103 with these headers, before the response. */
+export type EarlyHints = (this: Environ, headers: readonly Header[]) => void;
+
+/**
+ * One function for all requests, so that it costs them nothing: the environ that it is called on leads to the response, by way of
+ * the stream of errors that belongs to it.
+ */
+export const earlyHints: EarlyHints = function earlyHints(headers) {
+  const errors: unknown = (this as Environ | undefined)?.['wsgi.errors'];
+  if (!(errors instanceof ErrorLog)) {
+    throw new TypeError("call it on the environ of the server: environ['gwanmun.early_hints'](headers)");
+  }
+  errors.owner.inform(103, headers);
+};
