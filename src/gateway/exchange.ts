@@ -1,13 +1,13 @@
 import { AsyncResource } from 'node:async_hooks';
 import { inspect } from 'node:util';
 import { withoutOwnFrames } from '../stack.js';
-import { LOG_ERROR, RESET_APPLICATION_ERROR, RESET_BODY, RESET_CLIENT_GONE } from './frame.js';
+import { LOG_ERROR, RESET_APPLICATION_ERROR, RESET_CLIENT_GONE } from './frame.js';
 import type { Adapter, LinkedExchange } from './adapter.js';
 import type { EnvironFactories } from './environ.js';
 import { ErrorLog } from './error-stream.js';
 import { FileBody } from './file-body.js';
 import { describe } from './headers.js';
-import { type Input, inputError } from './input.js';
+import type { Input } from './input.js';
 import { isBytes, Response, type ResponseLink } from './response.js';
 import { StreamedInput } from './streamed-input.js';
 import type { Application, BodyChunk, Environ, StartResponse } from './types.js';
@@ -92,7 +92,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
     response.gone = true;
     response.rest = null;
     if (input instanceof StreamedInput) {
-      input.fail(inputError(reason === RESET_BODY ? 'GWM_BODY_REFUSED' : 'GWM_CLIENT_DISCONNECTED'));
+      input.fail(reason);
       this.announce();
     }
     this.disconnected();

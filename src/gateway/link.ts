@@ -28,6 +28,7 @@ import {
   MAX_FRAME,
   PROTOCOL_VERSION,
   RESET_APPLICATION_ERROR,
+  RESET_CLIENT_GONE,
 } from './frame.js';
 import type { Adapter, LinkedExchange } from './adapter.js';
 import { bodyLength, EnvironFactories } from './environ.js';
@@ -35,7 +36,7 @@ import { type ExchangeLink, show } from './exchange.js';
 import { FrameWriter, type RawBuffer } from './frame-writer.js';
 import { HeaderBlocks } from './headers.js';
 import type { AsyncLocalStorage } from 'node:async_hooks';
-import { inputError, RequestInput } from './input.js';
+import { RequestInput } from './input.js';
 import type { NativeLink, NativeLinkConstructor } from '../native.js';
 import type { Response } from './response.js';
 import { type InputSource, StreamedInput } from './streamed-input.js';
@@ -199,7 +200,7 @@ export class WorkerLink implements ExchangeLink {
     for (const queued of this.queue) take(queued, 0, exchange);
     while (!done()) {
       if (this.ending || this.closed) {
-        if (exchange.input instanceof StreamedInput) exchange.input.fail(inputError('GWM_CLIENT_DISCONNECTED'));
+        if (exchange.input instanceof StreamedInput) exchange.input.fail(RESET_CLIENT_GONE);
         return;
       }
       this.writer.send();
@@ -450,7 +451,7 @@ export class WorkerLink implements ExchangeLink {
       if (exchange === undefined) continue;
       if (!exchange.running || exchange.blocked) exchange.abandon();
       else if (exchange.input instanceof StreamedInput) {
-        exchange.input.fail(inputError('GWM_CLIENT_DISCONNECTED'));
+        exchange.input.fail(RESET_CLIENT_GONE);
         exchange.announce();
       }
     }
@@ -520,7 +521,7 @@ function take(frames: Batch, from: number, exchange: LinkedExchange): void {
         words[word + 3] = 0;
       } else if (kind === KIND_RESET) {
         response.gone = true;
-        if (input instanceof StreamedInput) input.fail(inputError('GWM_CLIENT_DISCONNECTED'));
+        if (input instanceof StreamedInput) input.fail(words[word + 3]!);
       } else if (kind === KIND_DATA && input instanceof StreamedInput) {
         input.push(frames.bytes, at + FRAME_HEADER, at + size);
         if ((words[word + 1]! >>> 8) & FLAG_END) input.finish();

@@ -1,3 +1,4 @@
+import { RESET_BODY } from './frame.js';
 import { Input, inputError } from './input.js';
 
 /** What a streamed body needs of its link. */
@@ -64,9 +65,10 @@ export class StreamedInput extends Input {
     this.complete = true;
   }
 
-  /** The body does not come to its end. What has come can still be read. */
-  fail(error: Error): void {
-    if (!this.complete) this.failure ??= error;
+  /** The body does not come to its end; what has come can still be read. `reason`: the core's, for its RESET. */
+  fail(reason: number): void {
+    if (this.complete) return;
+    this.failure ??= inputError(reason === RESET_BODY ? 'GWM_BODY_REFUSED' : 'GWM_CLIENT_DISCONNECTED');
   }
 
   /** Tells those who wait that there is something new. */

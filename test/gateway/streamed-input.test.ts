@@ -237,10 +237,24 @@ describe('W25 a client that leaves in the middle of its body', () => {
     expect(link.logs()).toEqual([]);
   });
 
-  test('raises in a synchronous read', () => {
-    const { link } = worker(reading((input) => input.text()));
-    link.waits = [data('half'), reset(1)];
+  test.each([
+    [f.RESET_CLIENT_GONE, 'GWM_CLIENT_DISCONNECTED'],
+    [f.RESET_BODY, 'GWM_BODY_REFUSED'],
+  ])('raises in a synchronous read: reason %i', (reason, code) => {
+    const codes: unknown[] = [];
+    const { link } = worker(
+      reading((input) => {
+        try {
+          return input.text();
+        } catch (error) {
+          codes.push((error as { code: unknown }).code);
+          throw error;
+        }
+      }),
+    );
+    link.waits = [data('half'), reset(1, reason)];
     link.deliver(streamedRequest());
+    expect(codes).toEqual([code]);
     expect(link.answer()).toMatchObject({ ended: true, status: 0 });
   });
 
