@@ -150,3 +150,27 @@ test('a client that ends its side has left', async () => {
   await new Promise((resolve) => res.once('close', resolve));
   await client.closed();
 });
+
+test('a client that ends its side at once still gets what the handler has ready in that turn', async () => {
+  await using target = await serving(async (_req, res) => {
+    await null;
+    res.end('ready');
+  });
+  const client = await target.connect();
+  await client.send(request('GET /'));
+  client.halfClose();
+  expect(String((await client.response()).body)).toBe('ready');
+});
+
+test('the error of socket.destroy(error) is told to those who listen', async () => {
+  let told: (error: unknown) => void = () => {};
+  const error = new Promise<unknown>((resolve) => (told = resolve));
+  await using target = await serving((req) => {
+    req.socket.on('error', told);
+    req.socket.destroy(new Error('boom'));
+  });
+  const client = await target.connect();
+  await client.send(request('GET /'));
+  expect(await error).toMatchObject({ message: 'boom' });
+  await client.closed();
+});

@@ -130,9 +130,12 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     else this.finish();
   }
 
-  /** As Node's server, which ends the connection then: what waits for an event or polls is to learn of it. */
+  /**
+   * As Node's server, which ends the connection then: what waits for an event or polls is to learn of it. What the handler has
+   * ready in this turn still goes out.
+   */
   disconnected(): void {
-    this.abandon();
+    setImmediate(abandon, this);
   }
 
   get blocked(): boolean {
@@ -302,13 +305,12 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
 
   hangUp(error: Error | undefined): void {
     const { response, socket } = this;
-    const complete = response.ended;
     response.clear();
     response.reset(RESET_CLIENT_GONE);
     response.gone = true;
     socket.quiet();
     socket.destroyed = true;
-    process.nextTick(hungUp, this, complete ? undefined : error);
+    process.nextTick(hungUp, this, error);
   }
 
   onTimeout(): void {
@@ -393,13 +395,13 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   }
 
   /** @internal The client has gone: as when Node's socket closes. */
-  disconnect(): void {
+  disconnect(error?: Error): void {
     const { req, socket } = this;
     socket.quiet();
     socket.destroyed = true;
     this.fed = true;
     if (!req.destroyed) req.destroy(this.refused ? inputError('GWM_BODY_REFUSED') : aborted());
-    socket.shut(undefined);
+    socket.shut(error);
     this.finish();
     this.callbacks = null;
   }
@@ -462,8 +464,12 @@ function disconnect(exchange: NodeExchange): void {
   exchange.disconnect();
 }
 
-function hungUp(exchange: NodeExchange): void {
-  exchange.disconnect();
+function hungUp(exchange: NodeExchange, error: Error | undefined): void {
+  exchange.disconnect(error);
+}
+
+function abandon(exchange: NodeExchange): void {
+  exchange.abandon();
 }
 
 function timedOut(exchange: NodeExchange): void {

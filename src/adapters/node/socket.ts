@@ -242,6 +242,8 @@ export class RequestSocket extends EventEmitter {
   shut(error: Error | undefined): void {
     this.quiet();
     this.destroyed = true;
+    // Node's server listens itself, so that an error is nothing that nobody handles.
+    if (error !== undefined && this.listenerCount('error') > 0) this.emit('error', error);
     this.emit('close', error !== undefined);
   }
 
