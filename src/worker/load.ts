@@ -106,6 +106,7 @@ function noApplication(exports: Exports, path: string, kind: ApplicationKind | u
   const meant = suggest('application', names) ?? names.find((name) => ['app', 'handler'].includes(name));
   return new GwanmunError('GWM_NO_APPLICATION', `${where.file} does not export application; it exports ${exported}`, {
     where,
+    ...(names.length === 0 ? { remedy: `export one, or if it calls listen() itself: gwanmun run ${where.file}` } : {}),
     ...(meant === undefined ? {} : { remedy: `did you mean "${meant}"? then: export { ${meant} as application }` }),
   });
 }

@@ -1,6 +1,7 @@
 // What a Node handler reads of a request's body.
 
 import type { IncomingMessage } from 'node:http';
+import { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
@@ -146,6 +147,34 @@ describe('a streamed one', () => {
     expect(String((await client.response()).body)).toBe('thanks');
     await end;
     expect(body).toBe(2 * MIB);
+    client.close();
+  });
+
+  test('that a slow pipe reads is read to its end, though the response is written', async () => {
+    const seen: number[] = [];
+    let ended: () => void = () => {};
+    const end = new Promise<void>((resolve) => (ended = resolve));
+    await using target = await serving((req, res) => {
+      const slow = new Writable({
+        highWaterMark: 1,
+        write: (piece: Buffer, _encoding, callback) => {
+          seen.push(piece.length);
+          setImmediate(callback);
+        },
+        final: (callback) => {
+          ended();
+          callback();
+        },
+      });
+      req.pipe(slow);
+      res.end('thanks');
+    });
+    const client = await target.connect();
+    await client.send(request('POST /', `Content-Length: ${2 * MIB}`));
+    await client.send(Buffer.alloc(2 * MIB));
+    expect(String((await client.response()).body)).toBe('thanks');
+    await end;
+    expect(seen.reduce((sum, length) => sum + length, 0)).toBe(2 * MIB);
     client.close();
   });
 

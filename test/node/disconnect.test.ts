@@ -153,7 +153,7 @@ test('a client that ends its side has left', async () => {
 
 test('a client that ends its side at once still gets what the handler has ready in that turn', async () => {
   await using target = await serving(async (_req, res) => {
-    await null;
+    await Promise.resolve();
     res.end('ready');
   });
   const client = await target.connect();

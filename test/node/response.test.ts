@@ -26,6 +26,23 @@ describe('the head', () => {
     expect(head).not.toMatch(/^(connection|keep-alive):/im);
   });
 
+  test('a response written by hand to the socket ends with the connection', async () => {
+    await using target = await serving((req) => {
+      req.socket.write('HTTP/1.1 200 By Hand\r\nX-A: b\r\n\r\n');
+      req.socket.write('body');
+      req.socket.end();
+    });
+    const client = await target.connect();
+    await client.send(request('GET /'));
+    const response = await client.response();
+    expect([header(response, 'x-a'), header(response, 'connection'), String(response.body)]).toEqual([
+      'b',
+      'close',
+      'body',
+    ]);
+    expect(await client.closed()).toBe('end');
+  });
+
   test('values beyond ASCII are latin-1, also before a body that is UTF-8', async () => {
     await using target = await serving((_req, res) => {
       res.setHeader('X-Name', 'caf\u00e9');

@@ -212,7 +212,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
       // Not through a response: 1xx, or an answer that the application wrote by hand.
       const end = text.indexOf('\r\n\r\n') + 4;
       if (text.charCodeAt(9) === ONE) this.inform(text);
-      else if (end > 3) response.begin(text, 'latin1', end);
+      else if (end > 3) this.beginByHand(text.slice(0, end - 2), text.slice(end));
       return;
     }
     if (!res.chunkedEncoding) {
@@ -235,6 +235,12 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     if (size === '' || size.startsWith('0')) return;
     this.lineEnds = 2;
     this.chunk = Number.parseInt(size, 16);
+  }
+
+  /** A response without a `ServerResponse`: its author ends the connection to end it. */
+  private beginByHand(head: string, body: string): void {
+    const whole = `${head}Connection: close\r\n\r\n`;
+    this.response.begin(whole + body, 'latin1', whole.length);
   }
 
   private push(data: string | Uint8Array, encoding: BufferEncoding | null): void {
@@ -361,11 +367,11 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   private mustHold(res: ServerResponse): boolean {
     const { req, input } = this;
     if (this.fed || !res.writableEnded || !(input instanceof StreamedInput) || req.destroyed) return false;
-    if (req.readableFlowing !== true && req.listenerCount('readable') === 0) return false;
+    if (!isRead(req)) return false;
     if (!this.holding) {
       this.holding = true;
-      // It does not read any more.
-      for (const event of ['pause', 'close']) req.once(event, () => this.settle(undefined));
+      // Perhaps it does not read any more.
+      for (const event of ['pause', 'close']) req.on(event, () => this.settle(undefined));
     }
     return true;
   }
@@ -409,12 +415,12 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   /** @internal */
   timeOut(): void {
     const { socket, req, res, host } = this;
-    // Every one of them is told.
+    // Every one of them is told. The socket's own listeners do not count, as with Node.
+    socket.emit('timeout');
     const heard = [
       !req.complete && req.emit('timeout', socket),
       res !== null && socket._httpMessage === res && res.emit('timeout', socket),
       host.server?.emit('timeout', socket) ?? false,
-      socket.emit('timeout'),
     ];
     if (!heard.includes(true)) socket.destroy();
   }
@@ -440,8 +446,15 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     this.response.reset(RESET_CLIENT_GONE);
     this.link.release(this);
     this.input?.release();
+    this.socket.stopTimer();
     this.emitDestroy();
   }
+}
+
+/** Whether somebody reads the request's body; a pipe whose other end is full does, and goes on later. */
+function isRead(req: IncomingMessage): boolean {
+  const { pipes } = (req as unknown as { _readableState: { pipes: unknown[] } })._readableState;
+  return req.readableFlowing === true || pipes.length > 0 || req.listenerCount('readable') > 0;
 }
 
 function aborted(): Error {

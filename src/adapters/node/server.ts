@@ -93,6 +93,8 @@ export class GatewayServer extends Server {
       return this;
     }
     if (callback !== undefined) this.once('close', callback);
+    // Libraries look for this call.
+    this.closeIdleConnections();
     states.delete(this);
     handleOf(this)._handle = null;
     closing.set(this, state);

@@ -205,8 +205,7 @@ export class RequestSocket extends EventEmitter {
   }
 
   setTimeout(milliseconds: number, callback?: () => void): this {
-    clearTimeout(this.timer);
-    this.timer = undefined;
+    this.stopTimer();
     this.timeout = milliseconds;
     if (milliseconds > 0) this.timer = setTimeout(() => this.owner.onTimeout(), milliseconds).unref();
     if (callback !== undefined) {
@@ -251,7 +250,14 @@ export class RequestSocket extends EventEmitter {
   quiet(): void {
     this.readable = false;
     this.writable = false;
-    if (this.timer !== undefined) clearTimeout(this.timer);
+    this.stopTimer();
+  }
+
+  /** @internal */
+  stopTimer(): void {
+    if (this.timer === undefined) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
   }
 }
 
