@@ -21,6 +21,12 @@ class CargoError extends BuildError {
   remedy = 'install Rust (https://rustup.rs), open a new terminal, and run the same command again';
 }
 
+/** Node.js is too old. */
+class NodeVersionError extends BuildError {
+  code = 'GWM_NODE_VERSION';
+  remedy = 'install a current Node.js, then run the same command again';
+}
+
 /** Runs the steps that are out of date, each with one line to standard error. Throws a BuildError. */
 export async function build() {
   checkNode();
@@ -82,7 +88,7 @@ function checkNode() {
   const [major, minor] = /(\d+)\.(\d+)/.exec(engines.node).slice(1).map(Number);
   const [ownMajor, ownMinor] = process.versions.node.split('.').map(Number);
   if (ownMajor > major || (ownMajor === major && ownMinor >= minor)) return;
-  throw new BuildError(`gwanmun needs Node.js ${major}.${minor} or newer; this is ${process.versions.node}`);
+  throw new NodeVersionError(`gwanmun needs Node.js ${major}.${minor} or newer; this is ${process.versions.node}`);
 }
 
 function checkCargo() {
