@@ -26,7 +26,9 @@ async function build(path: string): Promise<Ended> {
 test('a missing cargo: what is needed and where it is', { timeout: 120_000 }, async () => {
   const { code, stderr } = await build(await nodeOnly(folder, '20.19.0'));
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^✗ GWM_CARGO  cargo is not installed; the native core needs Rust 1\.\d+ or newer\n  try: .*rustup/);
+  expect(stderr).toMatch(
+    /^✗ GWM_CARGO  cargo is not installed; the native core needs Rust 1\.\d+ or newer\n  try: .*rustup/,
+  );
 });
 
 test('a cargo that is too old: both versions', { timeout: 120_000 }, async () => {
@@ -35,11 +37,15 @@ test('a cargo that is too old: both versions', { timeout: 120_000 }, async () =>
   chmodSync(join(path, 'cargo'), 0o755);
   const { code, stderr } = await build(path);
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^✗ GWM_CARGO  cargo 1\.70\.0 is too old; the native core needs Rust 1\.\d+ or newer.*\n  try: .*rustup/);
+  expect(stderr).toMatch(
+    /^✗ GWM_CARGO  cargo 1\.70\.0 is too old; the native core needs Rust 1\.\d+ or newer.*\n  try: .*rustup/,
+  );
 });
 
 test('a Node.js that is too old: both versions', { timeout: 120_000 }, async () => {
   const { code, stderr } = await build(await nodeOnly(folder, '18.20.8'));
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^✗ GWM_NODE_VERSION  gwanmun needs Node\.js 20\.19 or newer; this is 18\.20\.8\n  try: .*Node/);
+  expect(stderr).toMatch(
+    /^✗ GWM_NODE_VERSION  gwanmun needs Node\.js 20\.19 or newer; this is 18\.20\.8\n  try: .*Node/,
+  );
 });
