@@ -24,7 +24,7 @@ class CargoError extends BuildError {
 /** Node.js is too old. */
 class NodeVersionError extends BuildError {
   code = 'GWM_NODE_VERSION';
-  remedy = 'install a current Node.js, then run the same command again';
+  remedy = 'install a current Node.js (https://nodejs.org), then start again';
 }
 
 /** Runs the steps that are out of date, each with one line to standard error. Throws a BuildError. */

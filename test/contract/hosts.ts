@@ -1,7 +1,5 @@
 // The two ways in which gwanmun hosts an application: in a worker process, and in the process of the program that calls serve().
 
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,9 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, vi } from 'vitest';
 import { serve } from '../../dist/index.js';
 import { header, RawClient, type Response } from '../http/raw-client.js';
+import { Gwanmun } from '../workers/gwanmun-process.js';
 import { application } from './application.js';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const APPLICATION = fileURLToPath(new URL('application.ts', import.meta.url));
 
 /** What the deployer adds to every environ (W11). */
@@ -94,7 +92,7 @@ export function inEachHost(title: string, tests: (host: () => Host) => void): vo
       folder = mkdtempSync(join(tmpdir(), 'gwanmun-contract-'));
       const errorLog = join(folder, 'error.log');
       writeFileSync(errorLog, '');
-      host = kind === 'in-process' ? await inProcess(errorLog) : await workerProcess(folder, errorLog);
+      host = kind === 'in-process' ? await inProcess(errorLog) : await workerProcess(errorLog);
     });
     afterAll(async () => {
       await host?.close();
@@ -119,35 +117,19 @@ async function inProcess(errorLog: string): Promise<Host> {
   );
 }
 
-async function workerProcess(folder: string, errorLog: string): Promise<Host> {
-  const config = {
-    listen: 0,
-    errorLog: { file: errorLog },
-    accessLog: false,
-    environ: ENVIRON,
-    mounts: ['/', '/mounted'].map((path) => ({ path, app: APPLICATION })),
-  };
-  writeFileSync(join(folder, 'gwanmun.config.json'), JSON.stringify(config));
-  const child = spawn(process.execPath, [MAIN], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
-  const exited = once(child, 'exit');
-  let output = '';
-  const port = await new Promise<number>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        output += text;
-        const match = /http:\/\/127\.0\.0\.1:(\d+)/.exec(output);
-        if (match) resolve(Number(match[1]));
-      });
-    }
-    child.once('exit', () => reject(new Error(`gwanmun ended: ${output}`)));
+async function workerProcess(errorLog: string): Promise<Host> {
+  const gwanmun = new Gwanmun({
+    config: {
+      errorLog: { file: errorLog },
+      accessLog: false,
+      environ: ENVIRON,
+      mounts: ['/', '/mounted'].map((path) => ({ path, app: APPLICATION })),
+    },
   });
   return new Host(
-    port,
+    await gwanmun.port(),
     true,
-    () => output + readFileSync(errorLog, 'utf8'),
-    async () => {
-      child.kill('SIGTERM');
-      await exited;
-    },
+    () => gwanmun.stdout + gwanmun.stderr + readFileSync(errorLog, 'utf8'),
+    () => gwanmun[Symbol.asyncDispose](),
   );
 }
