@@ -138,6 +138,7 @@ export class InProcessServer implements Server {
     clearInterval(this.alive);
     // What an application has not answered by now has no client any more.
     this.dispatcher?.close();
+    await this.dispatcher?.settle(Math.min(graceMs, MOST_MS));
     this.disposed = true;
     this.core.dispose();
   }

@@ -2,6 +2,7 @@
 
 export { serve, type ServeMount, type ServeOptions } from './serve.js';
 export type { CloseOptions, Server } from './in-process.js';
+export type { FetchApplication, FetchHandler, FetchInfo } from './adapters/fetch/types.js';
 export { createServer, GatewayServer } from './adapters/node/server.js';
 export {
   defineConfig,

@@ -2,6 +2,7 @@
 // processes; only the worker's end of the links is attached to this process's event loop.
 
 import type { RequestListener } from 'node:http';
+import type { FetchHandler } from './adapters/fetch/types.js';
 import type { CoreConfig } from './config/core.js';
 import { checkConfig } from './config/check.js';
 import type { ApplicationKind, Config, Listen } from './config/define.js';
@@ -23,21 +24,25 @@ export interface ServeMount {
   /** Files that answer for a folder. Default `'index.html'`; `[]` for none. */
   index?: string | readonly string[] | undefined;
   application?: Application | undefined;
+  /** A fetch handler, `(request) => Response`, such as Hono's `app.fetch`. It sees the whole URL, the mount's path included. */
+  fetch?: FetchHandler | undefined;
   /** A Node handler, `(request, response) => void`, such as an Express application. It sees the whole URL, the mount's path included. */
   node?: RequestListener | undefined;
-  /** The application gets request bodies as the client sends them. Default: whole, before it is called; `true` for `node`. */
+  /** The application gets request bodies as the client sends them. Default: whole, before it is called; `true` for `fetch` and `node`. */
   stream?: boolean | undefined;
   /** Folders, one or several, whose files the application may have sent by naming them in the response header `X-Sendfile`. */
   sendfile?: string | readonly string[] | undefined;
 }
 
-/** What to serve and how. Everything but `application`, `node`, `files` and `mounts` has a default. */
+/** What to serve and how. Everything but `application`, `fetch`, `node`, `files` and `mounts` has a default. */
 export interface ServeOptions extends Omit<Config, 'listen' | 'mounts' | 'workers' | 'startTimeout'> {
   /** Answers every path that no file and no mount answers. */
   application?: Application | undefined;
+  /** The same as a fetch handler, `(request, info) => Response`: `app.fetch` of Hono, h3 or Elysia, a function of yours. */
+  fetch?: FetchHandler | undefined;
   /** The same as a Node handler, `(request, response) => void`: an Express application, Koa's `app.callback()`, a function of yours. */
   node?: RequestListener | undefined;
-  /** It gets request bodies as the client sends them. Default: whole, before it is called; `true` for `node`. */
+  /** It gets request bodies as the client sends them. Default: whole, before it is called; `true` for `fetch` and `node`. */
   stream?: boolean | undefined;
   /** Folders, one or several, whose files it may have sent by naming them in the response header `X-Sendfile`. */
   sendfile?: string | readonly string[] | undefined;
@@ -89,7 +94,13 @@ export async function serveWith(native: NativeBinding, options: ServeOptions): P
 }
 
 /** The keys of a mount that say an application, and its kind. */
-const KINDS = ['application', 'node'] as const;
+const KINDS = ['application', 'fetch', 'node'] as const;
+
+const REMEDIES: Record<(typeof KINDS)[number], string> = {
+  application: 'write: function application(environ, startResponse) { … }',
+  fetch: "give it (request) => new Response('…')",
+  node: 'give it (request, response) => { … }',
+};
 
 /** An application as the program gave it. */
 interface GivenApplication {
@@ -105,6 +116,7 @@ function resolveOptions(options: ServeOptions): {
 } {
   const {
     application,
+    fetch,
     node,
     stream,
     sendfile,
@@ -117,8 +129,8 @@ function resolveOptions(options: ServeOptions): {
     ...rest
   } = options;
   const mounts: ServeMount[] = [...others];
-  if ([application, node, files].some((own) => own !== undefined)) {
-    mounts.push({ path: '/', application, node, files, stream, sendfile });
+  if ([application, fetch, node, files].some((own) => own !== undefined)) {
+    mounts.push({ path: '/', application, fetch, node, files, stream, sendfile });
   }
   if (mounts.length === 0) {
     throw new GwanmunError('GWM_CONFIG_INVALID', 'serve() has nothing to serve', {
@@ -143,10 +155,7 @@ function resolveOptions(options: ServeOptions): {
     if (typeof own !== 'function') {
       throw new GwanmunError('GWM_CONFIG_INVALID', `the application of ${mount.path} is not a function`, {
         where: { key: key(kind) },
-        remedy:
-          kind === 'node'
-            ? 'give it (request, response) => { … }'
-            : 'write: function application(environ, startResponse) { … }',
+        remedy: REMEDIES[kind],
       });
     }
     const known = indexes.get(own);
@@ -161,7 +170,7 @@ function resolveOptions(options: ServeOptions): {
       ...rest,
       ...(port === undefined && hostname === undefined ? {} : { listen: { port, host: hostname } }),
       // In a configuration file an application is a module; here its place is held by a name.
-      mounts: mounts.map(({ application: _application, node: _node, ...mount }, index) =>
+      mounts: mounts.map(({ application: _application, fetch: _fetch, node: _node, ...mount }, index) =>
         ownIndexes[index] === undefined ? mount : { ...mount, app: 'application' },
       ),
     },

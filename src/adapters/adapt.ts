@@ -1,8 +1,8 @@
 import type { RequestListener } from 'node:http';
 import type { ApplicationKind } from '../config/define.js';
-import { GwanmunError } from '../errors.js';
 import type { Adapter } from '../gateway/adapter.js';
 import type { Application } from '../gateway/types.js';
+import type { FetchApplication, FetchHandler } from './fetch/types.js';
 
 /** Makes an application of a kind what a dispatcher calls. An adapter is loaded when it is needed. */
 export async function adapt(kind: ApplicationKind, application: unknown): Promise<Application | Adapter> {
@@ -13,9 +13,9 @@ export async function adapt(kind: ApplicationKind, application: unknown): Promis
       const { nodeApplication } = await import('./node/handler.js');
       return nodeApplication(application as RequestListener);
     }
-    case 'fetch':
-      throw new GwanmunError('GWM_NO_APPLICATION', 'fetch handlers cannot be served yet', {
-        remedy: 'export function application(environ, startResponse) { … }, or a Node handler by default',
-      });
+    case 'fetch': {
+      const { fetchApplication } = await import('./fetch/handler.js');
+      return fetchApplication(application as FetchHandler | FetchApplication);
+    }
   }
 }

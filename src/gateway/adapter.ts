@@ -8,6 +8,8 @@ export interface Adapter {
   readonly wishes?: number;
   /** A request for the application has come on a stream. `window`: body bytes that may be sent before there is credit. */
   open(link: ExchangeLink, stream: number, window: number, sequence: number): LinkedExchange;
+  /** Settles when nothing is going on that outlives its requests, at the latest after so many milliseconds. Absent: there never is. */
+  settle?(timeoutMs: number): Promise<void>;
 }
 
 /** One request and its response, as a link drives it, whatever the application's kind. */

@@ -76,6 +76,11 @@ export class Dispatcher implements LinkOwner {
     return writer.send() ? 'sent' : 'queued';
   }
 
+  /** Settles when the applications do nothing any more that outlives its requests, at the latest after so many milliseconds. */
+  async settle(timeoutMs: number): Promise<void> {
+    await Promise.all(this.adapters.map((adapter) => adapter.settle?.(timeoutMs)));
+  }
+
   /** Lets the links keep the event loop alive, as they do from the start. */
   ref(): void {
     for (const link of this.links) link.ref();

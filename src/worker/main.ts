@@ -3,6 +3,7 @@
 
 import type { WorkerSettings } from '../supervisor/worker-process.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
+import { MOST_MS } from '../in-process.js';
 import { loadNative } from '../native.js';
 import { GwanmunError } from '../errors.js';
 import { capture, requestContext } from './capture.js';
@@ -46,7 +47,7 @@ async function start(): Promise<void> {
     applications: loaded,
     name: `node ${process.versions.node}`,
     concurrency,
-    onDrained: () => process.exit(0),
+    onDrained: () => void dispatcher.settle(MOST_MS).then(() => process.exit(0)),
     ...(settings.requestIds ? { context: requestContext } : {}),
     native,
   });

@@ -9,14 +9,19 @@ const json = (body: unknown): RequestInit => ({
 });
 
 test.each([
-  ['express', '/', undefined, 'Hello from Express\n'],
-  ['express', '/echo', json({ a: 1 }), '{"a":1}'],
-  ['koa', '/some/path', undefined, '{"hello":"from Koa","path":"/some/path"}'],
-  ['fastify', '/', undefined, '{"hello":"from Fastify"}'],
-  ['fastify', '/echo', json([1, 2]), '[1,2]'],
-])('%s answers %s', async (name, path, init, body) => {
-  const app = fileURLToPath(new URL(`../../examples/${name}/app.js`, import.meta.url));
+  ['express/app.js', '/', undefined, 'Hello from Express\n'],
+  ['express/app.js', '/echo', json({ a: 1 }), '{"a":1}'],
+  ['koa/app.js', '/some/path', undefined, '{"hello":"from Koa","path":"/some/path"}'],
+  ['fastify/app.js', '/', undefined, '{"hello":"from Fastify"}'],
+  ['fastify/app.js', '/echo', json([1, 2]), '[1,2]'],
+  ...['Hono', 'h3', 'Elysia'].flatMap((name): [string, string, RequestInit | undefined, string][] => [
+    [`${name.toLowerCase()}/app.ts`, '/', undefined, `Hello from ${name}\n`],
+    [`${name.toLowerCase()}/app.ts`, '/echo', json({ a: [1] }), '{"a":[1]}'],
+    [`${name.toLowerCase()}/app.ts`, '/users/ada', undefined, '{"name":"ada"}'],
+  ]),
+])('%s answers %s', async (path, target, init, body) => {
+  const app = fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
   await using server = new Gwanmun({ app });
-  const response = await fetch(`http://127.0.0.1:${await server.port()}${path}`, init);
+  const response = await fetch(`http://127.0.0.1:${await server.port()}${target}`, init);
   expect([response.status, await response.text()]).toEqual([200, body]);
 });

@@ -1,0 +1,399 @@
+/* oxlint-disable typescript/no-non-null-assertion -- reads of typed arrays within their bounds, on the hot path */
+
+import { AsyncResource } from 'node:async_hooks';
+import { STATUS_CODES } from 'node:http';
+import type { LinkedExchange } from '../../gateway/adapter.js';
+import type { EnvironFactories } from '../../gateway/environ.js';
+import { type ExchangeLink, show } from '../../gateway/exchange.js';
+import {
+  HEAD_COUNT,
+  HEAD_FLAG_TLS,
+  HEAD_FLAGS,
+  HEAD_METHOD,
+  HEAD_PAIRS,
+  HEAD_PORTS,
+  HEAD_REMOTE_ADDR,
+  HEAD_SERVER_NAME,
+  HEAD_TARGET,
+  LOG_ERROR,
+  RESET_APPLICATION_ERROR,
+  RESET_CLIENT_GONE,
+} from '../../gateway/frame.js';
+import { describe } from '../../gateway/headers.js';
+import type { Input } from '../../gateway/input.js';
+import { isBytes, Response as Outgoing } from '../../gateway/response.js';
+import { StreamedInput } from '../../gateway/streamed-input.js';
+import type { Header } from '../../gateway/types.js';
+import { requestOf, type RequestSource } from './request.js';
+import { type Outcome, outcomeOf } from './response.js';
+import type { FetchHandler, FetchInfo } from './types.js';
+import { originOf, urlOf } from './url.js';
+
+const RESOURCE = Object.freeze({ requireManualDestroy: true });
+const EXPECTED = 'it must return a Response or a promise of one';
+/** A body that has its chunks ready is given to the kernel after so many bytes or chunks, and other requests have their turn. */
+const TURN_BYTES = 65_536;
+const TURN_CHUNKS = 32;
+
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+
+/** One request and its response, for an application that is a fetch handler. */
+export class FetchExchange extends AsyncResource implements LinkedExchange, RequestSource {
+  readonly response: Outgoing;
+  readonly sequence: number;
+  input: Input | null = null;
+  running = false;
+  body: Buffer | null = null;
+  received = 0;
+  method = '';
+  readonly pairs: string[] = [];
+  content: Input | null = null;
+  private readonly link: ExchangeLink;
+  private readonly handler: FetchHandler;
+  private readonly background: Set<Promise<unknown>>;
+  private text = '';
+  private target = 0;
+  private remote = 0;
+  private ports = 0;
+  private origin: string | null = null;
+  private address: string | null = null;
+  private controller: AbortController | null = null;
+  /** The client has left, or has ended its side, which most likely is the same. */
+  private hasLeft = false;
+  private reader: Reader | null = null;
+  private sentBytes = 0;
+  private sentChunks = 0;
+  private finished = false;
+
+  constructor(
+    link: ExchangeLink,
+    stream: number,
+    window: number,
+    sequence: number,
+    handler: FetchHandler,
+    background: Set<Promise<unknown>>,
+  ) {
+    super('GWANMUN_REQUEST', RESOURCE);
+    this.link = link;
+    this.sequence = sequence;
+    this.handler = handler;
+    this.background = background;
+    this.response = new Outgoing(link, stream, window);
+  }
+
+  prepare(environs: EnvironFactories, words: Int32Array, at: number, text: string, input: Input): void {
+    this.input = input;
+    this.text = text;
+    this.method = cut(text, words[at + HEAD_METHOD]!);
+    this.target = words[at + HEAD_TARGET]!;
+    this.remote = words[at + HEAD_REMOTE_ADDR]!;
+    this.ports = words[at + HEAD_PORTS]!;
+    this.response.headOnly = this.method === 'HEAD';
+    const { pairs } = this;
+    const count = words[at + HEAD_COUNT]!;
+    for (let i = 0, pair = at + HEAD_PAIRS; i < count; i++, pair += 2) {
+      pairs.push(cut(text, words[pair]!), cut(text, words[pair + 1]!));
+    }
+    const scheme = words[at + HEAD_FLAGS]! & HEAD_FLAG_TLS ? 'https' : 'http';
+    const port = this.ports >>> 16;
+    const host =
+      environs.header(words, at, text, 'host') ??
+      `${cut(text, words[at + HEAD_SERVER_NAME]!)}${port === 0 ? '' : `:${port}`}`;
+    this.origin = originOf(scheme, host);
+    // The web's requests have no body then.
+    if (this.method !== 'GET' && this.method !== 'HEAD' && !input.ended) this.content = input;
+  }
+
+  start(): void {
+    this.running = true;
+    this.runInAsyncScope(call, undefined, this);
+  }
+
+  resume(): void {
+    this.runInAsyncScope(pump, undefined, this);
+  }
+
+  abandon(reason = RESET_CLIENT_GONE): void {
+    const { response, input } = this;
+    response.gone = true;
+    response.rest = null;
+    if (input instanceof StreamedInput) {
+      input.fail(reason);
+      this.announce();
+    }
+    if (this.running) this.runInAsyncScope(leave, undefined, this);
+    else this.finish();
+  }
+
+  disconnected(): void {
+    this.runInAsyncScope(leave, undefined, this);
+  }
+
+  announce(): void {
+    if (this.input instanceof StreamedInput) this.runInAsyncScope(notify, undefined, this.input);
+  }
+
+  get blocked(): boolean {
+    return this.response.rest !== null;
+  }
+
+  get url(): string {
+    return (this.address ??= urlOf(this.origin as string, cut(this.text, this.target)));
+  }
+
+  get signal(): AbortSignal {
+    if (this.controller === null) {
+      this.controller = new AbortController();
+      if (this.hasLeft) this.controller.abort(left());
+    }
+    return this.controller.signal;
+  }
+
+  get remoteAddress(): string | undefined {
+    const address = cut(this.text, this.remote);
+    return address === '' ? undefined : address;
+  }
+
+  get remotePort(): number | undefined {
+    return this.ports & 0xffff || undefined;
+  }
+
+  get localPort(): number | undefined {
+    return this.ports >>> 16 || undefined;
+  }
+
+  /** Work that outlives the request. */
+  waitUntil(work: PromiseLike<unknown>): void {
+    const { background } = this;
+    const pending: Promise<unknown> = Promise.resolve(work)
+      .catch((error: unknown) => this.log(error))
+      .finally(() => background.delete(pending));
+    background.add(pending);
+  }
+
+  /** @internal */
+  call(): void {
+    if (this.origin === null) {
+      this.deliver(new Response('The Host of the request is not one.\n', { status: 400 }));
+      return;
+    }
+    const info = new Info(this);
+    let result: unknown;
+    try {
+      result = this.handler(requestOf(this), info, info);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    if (isThenable(result)) {
+      result.then(
+        (value) => this.deliver(value),
+        (error: unknown) => this.fail(error),
+      );
+    } else this.deliver(result);
+  }
+
+  private deliver(result: unknown): void {
+    if (this.finished) {
+      void (result instanceof Response && !result.bodyUsed && result.body?.cancel().catch(() => {}));
+      return;
+    }
+    try {
+      if (!(result instanceof Response)) {
+        throw new TypeError(`the fetch handler returned ${describe(result)}; ${EXPECTED}`);
+      }
+      this.send(outcomeOf(result));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private send({ status, headers, body }: Outcome): void {
+    const { response } = this;
+    response.start(statusLine(status), withoutHopByHop(headers), undefined);
+    if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
+      if (!response.sendWhole(body ?? '')) {
+        const bytes = typeof body === 'string' ? Buffer.from(body) : (body as Uint8Array);
+        response.sendHeaders(bytes.length);
+        response.send(bytes);
+      }
+      this.pump();
+      return;
+    }
+    this.reader = body.getReader();
+    if (this.hasLeft || response.bodiless) {
+      if (this.hasLeft) response.gone = true;
+      else response.end();
+      this.finish();
+      return;
+    }
+    this.read();
+  }
+
+  /** @internal Goes on with the body: there is credit, or what was written is on its way. */
+  pump(): void {
+    const { response } = this;
+    if (this.finished) return;
+    if (response.rest !== null && !response.sendRest()) return;
+    if (response.gone || response.full || this.reader === null) {
+      if (!response.gone) response.end();
+      this.finish();
+      return;
+    }
+    this.read();
+  }
+
+  private read(): void {
+    const reader = this.reader as Reader;
+    reader.read().then(
+      ({ done, value }) => this.accept(done, value),
+      (error: unknown) => {
+        this.reader = null;
+        this.fail(error);
+      },
+    );
+  }
+
+  private accept(done: boolean, chunk: unknown): void {
+    const { response } = this;
+    if (this.finished) return;
+    if (done) {
+      this.reader = null;
+      this.pump();
+      return;
+    }
+    try {
+      if (!isBytes(chunk))
+        throw new TypeError(`the stream of a response gave ${describe(chunk)}; it must give Uint8Arrays`);
+      response.send(chunk);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    this.sentBytes += chunk.length;
+    this.sentChunks += 1;
+    if (response.rest !== null) return;
+    if (this.sentBytes < TURN_BYTES && this.sentChunks < TURN_CHUNKS) {
+      this.pump();
+      return;
+    }
+    this.sentBytes = 0;
+    this.sentChunks = 0;
+    response.writer.afterFlush(this);
+  }
+
+  /** @internal The client has left, or has most likely: it has ended its side. A response that is whole still goes out. */
+  leave(): void {
+    if (this.hasLeft || this.finished) return;
+    this.hasLeft = true;
+    this.controller?.abort(left());
+    if (this.reader !== null) {
+      this.response.gone = true;
+      this.finish();
+    }
+  }
+
+  private log(error: unknown): void {
+    const { writer } = this.response;
+    // Work behind the response may be longer about than the link.
+    if (writer.isClosed) process.stderr.write(`${show(error)}\n`);
+    else writer.log(LOG_ERROR, this.finished ? 0 : this.response.stream, show(error));
+  }
+
+  /** Before the headers that is a 500, afterwards a broken connection. */
+  private fail(error: unknown): void {
+    const { input, response } = this;
+    // That the client has left is the application's to know, not a fault.
+    const isLeaving =
+      this.hasLeft &&
+      (error === this.controller?.signal.reason || (input instanceof StreamedInput && error === input.failure));
+    if (!isLeaving) this.log(error);
+    response.reset(RESET_APPLICATION_ERROR);
+    this.finish();
+  }
+
+  /** The stream is over. */
+  private finish(): void {
+    if (this.finished) return;
+    this.finished = true;
+    this.response.reset(RESET_CLIENT_GONE);
+    this.link.release(this);
+    this.input?.release();
+    const { reader } = this;
+    this.reader = null;
+    // What was not read of the body is not wanted: its source is told.
+    reader?.cancel(this.hasLeft ? left() : undefined).catch((error: unknown) => this.log(error));
+    this.emitDestroy();
+  }
+}
+
+class Info implements FetchInfo {
+  readonly #exchange: FetchExchange;
+  #waitUntil: FetchInfo['waitUntil'] | null = null;
+
+  constructor(exchange: FetchExchange) {
+    this.#exchange = exchange;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#exchange.remoteAddress;
+  }
+
+  get remotePort(): number | undefined {
+    return this.#exchange.remotePort;
+  }
+
+  get localPort(): number | undefined {
+    return this.#exchange.localPort;
+  }
+
+  /** A function of its own: it can be taken off. */
+  get waitUntil(): FetchInfo['waitUntil'] {
+    return (this.#waitUntil ??= (work) => this.#exchange.waitUntil(work));
+  }
+}
+
+const statusLines: string[] = [];
+
+function statusLine(status: number): string {
+  return (statusLines[status] ??= `${status} ${STATUS_CODES[status] ?? 'Unknown'}`);
+}
+
+/** What concerns the connection is the server's; a response that was fetched brings such headers along. */
+const HOP_BY_HOP = /^(?:connection|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i;
+
+function withoutHopByHop(headers: readonly Header[]): readonly Header[] {
+  return headers.some(isHopByHop) ? headers.filter((header) => !isHopByHop(header)) : headers;
+}
+
+function isHopByHop([name]: Header): boolean {
+  return HOP_BY_HOP.test(name);
+}
+
+function left(): DOMException {
+  return new DOMException('The client has closed the connection', 'AbortError');
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
+
+function cut(text: string, pair: number): string {
+  return text.substring(pair >>> 16, pair & 0xffff);
+}
+
+function call(exchange: FetchExchange): void {
+  exchange.call();
+}
+
+function pump(exchange: FetchExchange): void {
+  exchange.pump();
+}
+
+function leave(exchange: FetchExchange): void {
+  exchange.leave();
+}
+
+function notify(input: StreamedInput): void {
+  input.notify();
+}
