@@ -188,6 +188,52 @@ export const scenarios = [
     targets: [{ metric: 'cpu', rival: 'fastify', ratio: 0.8 }],
   },
   {
+    ...hello,
+    name: 'fetch',
+    title: 'hello by a fetch handler: `Request` in, `Response` out',
+    application: 'fetch',
+    applications: { bun: 'hello', srvx: 'hello' },
+    peers: ['gwanmun', 'bun', 'srvx'],
+    targets: [
+      { metric: 'cpu', rival: 'bun', ratio: 1 },
+      { metric: 'cpu', rival: 'srvx', ratio: 0.5 },
+    ],
+  },
+  {
+    ...hello,
+    name: 'json',
+    title: 'a body of 1 KiB of JSON is parsed, changed and answered',
+    application: 'json',
+    request: post('application/json', JSON.stringify(order(41))),
+    body: JSON.stringify(order(42)),
+    peers: ['gwanmun', 'uws'],
+    targets: [{ metric: 'cpu', rival: 'uws', ratio: 1 }],
+  },
+  {
+    ...hello,
+    name: 'generator',
+    title: '1 MiB from the application, in chunks of 16 KiB',
+    application: 'generator',
+    body: Buffer.alloc(1_048_576, 'x'),
+    connections: 16,
+    peers: ['gwanmun', 'node-http'],
+    targets: [{ metric: 'cpu', rival: 'node-http', ratio: 1 }],
+    rounds: 3,
+  },
+  {
+    ...hello,
+    name: 'upload',
+    title:
+      'a body of 10 MiB, read by the application as it comes: two copies more than in Node, which has the client’s socket itself',
+    application: 'upload',
+    request: post('application/octet-stream', 'x'.repeat(10_485_760)),
+    body: '10485760',
+    connections: 16,
+    peers: ['gwanmun', 'node-http'],
+    targets: [{ metric: 'cpu', rival: 'node-http', ratio: 1.6 }],
+    rounds: 3,
+  },
+  {
     ...file,
     name: 'file',
     title: 'a static file of 1 KiB',
@@ -283,4 +329,21 @@ function withHeaders(count) {
 function request(target, headers) {
   const lines = Object.entries({ Host: '127.0.0.1', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
   return `GET ${target} HTTP/1.1\r\n${lines.join('')}\r\n`;
+}
+
+/** @param {string} type @param {string} body */
+function post(type, body) {
+  return `POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+}
+
+/** What a shop's page would send: 1 KiB as JSON. @param {number} visits */
+function order(visits) {
+  const items = Array.from({ length: 11 }, (_, index) => ({
+    id: 1000 + index,
+    name: `roof tile ${index}`,
+    price: 12.5 + index,
+    quantity: index + 1,
+    tags: ['clay', 'grey'],
+  }));
+  return { visits, customer: 'Ada Lovelace', email: 'ada@example.test', express: true, note: null, items };
 }

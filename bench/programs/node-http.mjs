@@ -1,4 +1,5 @@
-// The peer node:http. `node node-http.mjs hello|environ|headers|starved`
+// The peer node:http. `node node-http.mjs hello|environ|headers|starved|generator|upload`
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { announce, spin } from './announce.mjs';
 
@@ -32,8 +33,29 @@ const applications = {
   starved: spin,
 };
 
+/** 1 MiB in 64 pieces. @param {import('node:http').ServerResponse} response */
+async function generate(response) {
+  const chunk = new Uint8Array(16_384).fill(120);
+  response.writeHead(200, { 'Content-Type': 'text/plain' });
+  for (let i = 0; i < 64; i += 1) {
+    if (!response.write(chunk)) await once(response, 'drain');
+  }
+  response.end();
+}
+
+/** Counts the bytes of the body as they come. @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
+async function count(request, response) {
+  let length = 0;
+  for await (const chunk of request) length += chunk.length;
+  const body = String(length);
+  response.writeHead(200, { 'Content-Type': 'text/plain', 'Content-Length': body.length });
+  response.end(body);
+}
+
 const answer = applications[process.argv[2] ?? ''];
 const server = createServer((request, response) => {
+  if (process.argv[2] === 'generator') return void generate(response);
+  if (process.argv[2] === 'upload') return void count(request, response).catch(() => response.destroy());
   const body = answer(request);
   response.writeHead(200, { 'Content-Type': 'text/plain', 'Content-Length': Buffer.byteLength(body) });
   response.end(body);

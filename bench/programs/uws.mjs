@@ -1,4 +1,4 @@
-// The peer uWebSockets.js. `node uws.mjs hello|environ|headers|mounts [SIZE]`
+// The peer uWebSockets.js. `node uws.mjs hello|environ|headers|json|mounts [SIZE]`
 import { createRequire } from 'node:module';
 import { announce } from './announce.mjs';
 
@@ -32,6 +32,27 @@ const applications = {
       .end(`${method} ${path} ${query.length + agent.length + language.length + cookie.length} ${keys > 10}`);
   },
 
+  json(response) {
+    /** @type {Buffer | undefined} */
+    let body;
+    response.onAborted(() => {});
+    response.onData((/** @type {ArrayBuffer} */ piece, /** @type {boolean} */ isLast) => {
+      if (isLast && body === undefined) {
+        answer(Buffer.from(piece));
+        return;
+      }
+      // A piece is valid until this returns.
+      body = Buffer.concat([body ?? Buffer.alloc(0), Buffer.from(piece)]);
+      if (isLast) answer(body);
+    });
+    /** @param {Buffer} bytes */
+    function answer(bytes) {
+      const value = JSON.parse(bytes.toString());
+      value.visits += 1;
+      response.writeHeader('Content-Type', 'application/json').end(JSON.stringify(value));
+    }
+  },
+
   headers(response, request) {
     let count = 0;
     let length = 0;
@@ -48,7 +69,7 @@ const app = uws.App();
 if (application === 'mounts') {
   for (let i = 0; i < Number(size); i += 1) app.get(`/m${i}/*`, applications['hello']);
 } else {
-  app.get('/*', applications[application]);
+  app.any('/*', applications[application]);
 }
 app.listen('127.0.0.1', 0, (/** @type {any} */ socket) => {
   if (!socket) throw new Error('uWebSockets.js cannot listen on 127.0.0.1');
