@@ -18,7 +18,15 @@ const chapters: [title: string, pages: string[]][] = [
   ['Start', ['quick-start', 'coming-from']],
   [
     'Guides',
-    ['guides/application', 'guides/files', 'guides/fetch', 'guides/node', 'guides/python', 'guides/deployment'],
+    [
+      'guides/application',
+      'guides/files',
+      'guides/fetch',
+      'guides/node',
+      'guides/python',
+      'guides/operating',
+      'guides/deployment',
+    ],
   ],
   ['Reference', ['configuration', 'command-line', 'errors', 'logs', 'application-contract']],
   ['How it works', ['architecture', 'gateway-protocol']],

@@ -10,6 +10,21 @@ export declare class Core {
   constructor(config: string, onEvent: (event: string) => void)
   /** JSON: where the server listens. */
   addresses(): string
+  /**
+   * Makes everything that another configuration needs, while the current one goes on; gives the numbers of its pools. Throws as the
+   * constructor does; nothing has changed then.
+   */
+  prepare(config: string): Array<number>
+  /** Drops what was prepared. */
+  discard(): void
+  /** Has new requests served by what was prepared; then comes the event `renewed`. */
+  commit(): void
+  /** JSON: connections, the requests that wait in each pool, and what each worker has got. */
+  status(): string
+  /** How many requests wait for a worker of the pool. */
+  queued(pool: number): number
+  /** The pool has no more workers, and no request will want one. */
+  forgetPool(pool: number): void
   /** Makes the links of one worker of a pool. */
   addWorker(pool: number): WorkerFds
   /** Has the logs call a worker by its number and its process. */

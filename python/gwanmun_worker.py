@@ -280,7 +280,7 @@ if __name__ == "__main__":
     fds = [int(fd) for fd in re.findall("[0-9]+", os.environ.pop("GWANMUN_LINKS"))]  # none: it is only a check
     if sys.version_info < (3, 8):
         report(kind="version")
-    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the core ends the links to stop us
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they reach the whole group; the core ends the links to stop us
         signal.signal(number, lambda *_: None)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: dies with the main process
     if os.getppid() != settings["parent"]:

@@ -210,6 +210,20 @@ export const errorEntries = {
 2026-11-25T02:03:39.191Z error worker 1 (GET /): GwanmunError [GWM_CONTRACT]: W55: the body has 4 bytes, but Content-Length says 10`,
     exit: 1,
   },
+  GWM_CONTROL: {
+    title: 'The running server could not be asked',
+    explanation:
+      '`gwanmun status`, `reload`, `stop` and `restart-worker` ask a running server over its control socket. There is no such server, there are several, or it does not know what it was asked.',
+    remedy: 'see what runs: gwanmun status',
+    fixes: [
+      'The commands see the servers of the user that runs them: use `sudo -u USER gwanmun status` for those of another.',
+      'With several servers, run the command in the folder that the server was started in, or name it with `--pid`.',
+      '`XDG_RUNTIME_DIR` has to be the same for both: the sockets are in its folder `gwanmun`, or in `/tmp/gwanmun-UID` without it.',
+    ],
+    example: `$ gwanmun status
+✗ GWM_CONTROL  No gwanmun of this user is running`,
+    exit: 1,
+  },
   GWM_CORE: {
     title: 'The server core failed',
     explanation: 'The Rust core, or gwanmun itself, met an error that has no code of its own. This should not happen.',

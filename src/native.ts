@@ -43,12 +43,34 @@ export interface LogRecord {
   stream?: 'stdout' | 'stderr';
 }
 
+/** What goes on in the core. */
+export interface CoreStatus {
+  /** Connections of clients. */
+  readonly connections: number;
+  /** Requests that wait for a worker. */
+  readonly queues: readonly { readonly pool: number; readonly length: number }[];
+  /** The workers that are ready, by the core's ids. */
+  readonly workers: readonly { readonly id: number; readonly inFlight: number; readonly requests: number }[];
+}
+
 /** The web server: its threads, listeners and queues. */
 export interface NativeCore {
   /** The bound addresses as JSON. */
   addresses(): string;
   addWorker(pool: number): { id: number; marks: number; links: number[] };
   removeWorker(id: number): void;
+  /** Makes everything that another configuration needs, while the current one goes on; gives the numbers of its pools. Throws as the constructor. */
+  prepare(config: string): number[];
+  /** Drops what was prepared. */
+  discard(): void;
+  /** Has new requests served by what was prepared; then comes the event `renewed`. */
+  commit(): void;
+  /** How many requests wait for a worker of the pool. */
+  queued(pool: number): number;
+  /** The pool has no more workers, and no request will want one. */
+  forgetPool(pool: number): void;
+  /** A {@link CoreStatus} as JSON. */
+  status(): string;
   /** Has the logs call a worker by its number and its process. */
   nameWorker(id: number, number: number, pid: number): void;
   /** Writes an event to the error log. */

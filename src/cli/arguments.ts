@@ -5,6 +5,8 @@ import { parsePort, PORT_RANGE } from '../config/listen.js';
 import type { Overrides } from '../config/resolve.js';
 import { didYouMean, suggest } from '../config/suggest.js';
 import { GwanmunError } from '../errors.js';
+import type { ControlRequest } from '../supervisor/control.js';
+import type { ControlTarget } from './control.js';
 
 /** What is served: a target, or else a configuration file, or else the one of the current folder. */
 export interface Subject {
@@ -35,6 +37,12 @@ export type Command =
   | { readonly name: 'init'; readonly folder: string | undefined }
   | { readonly name: 'run'; readonly script: string; readonly args: readonly string[] }
   | ({ readonly name: 'fetch'; readonly request: FetchRequest } & Subject)
+  | {
+      readonly name: 'control';
+      readonly request: ControlRequest;
+      readonly target: ControlTarget;
+      readonly isJson: boolean;
+    }
   | ({ readonly name: 'serve'; readonly overrides: Overrides } & Subject);
 
 const OPTIONS = {
@@ -48,6 +56,8 @@ const OPTIONS = {
   json: { type: 'string' },
   include: { type: 'boolean', short: 'i' },
   head: { type: 'boolean', short: 'I' },
+  pid: { type: 'string' },
+  'as-json': { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const;
@@ -55,7 +65,19 @@ const OPTIONS = {
 type OptionName = keyof typeof OPTIONS;
 type FlagName = { [Name in OptionName]: (typeof OPTIONS)[Name]['type'] extends 'boolean' ? Name : never }[OptionName];
 
-export const COMMANDS = ['serve', 'check', 'fetch', 'run', 'init', 'help', 'version'] as const;
+export const COMMANDS = [
+  'serve',
+  'check',
+  'fetch',
+  'run',
+  'init',
+  'status',
+  'reload',
+  'stop',
+  'restart-worker',
+  'help',
+  'version',
+] as const;
 type CommandName = (typeof COMMANDS)[number];
 
 /** What each command takes beside --help and --version. */
@@ -65,6 +87,10 @@ const TAKES: Record<CommandName, readonly OptionName[]> = {
   fetch: ['method', 'header', 'data', 'json', 'include', 'head', 'config'],
   init: [],
   run: [],
+  status: ['pid', 'as-json'],
+  reload: ['pid', 'as-json'],
+  stop: ['pid', 'as-json'],
+  'restart-worker': ['pid', 'as-json'],
   help: [],
   version: [],
 };
@@ -75,7 +101,7 @@ export function parseCommand(args: readonly string[]): Command {
   if (args[0] === 'run' && args[1] !== undefined && !args[1].startsWith('-')) {
     return { name: 'run', script: args[1], args: args.slice(2) };
   }
-  const { values, lists, positionals } = readOptions(args);
+  const { values, lists, positionals } = readOptions(args.map((word) => jsonFlag(word, args)));
   const [first, ...others] = positionals;
   const named = COMMANDS.find((command) => command === first);
   if (values.help) return { name: 'help', topic: named };
@@ -104,6 +130,11 @@ export function parseCommand(args: readonly string[]): Command {
       return { name: 'init', folder: rest[0] };
     case 'fetch':
       return fetchCommand(values, lists, rest);
+    case 'status':
+    case 'reload':
+    case 'stop':
+    case 'restart-worker':
+      return controlCommand(command, values, rest);
     case 'serve': {
       const [target, extra] = rest;
       if (extra !== undefined) throw usage(`gwanmun serves one target, got "${target}" and "${extra}"`);
@@ -114,6 +145,11 @@ export function parseCommand(args: readonly string[]): Command {
       };
     }
   }
+}
+
+/** What answers with a table takes `--json` without a value. */
+function jsonFlag(word: string, [command = '']: readonly string[]): string {
+  return word === '--json' && TAKES[command as CommandName]?.includes('as-json') === true ? '--as-json' : word;
 }
 
 /** A word that was meant as a command, for the message when no such file is there. */
@@ -152,6 +188,27 @@ function fetchCommand(values: Options, lists: Lists, [url, target, extra]: reado
       include: (values.include ?? values.head) === true,
     },
   };
+}
+
+function controlCommand(
+  command: ControlRequest['command'],
+  values: Options,
+  [worker, extra]: readonly string[],
+): Command {
+  const numbers = command === 'restart-worker' ? [worker] : [];
+  const surplus = command === 'restart-worker' ? extra : worker;
+  if (surplus !== undefined) throw usage(`gwanmun ${command} does not take "${surplus}"`);
+  const [number] = numbers.map((text) => positive('a worker', text, 'gwanmun restart-worker 2'));
+  const pid = positive('--pid', values.pid, EXAMPLES.pid);
+  const request: ControlRequest =
+    command === 'restart-worker' ? { command, ...(number === undefined ? {} : { worker: number }) } : { command };
+  return { name: 'control', request, target: { pid }, isJson: values['as-json'] === true };
+}
+
+function positive(what: string, text: string | undefined, example: string): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw usage(`${what}: expected a whole number, got "${text}"`, example);
 }
 
 function subject(target: string | undefined, config: string | undefined): Subject {
@@ -210,6 +267,7 @@ const EXAMPLES: Record<Exclude<OptionName, FlagName>, string> = {
   port: '--port 8080',
   host: '--host 0.0.0.0',
   workers: '--workers auto',
+  pid: '--pid 4711',
   config: '--config gwanmun.config.ts',
   method: '--method POST',
   header: "--header 'Accept: application/json'",

@@ -36,6 +36,7 @@ Commands
   gwanmun fetch /path [target]  print the answer to one request
   gwanmun run <file> [args]     run a Node program, its http.Server on the core
   gwanmun init [folder]         write what is needed to begin
+  gwanmun status|reload|stop    ask a running server; also restart-worker
   gwanmun help <command|code>   more on a command, or on an error: GWM_…
 
 Options
@@ -46,7 +47,42 @@ Exit codes
   0 stopped   1 failed   2 usage or configuration   3 nothing to serve
 `;
 
+const CONTROL = `
+Options
+      --pid <number>    which server, if several run
+      --json            for programs
+
+  It asks the server of this folder, else the only one of this user that runs,
+  over its control socket.
+`;
+
 const COMMAND_HELP: Record<string, string> = {
+  status: `gwanmun status: what a running server does
+
+Examples
+  gwanmun status              # workers, queue, connections
+  gwanmun status --json       # the same for programs
+  gwanmun status --pid 4711   # of one of several servers
+${CONTROL}`,
+  reload: `gwanmun reload: load configuration and applications anew; no connection is touched
+
+Examples
+  gwanmun reload              # the same as: kill -HUP PID
+
+  It ends when the new workers have taken over. What does not load changes
+  nothing, and the fault is printed.
+${CONTROL}`,
+  stop: `gwanmun stop: finish the requests in progress and end
+
+Examples
+  gwanmun stop                # the same as: kill PID; ends when the server has
+${CONTROL}`,
+  'restart-worker': `gwanmun restart-worker [number]: replace a worker, or all, one after the other
+
+Examples
+  gwanmun restart-worker      # each new one takes over before the old one goes
+  gwanmun restart-worker 2    # one alone
+${CONTROL}`,
   serve: `gwanmun [serve] [target]: serve until Ctrl-C or SIGTERM
 
 Examples

@@ -1,12 +1,14 @@
 // The commands.
 
 import { findConfig, loadConfig } from '../config/load.js';
+import { loadConfigAfresh } from '../config/load-afresh.js';
 import { processCount, resolveConfig, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
 import { configForTarget } from '../config/target.js';
 import { VERSION } from '../config/version.js';
 import { formatError, GwanmunError, wantsColor } from '../errors.js';
 import { parseCommand, suggestCommand, type Command } from './arguments.js';
 import { describeMounts, formatAddress } from './banner.js';
+import { control } from './control.js';
 import { fetchOnce } from './fetch.js';
 import { helpText } from './help.js';
 import { init } from './init.js';
@@ -46,8 +48,17 @@ async function runCommand(command: Command): Promise<void> {
       process.stdout.write('', () => process.exit(code));
       return;
     }
-    case 'serve':
-      return serve(resolveConfig(await findInput(command.target, command.config), command.overrides));
+    case 'control': {
+      const { stdout } = process;
+      stdout.write(await control(command.request, command.target, command.isJson, wantsColor(stdout)));
+      return;
+    }
+    case 'serve': {
+      const { target, config, overrides } = command;
+      return serve(resolveConfig(await findInput(target, config), overrides), async () =>
+        resolveConfig(await findInput(target, config, loadConfigAfresh), overrides),
+      );
+    }
   }
 }
 
@@ -67,7 +78,11 @@ function summary(config: ResolvedConfig): string {
   return `${lines.join('\n')}\n`;
 }
 
-async function findInput(target: string | undefined, file: string | undefined): Promise<ConfigInput> {
+async function findInput(
+  target: string | undefined,
+  file: string | undefined,
+  load: (file: string) => Promise<ConfigInput> = loadConfig,
+): Promise<ConfigInput> {
   if (target !== undefined) {
     try {
       return configForTarget(target);
@@ -76,7 +91,7 @@ async function findInput(target: string | undefined, file: string | undefined): 
     }
   }
   const found = file ?? findConfig(process.cwd());
-  if (found !== undefined) return loadConfig(found);
+  if (found !== undefined) return load(found);
   throw new GwanmunError(
     'GWM_NO_ENTRY',
     'There is nothing to serve here: no target, and no gwanmun.config.ts in this folder',

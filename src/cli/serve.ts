@@ -1,26 +1,38 @@
 import type { ResolvedConfig } from '../config/resolve.js';
-import { formatError, GwanmunError, wantsColor } from '../errors.js';
+import { formatError, fromCore, GwanmunError, wantsColor } from '../errors.js';
+import { listenForControl } from '../supervisor/control.js';
 import { Server } from '../supervisor/server.js';
 import { banner, readyLine } from './banner.js';
 import { onStopSignal } from './signals.js';
 
 /**
- * Serves until a signal asks to stop, and then ends the process with 0. Rejects with a GwanmunError if the server cannot
- * start.
+ * Serves until a signal asks to stop, and then ends the process with 0. SIGHUP, or the control socket, has the configuration that
+ * `load` gives taken over. Rejects with a GwanmunError if the server cannot start.
  */
-export async function serve(config: ResolvedConfig): Promise<void> {
+export async function serve(config: ResolvedConfig, load: () => Promise<ResolvedConfig>): Promise<void> {
   const { stderr } = process;
   const isJson = config.errorLog.format === 'json';
   // A server outlives whoever reads its output: a broken pipe is no reason to end.
   for (const stream of [process.stdout, stderr]) stream.on('error', () => {});
   const server = new Server(config, logToStderr);
   // From here on, so that a signal during the start is not lost.
-  const unwatch = onStopSignal(() => {
-    void server.stop().then(() => process.exit(0));
-  });
+  const stop = (): Promise<void> => server.stop().then(() => process.exit(0));
+  const unwatch = onStopSignal(() => void stop());
+  const reload = async (): Promise<void> => {
+    try {
+      await server.reload(load);
+    } catch (error) {
+      const fault = error instanceof GwanmunError ? error : fromCore(error);
+      const message = 'the reload failed, and everything goes on as it was';
+      server.tell({ level: 'error', event: 'reload-failed', message, error: fault });
+      throw fault;
+    }
+  };
+  process.on('SIGHUP', () => void reload().catch(() => {}));
   try {
     const running = await server.start();
     if (running === undefined) return;
+    await openControl(server, { reload, stop });
     // performance.now() counts from the start of the process.
     const ready = { config, addresses: running.addresses, ms: performance.now() };
     const isPerson = stderr.isTTY && !isJson;
@@ -32,6 +44,41 @@ export async function serve(config: ResolvedConfig): Promise<void> {
     stderr.write(jsonLine('error', 'not-started', { code, msg: message, stack: formatError(error) }));
     process.exit(exitCode);
   }
+}
+
+/** Lets operators ask by `gwanmun status` and the like. Without it the server serves all the same. */
+async function openControl(
+  server: Server,
+  { reload, stop }: { reload: () => Promise<void>; stop: () => Promise<void> },
+): Promise<void> {
+  try {
+    const close = await listenForControl(async (request) => {
+      switch (request.command) {
+        case 'status':
+          return server.status();
+        case 'reload':
+          await reload();
+          return server.status();
+        case 'restart-worker':
+          return restartWorkers(server, request.worker);
+        case 'stop':
+          // The answer is that the socket closes, with the process.
+          return stop();
+      }
+    });
+    process.once('exit', close);
+  } catch (error) {
+    const message = `there is no control socket, so that gwanmun status and the like cannot reach this server: ${(error as Error).message}`;
+    server.tell({ level: 'warn', event: 'control', message });
+  }
+}
+
+async function restartWorkers(server: Server, worker: number | undefined): Promise<number[]> {
+  const numbers = await server.restartWorkers(worker);
+  if (worker === undefined || numbers.length > 0) return numbers;
+  throw new GwanmunError('GWM_CONTROL', `There is no worker ${worker}`, {
+    remedy: 'see their numbers: gwanmun status',
+  });
 }
 
 /** A line as the core's log has them (docs/logs.md), from before or after the core's life. */

@@ -50,4 +50,5 @@ export interface CoreConfig {
 export type CoreEvent =
   | { type: 'worker-ready'; worker: number }
   | { type: 'worker-gone'; worker: number; reason: string }
+  | { type: 'renewed' }
   | { type: 'closed' };

@@ -139,6 +139,8 @@ export interface Config {
   threads?: number | undefined;
   /** Milliseconds that a worker may take to load its applications. Default 30000. */
   startTimeout?: number | undefined;
+  /** Milliseconds that the workers of an old configuration, or one that is replaced, get to finish what they have. Default 30000. */
+  drainTimeout?: number | undefined;
   /**
    * Milliseconds that requests in progress get to finish after SIGINT or SIGTERM. A second signal, half a second later or
    * more, does not wait. Default 10000.

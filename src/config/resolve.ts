@@ -53,6 +53,7 @@ export interface ResolvedConfig {
   /** 0 = one for each core of the machine. */
   readonly threads: number;
   readonly startTimeout: number;
+  readonly drainTimeout: number;
   readonly shutdownTimeout: number;
   readonly origin: Origin;
 }
@@ -149,6 +150,7 @@ export function resolveConfig(
     requestIds: resolveRequestIds(config.requestId, accessLog.format === 'json' || errorLog.format === 'json'),
     threads: config.threads ?? 0,
     startTimeout: config.startTimeout ?? 30_000,
+    drainTimeout: config.drainTimeout ?? 30_000,
     shutdownTimeout: config.shutdownTimeout ?? 10_000,
     origin: { source, listen: addresses.map(({ where }) => where) },
   };

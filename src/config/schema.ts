@@ -282,6 +282,7 @@ export const configSchema = object(
     environ: v.optional(environ),
     threads: v.optional(integer('a number', 1, 1024)),
     startTimeout: milliseconds(),
+    drainTimeout: milliseconds(0),
     shutdownTimeout: milliseconds(0),
   },
   'expected an object with mounts',

@@ -1,13 +1,15 @@
 // The core and its workers together: one running server.
 
+import { readFileSync } from 'node:fs';
 import type { CoreAddress, CoreEvent } from '../config/core.js';
 import { placeError } from '../config/origin.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, type GwanmunError } from '../errors.js';
-import { loadNative, type NativeCore } from '../native.js';
+import { VERSION } from '../config/version.js';
+import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
 import { nameHolder } from './socket-holder.js';
 import { spawnPythonWorker } from './python-worker.js';
-import { Supervisor, type SupervisorOptions } from './supervisor.js';
+import { Supervisor, type SupervisorOptions, type WorkerStatus } from './supervisor.js';
 import { spawnWorker, type Print } from './worker-process.js';
 
 /** A server that listens and whose applications are ready. */
@@ -26,6 +28,46 @@ export interface ServerEvent {
   readonly error?: GwanmunError | undefined;
 }
 
+/** The workers of one pool, and the core's number of it. */
+interface Pool {
+  readonly number: number;
+  readonly supervisor: Supervisor;
+}
+
+/** A worker, for operators. */
+export interface WorkerLine extends Omit<WorkerStatus, 'id'> {
+  /** `current`, `coming` during a reload, or `old`: it finishes what it has. */
+  readonly generation: string;
+  readonly inFlight: number;
+  readonly requests: number;
+  /** Resident bytes. */
+  readonly memory: number | undefined;
+}
+
+/** A server, for operators: what `gwanmun status --json` prints. */
+export interface ServerStatus {
+  readonly pid: number;
+  readonly version: string;
+  readonly config: string;
+  readonly directory: string;
+  /** Milliseconds. */
+  readonly uptime: number;
+  /** Counts the configurations since the start. */
+  readonly generation: number;
+  readonly state: 'serving' | 'reloading' | 'stopping';
+  readonly listen: readonly CoreAddress[];
+  readonly connections: number;
+  /** Requests that wait for a worker. */
+  readonly queue: number;
+  readonly memory: number | undefined;
+  readonly workers: readonly WorkerLine[];
+}
+
+/** The I/O threads take a configuration over within a turn of their loop; more than this is a hang that nobody has to wait for. */
+const RENEW_MS = 5000;
+/** So many generations may finish at once. */
+const MOST_LEAVING = 2;
+
 /** After the core has ended all connections, workers get this long to end. */
 const WORKER_EXIT_MS = 3000;
 /** The core ends every connection at the end of its grace; this much later it is taken to hang. */
@@ -33,13 +75,21 @@ const CLOSE_SLACK_MS = 2000;
 
 /** The core, its workers, and the order in which they start and stop. */
 export class Server {
-  readonly #config: ResolvedConfig;
+  #config: ResolvedConfig;
+  readonly #startedAt = performance.now();
+  /** Counts the configurations that were taken over. */
+  #generation = 1;
   readonly #log: (message: string, error?: GwanmunError) => void;
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
   #core: NativeCore | undefined;
-  /** One for each pool of workers. */
-  #supervisors: readonly Supervisor[] = [];
+  /** One for each pool of workers, in the order of the configuration. */
+  #pools: readonly Pool[] = [];
+  /** Pools of a configuration that is coming, and of old ones that finish. */
+  #coming: readonly Pool[] = [];
+  readonly #leaving: (readonly Pool[])[] = [];
+  #renewed: () => void = () => {};
+  #reloading: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(config: ResolvedConfig, log: (message: string, error?: GwanmunError) => void) {
@@ -55,7 +105,7 @@ export class Server {
    * when {@link Server.stop} was called meanwhile; then with undefined. Rejects with a GwanmunError.
    */
   async start(): Promise<RunningServer | undefined> {
-    const { Core, closeFds } = loadNative();
+    const { Core } = loadNative();
     if (this.#stopping) return undefined;
     let core: NativeCore;
     let addresses: CoreAddress[];
@@ -68,27 +118,179 @@ export class Server {
     } catch (error) {
       throw placeError(nameHolder(fromCore(error), this.#config.listen), this.#config);
     }
-    const { startTimeout, workers } = this.#config;
-    this.#supervisors = pools(this.#config, this.#printer(core)).map(
-      (spawn, pool) =>
-        new Supervisor({
-          core,
-          closeFds,
-          pool,
-          workers,
-          firstNumber: pool * workers + 1,
-          startTimeout,
-          spawn,
-          tell: (event) => this.#tell(event),
-        }),
-    );
+    this.#pools = this.#makePools(this.#config, core, (index) => index);
     try {
-      await Promise.all(this.#supervisors.map((supervisor) => supervisor.start()));
+      await Promise.all(this.#pools.map(({ supervisor }) => supervisor.start()));
     } catch (error) {
       await this.stop(0);
       throw placeError(fromCore(error), this.#config);
     }
     return this.#stopping ? undefined : { addresses };
+  }
+
+  /**
+   * Takes over another configuration, and the applications as they are now. New workers start beside the old and take over when all
+   * of them are ready; the old finish what they have, for at most `drainTimeout`. Connections stay, and so do the addresses that are
+   * in both. Rejects with a GwanmunError if the new configuration or an application fails; then nothing has changed.
+   */
+  async reload(load: () => Promise<ResolvedConfig>): Promise<void> {
+    // One after the other; whoever asks meanwhile gets one of their own.
+    while (this.#reloading !== undefined) await this.#reloading.catch(() => {});
+    if (this.#stopping) return;
+    const reloading = this.#reload(load);
+    this.#reloading = reloading;
+    try {
+      await reloading;
+    } finally {
+      this.#reloading = undefined;
+    }
+  }
+
+  async #reload(load: () => Promise<ResolvedConfig>): Promise<void> {
+    const core = this.#core;
+    if (core === undefined) return;
+    const began = performance.now();
+    // The threads and the logs stay as they are.
+    const loaded = await load();
+    const kept = this.#keptSettings(loaded);
+    const { threads, accessLog, errorLog } = this.#config;
+    const config: ResolvedConfig = { ...loaded, threads, accessLog, errorLog };
+    let numbers: number[];
+    try {
+      numbers = core.prepare(JSON.stringify(toCoreConfig(config)));
+    } catch (error) {
+      throw placeError(nameHolder(fromCore(error), config.listen), config);
+    }
+    this.#coming = this.#makePools(config, core, (index) => numbers[index] ?? 0);
+    try {
+      await Promise.all(this.#coming.map(({ supervisor }) => supervisor.startAll()));
+      if (this.#stopping) return;
+    } catch (error) {
+      await Promise.all(this.#coming.map(({ supervisor }) => supervisor.stop(0)));
+      this.#coming = [];
+      core.discard();
+      throw placeError(fromCore(error), config);
+    }
+    const renewed = new Promise<void>((resolve) => (this.#renewed = resolve));
+    core.commit();
+    await settles(renewed, RENEW_MS);
+    const old = this.#pools;
+    this.#pools = this.#coming;
+    this.#coming = [];
+    this.#config = config;
+    this.#generation += 1;
+    this.#retire(old, core);
+    this.#tell({
+      level: 'info',
+      event: 'reloaded',
+      message: `configuration ${this.#generation} is in use after ${Math.round(performance.now() - began)} ms`,
+    });
+    for (const key of kept) {
+      this.#tell({
+        level: 'warn',
+        event: 'reloaded',
+        message: `${key} has changed; that takes effect at the next start`,
+      });
+    }
+  }
+
+  /** What a reload leaves as it was. */
+  #keptSettings(config: ResolvedConfig): string[] {
+    return (['threads', 'accessLog', 'errorLog'] as const).filter(
+      (key) => JSON.stringify(config[key]) !== JSON.stringify(this.#config[key]),
+    );
+  }
+
+  /** Lets old workers finish. Of more than two generations that do, the oldest is cut. */
+  #retire(old: readonly Pool[], core: NativeCore): void {
+    if (this.#leaving.length >= MOST_LEAVING) {
+      for (const { supervisor } of this.#leaving[0] ?? []) void supervisor.stop(0);
+    }
+    this.#leaving.push(old);
+    const gone = old.map(async ({ supervisor, number }) => {
+      await supervisor.retire(this.#config.drainTimeout);
+      if (!this.#stopping) core.forgetPool(number);
+    });
+    void Promise.all(gone).then(() => this.#leaving.splice(this.#leaving.indexOf(old), 1));
+  }
+
+  /** Replaces the workers of these numbers, or all, one after the other; each finishes what it has. */
+  async restartWorkers(worker?: number): Promise<number[]> {
+    const replaced: number[] = [];
+    for (const { supervisor } of this.#pools) {
+      for (const number of supervisor.numbers) {
+        if (worker !== undefined && number !== worker) continue;
+        try {
+          await supervisor.replace(number, this.#config.drainTimeout);
+        } catch (error) {
+          throw placeError(fromCore(error), this.#config);
+        }
+        replaced.push(number);
+      }
+    }
+    return replaced;
+  }
+
+  /** What goes on, for operators. */
+  status(): ServerStatus {
+    const core = JSON.parse(this.#core?.status() ?? '{}') as Partial<CoreStatus>;
+    const describe = (pool: Pool, generation: string): WorkerLine[] =>
+      pool.supervisor.status().map(({ id, ...worker }) => {
+        const load = core.workers?.find((other) => other.id === id);
+        return {
+          ...worker,
+          generation,
+          inFlight: load?.inFlight ?? 0,
+          requests: load?.requests ?? 0,
+          memory: worker.pid === undefined ? undefined : residentBytes(worker.pid),
+        };
+      });
+    return {
+      pid: process.pid,
+      version: VERSION,
+      config: this.#config.origin.source.name,
+      directory: process.cwd(),
+      uptime: Math.round(performance.now() - this.#startedAt),
+      generation: this.#generation,
+      state: this.#stopping ? 'stopping' : this.#reloading ? 'reloading' : 'serving',
+      listen: JSON.parse(this.#core?.addresses() ?? '[]') as CoreAddress[],
+      connections: core.connections ?? 0,
+      queue: (core.queues ?? []).reduce((sum, { length }) => sum + length, 0),
+      memory: residentBytes(process.pid),
+      workers: [
+        ...this.#pools.flatMap((pool) => describe(pool, 'current')),
+        ...this.#coming.flatMap((pool) => describe(pool, 'coming')),
+        ...this.#leaving.flat().flatMap((pool) => describe(pool, 'old')),
+      ],
+    };
+  }
+
+  #makePools(config: ResolvedConfig, core: NativeCore, numberOf: (index: number) => number): Pool[] {
+    const { closeFds } = loadNative();
+    const { startTimeout, workers } = config;
+    return pools(config, this.#printer(core)).map((spawn, index) => ({
+      number: numberOf(index),
+      supervisor: new Supervisor({
+        core,
+        closeFds,
+        pool: numberOf(index),
+        workers,
+        firstNumber: index * workers + 1,
+        startTimeout,
+        spawn,
+        tell: (event) => this.#tell(event),
+      }),
+    }));
+  }
+
+  /** Every pool that has workers. */
+  get #everyPool(): Pool[] {
+    return [...this.#pools, ...this.#coming, ...this.#leaving.flat()];
+  }
+
+  /** Says something in the log. */
+  tell(event: ServerEvent): void {
+    this.#tell(event);
   }
 
   /** Stops accepting, lets requests in progress finish for `graceMs`, then ends connections and workers. Idempotent. */
@@ -97,7 +299,7 @@ export class Server {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    for (const supervisor of this.#supervisors) supervisor.drain();
+    for (const { supervisor } of this.#everyPool) supervisor.drain();
     if (this.#core) {
       this.#core.close(graceMs);
       if (!(await settles(this.#closed, graceMs + CLOSE_SLACK_MS))) {
@@ -110,7 +312,7 @@ export class Server {
         await settles(this.#closed, CLOSE_SLACK_MS);
       }
     }
-    await Promise.all(this.#supervisors.map((supervisor) => supervisor.stop(WORKER_EXIT_MS)));
+    await Promise.all(this.#everyPool.map(({ supervisor }) => supervisor.stop(WORKER_EXIT_MS)));
     this.#core?.dispose();
   }
 
@@ -145,10 +347,13 @@ export class Server {
   #onEvent(event: CoreEvent): void {
     switch (event.type) {
       case 'worker-ready':
-        for (const supervisor of this.#supervisors) supervisor.workerReady(event.worker);
+        for (const { supervisor } of this.#everyPool) supervisor.workerReady(event.worker);
         break;
       case 'worker-gone':
-        for (const supervisor of this.#supervisors) supervisor.workerGone(event.worker, event.reason);
+        for (const { supervisor } of this.#everyPool) supervisor.workerGone(event.worker, event.reason);
+        break;
+      case 'renewed':
+        this.#renewed();
         break;
       case 'closed':
         this.#resolveClosed();
@@ -157,6 +362,16 @@ export class Server {
         // A newer core may tell more than we know.
         event satisfies never;
     }
+  }
+}
+
+/** The memory of a process that is its own or shared, as `ps` has it. */
+function residentBytes(pid: number): number | undefined {
+  try {
+    const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 // Keeps the workers of a pool running: starts them, waits until they are ready, replaces those that end.
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { GwanmunError } from '../errors.js';
 import { Backoff } from './backoff.js';
 import type { WorkerExit, WorkerLinks, WorkerProcess } from './worker-process.js';
@@ -12,12 +13,14 @@ export interface WorkerRegistry {
   removeWorker(id: number): void;
   /** What operators know the worker by. */
   nameWorker(id: number, number: number, pid: number): void;
+  /** How many requests wait for a worker of the pool. */
+  queued(pool: number): number;
 }
 
 /** Something in the life of a worker that its operator should know. */
 export interface WorkerEvent {
   readonly level: 'warn' | 'error';
-  readonly event: 'worker-exited' | 'worker-lost' | 'worker-not-started';
+  readonly event: 'worker-exited' | 'worker-lost' | 'worker-not-started' | 'worker-killed';
   readonly message: string;
   readonly worker: number;
   readonly pid?: number | undefined;
@@ -40,6 +43,24 @@ export interface SupervisorOptions {
   readonly tell: (event: WorkerEvent) => void;
 }
 
+/** What a worker is about. */
+export interface WorkerStatus {
+  readonly worker: number;
+  readonly pid: number | undefined;
+  readonly state: Slot['state'];
+  /** The core's id, while it has links. */
+  readonly id: number | undefined;
+  /** Milliseconds since its start. */
+  readonly age: number;
+  /** How often its place was taken by a new one that was not asked for. */
+  readonly restarts: number;
+  /** Why, the last time. */
+  readonly lastExit: string | undefined;
+}
+
+/** How often a pool that is to go looks whether requests wait yet. */
+const QUEUE_POLL_MS = 20;
+
 /** After the core has closed a worker's links, the worker gets this long to exit by itself. */
 const GONE_GRACE_MS = 1000;
 
@@ -49,18 +70,26 @@ interface Slot {
   process: WorkerProcess | undefined;
   /** The core's id of the running worker. */
   id: number | undefined;
-  state: 'starting' | 'ready' | 'gone' | 'waiting' | 'failed' | 'stopped';
+  state: 'starting' | 'ready' | 'draining' | 'gone' | 'waiting' | 'failed' | 'stopped';
   startedAt: number;
   /** Of the state: start timeout, grace, or wait before the restart. */
   timer: NodeJS.Timeout | undefined;
   /** Why it was killed, if the supervisor did it. */
   killedFor: GwanmunError | undefined;
+  restarts: number;
+  lastExit: string | undefined;
+  /** It takes this worker's place once it is ready. */
+  successor: Slot | undefined;
+  /** Told whether it has become ready. */
+  onStarted: ((failure: GwanmunError | undefined) => void) | undefined;
 }
 
 /** Runs a fixed number of workers until {@link Supervisor.stop}. */
 export class Supervisor {
   readonly #options: SupervisorOptions;
-  readonly #slots: readonly Slot[];
+  readonly #slots: Slot[];
+  /** Workers that finish what they have. */
+  readonly #leaving = new Set<Slot>();
   readonly #started: Promise<void>;
   #resolveStarted!: () => void;
   #rejectStarted!: (failure: GwanmunError) => void;
@@ -75,16 +104,7 @@ export class Supervisor {
       this.#resolveStarted = resolve;
       this.#rejectStarted = reject;
     });
-    this.#slots = Array.from({ length: options.workers }, (_, index) => ({
-      number: options.firstNumber + index,
-      backoff: new Backoff(),
-      process: undefined,
-      id: undefined,
-      state: 'waiting',
-      startedAt: 0,
-      timer: undefined,
-      killedFor: undefined,
-    }));
+    this.#slots = Array.from({ length: options.workers }, (_, index) => newSlot(options.firstNumber + index));
   }
 
   /** Starts all workers. Resolves when the first is ready; rejects with the first failure when all have failed. */
@@ -93,12 +113,110 @@ export class Supervisor {
     await this.#started;
   }
 
+  /** Starts all workers. Resolves when all are ready; rejects with the first failure, and stops the others. */
+  async startAll(): Promise<void> {
+    this.#hasStarted = true;
+    try {
+      await Promise.all(this.#slots.map((slot) => this.#launch(slot)));
+    } catch (error) {
+      await this.stop(0);
+      throw error;
+    }
+  }
+
+  /**
+   * Starts a new worker beside one that serves, which finishes what it has once the new one is ready, for at most `drainMs`.
+   * Rejects if the new one fails to start: then the old one stays.
+   */
+  async replace(number: number, drainMs: number): Promise<void> {
+    const slot = this.#slots.find((other) => other.number === number);
+    if (slot === undefined || this.#isStopping || slot.successor !== undefined) return;
+    const next = newSlot(number);
+    next.restarts = slot.restarts;
+    slot.successor = next;
+    try {
+      await this.#launch(next);
+    } finally {
+      slot.successor = undefined;
+    }
+    this.#slots[this.#slots.indexOf(slot)] = next;
+    clearTimeout(slot.timer);
+    if (slot.process === undefined) return;
+    this.#leaving.add(slot);
+    this.#release(slot, drainMs);
+  }
+
+  /** Lets the workers go: those that wait for one are served first, then each finishes what it has, for at most `drainMs`. */
+  async retire(drainMs: number): Promise<void> {
+    const end = performance.now() + drainMs;
+    this.drain();
+    // Whoever is in the queue has come under this configuration.
+    while (this.#options.core.queued(this.#options.pool) > 0 && performance.now() < end) await delay(QUEUE_POLL_MS);
+    for (const slot of this.#slots) this.#release(slot, end - performance.now());
+    await Promise.all([...this.#slots, ...this.#leaving].map((slot) => slot.process?.exited));
+  }
+
+  /** What each worker is about. */
+  status(): WorkerStatus[] {
+    const now = performance.now();
+    const successors = this.#slots.flatMap(({ successor }) => successor ?? []);
+    return [...this.#slots, ...successors, ...this.#leaving].map((slot) => ({
+      worker: slot.number,
+      pid: slot.process?.pid,
+      state: slot.state,
+      id: slot.id,
+      age: now - slot.startedAt,
+      restarts: slot.restarts,
+      lastExit: slot.lastExit,
+    }));
+  }
+
+  /** The numbers of its workers. */
+  get numbers(): number[] {
+    return this.#slots.map(({ number }) => number);
+  }
+
+  /** Has a worker finish what it has; then it ends by itself, or is ended after `drainMs`. */
+  #release(slot: Slot, drainMs: number): void {
+    const { process: worker } = slot;
+    if (worker === undefined) return;
+    clearTimeout(slot.timer);
+    if (slot.id !== undefined) this.#options.core.removeWorker(slot.id);
+    slot.state = 'draining';
+    slot.timer = setTimeout(
+      () => {
+        this.#options.tell({
+          level: 'warn',
+          event: 'worker-killed',
+          message: `worker ${slot.number} (${worker.pid}) was not done in time; what it had is cut`,
+          worker: slot.number,
+          pid: worker.pid,
+        });
+        worker.kill();
+      },
+      Math.max(drainMs, 0),
+    );
+  }
+
+  /** Starts a slot's worker. Settles when that is ready, or has failed. */
+  #launch(slot: Slot): Promise<void> {
+    return new Promise((resolve, reject) => {
+      slot.onStarted = (failure) => {
+        slot.onStarted = undefined;
+        if (failure === undefined) resolve();
+        else reject(failure);
+      };
+      this.#spawn(slot);
+    });
+  }
+
   /** The core's event: every link of the worker is ready. */
   workerReady(id: number): void {
     const slot = this.#slotOf(id);
     if (slot?.state !== 'starting') return;
     clearTimeout(slot.timer);
     slot.state = 'ready';
+    slot.onStarted?.(undefined);
     if (this.#hasStarted) return;
     this.#hasStarted = true;
     this.#resolveStarted();
@@ -110,6 +228,8 @@ export class Supervisor {
     const slot = this.#slotOf(id);
     if (!slot || slot.state === 'gone') return;
     slot.id = undefined;
+    // One that finishes is on its way out, and its time is counted already.
+    if (slot.state === 'draining') return;
     slot.state = 'gone';
     clearTimeout(slot.timer);
     if (this.#isStopping) return;
@@ -129,7 +249,10 @@ export class Supervisor {
   /** Starts no more workers: the server is draining. Those that run end when the core closes their links. */
   drain(): void {
     this.#isStopping = true;
-    for (const slot of this.#slots) clearTimeout(slot.timer);
+    for (const slot of this.#slots) {
+      clearTimeout(slot.timer);
+      slot.onStarted?.(new GwanmunError('GWM_WORKER_EXITED', 'The server stops'));
+    }
     this.#resolveStarted();
   }
 
@@ -137,9 +260,9 @@ export class Supervisor {
   async stop(killAfterMs: number): Promise<void> {
     this.drain();
     const timer = setTimeout(() => {
-      for (const slot of this.#slots) slot.process?.kill();
+      for (const slot of this.#everyone()) slot.process?.kill();
     }, killAfterMs);
-    await Promise.all(this.#slots.map((slot) => slot.process?.exited));
+    await Promise.all(this.#everyone().map((slot) => slot.process?.exited));
     clearTimeout(timer);
   }
 
@@ -181,16 +304,27 @@ export class Supervisor {
       slot.state = 'stopped';
       return;
     }
+    if (this.#leaving.delete(slot) || slot.state === 'draining') {
+      slot.state = 'stopped';
+      return;
+    }
     const failure = exit.failure ?? slot.killedFor ?? (wasStarting ? exitError(slot.number, exit) : undefined);
+    if (slot.onStarted !== undefined) {
+      slot.state = 'failed';
+      slot.onStarted(failure ?? exitError(slot.number, exit));
+      return;
+    }
     if (!this.#hasStarted) {
       this.#failedToStart(slot, failure ?? exitError(slot.number, exit));
       return;
     }
-    const delay = this.#restart(slot);
+    slot.restarts += 1;
+    slot.lastExit = describeExit(exit);
+    const wait = this.#restart(slot);
     this.#options.tell({
       level: 'error',
       event: 'worker-exited',
-      message: `worker ${slot.number} ${describeExit(exit)}; a new one starts in ${delay} ms`,
+      message: `worker ${slot.number} ${describeExit(exit)}; a new one starts in ${wait} ms`,
       worker: slot.number,
       pid,
       error: failure,
@@ -205,7 +339,7 @@ export class Supervisor {
 
   /** Starts the slot's next worker after its back-off, which is returned. */
   #restart(slot: Slot): number {
-    const delay = slot.backoff.delay(performance.now() - slot.startedAt);
+    const wait = slot.backoff.delay(performance.now() - slot.startedAt);
     slot.state = 'waiting';
     slot.timer = setTimeout(() => {
       try {
@@ -220,13 +354,34 @@ export class Supervisor {
           worker: slot.number,
         });
       }
-    }, delay);
-    return delay;
+    }, wait);
+    return wait;
   }
 
   #slotOf(id: number): Slot | undefined {
-    return this.#slots.find((slot) => slot.id === id);
+    return this.#everyone().find((slot) => slot.id === id);
   }
+
+  #everyone(): Slot[] {
+    return [...this.#slots, ...this.#slots.flatMap(({ successor }) => successor ?? []), ...this.#leaving];
+  }
+}
+
+function newSlot(number: number): Slot {
+  return {
+    number,
+    backoff: new Backoff(),
+    process: undefined,
+    id: undefined,
+    state: 'waiting',
+    startedAt: 0,
+    timer: undefined,
+    killedFor: undefined,
+    restarts: 0,
+    lastExit: undefined,
+    successor: undefined,
+    onStarted: undefined,
+  };
 }
 
 function exitError(number: number, exit: WorkerExit): GwanmunError {

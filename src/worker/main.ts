@@ -14,6 +14,7 @@ import { loadApplication } from './load.js';
 // by ending the links: until then requests in progress go on.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
+process.on('SIGHUP', () => {});
 
 try {
   await start();

@@ -104,6 +104,8 @@ export const application = validator((environ, startResponse) => {
 `,
       })
       .gwanmun('fetch', '/', 'app.ts'),
+  GWM_CONTROL: (user) =>
+    user.has({ 'run/': '' }).runs(process.execPath, [MAIN, 'status'], { XDG_RUNTIME_DIR: join(user.folder, 'run') }),
   GWM_CORE: async () => {
     // What has no code is a fault of gwanmun: there is none to provoke.
     const error = fromCore(new Error("Can't start an I/O thread: Resource temporarily unavailable (os error 11)."));

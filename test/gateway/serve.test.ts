@@ -54,6 +54,18 @@ function fakeNative() {
         return { id: 1, marks: 9, links: [10, 11] };
       }
       removeWorker(): void {}
+      prepare(): number[] {
+        return [];
+      }
+      discard(): void {}
+      commit(): void {}
+      queued(): number {
+        return 0;
+      }
+      forgetPool(): void {}
+      status(): string {
+        return '{}';
+      }
       nameWorker(): void {}
       log(): void {}
       dispose(): void {

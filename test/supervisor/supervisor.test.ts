@@ -38,6 +38,7 @@ function supervisor(count: number, options: { addWorker?: () => void } = {}): Su
       },
       removeWorker: (worker) => void removed.push(worker),
       nameWorker: () => {},
+      queued: () => 0,
     },
     closeFds: (fds) => void closed.push(fds),
     spawn: (number, links) => {

@@ -21,7 +21,6 @@ use std::time::Duration;
 pub struct Core {
     /// Until `dispose`: what is closed holds no descriptors, however late the object is collected.
     running: RefCell<Option<Running>>,
-    addresses: String,
 }
 
 struct Running {
@@ -85,17 +84,70 @@ impl Core {
             Rc::new(Events { queue, watch, callback, ended: Cell::new(false) })
         })
         .map_err(internal)?;
-        let addresses = addresses_json(&server);
-        Ok(Self {
-            running: RefCell::new(Some(Running { server: Arc::new(server), events })),
-            addresses,
-        })
+        Ok(Self { running: RefCell::new(Some(Running { server: Arc::new(server), events })) })
     }
 
     /// JSON: where the server listens.
     #[napi]
     pub fn addresses(&self) -> String {
-        self.addresses.clone()
+        self.server().map_or_else(|| "[]".to_owned(), |server| addresses_json(&server))
+    }
+
+    /// Makes everything that another configuration needs, while the current one goes on; gives the numbers of its pools. Throws as the
+    /// constructor does; nothing has changed then.
+    #[napi]
+    pub fn prepare(&self, config: String) -> Result<Vec<u32>, String> {
+        let config: Config = serde_json::from_str(&config)
+            .map_err(|error| Error::new("GWM_CONFIG_INVALID".to_owned(), error.to_string()))?;
+        let Some(server) = self.server() else { return Ok(Vec::new()) };
+        let pools = server.prepare(&config).map_err(|error| thrown(&error))?;
+        Ok(pools.into_iter().filter_map(|pool| u32::try_from(pool).ok()).collect())
+    }
+
+    /// Drops what was prepared.
+    #[napi]
+    pub fn discard(&self) {
+        if let Some(server) = self.server() {
+            server.discard();
+        }
+    }
+
+    /// Has new requests served by what was prepared; then comes the event `renewed`.
+    #[napi]
+    pub fn commit(&self) {
+        if let Some(server) = self.server() {
+            server.commit();
+        }
+    }
+
+    /// JSON: connections, the requests that wait in each pool, and what each worker has got.
+    #[napi]
+    pub fn status(&self) -> String {
+        let Some(status) = self.server().map(|server| server.status()) else {
+            return "{}".to_owned();
+        };
+        let worker = |&(id, in_flight, requests): &(u32, u32, u64)| json!({ "id": id, "inFlight": in_flight, "requests": requests });
+        json!({
+            "connections": status.connections,
+            "queues": status.queues.iter().map(|(pool, length)| json!({ "pool": pool, "length": length })).collect::<Vec<_>>(),
+            "workers": status.workers.iter().map(worker).collect::<Vec<_>>(),
+        })
+        .to_string()
+    }
+
+    /// How many requests wait for a worker of the pool.
+    #[napi]
+    pub fn queued(&self, pool: u32) -> u32 {
+        let count = self.server().map_or(0, |server| server.queued(pool as usize));
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// The pool has no more workers, and no request will want one.
+    #[napi]
+    pub fn forget_pool(&self, pool: u32) {
+        if let Some(server) = self.server() {
+            server.forget_pool(pool as usize);
+        }
     }
 
     /// Makes the links of one worker of a pool.
@@ -222,6 +274,7 @@ impl Queue {
             Event::WorkerGone { worker, reason } => {
                 json!({ "type": "worker-gone", "worker": worker, "reason": reason })
             }
+            Event::Renewed => json!({ "type": "renewed" }),
             Event::Closed => json!({ "type": "closed" }),
         };
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(text.to_string());

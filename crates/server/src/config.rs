@@ -80,6 +80,20 @@ pub struct Files {
     pub index: Vec<String>,
 }
 
+impl Listen {
+    /// Whether it is the address of another one, whatever else is said of it.
+    pub(crate) fn same_address(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Tcp { host, port, single, .. },
+                Self::Tcp { host: other_host, port: other_port, single: other_single, .. },
+            ) => (host, port, single) == (other_host, other_port, other_single),
+            (Self::Unix { path, .. }, Self::Unix { path: other_path, .. }) => path == other_path,
+            _ => false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Pool {

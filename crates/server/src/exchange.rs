@@ -1,11 +1,14 @@
 //! An exchange: one request and its response, from the end of its head until both the client and the worker are done with it.
 
 use crate::connection::output::Output;
+use crate::generation::Generation;
 use crate::request_id::RequestId;
+use crate::thread::ByThread;
 use crate::thread::arena::{Arena, Key};
 use crate::thread::buffers::Buffers;
 use gwanmun_gateway::WINDOW;
 use std::fs::File;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +24,8 @@ pub(crate) struct Exchange {
     pub(crate) waiting: bool,
     /// When it was queued, in milliseconds of the thread's clock.
     pub(crate) queued_ms: u64,
+    /// The configuration that it has come under and ends under.
+    pub(crate) generation: ByThread<Generation>,
     /// Index of the mount that answers.
     pub(crate) mount: usize,
     pub(crate) head_only: bool,
@@ -150,12 +155,17 @@ impl Source {
 }
 
 impl Exchange {
-    pub(crate) fn new(connection: Key, started: Instant) -> Self {
+    pub(crate) fn new(
+        connection: Key,
+        started: Instant,
+        generation: &ByThread<Generation>,
+    ) -> Self {
         Self {
             connection: Some(connection),
             stream: None,
             waiting: false,
             queued_ms: 0,
+            generation: Rc::clone(generation),
             mount: 0,
             head_only: false,
             http10: false,

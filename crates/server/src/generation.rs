@@ -2,6 +2,7 @@
 
 use crate::config::{Config, RequestIds, Timeouts};
 use crate::error::{Error, ErrorKind};
+use crate::mounts::application::pool::Pool;
 use crate::mounts::files::{AllowedFolders, FileRoot};
 use crate::router::Router;
 use std::collections::BTreeMap;
@@ -18,9 +19,8 @@ pub(crate) struct Generation {
     pub(crate) timeouts: Timeouts,
     /// `Server: …\r\n`, or nothing.
     pub(crate) server_line: Vec<u8>,
-    /// Environ values that are the same for every request, for HELLO: name NUL value NUL …
-    pub(crate) static_environ: Vec<u8>,
-    pub(crate) multiprocess: bool,
+    /// Of its workers, which run what its mounts name.
+    pub(crate) pools: Vec<Arc<Pool>>,
     pub(crate) temp_dir: PathBuf,
     pub(crate) request_ids: RequestIds,
     pub(crate) log_access: bool,
@@ -120,7 +120,10 @@ impl Generation {
             };
             mounts.push(Mount { path: mount.path.clone(), files, application, sendfile });
         }
-        let software = server.unwrap_or("gwanmun");
+        let environ: Arc<[u8]> =
+            static_environ(server.unwrap_or("gwanmun"), &config.environ).into();
+        let pool = |own| Arc::new(Pool::new(own, Arc::clone(&environ), config.multiprocess));
+        let pools = config.pools.iter().copied().map(pool).collect();
         Ok(Self {
             router: Router::new(config.mounts.iter().map(|mount| mount.path.as_str())),
             mounts,
@@ -135,8 +138,7 @@ impl Generation {
             server_line: server
                 .map(|name| format!("Server: {name}\r\n").into_bytes())
                 .unwrap_or_default(),
-            static_environ: static_environ(software, &config.environ),
-            multiprocess: config.multiprocess,
+            pools,
             temp_dir: config.temp_dir.clone(),
             request_ids: config.request_ids,
             log_json: config.access_log.format == crate::config::AccessFormat::Json,
@@ -144,13 +146,19 @@ impl Generation {
         })
     }
 
-    /// Index of the pool that runs a mount's application.
-    pub(crate) fn pool_of(&self, mount: usize) -> usize {
-        self.mounts[mount].application.map_or(0, |application| application.pool)
+    /// Writes the access log as another generation does: the log stays open.
+    pub(crate) fn log_like(&mut self, other: &Self) {
+        self.log_access = other.log_access;
+        self.log_json = other.log_json;
+    }
+
+    /// The pool that runs a mount's application.
+    pub(crate) fn pool_of(&self, mount: usize) -> Option<&Arc<Pool>> {
+        self.mounts.get(mount)?.application.and_then(|own| self.pools.get(own.pool))
     }
 }
 
-/// Pairs of every environ, each name and value followed by NUL, in latin-1 as environs are. The deployer's come last, and
+/// Environ values that are the same for every request, each name and value followed by NUL, in latin-1 as environs are. The deployer's come last, and
 /// so win (W11); a character that latin-1 lacks becomes `?`.
 fn static_environ(software: &str, deployer: &BTreeMap<String, String>) -> Vec<u8> {
     let own = [("SERVER_SOFTWARE", software), ("GATEWAY_INTERFACE", "CGI/1.1")];

@@ -21,4 +21,4 @@ mod thread;
 
 pub use error::{Error, ErrorKind};
 pub use listener::Address;
-pub use server::{Event, Server, WorkerEnds};
+pub use server::{Event, Server, Status, WorkerEnds};

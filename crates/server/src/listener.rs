@@ -12,7 +12,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const BACKLOG: i32 = 1024;
 /// The bytes of `sun_path`, without the NUL at its end.
@@ -38,7 +38,7 @@ impl fmt::Display for Address {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) address: Address,
-    pub(crate) sockets: Vec<Arc<OwnedFd>>,
+    sockets: Mutex<Vec<Arc<OwnedFd>>>,
 }
 
 impl Listener {
@@ -50,6 +50,24 @@ impl Listener {
             }
             Listen::Unix { path, mode } => Ok(vec![bind_unix(path, *mode, threads)?]),
         }
+    }
+
+    fn new(address: Address, sockets: Vec<Arc<OwnedFd>>) -> Self {
+        Self { address, sockets: Mutex::new(sockets) }
+    }
+
+    /// The socket of one I/O thread; none once they are forgotten.
+    pub(crate) fn socket(&self, thread: usize) -> Option<Arc<OwnedFd>> {
+        self.lock().get(thread).cloned()
+    }
+
+    /// Leaves the sockets to the threads: they are closed when those have closed theirs.
+    pub(crate) fn forget_sockets(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<OwnedFd>>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,7 +129,7 @@ fn bind_tcp(address: SocketAddr, backlog: i32, threads: usize) -> Result<Listene
         socket.listen(backlog).map_err(fail)?;
         sockets.push(Arc::new(OwnedFd::from(socket)));
     }
-    Ok(Listener { address: Address::Tcp(bound), sockets })
+    Ok(Listener::new(Address::Tcp(bound), sockets))
 }
 
 fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
@@ -146,7 +164,7 @@ fn bind_unix(path: &Path, mode: Option<u32>, threads: usize) -> Result<Listener,
     }
     socket.listen(BACKLOG).map_err(fail)?;
     let socket = Arc::new(OwnedFd::from(socket));
-    Ok(Listener { address: Address::Unix(path.into()), sockets: vec![socket; threads] })
+    Ok(Listener::new(Address::Unix(path.into()), vec![socket; threads]))
 }
 
 /// Removes a socket file that nobody listens on any more; anything else at that path is left alone and makes bind fail.
@@ -215,7 +233,7 @@ mod tests {
     #[test]
     fn every_thread_gets_a_socket_on_the_same_port() {
         let listeners = Listener::bind(&tcp("127.0.0.1", 0), 3).unwrap();
-        assert_eq!(listeners[0].sockets.len(), 3);
+        assert_eq!(listeners[0].lock().len(), 3);
         assert_ne!(port(&listeners[0]), 0);
     }
 

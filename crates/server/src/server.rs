@@ -1,6 +1,6 @@
 //! The server as the embedder sees it: start, workers, close.
 
-use crate::config::{AccessFormat, Config, ErrorFormat};
+use crate::config::{AccessFormat, Config, ErrorFormat, Listen};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
 use crate::listener::{Address, Listener};
@@ -11,7 +11,7 @@ use crate::thread::mailbox::Mailbox;
 use crate::thread::{Message, Sockets, Thread, sockets_of};
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,6 +28,8 @@ pub enum Event {
     WorkerReady { worker: u32 },
     /// The worker's links are at their end. `reason` is empty if the core itself had ended them.
     WorkerGone { worker: u32, reason: String },
+    /// Every I/O thread has taken over the configuration of the last [`Server::commit`].
+    Renewed,
     /// The server is closed: no connection is left, and the threads end.
     Closed,
 }
@@ -41,10 +43,25 @@ pub struct WorkerEnds {
     pub links: Vec<OwnedFd>,
 }
 
+/// What goes on in a server.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Connections of clients.
+    pub connections: usize,
+    /// Requests that wait, by the number of their pool.
+    pub queues: Vec<(usize, usize)>,
+    /// Of each worker that is ready: its id, the requests that it has, and all that it has got so far.
+    pub workers: Vec<(u32, u32, u64)>,
+}
+
 /// What all threads of a server share.
 pub(crate) struct Shared {
-    pub(crate) pools: Vec<Pool>,
+    /// By the number that the embedder has for it: those of this generation, and those that have workers yet.
+    pools: Mutex<BTreeMap<usize, Arc<Pool>>>,
+    generation: Mutex<Arc<Generation>>,
     pub(crate) mailboxes: Vec<Mailbox<Message>>,
+    /// Connections of each I/O thread, as its last turn left them.
+    pub(crate) connections: Vec<AtomicUsize>,
     pub(crate) logger: Logger,
     pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
     workers: Mutex<HashMap<u32, WorkerState>>,
@@ -55,6 +72,8 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct WorkerState {
     pub(crate) links_ready: usize,
+    /// Of those that were to end.
+    pub(crate) links_ended: usize,
     pub(crate) name: Option<WorkerName>,
 }
 
@@ -68,12 +87,13 @@ impl Shared {
             "I/O thread {index} panicked and starts again, its connections are lost: {what}."
         );
         self.logger.error(log::Level::Error, &text);
-        for pool in &self.pools {
+        let pools: Vec<_> = lock(&self.pools).values().cloned().collect();
+        for pool in &pools {
             pool.forget_thread(index);
         }
         let workers: Vec<u32> = self.workers().drain().map(|(worker, _)| worker).collect();
         for worker in workers {
-            for pool in &self.pools {
+            for pool in &pools {
                 pool.remove(worker);
             }
             (self.on_event)(Event::WorkerGone {
@@ -87,18 +107,42 @@ impl Shared {
     }
 
     pub(crate) fn workers(&self) -> MutexGuard<'_, HashMap<u32, WorkerState>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.workers)
     }
+
+    /// Gives the pools of a generation their numbers.
+    fn register(&self, generation: &Generation) -> Vec<usize> {
+        let mut pools = lock(&self.pools);
+        let first = pools.last_key_value().map_or(0, |(number, _)| number + 1);
+        let numbers: Vec<_> = (first..).take(generation.pools.len()).collect();
+        pools.extend(numbers.iter().copied().zip(generation.pools.iter().cloned()));
+        numbers
+    }
+}
+
+/// What is protected is consistent after every statement, so that a panic elsewhere does not matter.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A running server. Dropping it without [`Server::close`] cuts everything.
 pub struct Server {
     shared: Arc<Shared>,
-    addresses: Vec<Address>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     next_worker: AtomicU32,
     /// Keeps the files of Unix sockets until the end.
-    listeners: Mutex<Vec<Listener>>,
+    listeners: Mutex<Bound>,
+    prepared: Mutex<Option<Prepared>>,
+}
+
+/// What each entry of `listen` stands for.
+type Bound = Vec<(Listen, Vec<Arc<Listener>>)>;
+
+/// A configuration that can take the place of the current one at any time.
+struct Prepared {
+    generation: Arc<Generation>,
+    listeners: Bound,
+    pools: Vec<usize>,
 }
 
 impl Server {
@@ -116,14 +160,12 @@ impl Server {
         }
         .min(MAX_LINKS);
         let generation = Arc::new(Generation::new(config)?);
-        let mut listeners = Vec::new();
-        for (index, listen) in config.listen.iter().enumerate() {
-            let bound = Listener::bind(listen, threads);
-            listeners.extend(bound.map_err(|error| error.at(format!("listen[{index}]")))?);
-        }
+        let listeners = bind(&config.listen, &[], threads)?;
         let mailboxes: Result<_, _> = (0..threads).map(|_| Mailbox::new()).collect();
         let shared = Arc::new(Shared {
-            pools: config.pools.iter().map(|pool| Pool::new(*pool)).collect(),
+            pools: Mutex::default(),
+            generation: Mutex::new(Arc::clone(&generation)),
+            connections: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             mailboxes: mailboxes
                 .map_err(|error| Error::system("Can't create an event descriptor", &error))?,
             logger: open_log(config)?,
@@ -132,16 +174,17 @@ impl Server {
             running: AtomicUsize::new(threads),
             closing: AtomicBool::new(false),
         });
+        shared.register(&generation);
         let server = Self {
-            addresses: listeners.iter().map(|listener| listener.address.clone()).collect(),
             threads: Mutex::default(),
             next_worker: AtomicU32::new(1),
-            listeners: Mutex::default(),
+            listeners: Mutex::new(listeners),
+            prepared: Mutex::default(),
             shared,
         };
         for index in 0..threads {
-            let sockets = sockets_of(&listeners, index);
-            match spawn(index, Arc::clone(&server.shared), Arc::clone(&generation), sockets) {
+            let sockets = sockets_of(&lock(&server.listeners), index);
+            match spawn(index, Arc::clone(&server.shared), sockets) {
                 Ok(thread) => server.lock_threads().push(thread),
                 Err(error) => {
                     server.close(Duration::ZERO);
@@ -150,18 +193,84 @@ impl Server {
                 }
             }
         }
-        // The threads have their sockets; what remains is to remove the files of Unix sockets at the end.
-        for listener in &mut listeners {
-            listener.sockets.clear();
-        }
-        *server.listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
         Ok(server)
     }
 
     /// Where the server listens, with the ports that were chosen for port 0.
     #[must_use]
-    pub fn addresses(&self) -> &[Address] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<Address> {
+        let listeners = lock(&self.listeners);
+        listeners.iter().flat_map(|(_, bound)| bound).map(|own| own.address.clone()).collect()
+    }
+
+    /// Makes everything that a new configuration needs, while the old one goes on: its folders are opened, its new addresses bound.
+    /// Gives the numbers of its pools, which workers can be added to. The number of threads, the logs and the folder for temporary
+    /// files stay as they are. A configuration that was prepared before and not committed is dropped.
+    ///
+    /// # Errors
+    /// As for [`Server::start`]; nothing has changed then.
+    pub fn prepare(&self, config: &Config) -> Result<Vec<usize>, Error> {
+        self.discard();
+        let mut generation = Generation::new(config)?;
+        generation.log_like(&lock(&self.shared.generation));
+        let listeners = bind(&config.listen, &lock(&self.listeners), self.shared.mailboxes.len())?;
+        let pools = self.shared.register(&generation);
+        let generation = Arc::new(generation);
+        *lock(&self.prepared) = Some(Prepared { generation, listeners, pools: pools.clone() });
+        Ok(pools)
+    }
+
+    /// Drops what was prepared.
+    pub fn discard(&self) {
+        if let Some(Prepared { pools, .. }) = lock(&self.prepared).take() {
+            for pool in pools {
+                self.forget_pool(pool);
+            }
+        }
+    }
+
+    /// Has new requests served by what was prepared; then comes [`Event::Renewed`]. Those that have begun end as they began.
+    pub fn commit(&self) {
+        let Some(Prepared { generation, listeners, .. }) = lock(&self.prepared).take() else {
+            return;
+        };
+        *lock(&self.shared.generation) = Arc::clone(&generation);
+        let others = Arc::new(AtomicUsize::new(self.shared.mailboxes.len()));
+        for (index, mailbox) in self.shared.mailboxes.iter().enumerate() {
+            mailbox.post(Message::Renew {
+                generation: Arc::clone(&generation),
+                sockets: sockets_of(&listeners, index),
+                others: Arc::clone(&others),
+            });
+        }
+        *lock(&self.listeners) = listeners;
+    }
+
+    /// How many requests wait for a worker of the pool.
+    #[must_use]
+    pub fn queued(&self, pool: usize) -> usize {
+        lock(&self.shared.pools).get(&pool).map_or(0, |pool| pool.queued())
+    }
+
+    /// What goes on at this moment.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let pools = lock(&self.shared.pools);
+        Status {
+            connections: self
+                .shared
+                .connections
+                .iter()
+                .map(|own| own.load(Ordering::Relaxed))
+                .sum(),
+            queues: pools.iter().map(|(number, pool)| (*number, pool.queued())).collect(),
+            workers: pools.values().flat_map(|pool| pool.loads()).collect(),
+        }
+    }
+
+    /// The pool has no more workers, and no request will want one.
+    pub fn forget_pool(&self, pool: usize) {
+        lock(&self.shared.pools).remove(&pool);
     }
 
     /// Makes the links of a new worker.
@@ -169,9 +278,9 @@ impl Server {
     /// # Errors
     /// The system has no descriptors left, or there is no such pool.
     pub fn add_worker(&self, pool: usize) -> Result<WorkerEnds, Error> {
-        if pool >= self.shared.pools.len() {
+        let Some(pool) = lock(&self.shared.pools).get(&pool).cloned() else {
             return Err(Error::new(ErrorKind::Config, format!("There is no worker pool {pool}.")));
-        }
+        };
         let fail = |error| Error::system("Can't connect a worker", &error);
         let id = self.next_worker.fetch_add(1, Ordering::Relaxed);
         let (marks, descriptor) = Marks::new().map_err(fail)?;
@@ -188,7 +297,12 @@ impl Server {
         }
         self.shared.workers().insert(id, WorkerState::default());
         for (mailbox, fd) in self.shared.mailboxes.iter().zip(ours) {
-            mailbox.post(Message::AddLink { worker: id, pool, fd, marks: Arc::clone(&marks) });
+            mailbox.post(Message::AddLink {
+                worker: id,
+                pool: Arc::clone(&pool),
+                fd,
+                marks: Arc::clone(&marks),
+            });
         }
         Ok(WorkerEnds { id, marks: descriptor, links })
     }
@@ -207,11 +321,12 @@ impl Server {
 
     /// No more requests for this worker; its links end when the requests it has are done.
     pub fn remove_worker(&self, worker: u32) {
-        for pool in &self.shared.pools {
+        for pool in lock(&self.shared.pools).values() {
             pool.drain(worker);
         }
+        let others = Arc::new(AtomicUsize::new(self.shared.mailboxes.len()));
         for mailbox in &self.shared.mailboxes {
-            mailbox.post(Message::DrainWorker { worker });
+            mailbox.post(Message::DrainWorker { worker, others: Arc::clone(&others) });
         }
     }
 
@@ -219,6 +334,11 @@ impl Server {
     /// A further call can shorten the grace.
     pub fn close(&self, grace: Duration) {
         self.shared.closing.store(true, Ordering::Release);
+        self.discard();
+        // The threads have their sockets; what remains is to remove the files of Unix sockets at the end.
+        for listener in lock(&self.listeners).iter().flat_map(|(_, bound)| bound) {
+            listener.forget_sockets();
+        }
         for mailbox in &self.shared.mailboxes {
             mailbox.post(Message::Close { grace });
         }
@@ -238,12 +358,12 @@ impl Server {
             // A panic was caught and logged in the thread.
             let _ = thread.join();
         }
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.listeners).clear();
         self.shared.logger.shutdown();
     }
 
     fn lock_threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.threads)
     }
 }
 
@@ -254,17 +374,12 @@ impl Drop for Server {
     }
 }
 
-fn spawn(
-    index: usize,
-    shared: Arc<Shared>,
-    generation: Arc<Generation>,
-    sockets: Sockets,
-) -> std::io::Result<JoinHandle<()>> {
+fn spawn(index: usize, shared: Arc<Shared>, sockets: Sockets) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(format!("gwanmun-io-{index}")).spawn(move || {
         block_signals();
         let sockets = Rc::new(RefCell::new(sockets));
         for life in 0.. {
-            let once = || run(index, life, &shared, &generation, &sockets);
+            let once = || run(index, life, &shared, &sockets);
             match catch_unwind(AssertUnwindSafe(once)) {
                 Ok(Ok(())) => break,
                 Ok(Err(error)) => {
@@ -292,7 +407,6 @@ fn run(
     index: usize,
     life: u32,
     shared: &Arc<Shared>,
-    generation: &Arc<Generation>,
     sockets: &Rc<RefCell<Sockets>>,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -300,8 +414,8 @@ fn run(
         .thread_name(format!("gwanmun-io-{index}-blocking"))
         .thread_keep_alive(Duration::from_secs(10))
         .build()?;
-    let thread =
-        Thread::new(index, life, Arc::clone(shared), Arc::clone(generation), Rc::clone(sockets))?;
+    let generation = Arc::clone(&lock(&shared.generation));
+    let thread = Thread::new(index, life, Arc::clone(shared), generation, Rc::clone(sockets))?;
     let entered = runtime.enter();
     let result = thread.run();
     drop(entered);
@@ -318,6 +432,27 @@ fn block_signals() {
         libc::sigfillset(&raw mut all);
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
     }
+}
+
+/// Binds what `listen` asks for, and takes over what is bound already.
+fn bind(
+    wanted: &[Listen],
+    bound: &[(Listen, Vec<Arc<Listener>>)],
+    threads: usize,
+) -> Result<Bound, Error> {
+    let mut listeners = Vec::new();
+    for (index, listen) in wanted.iter().enumerate() {
+        let own = match bound.iter().find(|(other, _)| other.same_address(listen)) {
+            Some((_, own)) => own.clone(),
+            None => Listener::bind(listen, threads)
+                .map_err(|error| error.at(format!("listen[{index}]")))?
+                .into_iter()
+                .map(Arc::new)
+                .collect(),
+        };
+        listeners.push((listen.clone(), own));
+    }
+    Ok(listeners)
 }
 
 fn open_log(config: &Config) -> Result<Logger, Error> {

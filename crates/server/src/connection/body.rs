@@ -453,10 +453,7 @@ impl Connection {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return false };
         gwanmun_gateway::request::set_body_length(&mut exchange.head, length);
         exchange.body = if length == 0 { RequestBody::None } else { body };
-        let mount = exchange.mount;
-        if let Some(application) = cx.generation.mounts[mount].application {
-            self.hand_over(cx, key, application);
-        }
+        self.hand_over(cx, key);
         false
     }
 }

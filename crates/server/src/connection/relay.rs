@@ -181,7 +181,7 @@ impl Connection {
         let first = self.is_first(key);
         let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
         let out = output.tail(&mut cx.buffers);
-        write_head(out, &cx.clock, &cx.generation.server_line, head, length_line);
+        write_head(out, &cx.clock, &exchange.generation.server_line, head, length_line);
         // An id of the application's own choice stays.
         if let Some(id) = &exchange.id
             && !facts.has_request_id

@@ -94,7 +94,7 @@ impl Connection {
         let Some(route) = generation.router.root() else { return false };
         let wishes = generation.mounts[route.mount]
             .application
-            .is_some_and(|own| cx.shared.pools[own.pool].wishes(own.index, WISH_ANY_TARGET));
+            .is_some_and(|own| generation.pools[own.pool].wishes(own.index, WISH_ANY_TARGET));
         if !wishes {
             return false;
         }
@@ -120,7 +120,7 @@ impl Connection {
             http10,
             keep_alive: head.keep_alive && !cx.closing,
             id,
-            ..Exchange::new(connection, now)
+            ..Exchange::new(connection, now, &cx.generation)
         });
         if cx.generation.log_access
             && let Some(exchange) = cx.exchanges.get_mut(key)
@@ -242,12 +242,13 @@ impl Connection {
         }
         let path: Box<[u8]> = request.path[request.route.prefix..].into();
         let connection = self.key;
+        let own = Arc::clone(&cx.generation);
         cx.run_blocking(move || {
             let found = match &known {
                 Some(entry) => files.root.revalidate(entry, &path, &files.index),
                 None => files.root.find(&path, &files.index),
             };
-            Message::Found { connection, exchange: key, mount, path, found }
+            Message::Found { connection, exchange: key, generation: own, mount, path, found }
         });
     }
 
@@ -256,6 +257,7 @@ impl Connection {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let head = std::mem::take(&mut exchange.head);
         let mount = exchange.mount;
+        let generation = Rc::clone(&exchange.generation);
         let view = HeadView::new(&head);
         match found {
             Found::File(entry) => {
@@ -272,10 +274,10 @@ impl Connection {
                 cx.log_error(&format!("A file could not be opened: {error}."));
                 self.answer(cx, key, 500, b"");
             }
-            Found::NotFound => match cx.generation.mounts[mount].application {
-                Some(application) => {
+            Found::NotFound => match generation.mounts[mount].application {
+                Some(_) => {
                     exchange_head(cx, key, head);
-                    self.hand_over(cx, key, application);
+                    self.hand_over(cx, key);
                     return;
                 }
                 None => self.answer(cx, key, 404, b""),
@@ -297,7 +299,7 @@ impl Connection {
             return;
         }
         if request.head.body == Body::None {
-            self.hand_over(cx, key, application);
+            self.hand_over(cx, key);
             return;
         }
         let body = request.head.body;
@@ -307,10 +309,10 @@ impl Connection {
             if length <= here as u64 && length <= cx.generation.body_in_memory as u64);
         let stream = !is_here
             && application.stream.unwrap_or_else(|| {
-                cx.shared.pools[application.pool].wishes(application.index, WISH_STREAM)
+                cx.generation.pools[application.pool].wishes(application.index, WISH_STREAM)
             });
         if stream {
-            self.start_streamed(cx, key, application, request.head);
+            self.start_streamed(cx, key, request.head);
             return;
         }
         if request.head.expect_continue && !is_here {
@@ -325,13 +327,7 @@ impl Connection {
     }
 
     /// To a worker with the head; the body follows as the worker asks for it.
-    fn start_streamed(
-        &mut self,
-        cx: &mut Context,
-        key: Key,
-        application: Application,
-        head: &RequestHead,
-    ) {
+    fn start_streamed(&mut self, cx: &mut Context, key: Key, head: &RequestHead) {
         if let Some(exchange) = cx.exchanges.get_mut(key) {
             let length = match head.body {
                 Body::Length(length) => Some(length),
@@ -345,18 +341,18 @@ impl Connection {
         self.phase = Phase::Body(Box::new(reader));
         self.reading = Reading::Body;
         self.read_deadline = 0;
-        self.hand_over(cx, key, application);
+        self.hand_over(cx, key);
     }
 
     /// The request is complete, or its body follows: to a worker with it.
-    pub(super) fn hand_over(&mut self, cx: &mut Context, key: Key, application: Application) {
+    pub(super) fn hand_over(&mut self, cx: &mut Context, key: Key) {
         if let Some(exchange) = cx.exchanges.get_mut(key)
             && let Some(log) = &mut exchange.log
         {
             log.source = Source::App;
             log.complete = Some(cx.clock.now());
         }
-        if !cx.dispatch(key, application.pool) {
+        if !cx.dispatch(key) {
             self.answer(cx, key, 503, b"Retry-After: 1\r\n");
         }
     }

@@ -86,8 +86,11 @@ impl Connection {
         let now = cx.clock.now();
         let id = if cx.ids.is_off() { None } else { Some(cx.ids.make()) };
         let log = cx.generation.log_access.then(Box::<LogFields>::default);
-        let key =
-            cx.exchanges.insert_with(|_| Exchange { id, log, ..Exchange::new(self.key, now) });
+        let key = cx.exchanges.insert_with(|_| Exchange {
+            id,
+            log,
+            ..Exchange::new(self.key, now, &cx.generation)
+        });
         self.exchanges.push_back(key);
         self.refuse_exchange(cx, key, status, why);
     }

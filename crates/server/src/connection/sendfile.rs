@@ -40,7 +40,7 @@ impl Connection {
         head: RelayedHead<'_>,
     ) -> Result<bool, FrameError> {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(false) };
-        let Some(folders) = &cx.generation.mounts[exchange.mount].sendfile else {
+        let Some(folders) = &exchange.generation.mounts[exchange.mount].sendfile else {
             return Ok(false);
         };
         let lines = || head.all_lines().flat_map(|lines| lines.split_inclusive(|&b| b == b'\n'));
@@ -128,7 +128,7 @@ impl Connection {
         let reason = sought.reason.as_deref().filter(|_| status == sought.status);
         let facts = BlockFacts { content_length: None, ..sought.facts };
         let head = RelayedHead::of_lines(status, reason, &sought.lines, facts);
-        write_head(out, &cx.clock, &cx.generation.server_line, head, None);
+        write_head(out, &cx.clock, &exchange.generation.server_line, head, None);
         if let Some(id) = &exchange.id
             && !facts.has_request_id
         {

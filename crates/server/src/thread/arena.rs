@@ -70,6 +70,10 @@ impl<T> Arena<T> {
         Some(value)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.slab.is_empty()
     }

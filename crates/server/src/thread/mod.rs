@@ -10,6 +10,7 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod mailbox;
 
+use crate::config::Listen;
 use crate::connection::sendfile::Sought;
 use crate::connection::{Connection, Local};
 use crate::exchange::{Exchanges, ResponseState};
@@ -18,9 +19,10 @@ use crate::listener::{Address, Listener};
 use crate::log::{AccessDetails, AccessRecord, Level, LogBuffer, Record};
 use crate::mounts::application::link::Links;
 use crate::mounts::application::marks::Marks;
+use crate::mounts::application::pool::Pool;
 use crate::mounts::files::{FileCache, FileCacheLimits, Found};
 use crate::request_id::{IdSource, RequestId};
-use crate::server::Shared;
+use crate::server::{Event, Shared};
 use crate::syscall;
 use arena::{Arena, Key};
 use buffers::Buffers;
@@ -36,6 +38,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// What the thread's parts work with, apart from the connections themselves.
@@ -81,11 +84,17 @@ pub(crate) enum Message {
     },
     AddLink {
         worker: u32,
-        pool: usize,
+        pool: Arc<Pool>,
         fd: OwnedFd,
         marks: Arc<Marks>,
     },
+    /// No more requests for the worker. The last thread to hear it says so to all.
     DrainWorker {
+        worker: u32,
+        others: Arc<AtomicUsize>,
+    },
+    /// No thread assigns the worker anything, nor is a message of that on its way.
+    EndWorker {
         worker: u32,
     },
     /// Another thread has seen that the worker is gone.
@@ -95,6 +104,8 @@ pub(crate) enum Message {
     Found {
         connection: Key,
         exchange: Key,
+        /// What the mount belongs to.
+        generation: Arc<Generation>,
         mount: usize,
         path: Box<[u8]>,
         found: Found,
@@ -111,6 +122,12 @@ pub(crate) enum Message {
     },
     Loaded {
         connection: Key,
+    },
+    /// From now on requests are of this generation. The last thread to hear it says so.
+    Renew {
+        generation: Arc<Generation>,
+        sockets: Sockets,
+        others: Arc<AtomicUsize>,
     },
     #[cfg(test)]
     Panic,
@@ -136,6 +153,8 @@ pub(crate) struct Thread {
     accept_again_ms: u64,
     /// What is not finished by then is cut.
     cut_ms: u64,
+    /// How often deadlines are looked at.
+    tick_ms: u64,
 }
 
 struct ThreadListener {
@@ -155,11 +174,9 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 const WAITING_TICK_MS: u64 = 2;
 
 /// The sockets of `listeners` that belong to thread number `thread`.
-pub(crate) fn sockets_of(listeners: &[Listener], thread: usize) -> Sockets {
-    listeners
-        .iter()
-        .map(|listener| (Arc::clone(&listener.sockets[thread]), listener.address.clone()))
-        .collect()
+pub(crate) fn sockets_of(listeners: &[(Listen, Vec<Arc<Listener>>)], thread: usize) -> Sockets {
+    let own = |listener: &Arc<Listener>| Some((listener.socket(thread)?, listener.address.clone()));
+    listeners.iter().flat_map(|(_, bound)| bound).filter_map(own).collect()
 }
 
 impl Thread {
@@ -180,6 +197,7 @@ impl Thread {
         }
         let log = LogBuffer::new(&shared.logger);
         let ids = IdSource::new(generation.request_ids);
+        let tick_ms = tick_ms(&generation);
         let cx = Context {
             thread,
             shared: Rc::new(shared),
@@ -212,13 +230,13 @@ impl Thread {
             sockets,
             accept_again_ms: 0,
             cut_ms: 0,
+            tick_ms,
         })
     }
 
     /// Runs until the server is closed and everything in progress has ended.
     pub(crate) fn run(mut self) -> io::Result<()> {
-        let tick_ms = tick_ms(&self.cx.generation);
-        let mut alarm_ms = self.cx.clock.ms() + tick_ms;
+        let mut alarm_ms = self.cx.clock.ms() + self.tick_ms;
         let mut more = false;
         while !self.finished() {
             let wait_ms = if more { 0 } else { alarm_ms.saturating_sub(self.cx.clock.ms()) };
@@ -227,7 +245,7 @@ impl Thread {
             if now_ms >= alarm_ms {
                 self.on_tick();
                 more |= self.settle();
-                alarm_ms = now_ms + tick_ms;
+                alarm_ms = now_ms + self.tick_ms;
             }
             if self.cx.waiting > 0 {
                 alarm_ms = alarm_ms.min(now_ms + WAITING_TICK_MS);
@@ -265,6 +283,7 @@ impl Thread {
 
     /// Sends what has been written during a batch of events. Gives whether there is more to do at once.
     fn settle(&mut self) -> bool {
+        self.cx.shared.connections[self.cx.thread].store(self.connections.len(), Ordering::Relaxed);
         // Sending can free a connection to go on with input it had put off, which can write again.
         for _ in 0..8 {
             for key in std::mem::take(&mut self.cx.dirty_links) {
@@ -366,14 +385,24 @@ impl Thread {
         match message {
             Message::Assigned { exchange, worker } => cx.on_assigned(exchange, worker),
             Message::AddLink { worker, pool, fd, marks } => self.add_link(worker, pool, fd, marks),
-            Message::DrainWorker { worker } => self.drain_worker(worker),
+            Message::DrainWorker { worker, others } => {
+                self.drain_worker(worker);
+                if others.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    for mailbox in &self.cx.shared.mailboxes {
+                        mailbox.post(Message::EndWorker { worker });
+                    }
+                }
+            }
+            Message::EndWorker { worker } => self.end_worker(worker),
             Message::WorkerGone { worker } => {
                 if let Some(&key) = cx.worker_links.get(&worker) {
                     self.fail_link(key, "");
                 }
             }
-            Message::Found { connection, exchange, mount, path, found } => {
-                cx.files.insert(mount as u32, &path, &found, cx.clock.now());
+            Message::Found { connection, exchange, generation, mount, path, found } => {
+                if Arc::ptr_eq(&generation, &cx.generation) {
+                    cx.files.insert(mount as u32, &path, &found, cx.clock.now());
+                }
                 if let Some(connection) = self.connections.get_mut(connection) {
                     connection.on_found(cx, exchange, &found);
                 }
@@ -395,6 +424,12 @@ impl Thread {
                     connection.on_loaded(cx);
                 }
             }
+            Message::Renew { generation, sockets, others } => {
+                self.renew(generation, sockets);
+                if others.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    (self.cx.shared.on_event)(Event::Renewed);
+                }
+            }
             #[cfg(test)]
             Message::Panic => panic!("by the test"),
             Message::Close { grace } => self.begin_closing(grace),
@@ -408,6 +443,31 @@ impl Thread {
                 }
             }
         }
+    }
+
+    /// Requests that have begun go on as they are.
+    fn renew(&mut self, generation: Arc<Generation>, sockets: Sockets) {
+        if self.cx.closing {
+            return;
+        }
+        // Who waits at an address that goes was promised nothing, but gets an answer all the same.
+        for index in 0..self.listeners.len() {
+            let socket = &self.listeners[index].socket;
+            if !sockets.iter().any(|(other, _)| Arc::ptr_eq(other, socket)) {
+                self.accept(index);
+            }
+        }
+        for listener in self.listeners.drain(..) {
+            self.cx.epoll.remove(listener.socket.as_fd());
+        }
+        self.listeners = sockets.iter().map(ThreadListener::new).collect();
+        *self.sockets.borrow_mut() = sockets;
+        self.resume_accepting();
+        // Its keys are mounts of the generation that goes.
+        self.cx.files = FileCache::new(FileCacheLimits::default());
+        self.cx.ids = IdSource::new(generation.request_ids);
+        self.tick_ms = tick_ms(&generation);
+        self.cx.generation = Rc::new(generation);
     }
 
     fn begin_closing(&mut self, grace: Duration) {
@@ -537,7 +597,7 @@ impl Context {
             request_id: exchange.id.as_ref().map(RequestId::bytes),
             traceparent: log.traceparent.as_deref(),
             host: log.host.as_deref(),
-            mount: log.routed.then(|| self.generation.mounts[exchange.mount].path.as_str()),
+            mount: log.routed.then(|| exchange.generation.mounts[exchange.mount].path.as_str()),
             worker: log.worker,
             queue: log
                 .complete

@@ -1,20 +1,20 @@
 //! From the clients to the workers: requests wait for a free slot, cross over a link, and are given up.
 
 use super::link::Passed;
-use super::pool::{Admission, Waiting};
+use super::pool::{Admission, Pool, Waiting};
 use crate::exchange::{RequestBody, StreamName, Upload};
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message, Thread};
 use gwanmun_gateway::WINDOW;
 use gwanmun_gateway::frame::{Kind, ResetReason};
-use std::rc::Rc;
+use std::sync::Arc;
 
 impl Context {
     /// Gives a complete request to a worker, or queues it. `false`: the queue is full.
-    pub(crate) fn dispatch(&mut self, key: Key, pool: usize) -> bool {
-        let shared = Rc::clone(&self.shared);
+    pub(crate) fn dispatch(&mut self, key: Key) -> bool {
+        let Some(pool) = self.pool_of(key) else { return false };
         let waiting = Waiting { thread: self.thread, exchange: key };
-        match shared.pools[pool].admit(waiting, |worker| self.usable(worker)) {
+        match pool.admit(waiting, |worker| self.usable(worker)) {
             Admission::Worker(worker) => self.send_request(key, worker),
             Admission::Queued => {
                 self.waiting += 1;
@@ -41,11 +41,12 @@ impl Context {
         let Some((link_key, link)) = link_key.and_then(|key| Some((key, self.links.get_mut(key)?)))
         else {
             // The worker died between its reservation and now.
-            let pool = self.generation.pool_of(exchange.mount);
             exchange.waiting = true;
             exchange.queued_ms = self.clock.ms();
             self.waiting += 1;
-            self.shared.pools[pool].put_back(Waiting { thread: self.thread, exchange: key });
+            if let Some(pool) = self.pool_of(key) {
+                pool.put_back(Waiting { thread: self.thread, exchange: key });
+            }
             return;
         };
         let body = match &exchange.body {
@@ -77,8 +78,8 @@ impl Context {
 
     /// Looks whether workers that seemed stuck take requests of this thread again.
     pub(crate) fn retry_waiting(&mut self) {
-        let shared = Rc::clone(&self.shared);
-        for pool in &shared.pools {
+        let pools: Vec<_> = self.links.iter_mut().map(|(_, link)| Arc::clone(&link.pool)).collect();
+        for pool in pools {
             while self.waiting > 0
                 && let Some((next, worker)) =
                     pool.next_for(self.thread, |worker| self.usable(worker))
@@ -93,10 +94,15 @@ impl Context {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.waiting = false;
         self.waiting -= 1;
-        if let Some(application) = self.generation.mounts[exchange.mount].application {
-            self.shared.pools[application.pool]
-                .forget(Waiting { thread: self.thread, exchange: key });
+        if let Some(pool) = self.pool_of(key) {
+            pool.forget(Waiting { thread: self.thread, exchange: key });
         }
+    }
+
+    /// The pool of a request's application.
+    fn pool_of(&self, key: Key) -> Option<Arc<Pool>> {
+        let exchange = self.exchanges.get(key)?;
+        exchange.generation.pool_of(exchange.mount).map(Arc::clone)
     }
 
     /// How many bytes of a streamed request body the worker takes now. 0: the connection is told when that changes.
@@ -194,16 +200,14 @@ impl Context {
 
     /// A slot of the worker is free again; a queued request may take it over.
     pub(super) fn release_slot(&mut self, worker: u32) {
-        let shared = Rc::clone(&self.shared);
-        for pool in &shared.pools {
-            if let Some(next) = pool.release(worker) {
-                if next.thread == self.thread {
-                    self.on_assigned(next.exchange, worker);
-                } else {
-                    shared.mailboxes[next.thread]
-                        .post(Message::Assigned { exchange: next.exchange, worker });
-                }
-            }
+        // Without a link the worker is gone, and its slots with it.
+        let Some(link) = self.link_of(worker).and_then(|key| self.links.get(key)) else { return };
+        let Some(next) = link.pool.release(worker) else { return };
+        if next.thread == self.thread {
+            self.on_assigned(next.exchange, worker);
+        } else {
+            self.shared.mailboxes[next.thread]
+                .post(Message::Assigned { exchange: next.exchange, worker });
         }
     }
 }
@@ -215,15 +219,14 @@ impl Thread {
             return;
         }
         let now = self.cx.clock.ms();
-        let generation = Rc::clone(&self.cx.generation);
         let expired: Vec<Key> = self
             .cx
             .exchanges
             .iter_mut()
             .filter(|(_, exchange)| exchange.waiting)
             .filter(|(_, exchange)| {
-                let pool = generation.pool_of(exchange.mount);
-                let timeout = self.cx.shared.pools[pool].config.queue_timeout_ms;
+                let pool = exchange.generation.pool_of(exchange.mount);
+                let timeout = pool.map_or(0, |pool| pool.config.queue_timeout_ms);
                 now.saturating_sub(exchange.queued_ms) >= timeout
             })
             .map(|(key, _)| key)

@@ -2,7 +2,7 @@
 
 use super::link::{Block, Link, LinkState};
 use super::marks::Marks;
-use super::pool::Waiting;
+use super::pool::{Pool, Waiting};
 use crate::connection::relay::{self, RelayedHead};
 use crate::exchange::{self, RequestBody, ResponseState};
 use crate::log::{Level, Record, WorkerName};
@@ -24,7 +24,13 @@ use std::sync::Arc;
 
 impl Thread {
     /// A new worker's link to this thread.
-    pub(crate) fn add_link(&mut self, worker: u32, pool: usize, fd: OwnedFd, marks: Arc<Marks>) {
+    pub(crate) fn add_link(
+        &mut self,
+        worker: u32,
+        pool: Arc<Pool>,
+        fd: OwnedFd,
+        marks: Arc<Marks>,
+    ) {
         let cx = &mut self.cx;
         let slot = cx.thread;
         let key = cx.links.insert_with(|_| Link::new(worker, pool, fd, marks, slot));
@@ -36,14 +42,26 @@ impl Thread {
         }
     }
 
-    /// No more requests for the worker; its link ends when its streams have.
+    /// No more requests for the worker, but for those that other threads have assigned to it and not heard of this yet.
     pub(crate) fn drain_worker(&mut self, worker: u32) {
-        if let Some(&key) = self.cx.worker_links.get(&worker)
-            && let Some(link) = self.cx.links.get_mut(key)
-        {
+        if let Some(link) = self.link_to(worker) {
             link.draining = true;
+        }
+    }
+
+    /// Every thread knows that the worker gets nothing more: its link ends when its streams have.
+    pub(crate) fn end_worker(&mut self, worker: u32) {
+        if let Some(link) = self.link_to(worker) {
+            link.ending = true;
+        }
+        if let Some(&key) = self.cx.worker_links.get(&worker) {
             self.cx.mark_link_dirty(key);
         }
+    }
+
+    fn link_to(&mut self, worker: u32) -> Option<&mut Link> {
+        let key = *self.cx.worker_links.get(&worker)?;
+        self.cx.links.get_mut(key)
     }
 
     pub(crate) fn on_link_event(&mut self, key: Key, readiness: Readiness) {
@@ -77,7 +95,7 @@ impl Thread {
             }
         }
         let Some(link) = self.cx.links.get_mut(key) else { return };
-        if all && link.draining && link.streams.is_empty() && !link.shut {
+        if all && link.ending && link.streams.is_empty() && !link.shut {
             link.shut = true;
             // An error means that the worker is gone already, which reading will tell.
             let _ = syscall::shutdown_write(link.fd.as_fd());
@@ -178,12 +196,8 @@ impl Thread {
                 };
                 link.state = LinkState::Ready;
                 link.number = self.cx.shared.worker_name(link.worker).number;
-                self.cx.shared.pools[link.pool].set_wishes(wishes);
-                self.cx.shared.pools[link.pool].link_ready(
-                    link.worker,
-                    concurrency,
-                    self.cx.thread,
-                );
+                link.pool.set_wishes(wishes);
+                link.pool.link_ready(link.worker, concurrency, self.cx.thread);
                 self.cx.shared.worker_ready(link.worker);
                 self.cx.retry_waiting();
                 Ok(())
@@ -373,7 +387,7 @@ impl Thread {
         let Some(link) = cx.links.get_mut(key) else { return };
         link.end_stream(stream);
         let worker = link.worker;
-        if link.draining && link.streams.is_empty() {
+        if link.ending && link.streams.is_empty() {
             cx.mark_link_dirty(key);
         }
         if let Some(open) = cx.exchanges.get_mut(exchange) {
@@ -392,7 +406,14 @@ impl Thread {
         let shared = Rc::clone(&self.cx.shared);
         self.cx.epoll.remove(link.fd.as_fd());
         self.cx.worker_links.remove(&link.worker);
-        shared.pools[link.pool].remove(link.worker);
+        if link.shut && link.streams.is_empty() {
+            // As it was to be. What it has on its other links goes on.
+            if shared.link_ended(link.worker) {
+                link.pool.remove(link.worker);
+            }
+            return;
+        }
+        link.pool.remove(link.worker);
         if shared.worker_gone(link.worker, reason) {
             for mailbox in &shared.mailboxes {
                 mailbox.post(Message::WorkerGone { worker: link.worker });
@@ -413,8 +434,7 @@ impl Thread {
                 exchange.waiting = true;
                 exchange.queued_ms = self.cx.clock.ms();
                 self.cx.waiting += 1;
-                shared.pools[link.pool]
-                    .put_back(Waiting { thread: self.cx.thread, exchange: stream.exchange });
+                link.pool.put_back(Waiting { thread: self.cx.thread, exchange: stream.exchange });
             } else {
                 self.fail_exchange(stream.exchange, 502);
             }
@@ -425,12 +445,12 @@ impl Thread {
 
 impl Context {
     fn greet(&mut self, key: Key) {
-        let mut payload = Vec::new();
-        for value in [VERSION, WINDOW, u32::from(self.generation.multiprocess), 0] {
-            payload.extend_from_slice(&value.to_le_bytes());
-        }
-        payload.extend_from_slice(&self.generation.static_environ);
         if let Some(link) = self.links.get_mut(key) {
+            let mut payload = Vec::new();
+            for value in [VERSION, WINDOW, u32::from(link.pool.multiprocess), 0] {
+                payload.extend_from_slice(&value.to_le_bytes());
+            }
+            payload.extend_from_slice(&link.pool.static_environ);
             link.send_frame(Kind::Hello, 0, 0, &payload);
             self.mark_link_dirty(key);
         }
@@ -515,6 +535,18 @@ impl crate::server::Shared {
     }
 
     /// `true` for the first thread that notices.
+    /// A link that was to end has ended. Gives whether it was the worker's last.
+    fn link_ended(&self, worker: u32) -> bool {
+        let mut workers = self.workers();
+        let Some(state) = workers.get_mut(&worker) else { return false };
+        state.links_ended += 1;
+        if state.links_ended < self.mailboxes.len() {
+            return false;
+        }
+        drop(workers);
+        self.worker_gone(worker, "")
+    }
+
     fn worker_gone(&self, worker: u32, reason: &str) -> bool {
         let first = self.workers().remove(&worker).is_some();
         if first {

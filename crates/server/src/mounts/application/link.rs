@@ -1,6 +1,7 @@
 //! A link: this thread's socketpair to one worker, its streams, and what waits to be written to it.
 
 use super::marks::Marks;
+use super::pool::Pool;
 use crate::passing::send_with_fd;
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::{Arena, Key};
@@ -32,15 +33,17 @@ pub(crate) struct Link {
     pub(crate) worker: u32,
     /// The number that operators know the worker by, once it is ready.
     pub(crate) number: u32,
-    pub(crate) pool: usize,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) fd: OwnedFd,
     pub(crate) state: LinkState,
     /// The worker wants to know of clients that have ended their side.
     pub(crate) wants_closed: bool,
     /// How its worker reads heads, from HELLO on.
     pub(crate) encoding: Encoding,
-    /// No more requests; the link is shut down when its streams have ended.
+    /// No more requests, but for those that another thread has assigned to it already.
     pub(crate) draining: bool,
+    /// No request is on its way to it any more: it is shut down when its streams have ended.
+    pub(crate) ending: bool,
     pub(crate) shut: bool,
     pub(crate) dirty: bool,
     /// The kernel did not take everything; the event loop tells when it takes more.
@@ -104,7 +107,7 @@ pub(crate) enum Passed<'a> {
 impl Link {
     pub(crate) fn new(
         worker: u32,
-        pool: usize,
+        pool: Arc<Pool>,
         fd: OwnedFd,
         marks: Arc<Marks>,
         slot: usize,
@@ -118,6 +121,7 @@ impl Link {
             wants_closed: false,
             encoding: Encoding::Offsets,
             draining: false,
+            ending: false,
             shut: false,
             dirty: false,
             blocked: false,

@@ -7,11 +7,14 @@ use crate::config;
 use crate::thread::arena::Key;
 use gwanmun_gateway::response::Wishes;
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) config: config::Pool,
+    /// What its workers are told in HELLO: pairs of every environ, and whether there are several of them.
+    pub(crate) static_environ: Arc<[u8]>,
+    pub(crate) multiprocess: bool,
     state: Mutex<State>,
 }
 
@@ -28,6 +31,8 @@ struct Worker {
     id: u32,
     concurrency: u32,
     in_flight: u32,
+    /// How many it has got so far.
+    requests: u64,
     /// Bit t: its link to I/O thread t is ready.
     ready: u64,
     draining: bool,
@@ -51,8 +56,19 @@ pub(crate) enum Admission {
 }
 
 impl Pool {
-    pub(crate) fn new(config: config::Pool) -> Self {
-        Self { config, state: Mutex::default() }
+    pub(crate) fn new(config: config::Pool, static_environ: Arc<[u8]>, multiprocess: bool) -> Self {
+        Self { config, static_environ, multiprocess, state: Mutex::default() }
+    }
+
+    /// How many requests wait.
+    pub(crate) fn queued(&self) -> usize {
+        self.lock().queue.len()
+    }
+
+    /// Of each worker: its id, the requests that it has, and those that it has had.
+    pub(crate) fn loads(&self) -> Vec<(u32, u32, u64)> {
+        let state = self.lock();
+        state.workers.iter().map(|own| (own.id, own.in_flight, own.requests)).collect()
     }
 
     /// Takes a slot for a request of `thread`, or queues it. `usable` says whether the thread may use that worker now.
@@ -97,6 +113,7 @@ impl Pool {
         }
         let next = queue.iter().position(|waiting| worker.ready & 1 << waiting.thread != 0)?;
         worker.in_flight += 1;
+        worker.requests += 1;
         queue.remove(next)
     }
 
@@ -121,6 +138,7 @@ impl Pool {
                 id: worker,
                 concurrency,
                 in_flight: 0,
+                requests: 0,
                 ready: 0,
                 draining: false,
             });
@@ -169,6 +187,7 @@ impl State {
         };
         let worker = self.workers.iter_mut().filter(free).min_by_key(|worker| worker.in_flight)?;
         worker.in_flight += 1;
+        worker.requests += 1;
         Some(worker.id)
     }
 }
@@ -178,7 +197,7 @@ mod tests {
     use super::*;
 
     fn pool(queue: usize) -> Pool {
-        Pool::new(config::Pool { queue, queue_timeout_ms: 1000 })
+        Pool::new(config::Pool { queue, queue_timeout_ms: 1000 }, Arc::new([]), true)
     }
 
     fn request(index: u32) -> Waiting {

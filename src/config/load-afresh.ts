@@ -1,0 +1,40 @@
+// Reads a configuration file in a thread of its own, whose modules are all new: an import here would give what was read at the start.
+
+import { fileURLToPath } from 'node:url';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { GwanmunError, type SerializedError } from '../errors.js';
+import { loadConfig, type LoadedConfig } from './load.js';
+
+type Answer = { readonly loaded: LoadedConfig } | { readonly failure: SerializedError };
+
+/** As {@link loadConfig}, with the file and all that it imports as they are now. */
+export async function loadConfigAfresh(file: string): Promise<LoadedConfig> {
+  const thread = new Worker(fileURLToPath(import.meta.url), { workerData: { file } });
+  try {
+    const answer = await new Promise<Answer>((resolve, reject) => {
+      thread.once('message', resolve);
+      thread.once('error', reject);
+      thread.once('exit', (code) => reject(new Error(`it ended the thread that reads it, with code ${code}`)));
+    });
+    if ('failure' in answer) throw GwanmunError.fromJSON(answer.failure);
+    return answer.loaded;
+  } catch (error) {
+    if (error instanceof GwanmunError) throw error;
+    throw new GwanmunError('GWM_CONFIG_LOAD', `${file}: ${(error as Error).message}`, { cause: error });
+  } finally {
+    void thread.terminate();
+  }
+}
+
+if (!isMainThread && typeof (workerData as { file?: unknown } | null)?.file === 'string') {
+  const { file } = workerData as { file: string };
+  const answer = await loadConfig(file).then(
+    (loaded): Answer => ({ loaded }),
+    (error: unknown): Answer => {
+      if (error instanceof GwanmunError) return { failure: error.toJSON() };
+      throw error;
+    },
+  );
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, not a window
+  parentPort?.postMessage(answer);
+}
