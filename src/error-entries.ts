@@ -245,7 +245,7 @@ export const errorEntries = {
       'systemd: `LimitNOFILE=65536` in the unit. Docker: `--ulimit nofile=65536`.',
       'Fewer I/O threads take fewer: `threads: 1`.',
     ],
-    example: `$ ulimit -n 32; gwanmun app.ts
+    example: `$ ulimit -n 35; gwanmun app.ts
 ✗ GWM_FD_LIMIT  Worker 1 could not be started: spawn /usr/bin/node EMFILE`,
     exit: 1,
   },

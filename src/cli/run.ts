@@ -8,7 +8,6 @@ import { VERSION } from '../config/version.js';
 import { formatError, GwanmunError, wantsColor } from '../errors.js';
 import { parseCommand, suggestCommand, type Command } from './arguments.js';
 import { describeMounts, formatAddress } from './banner.js';
-import { control } from './control.js';
 import { fetchOnce } from './fetch.js';
 import { helpText } from './help.js';
 import { init } from './init.js';
@@ -49,6 +48,7 @@ async function runCommand(command: Command): Promise<void> {
       return;
     }
     case 'control': {
+      const { control } = await import('./control.js');
       const { stdout } = process;
       stdout.write(await control(command.request, command.target, command.isJson, wantsColor(stdout)));
       return;

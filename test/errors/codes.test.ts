@@ -112,7 +112,7 @@ export const application = validator((environ, startResponse) => {
     return { code: error.exitCode, stdout: '', stderr: formatError(error) };
   },
   GWM_FD_LIMIT: (user) =>
-    user.has({ 'app.ts': HELLO }).runs('bash', ['-c', `ulimit -n 32; exec '${process.execPath}' '${MAIN}' app.ts`]),
+    user.has({ 'app.ts': HELLO }).runs('bash', ['-c', `ulimit -n 35; exec '${process.execPath}' '${MAIN}' app.ts`]),
   GWM_FETCH: (user) =>
     user
       .has({
