@@ -43,7 +43,7 @@ export type Command =
       readonly target: ControlTarget;
       readonly isJson: boolean;
     }
-  | ({ readonly name: 'serve'; readonly overrides: Overrides } & Subject);
+  | ({ readonly name: 'serve'; readonly overrides: Overrides; readonly development?: true } & Subject);
 
 const OPTIONS = {
   port: { type: 'string', short: 'p' },
@@ -67,6 +67,7 @@ type FlagName = { [Name in OptionName]: (typeof OPTIONS)[Name]['type'] extends '
 
 export const COMMANDS = [
   'serve',
+  'dev',
   'check',
   'fetch',
   'run',
@@ -83,6 +84,7 @@ type CommandName = (typeof COMMANDS)[number];
 /** What each command takes beside --help and --version. */
 const TAKES: Record<CommandName, readonly OptionName[]> = {
   serve: ['port', 'host', 'workers', 'config'],
+  dev: ['port', 'host', 'workers', 'config'],
   check: ['config'],
   fetch: ['method', 'header', 'data', 'json', 'include', 'head', 'config'],
   init: [],
@@ -135,12 +137,14 @@ export function parseCommand(args: readonly string[]): Command {
     case 'stop':
     case 'restart-worker':
       return controlCommand(command, values, rest);
+    case 'dev':
     case 'serve': {
       const [target, extra] = rest;
       if (extra !== undefined) throw usage(`gwanmun serves one target, got "${target}" and "${extra}"`);
       return {
         name: 'serve',
         ...subject(target, values.config),
+        ...(command === 'dev' ? { development: true } : {}),
         overrides: { port: portOption(values.port), host: values.host, workers: workersOption(values.workers) },
       };
     }

@@ -31,7 +31,7 @@ Examples
   gwanmun init                  # write a configuration and an application
 
 Commands
-  gwanmun [serve] [target]      serve a folder, a module or a configuration
+  gwanmun [serve|dev] [target]  serve; dev loads anew when files change
   gwanmun check                 check the configuration and start nothing
   gwanmun fetch /path [target]  print the answer to one request
   gwanmun run <file> [args]     run a Node program, its http.Server on the core
@@ -103,6 +103,20 @@ Options
 
   At a terminal it says in a few lines where it listens; elsewhere one line of
   JSON on standard error, with "event":"listening" and "urls".
+`,
+  dev: `gwanmun dev [target]: serve during development
+
+Examples
+  gwanmun dev                   # what gwanmun.config.ts of this folder says
+  gwanmun dev app.ts            # a module that exports application()
+
+  When a source file changes (.ts, .js, .json, .py), the applications are loaded
+  anew. The address stays open: a request that comes meanwhile waits. An error
+  is shown in the browser, with the lines of code and the stack. Never use it
+  where strangers can reach it.
+
+Options
+  as for gwanmun serve
 `,
   run: `gwanmun run <file> [arguments]: run a Node program, every http.Server of it on the core
 

@@ -54,9 +54,11 @@ async function runCommand(command: Command): Promise<void> {
       return;
     }
     case 'serve': {
-      const { target, config, overrides } = command;
-      return serve(resolveConfig(await findInput(target, config), overrides), async () =>
-        resolveConfig(await findInput(target, config, loadConfigAfresh), overrides),
+      const { target, config, overrides, development } = command;
+      return serve(
+        resolveConfig(await findInput(target, config), overrides),
+        async () => resolveConfig(await findInput(target, config, loadConfigAfresh), overrides),
+        development,
       );
     }
   }

@@ -1,3 +1,5 @@
+import { dirname, resolve } from 'node:path';
+import { displayPath } from '../config/display-path.js';
 import type { ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, GwanmunError, wantsColor } from '../errors.js';
 import { listenForControl } from '../supervisor/control.js';
@@ -9,12 +11,16 @@ import { onStopSignal } from './signals.js';
  * Serves until a signal asks to stop, and then ends the process with 0. SIGHUP, or the control socket, has the configuration that
  * `load` gives taken over. Rejects with a GwanmunError if the server cannot start.
  */
-export async function serve(config: ResolvedConfig, load: () => Promise<ResolvedConfig>): Promise<void> {
+export async function serve(
+  config: ResolvedConfig,
+  load: () => Promise<ResolvedConfig>,
+  development = false,
+): Promise<void> {
   const { stderr } = process;
   const isJson = config.errorLog.format === 'json';
   // A server outlives whoever reads its output: a broken pipe is no reason to end.
   for (const stream of [process.stdout, stderr]) stream.on('error', () => {});
-  const server = new Server(config, logToStderr);
+  const server = new Server(config, logToStderr, development);
   // From here on, so that a signal during the start is not lost.
   const stop = (): Promise<void> => server.stop().then(() => process.exit(0));
   const unwatch = onStopSignal(() => void stop());
@@ -30,7 +36,10 @@ export async function serve(config: ResolvedConfig, load: () => Promise<Resolved
   };
   process.on('SIGHUP', () => void reload().catch(() => {}));
   try {
-    const running = await server.start();
+    const [running] = await Promise.all([
+      server.start(),
+      development ? reloadOnChange(server, config, reload) : undefined,
+    ]);
     if (running === undefined) return;
     await openControl(server, { reload, stop });
     // performance.now() counts from the start of the process.
@@ -44,6 +53,29 @@ export async function serve(config: ResolvedConfig, load: () => Promise<Resolved
     stderr.write(jsonLine('error', 'not-started', { code, msg: message, stack: formatError(error) }));
     process.exit(exitCode);
   }
+}
+
+/** `gwanmun dev`: what changes is loaded anew. */
+async function reloadOnChange(server: Server, config: ResolvedConfig, reload: () => Promise<void>): Promise<void> {
+  const { watchSources } = await import('./watch.js');
+  const { directory, source } = config.origin;
+  // A target that was named in its place has no text.
+  const file = source.text === undefined ? undefined : resolve(source.name);
+  const folders = [directory, ...config.applications.map(({ module }) => dirname(module))];
+  let working: Promise<unknown> = Promise.resolve();
+  await watchSources([...new Set(folders)], (files) => {
+    const [first = ''] = files;
+    const what = `${displayPath(first)}${files.length > 1 ? ` and ${files.length - 1} more` : ''}`;
+    working = working.then(async () => {
+      const began = performance.now();
+      // Another configuration takes its applications along.
+      if (file !== undefined && files.includes(file)) await reload().catch(() => {});
+      else if (await server.loadAnew()) {
+        const message = `${what} changed; loaded anew in ${Math.round(performance.now() - began)} ms`;
+        server.tell({ level: 'info', event: 'reloaded', message });
+      }
+    });
+  });
 }
 
 /** Lets operators ask by `gwanmun status` and the like. Without it the server serves all the same. */

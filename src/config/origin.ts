@@ -9,6 +9,8 @@ import type { ResolvedConfig } from './resolve.js';
 /** Where the parts of a resolved configuration were written. */
 export interface Origin {
   readonly source: ConfigSource;
+  /** What its paths are relative to. */
+  readonly directory: string;
   /** Of each address; undefined for one that nobody chose. */
   readonly listen: readonly (Where | undefined)[];
 }

@@ -152,7 +152,7 @@ export function resolveConfig(
     startTimeout: config.startTimeout ?? 30_000,
     drainTimeout: config.drainTimeout ?? 30_000,
     shutdownTimeout: config.shutdownTimeout ?? 10_000,
-    origin: { source, listen: addresses.map(({ where }) => where) },
+    origin: { source, directory, listen: addresses.map(({ where }) => where) },
   };
 }
 

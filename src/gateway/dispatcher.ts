@@ -16,6 +16,8 @@ export interface DispatcherOptions {
   inProcess?: boolean;
   /** Tells which request the running code belongs to. Default: nothing does. */
   context?: AsyncLocalStorage<RunningRequest>;
+  /** In development: shows an error to the client. Default: that is told nothing. */
+  errorPage?: LinkOwner['errorPage'];
   /** Every link has closed: the core has no more requests. */
   onDrained: () => void;
   /** The core broke the protocol; `onDrained` follows when no link is left. Default: thrown as an uncaught exception. */
@@ -31,6 +33,7 @@ export class Dispatcher implements LinkOwner {
   readonly inProcess: boolean;
   readonly context: AsyncLocalStorage<RunningRequest> | null;
   readonly Link: NativeLinkConstructor;
+  readonly errorPage: LinkOwner['errorPage'];
   private readonly options: DispatcherOptions;
   private readonly links = new Set<WorkerLink>();
   private isReady = false;
@@ -45,6 +48,7 @@ export class Dispatcher implements LinkOwner {
     this.inProcess = options.inProcess ?? false;
     this.context = options.context ?? null;
     this.Link = options.native.Link;
+    this.errorPage = options.errorPage ?? null;
   }
 
   /** Takes over the worker's end of a link and says HELLO. `slot` is the link's number in the page of marks. */

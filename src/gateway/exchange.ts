@@ -4,6 +4,7 @@ import { withoutOwnFrames } from '../stack.js';
 import { LOG_ERROR, RESET_APPLICATION_ERROR, RESET_CLIENT_GONE } from './frame.js';
 import type { Adapter, LinkedExchange } from './adapter.js';
 import type { EnvironFactories } from './environ.js';
+import type { ErrorPage } from './error-page.js';
 import { ErrorLog } from './error-stream.js';
 import { FileBody } from './file-body.js';
 import { describe } from './headers.js';
@@ -16,6 +17,8 @@ import type { Application, BodyChunk, Environ, StartResponse } from './types.js'
 export interface ExchangeLink extends ResponseLink {
   /** This side of the stream has ended: its slot is free. */
   release(exchange: LinkedExchange): void;
+  /** In development: an error as a response. */
+  readonly errorPage: ((error: unknown, accept: string | undefined) => ErrorPage) | null;
   /** Settles when the core looks for descriptors that come with frames, for which it is asked if need be. Null: it does. */
   passing(): Promise<void> | null;
 }
@@ -44,6 +47,8 @@ export class Exchange extends AsyncResource implements LinkedExchange {
   private readonly link: ExchangeLink;
   private readonly application: Application;
   private environ: Environ | null = null;
+  /** What the client accepts, in development. */
+  private accepted: string | undefined;
   /** What the application returned, until it is closed. */
   private result: object | null = null;
   private iterator: BodyIterator | null = null;
@@ -71,6 +76,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
     const environ = environs.make(words, at, text, input, new ErrorLog(this.response));
     if (input instanceof StreamedInput) environ['wsgi.input_terminated'] = true;
     this.environ = environ;
+    if (this.link.errorPage !== null) this.accepted = environ.HTTP_ACCEPT;
     this.input = input;
     this.response.headOnly = environ.REQUEST_METHOD === 'HEAD';
   }
@@ -312,6 +318,10 @@ export class Exchange extends AsyncResource implements LinkedExchange {
     if (!(this.input instanceof StreamedInput && this.input.failure !== null && error === this.input.failure)) {
       // After the end the stream's number may be another request's.
       response.writer.log(LOG_ERROR, response.ended ? 0 : response.stream, show(error));
+    }
+    if (this.link.errorPage !== null && !response.headersSent && !response.gone) {
+      const { type, body } = this.link.errorPage(error, this.accepted);
+      response.replace('500 Internal Server Error', [['Content-Type', type]], body);
     }
     response.reset(RESET_APPLICATION_ERROR);
     this.finish();

@@ -50,6 +50,7 @@ export interface LinkOwner {
   /** Null: nobody asks. */
   readonly context: AsyncLocalStorage<RunningRequest> | null;
   readonly Link: NativeLinkConstructor;
+  readonly errorPage: ExchangeLink['errorPage'];
   /** The link has closed. `fault` if the core broke the protocol. */
   onLinkClosed(link: WorkerLink, fault: Error | null): void;
 }
@@ -87,6 +88,7 @@ export class WorkerLink implements ExchangeLink {
   readonly writer: FrameWriter;
   readonly blocks: HeaderBlocks;
   readonly inProcess: boolean;
+  readonly errorPage: ExchangeLink['errorPage'];
   private readonly context: AsyncLocalStorage<RunningRequest> | null;
   private readonly owner: LinkOwner;
   private readonly native: NativeLink;
@@ -114,6 +116,7 @@ export class WorkerLink implements ExchangeLink {
   constructor(owner: LinkOwner, fd: number, marks: Int32Array, slot: number) {
     this.owner = owner;
     this.inProcess = owner.inProcess;
+    this.errorPage = owner.errorPage;
     this.context = owner.context;
     this.marks = marks;
     this.mark = (slot * MARK_STRIDE) / 4;

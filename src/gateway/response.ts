@@ -120,6 +120,14 @@ export class Response {
     return true;
   }
 
+  /** Sends another response instead of the one that was begun, if nothing of that has been sent. */
+  replace(status: string, headers: readonly Header[], body: string): void {
+    if (this.headersSent || this.ended) return;
+    this.block = new HeaderBlock(status, headers);
+    this.remaining = Number.POSITIVE_INFINITY;
+    if (!this.sendWhole(body)) this.sendWhole('The error does not fit into one page; see the log.\n');
+  }
+
   /** As {@link sendWhole}, for a body in several pieces. */
   sendPieces(pieces: readonly BodyChunk[]): boolean {
     let most = 0;

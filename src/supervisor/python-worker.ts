@@ -41,7 +41,7 @@ export function spawnPythonWorker(
   number: number,
   { marks, links }: WorkerLinks,
   application: WsgiApplication,
-  settings: { readonly concurrency: number; readonly parent: number },
+  settings: { readonly concurrency: number; readonly parent: number; readonly development: boolean },
   print?: Print,
 ): WorkerProcess {
   const { python, directory, target } = application;
@@ -55,6 +55,8 @@ export function spawnPythonWorker(
         parent: settings.parent,
       },
       linksVariable(links),
+      // Python takes a module that was changed within the second, and is as long, for the one that it has compiled.
+      settings.development ? { PYTHONDONTWRITEBYTECODE: '1' } : {},
     ),
   });
   let report = '';
@@ -83,9 +85,10 @@ export function checkPython(application: WsgiApplication): string {
   return (JSON.parse(report) as Report).version;
 }
 
-function environment(settings: object, links: string): NodeJS.ProcessEnv {
+function environment(settings: object, links: string, others: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   return {
     ...process.env,
+    ...others,
     GWANMUN_LINKS: links,
     GWANMUN_WORKER: JSON.stringify({ ...settings, report: REPORT_FD }),
   };

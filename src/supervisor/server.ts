@@ -65,6 +65,8 @@ export interface ServerStatus {
 
 /** The I/O threads take a configuration over within a turn of their loop; more than this is a hang that nobody has to wait for. */
 const RENEW_MS = 5000;
+/** In development nobody wants to wait for a stream of the code that was. */
+const DEVELOPMENT_DRAIN_MS = 1000;
 /** So many generations may finish at once. */
 const MOST_LEAVING = 2;
 
@@ -76,6 +78,7 @@ const CLOSE_SLACK_MS = 2000;
 /** The core, its workers, and the order in which they start and stop. */
 export class Server {
   #config: ResolvedConfig;
+  readonly #development: boolean;
   readonly #startedAt = performance.now();
   /** Counts the configurations that were taken over. */
   #generation = 1;
@@ -92,9 +95,11 @@ export class Server {
   #reloading: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(config: ResolvedConfig, log: (message: string, error?: GwanmunError) => void) {
+  /** `development`: errors are shown to clients, and applications that do not load do not keep the server from starting. */
+  constructor(config: ResolvedConfig, log: (message: string, error?: GwanmunError) => void, development = false) {
     this.#config = config;
     this.#log = log;
+    this.#development = development;
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -119,6 +124,10 @@ export class Server {
       throw placeError(nameHolder(fromCore(error), this.#config.listen), this.#config);
     }
     this.#pools = this.#makePools(this.#config, core, (index) => index);
+    if (this.#development) {
+      await this.loadAnew();
+      return this.#stopping ? undefined : { addresses };
+    }
     try {
       await Promise.all(this.#pools.map(({ supervisor }) => supervisor.start()));
     } catch (error) {
@@ -214,6 +223,17 @@ export class Server {
     void Promise.all(gone).then(() => this.#leaving.splice(this.#leaving.indexOf(old), 1));
   }
 
+  /** In development: loads the applications anew under the same configuration. Requests wait for them. Gives whether they load. */
+  async loadAnew(): Promise<boolean> {
+    const failures = await Promise.all(this.#pools.map(({ supervisor }) => supervisor.swap(DEVELOPMENT_DRAIN_MS)));
+    const failure = failures.find((fault) => fault !== undefined);
+    if (failure !== undefined && !this.#stopping) {
+      const message = 'the application does not load; save the file to try again';
+      this.#tell({ level: 'error', event: 'reload-failed', message, error: failure });
+    }
+    return failure === undefined;
+  }
+
   /** Replaces the workers of these numbers, or all, one after the other; each finishes what it has. */
   async restartWorkers(worker?: number): Promise<number[]> {
     const replaced: number[] = [];
@@ -268,7 +288,8 @@ export class Server {
   #makePools(config: ResolvedConfig, core: NativeCore, numberOf: (index: number) => number): Pool[] {
     const { closeFds } = loadNative();
     const { startTimeout, workers } = config;
-    return pools(config, this.#printer(core)).map((spawn, index) => ({
+    const development = this.#development;
+    return pools(config, this.#printer(core), development).map((spawn, index) => ({
       number: numberOf(index),
       supervisor: new Supervisor({
         core,
@@ -278,6 +299,7 @@ export class Server {
         firstNumber: index * workers + 1,
         startTimeout,
         spawn,
+        ...(development ? { spawnFailed: showing(config) } : {}),
         tell: (event) => this.#tell(event),
       }),
     }));
@@ -376,19 +398,35 @@ function residentBytes(pid: number): number | undefined {
 }
 
 /** How the workers of each pool are started; the order is that of the core's pools. */
-function pools(config: ResolvedConfig, print: Print | undefined): SupervisorOptions['spawn'][] {
+function pools(config: ResolvedConfig, print: Print | undefined, development: boolean): SupervisorOptions['spawn'][] {
   const { applications, wsgi, concurrency, errorLog } = config;
   const parent = process.pid;
   const requestIds = config.requestIds !== 'off';
   const capture = requestIds || errorLog.format === 'json';
   const modules: SupervisorOptions['spawn'] = (number, links) =>
-    spawnWorker(number, links, { applications, concurrency, parent, requestIds, capture }, print);
+    spawnWorker(number, links, { applications, concurrency, parent, requestIds, capture, development }, print);
   return [
     ...(applications.length > 0 ? [modules] : []),
     ...wsgi.map((application): SupervisorOptions['spawn'] => {
-      return (number, links) => spawnPythonWorker(number, links, application, { concurrency, parent }, print);
+      return (number, links) =>
+        spawnPythonWorker(number, links, application, { concurrency, parent, development }, print);
     }),
   ];
+}
+
+/** Starts workers that show why an application does not load. */
+function showing({ applications, concurrency }: ResolvedConfig): SupervisorOptions['spawnFailed'] {
+  return (number, links, failure) =>
+    spawnWorker(number, links, {
+      // A pool of Python has one application.
+      applications: applications.length > 0 ? applications : [{ module: '' }],
+      concurrency,
+      parent: process.pid,
+      requestIds: false,
+      capture: false,
+      development: true,
+      failure: failure.toJSON(),
+    });
 }
 
 /** Whether the promise settles within that time. */

@@ -31,6 +31,8 @@ export interface SupervisorOptions {
   readonly core: WorkerRegistry;
   /** Starts the process of worker `number` on these links. */
   readonly spawn: (number: number, links: WorkerLinks) => WorkerProcess;
+  /** In development: starts a worker that shows why the real one does not start. */
+  readonly spawnFailed?: ((number: number, links: WorkerLinks, failure: GwanmunError) => WorkerProcess) | undefined;
   /** Closes our copies of the worker's ends. */
   readonly closeFds: (fds: number[]) => void;
   /** The core's number of the pool. */
@@ -146,6 +148,41 @@ export class Supervisor {
     this.#release(slot, drainMs);
   }
 
+  /**
+   * In development: has every worker finish, and starts new ones at once; requests that come meanwhile wait for them. Those that do
+   * not start are replaced by workers that show why. Gives the first failure.
+   */
+  async swap(drainMs: number): Promise<GwanmunError | undefined> {
+    const fresh = this.#slots.map(({ number }) => newSlot(number));
+    for (const slot of this.#slots.splice(0, this.#slots.length, ...fresh)) {
+      clearTimeout(slot.timer);
+      slot.onStarted = undefined;
+      if (slot.process === undefined) continue;
+      this.#leaving.add(slot);
+      // What it loads is out of date.
+      if (slot.state === 'ready') this.#release(slot, drainMs);
+      else slot.process.kill();
+    }
+    this.#hasStarted = true;
+    this.#resolveStarted();
+    const failures = await Promise.all(fresh.map((slot) => this.#launchOrShow(slot)));
+    return failures.find((failure) => failure !== undefined);
+  }
+
+  async #launchOrShow(slot: Slot): Promise<GwanmunError | undefined> {
+    try {
+      await this.#launch(slot);
+      return undefined;
+    } catch (error) {
+      const failure = error as GwanmunError;
+      const { spawnFailed } = this.#options;
+      // By now another change may have come.
+      if (spawnFailed === undefined || this.#isStopping || !this.#slots.includes(slot)) return undefined;
+      await this.#launch(slot, (number, links) => spawnFailed(number, links, failure)).catch(() => {});
+      return failure;
+    }
+  }
+
   /** Lets the workers go: those that wait for one are served first, then each finishes what it has, for at most `drainMs`. */
   async retire(drainMs: number): Promise<void> {
     const end = performance.now() + drainMs;
@@ -199,14 +236,14 @@ export class Supervisor {
   }
 
   /** Starts a slot's worker. Settles when that is ready, or has failed. */
-  #launch(slot: Slot): Promise<void> {
+  #launch(slot: Slot, spawn: SupervisorOptions['spawn'] = this.#options.spawn): Promise<void> {
     return new Promise((resolve, reject) => {
       slot.onStarted = (failure) => {
         slot.onStarted = undefined;
         if (failure === undefined) resolve();
         else reject(failure);
       };
-      this.#spawn(slot);
+      this.#spawn(slot, spawn);
     });
   }
 
@@ -266,9 +303,9 @@ export class Supervisor {
     clearTimeout(timer);
   }
 
-  #spawn(slot: Slot): void {
+  #spawn(slot: Slot, spawn: SupervisorOptions['spawn'] = this.#options.spawn): void {
     if (this.#isStopping) return;
-    const { core, pool, spawn, closeFds, startTimeout } = this.#options;
+    const { core, pool, closeFds, startTimeout } = this.#options;
     const { id, marks, links } = core.addWorker(pool);
     slot.id = id;
     slot.state = 'starting';

@@ -22,6 +22,10 @@ export interface WorkerSettings {
   readonly requestIds: boolean;
   /** What the application prints goes to the log over the links, as events. */
   readonly capture: boolean;
+  /** Errors are shown to clients. */
+  readonly development: boolean;
+  /** In development: why the applications do not load. The worker shows this instead of them. */
+  readonly failure?: SerializedError | undefined;
 }
 
 /** How a worker ended. */

@@ -2,7 +2,9 @@
 // supervisor, never by hand.
 
 import type { WorkerSettings } from '../supervisor/worker-process.js';
+import type { Adapter } from '../gateway/adapter.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
+import type { Application } from '../gateway/types.js';
 import { MOST_MS } from '../in-process.js';
 import { loadNative } from '../native.js';
 import { GwanmunError } from '../errors.js';
@@ -34,9 +36,18 @@ async function start(): Promise<void> {
   if (!native.followParent(parent)) process.exit(1);
   native.preferBatches();
 
-  const loaded = [];
+  const { development, failure } = settings;
+  const pages = development ? (await import('../gateway/error-page.js')).errorPage : null;
+  const loaded: (Application | Adapter)[] = [];
   // One after the other, so that what they print at their start stays apart.
   for (const [index, application] of applications.entries()) {
+    if (failure !== undefined) {
+      const error = GwanmunError.fromJSON(failure);
+      loaded.push(() => {
+        throw error;
+      });
+      continue;
+    }
     try {
       loaded.push(await loadApplication(application));
     } catch (error) {
@@ -51,6 +62,7 @@ async function start(): Promise<void> {
     onDrained: () => void dispatcher.settle(MOST_MS).then(() => process.exit(0)),
     ...(settings.requestIds ? { context: requestContext } : {}),
     native,
+    errorPage: pages,
   });
   if (settings.capture) capture((...event) => dispatcher.log(...event));
   const page = new Int32Array(native.mapMarks(marks));

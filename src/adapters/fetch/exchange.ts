@@ -308,6 +308,11 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
       this.hasLeft &&
       (error === this.controller?.signal.reason || (input instanceof StreamedInput && error === input.failure));
     if (!isLeaving) this.log(error);
+    if (this.link.errorPage !== null && !response.headersSent && !response.gone) {
+      const accept = this.pairs.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'accept');
+      const { type, body } = this.link.errorPage(error, accept < 0 ? undefined : this.pairs[accept + 1]);
+      response.replace('500 Internal Server Error', [['Content-Type', type]], body);
+    }
     response.reset(RESET_APPLICATION_ERROR);
     this.finish();
   }

@@ -434,6 +434,13 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     const { response } = this;
     this.link.writer.log(LOG_ERROR, response.ended ? 0 : response.stream, show(error));
     if (this.finished) return;
+    if (this.link.errorPage !== null && !response.headSent && !response.gone) {
+      const { type, body } = this.link.errorPage(error, this.req.headers.accept);
+      const head = `HTTP/1.1 500 Internal Server Error\r\nContent-Type: ${type}\r\n\r\n`;
+      response.clear();
+      response.begin(head + body, 'utf8', head.length);
+      response.flush(true);
+    }
     response.reset(RESET_APPLICATION_ERROR);
     response.gone = true;
     this.disconnect();

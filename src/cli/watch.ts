@@ -1,0 +1,40 @@
+// Watches the source files of a project.
+
+import { basename, extname } from 'node:path';
+import { watch } from 'chokidar';
+
+/** What an application is made of. Files that are served need no reload. */
+const SOURCES = new Set(['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs', '.tsx', '.jsx', '.json', '.py']);
+const IGNORED = new Set(['node_modules', '__pycache__', 'venv', 'site-packages']);
+/** An editor or a checkout writes several files: they are one change. */
+const QUIET_MS = 50;
+
+/** Calls `onChange` with the files that have changed. Resolves when it watches. */
+export async function watchSources(folders: readonly string[], onChange: (files: string[]) => void): Promise<void> {
+  const watcher = watch([...folders], {
+    ignoreInitial: true,
+    ignored: (path, stats) => {
+      const name = basename(path);
+      if (IGNORED.has(name) || (name.startsWith('.') && name.length > 1 && !folders.includes(path))) return true;
+      return stats?.isFile() === true && !SOURCES.has(extname(name));
+    },
+  });
+  const changed = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+  watcher.on('all', (event, path) => {
+    if (event === 'addDir' || event === 'unlinkDir') return;
+    changed.add(path);
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const files = [...changed];
+      changed.clear();
+      onChange(files);
+    }, QUIET_MS);
+  });
+  await new Promise<void>((resolve, reject) => {
+    watcher.once('ready', resolve);
+    watcher.once('error', (error) => reject(error as Error));
+  });
+  // One file that cannot be watched is no reason to end.
+  watcher.on('error', () => {});
+}
