@@ -1,7 +1,7 @@
 // A Request that costs little until somebody looks inside.
 
 import { inspect } from 'node:util';
-import type { Input } from '../../gateway/input.js';
+import { decode, type Input } from '../../gateway/input.js';
 import { StreamedInput } from '../../gateway/streamed-input.js';
 
 /** Node's own. */
@@ -68,12 +68,12 @@ class LightRequest {
 
   async text(): Promise<string> {
     if (this.#native !== null) return this.#native.text();
-    return new TextDecoder().decode(await this.#read());
+    return decode(await this.#read());
   }
 
   async json(): Promise<unknown> {
     if (this.#native !== null) return this.#native.json();
-    return JSON.parse(new TextDecoder().decode(await this.#read())) as unknown;
+    return JSON.parse(decode(await this.#read())) as unknown;
   }
 
   async arrayBuffer(): Promise<ArrayBuffer> {
