@@ -5,7 +5,7 @@ import type { RequestListener } from 'node:http';
 import type { FetchHandler } from './adapters/fetch/types.js';
 import type { CoreConfig } from './config/core.js';
 import { checkConfig } from './config/check.js';
-import type { ApplicationKind, Config, Listen } from './config/define.js';
+import type { ApplicationKind, Config, Listen, Mount } from './config/define.js';
 import { placeError } from './config/origin.js';
 import { resolveConfig, toCoreConfig, type ResolvedConfig } from './config/resolve.js';
 import { fromCore, GwanmunError } from './errors.js';
@@ -15,8 +15,14 @@ import { InProcessServer, type Server } from './in-process.js';
 import { nameHolder } from './supervisor/socket-holder.js';
 import type { Application } from './gateway/types.js';
 
+/** What a mount of files can say, as in a configuration. */
+type FileOptions = Pick<
+  Mount,
+  'tryFiles' | 'types' | 'cacheControl' | 'headers' | 'nosniff' | 'errorPages' | 'listing'
+>;
+
 /** A URL path and what answers below it. With both, a file that exists wins. */
-export interface ServeMount {
+export interface ServeMount extends FileOptions {
   /** `'/'`, `'/admin'`: begins with `/`; the longest path that fits a request answers it. */
   path: string;
   /** A folder of static files, relative to the current folder. */

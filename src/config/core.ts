@@ -12,7 +12,18 @@ export type CoreAddress = { kind: 'tcp'; host: string; port: number } | { kind: 
 export interface CoreMount {
   /** Normalised: `/` or `/a/b`. */
   path: string;
-  files?: { root: string; index: string[] };
+  files?: {
+    root: string;
+    index: string[];
+    tryFiles: string[];
+    /** Extension without its dot, and media type. */
+    types: [extension: string, type: string][];
+    /** In the order of their weight: of a name the last one that fits counts. */
+    headers: [pattern: string, name: string, value: string][];
+    listing: boolean;
+  };
+  /** What a client sees instead of the core's own page. */
+  errorPages?: { status: number; file: string }[];
   /** Index of the application within its pool's workers. */
   application?: number;
   /** Index in {@link CoreConfig.pools}. */

@@ -51,6 +51,20 @@ export interface Mount {
   python?: string | undefined;
   /** What answers for a folder: a name, or several in order of preference; `[]` for nothing. Default `'index.html'`. */
   index?: string | readonly string[] | undefined;
+  /** Paths of files that are tried in turn, `$path` being the request's: `['$path', '$path.html', '/index.html']`; see below. Default `['$path']`. */
+  tryFiles?: readonly string[] | undefined;
+  /** Media types by extension, instead of the known ones: `{ '.foo': 'application/x-foo' }`. Text has to say its charset. */
+  types?: Readonly<Record<string, string>> | undefined;
+  /** `Cache-Control` of files by pattern, the first that fits: `{ '/assets/*': '1y immutable', '*.html': 'no-cache' }`; see below. Default: none. */
+  cacheControl?: Readonly<Record<string, string>> | undefined;
+  /** Headers of files by pattern, all that fit, the last of a name: `{ '*': { 'X-Frame-Options': 'DENY' } }`. */
+  headers?: Readonly<Record<string, Readonly<Record<string, string>>>> | undefined;
+  /** Files are sent with `X-Content-Type-Options: nosniff`. Default `true`. */
+  nosniff?: boolean | undefined;
+  /** Files that are shown instead of the server's own page for an error: `{ 404: './404.html' }`; see below. */
+  errorPages?: Readonly<Record<number, string>> | undefined;
+  /** A folder without an index is listed, as HTML or as JSON. Default `false`. */
+  listing?: boolean | undefined;
 }
 
 /** Requests that wait for a free worker. One that waits in vain gets a 503. */

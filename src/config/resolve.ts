@@ -6,7 +6,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { basename, dirname, relative, resolve } from 'node:path';
 import { GwanmunError, wantsColor, type Where } from '../errors.js';
 import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
-import type { CoreConfig, CoreListener } from './core.js';
+import type { CoreConfig, CoreListener, CoreMount } from './core.js';
 import type { ApplicationKind, TcpListen, UnixListen } from './define.js';
 import { parsePort, PORT_RANGE } from './listen.js';
 import { displayPath } from './display-path.js';
@@ -67,7 +67,8 @@ export interface ResolvedApplication {
 
 export interface ResolvedMount {
   readonly path: string;
-  readonly files?: { readonly root: string; readonly index: readonly string[] };
+  readonly files?: CoreMount['files'];
+  readonly errorPages: readonly { readonly status: number; readonly file: string }[];
   readonly application?: number;
   /** Undefined: as the application wishes. */
   readonly stream: boolean | undefined;
@@ -94,19 +95,29 @@ export function resolveConfig(
     const { stream } = mount;
     const sendfile = (mount.sendfile ?? []).map((path) => resolve(directory, path));
     for (const [at, path] of sendfile.entries()) report(faults, ['mounts', index, 'sendfile', at], folderFault(path));
+    const errorPages = Object.entries(mount.errorPages ?? {}).map(([status, file]) => {
+      const path = resolve(directory, file);
+      report(faults, ['mounts', index, 'errorPages', status], pageFault(path));
+      return { status: Number(status), file: path };
+    });
+    for (const key of FILE_KEYS) {
+      if (files === undefined && mount[key] !== undefined)
+        report(faults, ['mounts', index, key], 'is about files, of which the mount has none');
+    }
+    const common = { path: mount.path, ...filesOf(files, mount), stream, sendfile, errorPages };
     if (mount.wsgi !== undefined) {
       const { python, fault } = findPython(mount.python, directory);
       report(faults, ['mounts', index, mount.python === undefined ? 'wsgi' : 'python'], fault);
       const same = wsgi.findIndex((other) => other.target === mount.wsgi && other.python === python);
       if (same < 0) wsgi.push({ target: mount.wsgi, python, directory });
       const target = same < 0 ? wsgi.length - 1 : same;
-      return { path: mount.path, ...filesOf(files, mount.index), wsgi: target, stream, sendfile };
+      return { ...common, wsgi: target };
     }
-    if (app === undefined) return { path: mount.path, ...filesOf(files, mount.index), stream, sendfile };
+    if (app === undefined) return common;
     report(faults, ['mounts', index, 'app'], moduleFault(app.module));
     let application = applications.findIndex(({ module, kind }) => module === app.module && kind === app.kind);
     if (application < 0) application = applications.push(app) - 1;
-    return { path: mount.path, ...filesOf(files, mount.index), application, stream, sendfile };
+    return { ...common, application };
   });
   const accessLog = resolveAccessLog(config.accessLog, directory);
   const errorLog = resolveErrorLog(config.errorLog, accessLog, directory);
@@ -168,9 +179,10 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
   return {
     threads: config.threads,
     listen: [...config.listen],
-    mounts: config.mounts.map(({ path, files, application, wsgi, stream, sendfile }) => ({
+    mounts: config.mounts.map(({ path, files, application, wsgi, stream, sendfile, errorPages }) => ({
       path,
-      ...(files ? { files: { root: files.root, index: [...files.index] } } : {}),
+      ...(files ? { files } : {}),
+      ...(errorPages.length > 0 ? { errorPages: [...errorPages] } : {}),
       ...(application === undefined ? {} : { application, pool: 0 }),
       ...(wsgi === undefined ? {} : { application: 0, pool: firstWsgi + wsgi }),
       ...(stream === undefined ? {} : { stream }),
@@ -275,8 +287,50 @@ function resolveRequestIds(requestId: CheckedConfig['requestId'], isJson: boolea
   return wanted ? 'accept' : 'off';
 }
 
-function filesOf(root: string | undefined, index: readonly string[] = ['index.html']): Pick<ResolvedMount, 'files'> {
-  return root === undefined ? {} : { files: { root, index } };
+/** Keys that mean nothing without `files`. */
+const FILE_KEYS = ['tryFiles', 'types', 'cacheControl', 'headers', 'nosniff', 'listing'] as const;
+
+type CheckedMount = CheckedConfig['mounts'][number];
+
+function filesOf(root: string | undefined, mount: CheckedMount): Pick<ResolvedMount, 'files'> {
+  if (root === undefined) return {};
+  const {
+    index = ['index.html'],
+    tryFiles = [],
+    types = {},
+    cacheControl = {},
+    headers = {},
+    nosniff,
+    listing,
+  } = mount;
+  const rules = [
+    ...(nosniff === false ? [] : [['*', 'X-Content-Type-Options', 'nosniff'] as const]),
+    // Of a name the last rule counts, and of the cache's the first is to.
+    ...Object.entries(cacheControl)
+      .toReversed()
+      .map(([pattern, value]) => [pattern, 'Cache-Control', value] as const),
+    ...Object.entries(headers).flatMap(([pattern, fields]) =>
+      Object.entries(fields).map(([name, value]) => [pattern, name, value] as const),
+    ),
+  ];
+  return {
+    files: {
+      root,
+      index: [...index],
+      // `$path` alone is what is done without them.
+      tryFiles: tryFiles.length === 1 && tryFiles[0] === '$path' ? [] : [...tryFiles],
+      types: Object.entries(types).map(([extension, type]) => [extension.slice(1), type]),
+      headers: rules.map((rule) => [...rule]),
+      listing: listing ?? false,
+    },
+  };
+}
+
+function pageFault(path: string): string | undefined {
+  const stats = look(path);
+  if (typeof stats === 'string') return stats;
+  if (stats === undefined) return `there is no file ${displayPath(path)}${neighbour(path, 'file')}`;
+  return stats.isFile() ? mayNot(path, constants.R_OK) : `${displayPath(path)} is not a file`;
 }
 
 function report(faults: ConfigFault[], path: ConfigFault['path'], message: string | undefined): void {

@@ -153,6 +153,52 @@ function oneOrMore(one: v.GenericSchema<string>) {
   );
 }
 
+/** An object of names that have a form, and values. */
+function record<Value extends v.GenericSchema>(name: v.GenericSchema<string>, value: Value) {
+  return v.record(name, value, 'expected an object');
+}
+
+const tryPath = v.pipe(
+  text("a path such as '$path.html'"),
+  v.check(
+    (path) => /^(?:\/|\$path)/.test(path) && !/\$path.*\$path|[\0\\]|\/\.\.?(?:\/|$)|\/\//.test(path),
+    "expected a path that begins with '/' or '$path', such as '$path.html' or '/index.html'",
+  ),
+);
+const extensionName = v.pipe(
+  v.string(),
+  v.regex(/^\.[\w+-]{1,32}$/, "expected an extension such as '.foo': a dot, then letters, digits, '_', '+' and '-'"),
+);
+const pattern = v.pipe(
+  v.string(),
+  v.check(
+    (text) => text !== '' && text.length <= 1024 && (text.startsWith('/') || !text.includes('/')),
+    "expected a pattern such as '/assets/*', which begins with '/', or '*.html' for names of files",
+  ),
+);
+// RFC 9110 section 5.5, in ASCII.
+const headerValue = v.pipe(
+  v.string('expected a text'),
+  v.regex(/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/, 'expected visible ASCII characters'),
+);
+/** What the core says itself, or has a key of its own here. */
+const OWN_HEADERS =
+  /^(?:accept-ranges|cache-control|connection|content-(?:encoding|length|range|type)|date|etag|last-modified|server|transfer-encoding|vary)$/i;
+const headerName = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z][\w-]{0,127}$/, "expected the name of a header, such as 'X-Frame-Options'"),
+  v.check((name) => !OWN_HEADERS.test(name), 'expected another header: this one the server sets itself'),
+);
+const cacheControl = v.pipe(
+  v.string('expected a text'),
+  v.check(
+    (value) => cacheControlOf(value) !== undefined,
+    "expected '1y immutable', '10m', 'no-cache', 'no-store', or directives such as 'private, max-age=60'",
+  ),
+  v.transform((value) => cacheControlOf(value) as string),
+);
+const errorStatus = v.pipe(v.string(), v.regex(/^[45]\d\d$/, 'expected a status from 400 to 599'));
+
 const mount = v.pipe(
   object({
     path: mountPath,
@@ -163,6 +209,17 @@ const mount = v.pipe(
     wsgi: v.optional(wsgi),
     python: v.optional(text('the path or name of a Python interpreter')),
     index: v.optional(oneOrMore(indexName)),
+    tryFiles: v.optional(
+      choose<readonly string[], string[]>(() =>
+        v.pipe(v.array(tryPath, 'expected a list of paths'), v.minLength(1, 'expected at least one path')),
+      ),
+    ),
+    types: v.optional(record(extensionName, headerValue)),
+    cacheControl: v.optional(record(pattern, cacheControl)),
+    headers: v.optional(record(pattern, record(headerName, headerValue))),
+    nosniff: v.optional(v.boolean('expected true or false')),
+    errorPages: v.optional(record(errorStatus, text('the path of a file'))),
+    listing: v.optional(v.boolean('expected true or false')),
   }),
   v.check(
     ({ files, app, wsgi: python }) => files !== undefined || app !== undefined || python !== undefined,
@@ -287,6 +344,20 @@ export const configSchema = object(
   },
   'expected an object with mounts',
 );
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800, y: 31_536_000 };
+
+/** The header for `'1y immutable'`, `'10m'`, `'no-cache'` or directives as they are (RFC 9111 section 5.2). Undefined: none of these. */
+function cacheControlOf(value: string): string | undefined {
+  const [, count, unit = '', immutable = ''] = /^(\d{1,9})([smhdwy])( immutable)?$/.exec(value) ?? [];
+  if (count !== undefined) {
+    const seconds = Math.min(Number(count) * (SECONDS[unit] ?? 0), 2_147_483_648);
+    return `public, max-age=${seconds}${immutable === '' ? '' : ', immutable'}`;
+  }
+  return /^[a-z][a-z-]*(?:=(?:\d+|"[ !#-~]*"))?(?:, ?[a-z][a-z-]*(?:=(?:\d+|"[ !#-~]*"))?)*$/i.test(value)
+    ? value
+    : undefined;
+}
 
 /** A configuration that has passed the schema. */
 export type CheckedConfig = v.InferOutput<typeof configSchema>;

@@ -99,7 +99,7 @@ describe('applications and workers', () => {
       { module: join(directory, 'admin.ts') },
     ]);
     expect(config.mounts.map(({ application }) => application)).toEqual([0, 1, 0]);
-    expect(config.mounts[0]?.files).toEqual({ root: join(directory, 'public'), index: ['index.html'] });
+    expect(config.mounts[0]?.files).toMatchObject({ root: join(directory, 'public'), index: ['index.html'] });
   });
 
   test('there is one worker by default, and none without an application', () => {
@@ -140,7 +140,19 @@ describe("the core's configuration", () => {
       threads: 0,
       listen: [{ kind: 'tcp', host: '127.0.0.1', port: 3000 }],
       mounts: [
-        { path: '/x', files: { root: join(directory, 'public'), index: ['index.html'] }, application: 0, pool: 0 },
+        {
+          path: '/x',
+          files: {
+            root: join(directory, 'public'),
+            index: ['index.html'],
+            tryFiles: [],
+            types: [],
+            headers: [['*', 'X-Content-Type-Options', 'nosniff']],
+            listing: false,
+          },
+          application: 0,
+          pool: 0,
+        },
       ],
       pools: [{ queue: 1024, queueTimeoutMs: 30_000 }],
       limits: { requestLine: 8192, headerBytes: 16_384, headerCount: 100, body: 10_485_760, bodyInMemory: 65_536 },

@@ -63,9 +63,9 @@ describe.each(Object.entries(CONTENTS))('%s', (path, content) => {
 
   // H54
   test.each([
-    'bytes=0-0,2-2',
-    'bytes=0-,0-,0-',
     `bytes=${'0-,'.repeat(500)}0-`,
+    `bytes=${Array.from({ length: 17 }, (_, index) => `${index * 2}-${index * 2}`).join()}`,
+    'bytes=0-1,5-2',
     'bytes=5-2',
     'bytes=-',
     'bytes=x-y',
@@ -78,6 +78,22 @@ describe.each(Object.entries(CONTENTS))('%s', (path, content) => {
     expect(status).toBe(200);
     expect(headers).not.toHaveProperty('content-range');
     expect(body.equals(content)).toBe(true);
+  });
+
+  test('RFC 9110 §14.6: several ranges come as parts, in the order asked for; those that touch are one', async () => {
+    const { status, headers, body } = await ask(`bytes=${size - 3}-,0-1,2-4,100-109`);
+    expect(status).toBe(206);
+    const [, boundary] = /^multipart\/byteranges; boundary=([\w-]+)$/.exec(headers['content-type'] ?? '') ?? [];
+    expect(headers).not.toHaveProperty('content-range');
+    expect(headers['content-length']).toBe(String(body.length));
+    const part = (start: number, end: number): string =>
+      `\r\n--${boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes ${start}-${end - 1}/${size}\r\n\r\n${content.toString('latin1', start, end)}`;
+    expect(body.toString('latin1')).toBe(
+      `${part(size - 3, size)}${part(0, 5)}${part(100, 110)}\r\n--${boundary}--\r\n`,
+    );
+    const { headers: one } = await ask('bytes=0-1,2-4');
+    expect(one['content-range']).toBe(`bytes 0-4/${size}`);
+    expect((await ask(`bytes=${size}-,${size + 1}-`)).status).toBe(416);
   });
 
   test('RFC 9110 §14.2: a range means nothing for HEAD', async () => {

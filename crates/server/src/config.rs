@@ -61,6 +61,8 @@ pub struct Mount {
     /// Index that the workers know the application by.
     #[serde(default)]
     pub application: Option<u32>,
+    #[serde(default)]
+    pub error_pages: Vec<ErrorPage>,
     /// Folders whose files the application may name in `X-Sendfile`; none: the header means nothing.
     #[serde(default)]
     pub sendfile: Vec<PathBuf>,
@@ -78,6 +80,26 @@ pub struct Files {
     pub root: PathBuf,
     /// Names that are served for a folder, in order of preference.
     pub index: Vec<String>,
+    /// Paths that are tried in turn, with `$path` for the request's own; none: that alone.
+    #[serde(default)]
+    pub try_files: Vec<String>,
+    /// Media types by extension, without its dot, that win over the known ones.
+    #[serde(default)]
+    pub types: Vec<(String, String)>,
+    /// Fields of the files that a pattern matches: pattern, name, value. Of a name, the last one counts.
+    #[serde(default)]
+    pub headers: Vec<(String, String, String)>,
+    /// A folder without an index is listed.
+    #[serde(default)]
+    pub listing: bool,
+}
+
+/// What a client sees instead of the core's own page for an error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ErrorPage {
+    pub status: u16,
+    pub file: PathBuf,
 }
 
 impl Listen {

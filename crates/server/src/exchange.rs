@@ -26,7 +26,7 @@ pub(crate) struct Exchange {
     pub(crate) queued_ms: u64,
     /// The configuration that it has come under and ends under.
     pub(crate) generation: ByThread<Generation>,
-    /// Index of the mount that answers.
+    /// Index of the mount that answers; beyond them all until there is one.
     pub(crate) mount: usize,
     pub(crate) head_only: bool,
     pub(crate) http10: bool,
@@ -166,7 +166,7 @@ impl Exchange {
             waiting: false,
             queued_ms: 0,
             generation: Rc::clone(generation),
-            mount: 0,
+            mount: usize::MAX,
             head_only: false,
             http10: false,
             keep_alive: false,

@@ -1,12 +1,13 @@
 //! A generation: the configuration as the I/O threads use it, built and validated whole, never changed.
 
-use crate::config::{Config, RequestIds, Timeouts};
+use crate::config::{self, Config, RequestIds, Timeouts};
 use crate::error::{Error, ErrorKind};
 use crate::mounts::application::pool::Pool;
-use crate::mounts::files::{AllowedFolders, FileRoot};
+use crate::mounts::files::{AllowedFolders, FileRoot, FileRules, Pattern};
 use crate::router::Router;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Mount {
     pub(crate) path: String,
     pub(crate) files: Option<Arc<Files>>,
     pub(crate) application: Option<Application>,
+    /// By status, sorted.
+    pub(crate) error_pages: Vec<(u16, ErrorPage)>,
     /// Where the files are that the application may name in `X-Sendfile`.
     pub(crate) sendfile: Option<Arc<AllowedFolders>>,
 }
@@ -40,8 +43,18 @@ pub(crate) struct Mount {
 #[derive(Debug)]
 pub(crate) struct Files {
     pub(crate) root: FileRoot,
-    pub(crate) index: Vec<String>,
+    pub(crate) rules: FileRules,
 }
+
+/// A file as it was when the configuration was taken over.
+#[derive(Debug)]
+pub(crate) struct ErrorPage {
+    pub(crate) content_type: String,
+    pub(crate) body: Vec<u8>,
+}
+
+/// A page is held in memory, and written with its head.
+const MAX_ERROR_PAGE: u64 = 256 * 1024;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Application {
@@ -99,7 +112,7 @@ impl Generation {
                         Error::io(ErrorKind::Files, &what, &error)
                             .at(format!("mounts[{index}].files"))
                     })?;
-                    Some(Arc::new(Files { root, index: files.index.clone() }))
+                    Some(Arc::new(Files { root, rules: rules(files)? }))
                 }
                 None => None,
             };
@@ -118,7 +131,23 @@ impl Generation {
                     )
                 })?)),
             };
-            mounts.push(Mount { path: mount.path.clone(), files, application, sendfile });
+            let mut error_pages = Vec::new();
+            for page in &mount.error_pages {
+                let loaded = load_page(&page.file).map_err(|error| {
+                    let what = format!("The page {} can't be read", page.file.display());
+                    Error::io(ErrorKind::Files, &what, &error)
+                        .at(format!("mounts[{index}].errorPages"))
+                })?;
+                error_pages.push((page.status, loaded));
+            }
+            error_pages.sort_by_key(|(status, _)| *status);
+            mounts.push(Mount {
+                path: mount.path.clone(),
+                files,
+                application,
+                error_pages,
+                sendfile,
+            });
         }
         let environ: Arc<[u8]> =
             static_environ(server.unwrap_or("gwanmun"), &config.environ).into();
@@ -141,8 +170,8 @@ impl Generation {
             pools,
             temp_dir: config.temp_dir.clone(),
             request_ids: config.request_ids,
-            log_json: config.access_log.format == crate::config::AccessFormat::Json,
-            log_access: config.access_log.format != crate::config::AccessFormat::Off,
+            log_json: config.access_log.format == config::AccessFormat::Json,
+            log_access: config.access_log.format != config::AccessFormat::Off,
         })
     }
 
@@ -152,10 +181,58 @@ impl Generation {
         self.log_json = other.log_json;
     }
 
+    /// What a client of a mount sees for an error.
+    pub(crate) fn error_page(&self, mount: usize, status: u16) -> Option<&ErrorPage> {
+        let pages = &self.mounts.get(mount)?.error_pages;
+        let at = pages.binary_search_by_key(&status, |(own, _)| *own).ok()?;
+        Some(&pages[at].1)
+    }
+
     /// The pool that runs a mount's application.
     pub(crate) fn pool_of(&self, mount: usize) -> Option<&Arc<Pool>> {
         self.mounts.get(mount)?.application.and_then(|own| self.pools.get(own.pool))
     }
+}
+
+/// What goes into a head is checked here as well: it must not be able to end a line.
+fn rules(files: &config::Files) -> Result<FileRules, Error> {
+    let is_value = |value: &str| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let well_formed = files.headers.iter().all(|(_, name, value)| is_name(name) && is_value(value))
+        && files.types.iter().all(|(_, media_type)| is_value(media_type))
+        && files.try_files.iter().all(|path| path.starts_with('/') || path.starts_with("$path"));
+    if !well_formed {
+        let message = "A header, a type or a path of a mount's files is not well-formed.";
+        return Err(Error::new(ErrorKind::Config, message.to_owned()));
+    }
+    Ok(FileRules {
+        index: files.index.clone(),
+        try_files: files.try_files.clone(),
+        types: files.types.clone(),
+        lines: Vec::new(),
+        headers: files
+            .headers
+            .iter()
+            .map(|(pattern, name, value)| (Pattern(pattern.clone()), name.clone(), value.clone()))
+            .collect(),
+        listing: files.listing,
+    })
+}
+
+fn load_page(path: &Path) -> std::io::Result<ErrorPage> {
+    let file = std::fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > MAX_ERROR_PAGE {
+        let message = format!("it is no file of at most {} KiB", MAX_ERROR_PAGE / 1024);
+        return Err(std::io::Error::other(message));
+    }
+    let mut body = Vec::new();
+    file.take(MAX_ERROR_PAGE).read_to_end(&mut body)?;
+    let name = path.as_os_str().as_encoded_bytes();
+    Ok(ErrorPage { content_type: FileRules::default().content_type(name).into_owned(), body })
 }
 
 /// Environ values that are the same for every request, each name and value followed by NUL, in latin-1 as environs are. The deployer's come last, and

@@ -1,6 +1,6 @@
 //! What a connection still has to send: bytes and pieces of files, in order.
 
-use crate::mounts::files::FileEntry;
+use crate::mounts::files::{FileEntry, PARTS_END, part_head};
 use crate::syscall::{self, Transfer};
 use crate::thread::buffers::Buffers;
 use std::collections::VecDeque;
@@ -107,6 +107,24 @@ impl Output {
             }
             None => self.push_file(OpenFile::Entry(Arc::clone(entry)), start, end),
         }
+    }
+
+    /// Parts of a file, each behind its head. Gives how many bytes that is.
+    pub(crate) fn push_parts(
+        &mut self,
+        entry: &Arc<FileEntry>,
+        parts: &[(u64, u64)],
+        buffers: &mut Buffers,
+    ) -> u64 {
+        let mut bytes = PARTS_END.len() as u64;
+        for &(start, end) in parts {
+            let head = part_head(entry, start, end);
+            bytes += head.len() as u64 + (end - start);
+            self.tail(buffers).extend_from_slice(&head);
+            self.push_entry(entry, start, end, buffers);
+        }
+        self.tail(buffers).extend_from_slice(PARTS_END);
+        bytes
     }
 
     pub(crate) fn push_file(&mut self, source: OpenFile, offset: u64, end: u64) {

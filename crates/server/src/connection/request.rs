@@ -245,8 +245,8 @@ impl Connection {
         let own = Arc::clone(&cx.generation);
         cx.run_blocking(move || {
             let found = match &known {
-                Some(entry) => files.root.revalidate(entry, &path, &files.index),
-                None => files.root.find(&path, &files.index),
+                Some(entry) => files.root.revalidate(entry, &path, &files.rules),
+                None => files.root.find(&path, &files.rules),
             };
             Message::Found { connection, exchange: key, generation: own, mount, path, found }
         });
@@ -268,6 +268,24 @@ impl Connection {
                 let path = [view.piece(Piece::ScriptName), view.piece(Piece::PathInfo)].concat();
                 let location = redirect_line(&path, view.piece(Piece::Query));
                 self.answer(cx, key, 301, &location);
+            }
+            Found::Listing(listing) => {
+                let wants_html = view.headers().any(|(name, value)| {
+                    name.eq_ignore_ascii_case(b"accept")
+                        && value.to_ascii_lowercase().windows(9).any(|part| part == b"text/html")
+                });
+                let (content_type, body) = if wants_html {
+                    ("text/html; charset=utf-8", &listing.html)
+                } else {
+                    ("application/json", &listing.json)
+                };
+                self.answer_with(
+                    cx,
+                    key,
+                    content_type,
+                    b"Vary: Accept\r\nCache-Control: no-cache\r\n",
+                    body.as_bytes(),
+                );
             }
             Found::Forbidden => self.answer(cx, key, 403, b""),
             Found::Failed(error) => {

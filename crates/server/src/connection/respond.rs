@@ -8,6 +8,8 @@ use crate::thread::Context;
 use crate::thread::arena::Key;
 use gwanmun_http1::response::{reason, write_status_line};
 use gwanmun_http1::{Body, RequestHead};
+use std::borrow::Cow;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A request body that nobody wants is read to its end if it is at most this long; else the connection is closed.
@@ -19,6 +21,9 @@ impl Connection {
         let bars = self.body_bars(key, true);
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         exchange.keep_alive &= !bars;
+        let framing = Framing::of(exchange);
+        let generation = Rc::clone(&exchange.generation);
+        let page_of = generation.error_page(exchange.mount, status);
         let first = self.is_first(key);
         let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
         let out = output.tail(&mut cx.buffers);
@@ -29,22 +34,41 @@ impl Connection {
             id.write_line(out);
         }
         out.extend_from_slice(lines);
-        let page = if gwanmun_http1::response::body_allowed(status) {
-            page(status)
-        } else {
-            String::new()
+        let (content_type, body) = match page_of {
+            Some(page) => (page.content_type.as_str(), Cow::Borrowed(page.body.as_slice())),
+            None if gwanmun_http1::response::body_allowed(status) => {
+                ("text/html; charset=utf-8", Cow::Owned(page(status).into_bytes()))
+            }
+            None => ("", Cow::Borrowed(&b""[..])),
         };
-        if !page.is_empty() {
-            out.extend_from_slice(b"Content-Type: text/html; charset=utf-8\r\n");
-            write_length(out, page.len() as u64);
-        }
-        write_connection(out, exchange.keep_alive, exchange.http10);
-        out.extend_from_slice(b"\r\n");
-        if !exchange.head_only {
-            out.extend_from_slice(page.as_bytes());
-            exchange.response.bytes = page.len() as u64;
-        }
+        exchange.response.bytes = write_body(out, framing, content_type, &body);
         exchange.response.status = status;
+        self.finish(cx, key);
+    }
+
+    /// Answers an exchange with something that the core has made. `lines` are further header lines.
+    pub(super) fn answer_with(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        content_type: &str,
+        lines: &[u8],
+        body: &[u8],
+    ) {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        let framing = Framing::of(exchange);
+        let first = self.is_first(key);
+        let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
+        let out = output.tail(&mut cx.buffers);
+        write_status_line(out, 200);
+        out.extend_from_slice(cx.clock.date_line());
+        out.extend_from_slice(&cx.generation.server_line);
+        if let Some(id) = &exchange.id {
+            id.write_line(out);
+        }
+        out.extend_from_slice(lines);
+        exchange.response.bytes = write_body(out, framing, content_type, body);
+        exchange.response.status = 200;
         self.finish(cx, key);
     }
 
@@ -126,9 +150,10 @@ impl Connection {
         if let Some(log) = &mut exchange.log {
             log.source = Source::File;
         }
-        let (status, start, end) = match *reply {
+        let (status, start, end) = match reply {
             Reply::Full => (200, 0, entry.size),
-            Reply::Partial { start, end } => (206, start, end),
+            Reply::Partial { start, end } => (206, *start, *end),
+            Reply::Parts(_) => (206, 0, 0),
             Reply::NotModified => (304, 0, 0),
             Reply::PreconditionFailed => {
                 self.answer(cx, key, 412, b"");
@@ -152,9 +177,46 @@ impl Connection {
             exchange.response.bytes = end - start;
             output.push_entry(entry, start, end, &mut cx.buffers);
         }
+        if let Reply::Parts(parts) = reply
+            && !exchange.head_only
+        {
+            exchange.response.bytes = output.push_parts(entry, parts, &mut cx.buffers);
+        }
         exchange.response.status = status;
         self.finish(cx, key);
     }
+}
+
+/// What of an exchange says how its response ends.
+#[derive(Clone, Copy)]
+struct Framing {
+    keep_alive: bool,
+    http10: bool,
+    head_only: bool,
+}
+
+impl Framing {
+    fn of(exchange: &Exchange) -> Self {
+        let Exchange { keep_alive, http10, head_only, .. } = *exchange;
+        Self { keep_alive, http10, head_only }
+    }
+}
+
+/// The type, the length and the rest of a head, and the body if the client gets one. Gives the bytes of that.
+fn write_body(out: &mut Vec<u8>, framing: Framing, content_type: &str, body: &[u8]) -> u64 {
+    if !content_type.is_empty() {
+        out.extend_from_slice(b"Content-Type: ");
+        out.extend_from_slice(content_type.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        write_length(out, body.len() as u64);
+    }
+    write_connection(out, framing.keep_alive, framing.http10);
+    out.extend_from_slice(b"\r\n");
+    if framing.head_only {
+        return 0;
+    }
+    out.extend_from_slice(body);
+    body.len() as u64
 }
 
 pub(super) fn write_length(out: &mut Vec<u8>, length: u64) {

@@ -83,7 +83,9 @@ impl Connection {
                 self.send_found(cx, key, sought, &entry);
                 return;
             }
-            Some(Found::NotFound | Found::Directory) => (404, "there is no such file".to_owned()),
+            Some(Found::NotFound | Found::Directory | Found::Listing(_)) => {
+                (404, "there is no such file".to_owned())
+            }
             Some(Found::Forbidden) => (500, "the file may not be read".to_owned()),
             Some(Found::Failed(error)) => (500, error.to_string()),
             None => (500, "the path is beneath none of the mount's sendfile folders".to_owned()),
@@ -102,13 +104,17 @@ impl Connection {
         // Validators of the application's own are not the file's: what they would say is the application's to judge.
         let own = gives(b"etag") || gives(b"last-modified");
         let reply = if sought.status == 200 && !own {
-            evaluate(entry, &conditions_of(&HeadView::new(&exchange.head)))
+            match evaluate(entry, &conditions_of(&HeadView::new(&exchange.head))) {
+                Reply::Parts(_) => Reply::Full,
+                reply => reply,
+            }
         } else {
             Reply::Full
         };
         let (status, start, end) = match reply {
             _ if !body_allowed(sought.status) => (sought.status, 0, 0),
-            Reply::Full => (sought.status, 0, entry.size),
+            // Several parts of it: all of it will do (RFC 9110 §14.2).
+            Reply::Full | Reply::Parts(_) => (sought.status, 0, entry.size),
             Reply::Partial { start, end } => (206, start, end),
             Reply::NotModified => (304, 0, 0),
             Reply::NotSatisfiable => (416, 0, 0),

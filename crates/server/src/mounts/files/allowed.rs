@@ -1,6 +1,6 @@
 //! Folders whose files an application may name by path.
 
-use super::{FileRoot, Found};
+use super::{FileRoot, FileRules, Found};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ impl AllowedFolders {
             let relative = [b"/", path].concat();
             let mut found = Found::NotFound;
             for (_, root) in &self.folders {
-                found = root.find(&relative, &[]);
+                found = root.find(&relative, &FileRules::default());
                 if !matches!(found, Found::NotFound) {
                     break;
                 }
@@ -46,7 +46,7 @@ impl AllowedFolders {
                 let rest = path.strip_prefix(name.as_os_str().as_bytes())?;
                 rest.starts_with(b"/").then_some(rest)
             })?;
-            Some(root.find(beneath, &[]))
+            Some(root.find(beneath, &FileRules::default()))
         })
     }
 }

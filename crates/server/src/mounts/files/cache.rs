@@ -38,8 +38,8 @@ impl Default for FileCacheLimits {
     }
 }
 
-/// One thread's lookups by mount and path, evicted by second chance. A mount's number must not be used again for another
-/// root before [`FileCache::forget_mount`].
+/// One thread's lookups by mount and path, evicted by second chance. A new
+/// generation, whose mounts have numbers of their own, begins with an empty one.
 pub(crate) struct FileCache {
     limits: FileCacheLimits,
     /// Mount numbers are ours; paths are the client's choice, so their hash must be keyed (H59). SipHash with a random
@@ -128,7 +128,8 @@ impl FileCache {
             Found::Directory => Known::Directory,
             Found::NotFound => Known::NotFound,
             Found::Forbidden => Known::Forbidden,
-            Found::Failed(_) => return,
+            // What is in a folder is looked at each time.
+            Found::Listing(_) | Found::Failed(_) => return,
         };
         let fresh_until = now + FRESH;
         let existing = self.index.get(&mount).and_then(|paths| paths.get(path)).copied();
@@ -148,22 +149,6 @@ impl FileCache {
             self.index.entry(mount).or_default().insert(path, key);
         }
         self.shrink_to_limits();
-    }
-
-    /// Forgets everything about a mount, e.g. because a new configuration has none of this number.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "mounts keep their numbers until a configuration can be swapped"
-        )
-    )]
-    pub(crate) fn forget_mount(&mut self, mount: u32) {
-        for key in self.index.remove(&mount).unwrap_or_default().into_values() {
-            let slot = self.slots.remove(key);
-            self.bytes -= slot.path.len() + slot.known.bytes();
-            self.descriptors -= slot.known.descriptors();
-        }
     }
 
     /// Paths remembered.
@@ -238,7 +223,12 @@ mod tests {
     fn file(scratch: &Scratch, name: &str, length: usize) -> Found {
         let path = scratch.write(name, vec![b'x'; length]);
         loop {
-            let entry = FileEntry::read(File::open(&path).unwrap(), name.as_bytes()).unwrap();
+            let entry = FileEntry::read(
+                File::open(&path).unwrap(),
+                name.as_bytes(),
+                &super::super::rules::FileRules::default(),
+            )
+            .unwrap();
             if entry.content.is_some() || length as u64 > INLINE_LIMIT {
                 return Found::File(Arc::new(entry));
             }
@@ -273,10 +263,6 @@ mod tests {
         assert_eq!(name(&cache.get(2, b"/f", now)), "forbidden");
         assert_eq!(name(&cache.get(2, b"/e", now)), "miss");
         assert_eq!(name(&cache.get(3, b"/a", now)), "miss");
-        cache.forget_mount(2);
-        assert_eq!(name(&cache.get(2, b"/a", now)), "miss");
-        assert_eq!(name(&cache.get(1, b"/a", now)), "file");
-        assert_eq!(cache.len(), 1);
     }
 
     #[test]
@@ -316,8 +302,6 @@ mod tests {
         assert_eq!((cache.bytes, cache.descriptors), (12, 0));
         cache.insert(MOUNT, b"/a", &Found::NotFound, now);
         assert_eq!((cache.bytes, cache.descriptors), (2, 0));
-        cache.forget_mount(MOUNT);
-        assert_eq!((cache.bytes, cache.descriptors, cache.len()), (0, 0, 0));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) struct Conditions<'a> {
 }
 
 /// What to answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// 200 with the whole file.
     Full,
@@ -39,6 +39,8 @@ pub(crate) enum Reply {
         /// Offset after the last byte.
         end: u64,
     },
+    /// 206 with several parts, none empty, as `multipart/byteranges`.
+    Parts(Box<[(u64, u64)]>),
     /// 416
     NotSatisfiable,
 }
@@ -78,14 +80,14 @@ pub(crate) fn write_headers(out: &mut Vec<u8>, entry: &FileEntry, reply: &Reply)
     let mut digits = itoa::Buffer::new();
     let mut number =
         |out: &mut Vec<u8>, value: u64| out.extend_from_slice(digits.format(value).as_bytes());
-    match *reply {
+    match reply {
         Reply::Full => {
             out.extend_from_slice(&entry.headers);
             out.extend_from_slice(b"Content-Length: ");
             number(out, entry.size);
             out.extend_from_slice(b"\r\n");
         }
-        Reply::Partial { start, end } => {
+        &Reply::Partial { start, end } => {
             out.extend_from_slice(&entry.headers);
             out.extend_from_slice(b"Content-Range: bytes ");
             number(out, start);
@@ -97,6 +99,20 @@ pub(crate) fn write_headers(out: &mut Vec<u8>, entry: &FileEntry, reply: &Reply)
             number(out, end - start);
             out.extend_from_slice(b"\r\n");
         }
+        Reply::Parts(parts) => {
+            // The type is the parts' to say.
+            let type_end =
+                entry.headers.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            out.extend_from_slice(&entry.headers[type_end..]);
+            out.extend_from_slice(b"Content-Type: multipart/byteranges; boundary=");
+            out.extend_from_slice(BOUNDARY);
+            out.extend_from_slice(b"\r\nContent-Length: ");
+            let body = parts
+                .iter()
+                .map(|&(start, end)| part_head(entry, start, end).len() as u64 + (end - start));
+            number(out, body.sum::<u64>() + PARTS_END.len() as u64);
+            out.extend_from_slice(b"\r\n");
+        }
         Reply::NotSatisfiable => {
             out.extend_from_slice(b"Content-Range: bytes */");
             number(out, entry.size);
@@ -105,6 +121,23 @@ pub(crate) fn write_headers(out: &mut Vec<u8>, entry: &FileEntry, reply: &Reply)
         Reply::NotModified => out.extend_from_slice(entry.validator_lines()),
         Reply::PreconditionFailed => {}
     }
+}
+
+/// Between parts. It cannot be in a file that does not know it, and who writes it into one gains nothing: the parts have their lengths.
+const BOUNDARY: &[u8] = b"gwanmun-8f0c5d1e7a3b49d2";
+/// Behind the last part.
+pub(crate) const PARTS_END: &[u8] = b"\r\n--gwanmun-8f0c5d1e7a3b49d2--\r\n";
+
+/// What stands before a part (RFC 9110 §14.6).
+pub(crate) fn part_head(entry: &FileEntry, start: u64, end: u64) -> Vec<u8> {
+    let type_end = entry.headers.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let mut head = b"\r\n--".to_vec();
+    head.extend_from_slice(BOUNDARY);
+    head.extend_from_slice(b"\r\n");
+    head.extend_from_slice(&entry.headers[..type_end]);
+    let range = format!("Content-Range: bytes {start}-{}/{}\r\n\r\n", end - 1, entry.size);
+    head.extend_from_slice(range.as_bytes());
+    head
 }
 
 /// RFC 9110 §8.8.3.2. The file's own tag is always strong.
@@ -185,34 +218,76 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// One range of bytes (RFC 9110 §14.1.2). Several ranges, another unit or nonsense: the whole file, as a server may always
-/// answer (RFC 9110 §14.2); so no request can ask for more than the file once (H54).
+/// Ranges of bytes (RFC 9110 §14.1.2). Another unit, nonsense or too many of them: the whole file, as a server may always
+/// answer (RFC 9110 §14.2). Those that touch become one, so that no request can ask for more than the file once (H54).
 fn select(range: &[u8], size: u64) -> Reply {
     // An empty file has no range to give, and clients that always ask for one are served better so than by 416.
     if size == 0 {
         return Reply::Full;
     }
-    let Some((first, last)) = split_range(range) else { return Reply::Full };
-    let (start, end) = match (first, last) {
-        (Some(first), Some(last)) if first > last => return Reply::Full,
-        (Some(first), Some(last)) => (first, last.saturating_add(1).min(size)),
-        (Some(first), None) => (first, size),
-        (None, Some(suffix)) => (size.saturating_sub(suffix), size),
-        (None, None) => return Reply::Full,
-    };
-    if start < size { Reply::Partial { start, end } } else { Reply::NotSatisfiable }
+    let Some(set) = range_set(range) else { return Reply::Full };
+    let mut parts: Vec<(u64, u64)> = Vec::new();
+    for (count, spec) in set.split(|&byte| byte == b',').enumerate() {
+        let spec = spec.trim_ascii();
+        if count >= MOST_RANGES {
+            return Reply::Full;
+        }
+        // Empty list elements are allowed (RFC 9110 §5.6.1.2).
+        if spec.is_empty() && set.contains(&b',') {
+            continue;
+        }
+        let Some((first, last)) = split_range(spec) else { return Reply::Full };
+        let (start, end) = match (first, last) {
+            (Some(first), Some(last)) if first > last => return Reply::Full,
+            (Some(first), Some(last)) => (first, last.saturating_add(1).min(size)),
+            (Some(first), None) => (first, size),
+            (None, Some(suffix)) => (size.saturating_sub(suffix), size),
+            (None, None) => return Reply::Full,
+        };
+        if start < end && start < size {
+            merge(&mut parts, start, end);
+        }
+    }
+    match *parts.as_slice() {
+        [] => Reply::NotSatisfiable,
+        [(start, end)] => Reply::Partial { start, end },
+        _ => Reply::Parts(parts.into()),
+    }
 }
 
-/// The two numbers around the dash of `bytes=`.
-fn split_range(range: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
+/// More of them are an attack, not a use.
+const MOST_RANGES: usize = 16;
+
+/// Adds a part, in place of those that it touches: the order of the others stays as they were asked for.
+fn merge(parts: &mut Vec<(u64, u64)>, mut start: u64, mut end: u64) {
+    let mut place = parts.len();
+    let mut index = 0;
+    while index < parts.len() {
+        let (other_start, other_end) = parts[index];
+        if start <= other_end && other_start <= end {
+            (start, end) = (start.min(other_start), end.max(other_end));
+            parts.remove(index);
+            place = place.min(index);
+            // It has grown, and may touch others.
+            index = 0;
+        } else {
+            index += 1;
+        }
+    }
+    parts.insert(place.min(parts.len()), (start, end));
+}
+
+/// What follows `bytes=`.
+fn range_set(range: &[u8]) -> Option<&[u8]> {
     let (unit, set) = range.trim_ascii().split_at_checked(6)?;
     // Units are case-insensitive (RFC 9110 §14.1).
-    if !unit.eq_ignore_ascii_case(b"bytes=") {
-        return None;
-    }
-    let set = set.trim_ascii();
-    let dash = set.iter().position(|&byte| byte == b'-')?;
-    Some((parse_number(&set[..dash])?, parse_number(&set[dash + 1..])?))
+    unit.eq_ignore_ascii_case(b"bytes=").then(|| set.trim_ascii())
+}
+
+/// The two numbers around the dash.
+fn split_range(spec: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
+    let dash = spec.iter().position(|&byte| byte == b'-')?;
+    Some((parse_number(&spec[..dash])?, parse_number(&spec[dash + 1..])?))
 }
 
 /// `Some(None)` for no digits. Numbers too large to say are as good as the largest one.
@@ -246,7 +321,7 @@ mod tests {
         let path = scratch.write("a.txt", vec![b'x'; size]);
         let file = File::options().read(true).write(true).open(path).unwrap();
         file.set_modified(UNIX_EPOCH + Duration::from_secs(MODIFIED)).unwrap();
-        FileEntry::read(file, b"a.txt").unwrap()
+        FileEntry::read(file, b"a.txt", &super::super::rules::FileRules::default()).unwrap()
     }
 
     fn date(offset: i64) -> String {
@@ -463,12 +538,32 @@ mod tests {
 
     // H54
     #[test]
-    fn several_ranges_and_nonsense_are_ignored() {
+    fn ranges_that_touch_become_one() {
+        let parts = |parts: &[(u64, u64)]| Reply::Parts(parts.into());
+        let part = |start, end| Reply::Partial { start, end };
+        for (value, expected) in [
+            ("bytes=0-1,3-4", parts(&[(0, 2), (3, 5)])),
+            ("bytes=8-,0-0", parts(&[(8, 10), (0, 1)])),
+            ("bytes=0-0,0-0", part(0, 1)),
+            ("bytes=0-1,2-3", part(0, 4)),
+            ("bytes=5-6,0-1,1-5", part(0, 7)),
+            ("bytes=0-,0-,0-", part(0, 10)),
+            ("bytes= 0-0 , 9-9 ,", parts(&[(0, 1), (9, 10)])),
+            ("bytes=0-0,20-30", part(0, 1)),
+            ("bytes=20-30,40-", Reply::NotSatisfiable),
+            ("bytes=-1,-2", part(8, 10)),
+        ] {
+            assert_eq!(range(10, value), expected, "{value}");
+        }
+    }
+
+    // H54
+    #[test]
+    fn too_many_ranges_and_nonsense_are_ignored() {
         let bomb = format!("bytes={}", "0-,".repeat(1300));
         for value in [
-            "bytes=0-1,3-4",
-            "bytes=0-0,0-0",
             &bomb,
+            "bytes=0-1,5-2",
             "bytes=",
             "bytes=-",
             "bytes=5-2",

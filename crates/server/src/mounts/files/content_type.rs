@@ -13,7 +13,7 @@ pub(super) fn content_type(name: &[u8]) -> Cow<'static, str> {
     }
 }
 
-fn extension(name: &[u8]) -> Option<&str> {
+pub(super) fn extension(name: &[u8]) -> Option<&str> {
     let name = name.rsplit(|&byte| byte == b'/').next()?;
     let dot = name.iter().rposition(|&byte| byte == b'.')?;
     str::from_utf8(&name[dot + 1..]).ok()

@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::content_type::content_type;
+use super::rules::FileRules;
 
 /// Files up to this many bytes are kept in memory whole.
 pub(super) const INLINE_LIMIT: u64 = 64 * 1024;
@@ -33,7 +33,7 @@ pub(crate) struct FileEntry {
     pub etag: Box<str>,
     /// [`modified`](Self::modified) as an HTTP date.
     pub last_modified: Box<str>,
-    /// The Content-Type, ETag, Last-Modified and Accept-Ranges field lines, each ended by CRLF.
+    /// The Content-Type, ETag, Last-Modified and Accept-Ranges field lines and those of the rules, each ended by CRLF.
     pub headers: Box<[u8]>,
     /// The whole content of a small file. `None` for large ones and for those that were changing; send these from
     /// [`fd`](Self::fd).
@@ -59,17 +59,21 @@ pub(crate) struct Identity {
 }
 
 impl FileEntry {
-    /// Describes an open regular file and reads it if it is small. BLOCKING. `name` gives the media type.
-    pub(crate) fn read(file: File, name: &[u8]) -> io::Result<FileEntry> {
+    /// Describes an open regular file and reads it if it is small. BLOCKING. `name`, which is relative, and the rules give its fields.
+    pub(crate) fn read(file: File, name: &[u8], rules: &FileRules) -> io::Result<FileEntry> {
         let (identity, content) = read_consistently(&file)?;
         let now = SystemTime::now();
         let modified = clamp_to_past(identity.modified_ns, now);
         let etag = entity_tag(&identity, content.as_deref());
         let last_modified = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(modified));
-        let content_type = content_type(name);
+        let content_type = rules.content_type(name);
         let type_line = format!("Content-Type: {content_type}\r\n");
         let validator_lines = format!("ETag: {etag}\r\nLast-Modified: {last_modified}\r\n");
-        let headers = format!("{type_line}{validator_lines}Accept-Ranges: bytes\r\n");
+        let mut headers = format!("{type_line}{validator_lines}").into_bytes();
+        headers.extend_from_slice(&rules.lines_of(name));
+        // A 304 has all but the type and what is about the body.
+        let validators = type_line.len()..headers.len();
+        headers.extend_from_slice(b"Accept-Ranges: bytes\r\n");
 
         let content: Option<Arc<[u8]>> =
             content.filter(|_| identity.is_settled(now)).map(Arc::from);
@@ -79,8 +83,8 @@ impl FileEntry {
             identity,
             etag: etag.into(),
             last_modified: last_modified.into(),
-            headers: headers.into_bytes().into(),
-            validators: type_line.len()..type_line.len() + validator_lines.len(),
+            headers: headers.into(),
+            validators,
             file: if content.is_some() { None } else { Some(file) },
             content,
         })
@@ -101,7 +105,7 @@ impl FileEntry {
         })
     }
 
-    /// The ETag and Last-Modified field lines.
+    /// The ETag and Last-Modified field lines, and those of the rules.
     pub(super) fn validator_lines(&self) -> &[u8] {
         &self.headers[self.validators.clone()]
     }
@@ -183,7 +187,8 @@ mod tests {
     use super::*;
 
     fn read(path: &std::path::Path) -> FileEntry {
-        FileEntry::read(File::open(path).unwrap(), path.as_os_str().as_encoded_bytes()).unwrap()
+        let name = path.as_os_str().as_encoded_bytes();
+        FileEntry::read(File::open(path).unwrap(), name, &FileRules::default()).unwrap()
     }
 
     /// As [`read`], once the file's time stamps have settled.

@@ -16,15 +16,18 @@ mod cache;
 mod conditional;
 mod content_type;
 mod entry;
+mod listing;
 mod residency;
 mod root;
+mod rules;
 
 #[cfg(test)]
 mod scratch;
 
 pub(crate) use allowed::AllowedFolders;
 pub(crate) use cache::{Cached, FileCache, FileCacheLimits, Known};
-pub(crate) use conditional::{Conditions, Reply, evaluate, write_headers};
+pub(crate) use conditional::{Conditions, PARTS_END, Reply, evaluate, part_head, write_headers};
 pub(crate) use entry::FileEntry;
 pub(crate) use residency::{load, resident};
 pub(crate) use root::{FileRoot, Found, is_servable};
+pub(crate) use rules::{FileRules, Pattern};

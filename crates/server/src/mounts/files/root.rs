@@ -3,20 +3,34 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::Arc;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::beneath::{PATH_ONLY, READ, Resolution, STAT};
 use super::entry::{FileEntry, Identity};
+use super::listing::{Listing, list};
+use super::rules::FileRules;
 
-/// A directory whose files are served. Holds the directory itself, not its name: renaming it, or a symbolic link on the
-/// way to it, changes nothing until it is opened again.
+/// A directory whose files are served. Holds the directory itself, and looks once in a while whether its name leads to another
+/// one by now: a build that replaces the folder, or a link to a release that is switched.
 #[derive(Debug)]
 pub(crate) struct FileRoot {
-    directory: OwnedFd,
+    path: PathBuf,
+    state: Mutex<State>,
     resolution: Resolution,
 }
+
+#[derive(Debug)]
+struct State {
+    directory: Arc<OwnedFd>,
+    /// When its name was looked at.
+    checked: Instant,
+}
+
+/// A folder that was replaced is served after so long.
+const RECHECK: Duration = Duration::from_millis(500);
 
 /// What is behind a path.
 #[expect(clippy::enum_variant_names, reason = "\"not found\" is the word for it")]
@@ -26,6 +40,8 @@ pub(crate) enum Found {
     File(Arc<FileEntry>),
     /// A directory, asked for without its trailing slash: redirect to the path with it.
     Directory,
+    /// A directory without an index.
+    Listing(Box<Listing>),
     /// Nothing that may be served.
     NotFound,
     /// A file that this process may not read.
@@ -56,29 +72,49 @@ pub(crate) fn is_servable(path: &[u8]) -> bool {
 impl FileRoot {
     /// Opens the directory at `path`. BLOCKING.
     pub(crate) fn open(path: &Path) -> io::Result<FileRoot> {
-        let directory: OwnedFd = File::options()
-            .read(true)
-            .custom_flags(PATH_ONLY | libc::O_DIRECTORY | libc::O_CLOEXEC)
-            .open(path)?
-            .into();
+        let directory = open_folder(path)?;
         let resolution = Resolution::of(directory.as_fd());
-        Ok(FileRoot { directory, resolution })
+        let state = State { directory: Arc::new(directory), checked: Instant::now() };
+        Ok(FileRoot { path: path.into(), state: Mutex::new(state), resolution })
+    }
+
+    /// The directory as its name leads to it now, or a moment ago; the last one, if there is none now.
+    fn directory(&self) -> Arc<OwnedFd> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.checked.elapsed() >= RECHECK {
+            state.checked = Instant::now();
+            if let Ok(current) = open_folder(&self.path)
+                && identify(&current) != identify(&state.directory)
+            {
+                state.directory = Arc::new(current);
+            }
+        }
+        Arc::clone(&state.directory)
     }
 
     /// Looks up a normal absolute path (decoded once, dot segments removed). A path with a trailing slash stands for the
-    /// first of the `index` files in that directory. BLOCKING.
-    pub(crate) fn find(&self, path: &[u8], index: &[String]) -> Found {
+    /// first of the index files in that directory, or for what is in it. BLOCKING.
+    pub(crate) fn find(&self, path: &[u8], rules: &FileRules) -> Found {
         if !is_servable(path) {
             return Found::NotFound;
         }
-        let found =
-            each_candidate(path, index, |candidate| match self.open_beneath(candidate, READ) {
-                Ok(file) => describe(file, candidate),
-                Err(error) => self.explain(&error, candidate),
-            });
+        let root = self.directory();
+        let found = each_candidate(path, rules, |candidate| {
+            match self.resolution.open(root.as_fd(), candidate, READ) {
+                Ok(file) => describe(file, candidate, rules),
+                Err(error) => self.explain(&root, &error, candidate),
+            }
+        });
         match found {
-            // An index that is a directory is no index.
-            Found::Directory if path.ends_with(b"/") => Found::NotFound,
+            Found::NotFound if rules.listing && path.ends_with(b"/") => {
+                let relative =
+                    if path == b"/" { b".".as_slice() } else { &path[1..path.len() - 1] };
+                let folder = self.resolution.open(root.as_fd(), relative, READ | libc::O_DIRECTORY);
+                match folder.and_then(|folder| list(&folder, path)) {
+                    Ok(listing) => Found::Listing(Box::new(listing)),
+                    Err(error) => found_from(&error),
+                }
+            }
             found => found,
         }
     }
@@ -88,15 +124,18 @@ impl FileRoot {
         &self,
         entry: &Arc<FileEntry>,
         path: &[u8],
-        index: &[String],
+        rules: &FileRules,
     ) -> Found {
         if !is_servable(path) {
             return Found::NotFound;
         }
+        let root = self.directory();
         let mut unchanged = false;
         if !entry.is_worth_rereading() {
-            each_candidate(path, index, |candidate| {
-                let Ok(file) = self.open_beneath(candidate, STAT) else { return Found::NotFound };
+            each_candidate(path, rules, |candidate| {
+                let Ok(file) = self.resolution.open(root.as_fd(), candidate, STAT) else {
+                    return Found::NotFound;
+                };
                 let Ok(metadata) = file.metadata() else { return Found::NotFound };
                 if !metadata.is_file() {
                     return Found::NotFound;
@@ -105,40 +144,67 @@ impl FileRoot {
                 Found::Forbidden // Any answer but "not found" ends the search: only the first file there counts.
             });
         }
-        if unchanged { Found::File(Arc::clone(entry)) } else { self.find(path, index) }
+        if unchanged { Found::File(Arc::clone(entry)) } else { self.find(path, rules) }
     }
 
-    fn explain(&self, error: &io::Error, candidate: &[u8]) -> Found {
+    fn explain(&self, root: &OwnedFd, error: &io::Error, candidate: &[u8]) -> Found {
         match found_from(error) {
             // A directory that may be entered but not listed still has files.
-            Found::Forbidden if self.open_beneath(candidate, STAT | libc::O_DIRECTORY).is_ok() => {
+            Found::Forbidden
+                if self
+                    .resolution
+                    .open(root.as_fd(), candidate, STAT | libc::O_DIRECTORY)
+                    .is_ok() =>
+            {
                 Found::Directory
             }
             found => found,
         }
     }
-
-    fn open_beneath(&self, relative: &[u8], flags: i32) -> io::Result<File> {
-        self.resolution.open(self.directory.as_fd(), relative, flags)
-    }
 }
 
-/// Tries the relative path, or each index file in it, until one is found.
-fn each_candidate(path: &[u8], index: &[String], mut attempt: impl FnMut(&[u8]) -> Found) -> Found {
-    let relative = &path[1..];
-    if !path.ends_with(b"/") {
-        return attempt(relative);
-    }
-    for name in index {
-        match attempt(&[relative, name.as_bytes()].concat()) {
-            Found::NotFound | Found::Directory => {}
-            found => return found,
+fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let flags = PATH_ONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    Ok(File::options().read(true).custom_flags(flags).open(path)?.into())
+}
+
+/// Device and inode of an open folder.
+fn identify(folder: &OwnedFd) -> Option<(u64, u64)> {
+    let metadata = File::from(folder.try_clone().ok()?).metadata().ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Tries, for each path that the rules name, the relative path, or each index file in it, until one is found.
+fn each_candidate(
+    path: &[u8],
+    rules: &FileRules,
+    mut attempt: impl FnMut(&[u8]) -> Found,
+) -> Found {
+    for candidate in rules.candidates(path) {
+        if !is_servable(&candidate) {
+            continue;
+        }
+        let relative = &candidate[1..];
+        if !candidate.ends_with(b"/") {
+            match attempt(relative) {
+                Found::NotFound => continue,
+                // Only the path that was asked for can get its slash.
+                Found::Directory if *candidate != *path => continue,
+                found => return found,
+            }
+        }
+        for name in &rules.index {
+            match attempt(&[relative, name.as_bytes()].concat()) {
+                // An index that is a directory is no index.
+                Found::NotFound | Found::Directory => {}
+                found => return found,
+            }
         }
     }
     Found::NotFound
 }
 
-fn describe(file: File, name: &[u8]) -> Found {
+fn describe(file: File, name: &[u8], rules: &FileRules) -> Found {
     let kind = match file.metadata() {
         Ok(metadata) => metadata.file_type(),
         Err(error) => return found_from(&error),
@@ -149,7 +215,7 @@ fn describe(file: File, name: &[u8]) -> Found {
     if !kind.is_file() {
         return Found::NotFound; // FIFOs, sockets, devices (H76)
     }
-    match FileEntry::read(file, name) {
+    match FileEntry::read(file, name, rules) {
         Ok(entry) => Found::File(Arc::new(entry)),
         Err(error) => Found::Failed(error),
     }
@@ -193,14 +259,16 @@ mod tests {
         [kernel, walk]
     }
 
-    fn index() -> Vec<String> {
-        vec!["index.html".to_owned(), "index.htm".to_owned()]
+    fn index() -> FileRules {
+        let index = vec!["index.html".to_owned(), "index.htm".to_owned()];
+        FileRules { index, ..FileRules::default() }
     }
 
     fn kind(found: &Found) -> &'static str {
         match found {
             Found::File(_) => "file",
             Found::Directory => "directory",
+            Found::Listing(_) => "listing",
             Found::NotFound => "not found",
             Found::Forbidden => "forbidden",
             Found::Failed(_) => "failed",
@@ -368,7 +436,7 @@ mod tests {
             });
             for root in roots(&scratch) {
                 for _ in 0..2000 {
-                    if let Found::File(entry) = root.find(b"/a/file", &[]) {
+                    if let Found::File(entry) = root.find(b"/a/file", &FileRules::default()) {
                         let mut bytes = [0; 6];
                         match (&entry.content, entry.fd()) {
                             (Some(content), _) => bytes.copy_from_slice(content),
@@ -398,7 +466,7 @@ mod tests {
         expect(&scratch, "/fifo", "not found");
         expect(&scratch, "/socket", "not found");
         let dev = FileRoot::open(Path::new("/dev")).unwrap();
-        assert_eq!(kind(&dev.find(b"/null", &[])), "not found");
+        assert_eq!(kind(&dev.find(b"/null", &FileRules::default())), "not found");
     }
 
     #[test]
@@ -434,8 +502,10 @@ mod tests {
         let path = scratch.write("a", vec![b'a'; large]);
         scratch.write("d/index.htm", vec![b'a'; large]);
         for root in roots(&scratch) {
-            let Found::File(entry) = root.find(b"/a", &[]) else { panic!() };
-            let Found::File(again) = root.revalidate(&entry, b"/a", &[]) else { panic!() };
+            let Found::File(entry) = root.find(b"/a", &FileRules::default()) else { panic!() };
+            let Found::File(again) = root.revalidate(&entry, b"/a", &FileRules::default()) else {
+                panic!()
+            };
             assert!(Arc::ptr_eq(&entry, &again));
 
             // Replaced by one of equal size and modification time.
@@ -443,7 +513,10 @@ mod tests {
             let other = scratch.write("b", vec![b'b'; large]);
             File::options().write(true).open(&other).unwrap().set_modified(modified).unwrap();
             fs::rename(&other, &path).unwrap();
-            let Found::File(replaced) = root.revalidate(&entry, b"/a", &[]) else { panic!() };
+            let Found::File(replaced) = root.revalidate(&entry, b"/a", &FileRules::default())
+            else {
+                panic!()
+            };
             assert!(!Arc::ptr_eq(&entry, &replaced));
             assert_ne!(entry.etag, replaced.etag);
 
@@ -458,9 +531,15 @@ mod tests {
 
             // Gone, and no longer a file.
             fs::remove_file(&path).unwrap();
-            assert_eq!(kind(&root.revalidate(&replaced, b"/a", &[])), "not found");
+            assert_eq!(
+                kind(&root.revalidate(&replaced, b"/a", &FileRules::default())),
+                "not found"
+            );
             fs::create_dir(&path).unwrap();
-            assert_eq!(kind(&root.revalidate(&replaced, b"/a", &[])), "directory");
+            assert_eq!(
+                kind(&root.revalidate(&replaced, b"/a", &FileRules::default())),
+                "directory"
+            );
             fs::remove_dir(&path).unwrap();
             scratch.write("a", vec![b'a'; large]);
         }
@@ -471,13 +550,17 @@ mod tests {
         let scratch = Scratch::new();
         scratch.write("a", "x");
         let root = &roots(&scratch)[0];
-        let Found::File(mut entry) = root.find(b"/a", &[]) else { panic!() };
+        let Found::File(mut entry) = root.find(b"/a", &FileRules::default()) else { panic!() };
         while entry.content.is_none() {
-            let Found::File(again) = root.revalidate(&entry, b"/a", &[]) else { panic!() };
+            let Found::File(again) = root.revalidate(&entry, b"/a", &FileRules::default()) else {
+                panic!()
+            };
             entry = again;
             std::thread::yield_now();
         }
-        let Found::File(again) = root.revalidate(&entry, b"/a", &[]) else { panic!() };
+        let Found::File(again) = root.revalidate(&entry, b"/a", &FileRules::default()) else {
+            panic!()
+        };
         assert!(Arc::ptr_eq(&entry, &again));
     }
 
