@@ -128,7 +128,7 @@ describe('serve()', () => {
       ],
       port: 0,
     });
-    expect(state.config!.mounts).toEqual([
+    expect(state.config!.mounts).toMatchObject([
       { path: '/a', application: 0, pool: 0 },
       { path: '/b', application: 1, pool: 0 },
       { path: '/c', files: { root: folder, index: [] } },
