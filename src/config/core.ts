@@ -21,6 +21,8 @@ export interface CoreMount {
     /** In the order of their weight: of a name the last one that fits counts. */
     headers: [pattern: string, name: string, value: string][];
     listing: boolean;
+    /** Sent in the coding that the client likes best. */
+    compress: boolean;
   };
   /** What a client sees instead of the core's own page. */
   errorPages?: { status: number; file: string }[];

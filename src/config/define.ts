@@ -65,6 +65,8 @@ export interface Mount {
   errorPages?: Readonly<Record<number, string>> | undefined;
   /** A folder without an index is listed, as HTML or as JSON. Default `false`. */
   listing?: boolean | undefined;
+  /** Text is sent compressed to clients that take it. Default: what the whole configuration says. */
+  compression?: boolean | undefined;
 }
 
 /** Requests that wait for a free worker. One that waits in vain gets a 503. */
@@ -136,6 +138,8 @@ export interface Config {
   limits?: Limits | undefined;
   /** How long a client may take; see below. */
   timeouts?: Timeouts | undefined;
+  /** Text is sent compressed (gzip, brotli, zstd) to clients that take it; a mount can say otherwise. Default `true`. */
+  compression?: boolean | undefined;
   /** The `Server` header; `false` for none. Visible ASCII characters. Default `gwanmun/` and the version. */
   server?: boolean | string | undefined;
   /** The log of requests, to standard output or appended to `file`. Default: `short` at a terminal, else `combined`. */

@@ -104,7 +104,13 @@ export function resolveConfig(
       if (files === undefined && mount[key] !== undefined)
         report(faults, ['mounts', index, key], 'is about files, of which the mount has none');
     }
-    const common = { path: mount.path, ...filesOf(files, mount), stream, sendfile, errorPages };
+    const common = {
+      path: mount.path,
+      ...filesOf(files, mount, mount.compression ?? config.compression ?? true),
+      stream,
+      sendfile,
+      errorPages,
+    };
     if (mount.wsgi !== undefined) {
       const { python, fault } = findPython(mount.python, directory);
       report(faults, ['mounts', index, mount.python === undefined ? 'wsgi' : 'python'], fault);
@@ -292,7 +298,7 @@ const FILE_KEYS = ['tryFiles', 'types', 'cacheControl', 'headers', 'nosniff', 'l
 
 type CheckedMount = CheckedConfig['mounts'][number];
 
-function filesOf(root: string | undefined, mount: CheckedMount): Pick<ResolvedMount, 'files'> {
+function filesOf(root: string | undefined, mount: CheckedMount, compress: boolean): Pick<ResolvedMount, 'files'> {
   if (root === undefined) return {};
   const {
     index = ['index.html'],
@@ -322,6 +328,7 @@ function filesOf(root: string | undefined, mount: CheckedMount): Pick<ResolvedMo
       types: Object.entries(types).map(([extension, type]) => [extension.slice(1), type]),
       headers: rules.map((rule) => [...rule]),
       listing: listing ?? false,
+      compress,
     },
   };
 }

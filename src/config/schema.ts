@@ -220,6 +220,7 @@ const mount = v.pipe(
     nosniff: v.optional(v.boolean('expected true or false')),
     errorPages: v.optional(record(errorStatus, text('the path of a file'))),
     listing: v.optional(v.boolean('expected true or false')),
+    compression: v.optional(v.boolean('expected true or false')),
   }),
   v.check(
     ({ files, app, wsgi: python }) => files !== undefined || app !== undefined || python !== undefined,
@@ -332,6 +333,7 @@ export const configSchema = object(
     timeouts: v.optional(
       object({ header: milliseconds(), body: milliseconds(), keepAlive: milliseconds(0), write: milliseconds() }),
     ),
+    compression: v.optional(v.boolean('expected true or false')),
     server: v.optional(server),
     accessLog: v.optional(accessLog),
     errorLog: v.optional(errorLog),

@@ -149,6 +149,7 @@ describe("the core's configuration", () => {
             types: [],
             headers: [['*', 'X-Content-Type-Options', 'nosniff']],
             listing: false,
+            compress: true,
           },
           application: 0,
           pool: 0,

@@ -92,6 +92,9 @@ pub struct Files {
     /// A folder without an index is listed.
     #[serde(default)]
     pub listing: bool,
+    /// Files are sent in the coding that the client likes best.
+    #[serde(default)]
+    pub compress: bool,
 }
 
 /// What a client sees instead of the core's own page for an error.

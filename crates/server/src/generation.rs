@@ -219,6 +219,7 @@ fn rules(files: &config::Files) -> Result<FileRules, Error> {
             .map(|(pattern, name, value)| (Pattern(pattern.clone()), name.clone(), value.clone()))
             .collect(),
         listing: files.listing,
+        compress: files.compress,
     })
 }
 

@@ -4,6 +4,7 @@
 //! application's worker pool over a link) → and back through the connection. Each I/O thread runs that whole way for its own
 //! connections without locks; only the worker pools and the log are shared.
 
+mod compression;
 pub mod config;
 mod connection;
 mod error;

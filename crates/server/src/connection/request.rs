@@ -2,6 +2,7 @@
 
 use super::body::BodyReader;
 use super::{Connection, Phase, Reading};
+use crate::compression::Accepted;
 use crate::exchange::{Exchange, LogFields, RequestBody, Source, Upload};
 use crate::generation::{Application, Generation};
 use crate::mounts::files::{Cached, Conditions, FileEntry, Found, Known, evaluate, is_servable};
@@ -188,11 +189,13 @@ impl Connection {
                     return;
                 }
                 Cached::Fresh(Known::File(entry)) => {
-                    let reply = evaluate(
-                        &entry,
-                        &conditions(bytes, headers, head.method.of(bytes) == b"HEAD"),
-                    );
-                    self.respond_file(cx, key, &entry, &reply);
+                    let conditions = conditions(bytes, headers, head.method.of(bytes) == b"HEAD");
+                    let entry = negotiate(cx, generation, route.mount, entry, &conditions);
+                    if entry.content.is_none() && !entry.is_unchanged() {
+                        self.look_up(cx, generation, key, request, headers, None);
+                        return;
+                    }
+                    self.respond_file(cx, key, &entry, &evaluate(&entry, &conditions));
                     return;
                 }
                 Cached::Fresh(Known::Directory) => {
@@ -261,8 +264,9 @@ impl Connection {
         let view = HeadView::new(&head);
         match found {
             Found::File(entry) => {
-                let reply = evaluate(entry, &conditions_of(&view));
-                self.respond_file(cx, key, entry, &reply);
+                let conditions = conditions_of(&view);
+                let entry = negotiate(cx, &generation, mount, Arc::clone(entry), &conditions);
+                self.respond_file(cx, key, &entry, &evaluate(&entry, &conditions));
             }
             Found::Directory => {
                 let path = [view.piece(Piece::ScriptName), view.piece(Piece::PathInfo)].concat();
@@ -493,6 +497,32 @@ fn conditions<'a>(bytes: &'a [u8], headers: &[HeaderSpan], head_only: bool) -> C
     gather(headers.iter().map(|header| (header.name.of(bytes), header.value.of(bytes))), head_only)
 }
 
+/// The file in the coding that the client likes best, if it is there; else one is made in the background for the next one who
+/// asks. A range is one of the file as it is.
+fn negotiate(
+    cx: &Context,
+    generation: &Generation,
+    mount: usize,
+    entry: Arc<FileEntry>,
+    conditions: &Conditions<'_>,
+) -> Arc<FileEntry> {
+    let Some(accepted) = conditions.accept_encoding.filter(|_| conditions.range.is_none()) else {
+        return entry;
+    };
+    let (chosen, wanted) = entry.negotiate(Accepted::parse(accepted));
+    if let Some(coding) = wanted
+        && let Some(files) = &generation.mounts[mount].files
+        && entry.begin_packing()
+    {
+        let files = Arc::clone(files);
+        cx.run_blocking(move || {
+            files.root.pack(&entry, coding);
+            Message::Packed
+        });
+    }
+    chosen
+}
+
 pub(super) fn conditions_of<'a>(view: &HeadView<'a>) -> Conditions<'a> {
     gather(view.headers(), view.piece(Piece::Method) == b"HEAD")
 }
@@ -517,6 +547,9 @@ fn gather<'a>(
             }
             (19, Some(b'i')) if name.eq_ignore_ascii_case(b"if-unmodified-since") => {
                 &mut conditions.if_unmodified_since
+            }
+            (15, Some(b'a')) if name.eq_ignore_ascii_case(b"accept-encoding") => {
+                &mut conditions.accept_encoding
             }
             (5, Some(b'r')) if !head_only && name.eq_ignore_ascii_case(b"range") => {
                 &mut conditions.range

@@ -123,6 +123,8 @@ pub(crate) enum Message {
     Loaded {
         connection: Key,
     },
+    /// A file was compressed; whoever asks next gets it so.
+    Packed,
     /// From now on requests are of this generation. The last thread to hear it says so.
     Renew {
         generation: Arc<Generation>,
@@ -430,6 +432,7 @@ impl Thread {
                     (self.cx.shared.on_event)(Event::Renewed);
                 }
             }
+            Message::Packed => {}
             #[cfg(test)]
             Message::Panic => panic!("by the test"),
             Message::Close { grace } => self.begin_closing(grace),

@@ -192,7 +192,7 @@ impl FileCache {
 impl Known {
     fn bytes(&self) -> usize {
         match self {
-            Known::File(entry) => entry.content.as_ref().map_or(0, |content| content.len()),
+            Known::File(entry) => entry.bytes(),
             Known::Directory | Known::NotFound | Known::Forbidden => 0,
         }
     }
@@ -227,6 +227,7 @@ mod tests {
                 File::open(&path).unwrap(),
                 name.as_bytes(),
                 &super::super::rules::FileRules::default(),
+                Vec::new(),
             )
             .unwrap();
             if entry.content.is_some() || length as u64 > INLINE_LIMIT {

@@ -21,6 +21,8 @@ pub(crate) struct Conditions<'a> {
     pub if_range: Option<&'a [u8]>,
     /// Range
     pub range: Option<&'a [u8]>,
+    /// Accept-Encoding
+    pub accept_encoding: Option<&'a [u8]>,
 }
 
 /// What to answer.
@@ -321,7 +323,8 @@ mod tests {
         let path = scratch.write("a.txt", vec![b'x'; size]);
         let file = File::options().read(true).write(true).open(path).unwrap();
         file.set_modified(UNIX_EPOCH + Duration::from_secs(MODIFIED)).unwrap();
-        FileEntry::read(file, b"a.txt", &super::super::rules::FileRules::default()).unwrap()
+        FileEntry::read(file, b"a.txt", &super::super::rules::FileRules::default(), Vec::new())
+            .unwrap()
     }
 
     fn date(offset: i64) -> String {

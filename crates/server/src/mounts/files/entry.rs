@@ -6,13 +6,18 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::rules::FileRules;
+use crate::compression::{self, Accepted, Coding, LEAST};
 
 /// Files up to this many bytes are kept in memory whole.
 pub(super) const INLINE_LIMIT: u64 = 64 * 1024;
+
+/// Larger files are not compressed: what is made is kept in memory.
+const MOST_PACKED: u64 = 8 * 1024 * 1024;
 
 /// A file changed more recently than this may change again without its time stamps moving, because the kernel's clock for
 /// them ticks (at worst every 10 ms); what was read from it is not kept.
@@ -40,11 +45,17 @@ pub(crate) struct FileEntry {
     pub content: Option<Arc<[u8]>>,
     validators: Range<usize>,
     file: Option<File>,
+    /// The same in other codings, by [`Coding`]; `None`: there is none, or it would be no smaller.
+    variants: [OnceLock<Option<Arc<FileEntry>>>; 3],
+    /// It may be compressed; else only what lies beside it is offered.
+    is_compressible: bool,
+    /// A thread is compressing it.
+    pub(super) is_packing: AtomicBool,
 }
 
 /// What makes a file the same file with the same content. The change time is in it, so that a file whose modification
 /// time was set back by a copying tool, or whose permissions were taken away, counts as another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     /// The device the file is on.
     pub device: u64,
@@ -59,8 +70,14 @@ pub(crate) struct Identity {
 }
 
 impl FileEntry {
-    /// Describes an open regular file and reads it if it is small. BLOCKING. `name`, which is relative, and the rules give its fields.
-    pub(crate) fn read(file: File, name: &[u8], rules: &FileRules) -> io::Result<FileEntry> {
+    /// Describes an open regular file and reads it if it is small. BLOCKING. `name`, which is relative, and the rules give its fields;
+    /// `beside` are the files beside it that hold it in other codings.
+    pub(crate) fn read(
+        file: File,
+        name: &[u8],
+        rules: &FileRules,
+        beside: Vec<(Coding, File)>,
+    ) -> io::Result<FileEntry> {
         let (identity, content) = read_consistently(&file)?;
         let now = SystemTime::now();
         let modified = clamp_to_past(identity.modified_ns, now);
@@ -70,14 +87,22 @@ impl FileEntry {
         let type_line = format!("Content-Type: {content_type}\r\n");
         let validator_lines = format!("ETag: {etag}\r\nLast-Modified: {last_modified}\r\n");
         let mut headers = format!("{type_line}{validator_lines}").into_bytes();
-        headers.extend_from_slice(&rules.lines_of(name));
+        let rule_lines = rules.lines_of(name);
+        headers.extend_from_slice(&rule_lines);
+        let is_compressible = rules.compress
+            && (LEAST..=MOST_PACKED).contains(&identity.size)
+            && compression::is_compressible(content_type.as_bytes())
+            && !forbids_transform(&rule_lines);
+        if is_compressible || !beside.is_empty() {
+            headers.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+        }
         // A 304 has all but the type and what is about the body.
         let validators = type_line.len()..headers.len();
         headers.extend_from_slice(b"Accept-Ranges: bytes\r\n");
 
         let content: Option<Arc<[u8]>> =
             content.filter(|_| identity.is_settled(now)).map(Arc::from);
-        Ok(FileEntry {
+        let entry = FileEntry {
             size: identity.size,
             modified,
             identity,
@@ -87,7 +112,126 @@ impl FileEntry {
             validators,
             file: if content.is_some() { None } else { Some(file) },
             content,
+            variants: Default::default(),
+            is_compressible,
+            is_packing: AtomicBool::new(false),
+        };
+        for (coding, file) in beside {
+            // One that cannot be read is as good as absent.
+            if let Ok((identity, content)) = read_consistently(&file) {
+                let content = content.filter(|_| identity.is_settled(now)).map(Arc::from);
+                let file = if content.is_some() { None } else { Some(file) };
+                let _ = entry.variants[coding as usize]
+                    .set(Some(Arc::new(entry.variant(coding, identity, content, file))));
+            }
+        }
+        Ok(entry)
+    }
+
+    /// This file in another coding.
+    fn variant(
+        &self,
+        coding: Coding,
+        identity: Identity,
+        content: Option<Arc<[u8]>>,
+        file: Option<File>,
+    ) -> FileEntry {
+        let modified = clamp_to_past(identity.modified_ns, SystemTime::now());
+        let last_modified = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(modified));
+        let tag = entity_tag(&identity, content.as_deref());
+        let etag = format!("{}-{}\"", tag.trim_end_matches('"'), coding.name());
+        let type_line = &self.headers[..self.validators.start];
+        let lines = self.validator_lines().split_inclusive(|&byte| byte == b'\n');
+        // Behind ETag and Last-Modified: what the rules say, and Vary.
+        let others = lines.skip(2).flatten().copied();
+        let mut headers = type_line.to_vec();
+        let start = headers.len();
+        headers.extend(format!("ETag: {etag}\r\nLast-Modified: {last_modified}\r\n").bytes());
+        headers.extend(others);
+        let validators = start..headers.len();
+        headers.extend(format!("Content-Encoding: {}\r\n", coding.name()).bytes());
+        FileEntry {
+            size: content.as_ref().map_or(identity.size, |content| content.len() as u64),
+            modified,
+            identity,
+            etag: etag.into(),
+            last_modified: last_modified.into(),
+            headers: headers.into(),
+            validators,
+            file,
+            content,
+            variants: Default::default(),
+            is_compressible: false,
+            is_packing: AtomicBool::new(false),
+        }
+    }
+
+    /// What to send to a client that takes these codings: this, or itself in one of them. The coding: one that the client likes
+    /// better and that could be made.
+    pub(crate) fn negotiate(self: &Arc<Self>, accepted: Accepted) -> (Arc<Self>, Option<Coding>) {
+        let mut wanted = None;
+        for coding in accepted.best() {
+            match self.variants[coding as usize].get() {
+                Some(Some(variant)) => return (Arc::clone(variant), wanted),
+                Some(None) => {}
+                None if self.is_compressible => {
+                    wanted.get_or_insert(coding);
+                }
+                None => {}
+            }
+        }
+        (Arc::clone(self), wanted)
+    }
+
+    /// Whether it is the caller who is to have it compressed.
+    pub(crate) fn begin_packing(&self) -> bool {
+        !self.is_packing.swap(true, Ordering::AcqRel)
+    }
+
+    /// Compresses it, unless it has changed. BLOCKING.
+    pub(super) fn pack(&self, coding: Coding) -> io::Result<Option<Arc<FileEntry>>> {
+        let read;
+        let content: &[u8] = match (&self.content, &self.file) {
+            (Some(content), _) => content,
+            (None, Some(file)) => {
+                let mut bytes = vec![0; self.size as usize];
+                file.read_exact_at(&mut bytes, 0)?;
+                if !self.is_unchanged() {
+                    return Err(io::Error::other("it has changed"));
+                }
+                read = bytes;
+                &read
+            }
+            (None, None) => return Ok(None),
+        };
+        let packed = compression::compress_well(coding, content)?;
+        // A twentieth is not worth the client's work.
+        if packed.len() >= content.len() / 20 * 19 {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(self.variant(coding, self.identity, Some(packed.into()), None))))
+    }
+
+    /// Remembers what [`pack`](Self::pack) has made.
+    pub(super) fn set_variant(&self, coding: Coding, variant: Option<Arc<FileEntry>>) {
+        let _ = self.variants[coding as usize].set(variant);
+    }
+
+    /// Whether files beside this one belong to it: these can change while it does not.
+    pub(super) fn has_files_beside(&self) -> bool {
+        self.variants.iter().any(|variant| {
+            matches!(variant.get(), Some(Some(variant)) if variant.identity != self.identity)
         })
+    }
+
+    /// Bytes that are held in memory for it.
+    pub(super) fn bytes(&self) -> usize {
+        let own = |entry: &FileEntry| entry.content.as_ref().map_or(0, |content| content.len());
+        let beside = self.variants.iter().filter_map(|variant| match variant.get() {
+            Some(Some(variant)) if variant.identity != self.identity => Some(own(variant)),
+            _ => None,
+        });
+        own(self) + beside.sum::<usize>()
     }
 
     /// The open file, for entries without [`content`](Self::content). Regular, read-only; read it at offsets, as its
@@ -167,6 +311,11 @@ fn entity_tag(identity: &Identity, content: Option<&[u8]>) -> String {
     format!("\"{:x}-{:x}-{:x}\"", identity.size, identity.modified_ns, hasher.finish())
 }
 
+/// Whether a Cache-Control forbids other codings (RFC 9111 §5.2.2.6).
+fn forbids_transform(lines: &[u8]) -> bool {
+    lines.to_ascii_lowercase().windows(12).any(|part| part == b"no-transform")
+}
+
 /// Whole seconds since the epoch, neither before it nor after `now`: HTTP dates have no room for the first, and
 /// RFC 9110 §8.8.2.1 forbids the second.
 fn clamp_to_past(modified_ns: i128, now: SystemTime) -> u64 {
@@ -188,7 +337,7 @@ mod tests {
 
     fn read(path: &std::path::Path) -> FileEntry {
         let name = path.as_os_str().as_encoded_bytes();
-        FileEntry::read(File::open(path).unwrap(), name, &FileRules::default()).unwrap()
+        FileEntry::read(File::open(path).unwrap(), name, &FileRules::default(), Vec::new()).unwrap()
     }
 
     /// As [`read`], once the file's time stamps have settled.

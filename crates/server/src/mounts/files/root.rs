@@ -1,11 +1,14 @@
 //! Finding files beneath a directory and nowhere else.
 
+use crate::compression::{Coding, is_compressible};
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::beneath::{PATH_ONLY, READ, Resolution, STAT};
@@ -19,6 +22,9 @@ use super::rules::FileRules;
 pub(crate) struct FileRoot {
     path: PathBuf,
     state: Mutex<State>,
+    packed: Mutex<Packed>,
+    /// Held by the one thread that compresses.
+    packing: Mutex<()>,
     resolution: Resolution,
 }
 
@@ -28,6 +34,21 @@ struct State {
     /// When its name was looked at.
     checked: Instant,
 }
+
+/// Files that were compressed, for all I/O threads.
+#[derive(Debug, Default)]
+struct Packed {
+    /// None: it would be no smaller.
+    entries: HashMap<(Identity, Coding), Option<Arc<FileEntry>>>,
+    /// The oldest first.
+    order: VecDeque<(Identity, Coding)>,
+    bytes: usize,
+}
+
+/// Memory for compressed files of one folder.
+const PACKED_BYTES: usize = 64 * 1024 * 1024;
+/// Files that are remembered as not worth it, too.
+const PACKED_ENTRIES: usize = 20_000;
 
 /// A folder that was replaced is served after so long.
 const RECHECK: Duration = Duration::from_millis(500);
@@ -75,7 +96,13 @@ impl FileRoot {
         let directory = open_folder(path)?;
         let resolution = Resolution::of(directory.as_fd());
         let state = State { directory: Arc::new(directory), checked: Instant::now() };
-        Ok(FileRoot { path: path.into(), state: Mutex::new(state), resolution })
+        Ok(FileRoot {
+            path: path.into(),
+            state: Mutex::new(state),
+            packed: Mutex::default(),
+            packing: Mutex::default(),
+            resolution,
+        })
     }
 
     /// The directory as its name leads to it now, or a moment ago; the last one, if there is none now.
@@ -101,7 +128,7 @@ impl FileRoot {
         let root = self.directory();
         let found = each_candidate(path, rules, |candidate| {
             match self.resolution.open(root.as_fd(), candidate, READ) {
-                Ok(file) => describe(file, candidate, rules),
+                Ok(file) => self.describe(&root, file, candidate, rules),
                 Err(error) => self.explain(&root, &error, candidate),
             }
         });
@@ -131,7 +158,7 @@ impl FileRoot {
         }
         let root = self.directory();
         let mut unchanged = false;
-        if !entry.is_worth_rereading() {
+        if !entry.is_worth_rereading() && !entry.has_files_beside() {
             each_candidate(path, rules, |candidate| {
                 let Ok(file) = self.resolution.open(root.as_fd(), candidate, STAT) else {
                     return Found::NotFound;
@@ -145,6 +172,64 @@ impl FileRoot {
             });
         }
         if unchanged { Found::File(Arc::clone(entry)) } else { self.find(path, rules) }
+    }
+
+    /// Compresses a file in the background. BLOCKING. One file at a time: who comes meanwhile is sent the file as it is.
+    pub(crate) fn pack(&self, entry: &FileEntry, coding: Coding) {
+        if let Ok(_held) = self.packing.try_lock() {
+            let key = (entry.identity, coding);
+            let known = self.lock_packed().entries.get(&key).cloned();
+            let variant = known.or_else(|| {
+                let variant = entry.pack(coding).ok()?;
+                self.lock_packed().insert(key, variant.clone());
+                Some(variant)
+            });
+            if let Some(variant) = variant {
+                entry.set_variant(coding, variant);
+            }
+        }
+        entry.is_packing.store(false, Ordering::Release);
+    }
+
+    fn lock_packed(&self) -> MutexGuard<'_, Packed> {
+        self.packed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an open file is, with the files beside it that hold it in other codings.
+    fn describe(&self, root: &OwnedFd, file: File, name: &[u8], rules: &FileRules) -> Found {
+        let kind = match file.metadata() {
+            Ok(metadata) => metadata.file_type(),
+            Err(error) => return found_from(&error),
+        };
+        if kind.is_dir() {
+            return Found::Directory;
+        }
+        if !kind.is_file() {
+            return Found::NotFound; // FIFOs, sockets, devices (H76)
+        }
+        let mut beside = Vec::new();
+        if rules.compress && is_compressible(rules.content_type(name).as_bytes()) {
+            for coding in Coding::ALL {
+                let other = [name, coding.extension().as_bytes()].concat();
+                if let Ok(file) = self.resolution.open(root.as_fd(), &other, READ)
+                    && file.metadata().is_ok_and(|metadata| metadata.is_file())
+                {
+                    beside.push((coding, file));
+                }
+            }
+        }
+        match FileEntry::read(file, name, rules, beside) {
+            Ok(entry) => {
+                let packed = self.lock_packed();
+                for coding in Coding::ALL {
+                    if let Some(variant) = packed.entries.get(&(entry.identity, coding)) {
+                        entry.set_variant(coding, variant.clone());
+                    }
+                }
+                Found::File(Arc::new(entry))
+            }
+            Err(error) => Found::Failed(error),
+        }
     }
 
     fn explain(&self, root: &OwnedFd, error: &io::Error, candidate: &[u8]) -> Found {
@@ -204,20 +289,18 @@ fn each_candidate(
     Found::NotFound
 }
 
-fn describe(file: File, name: &[u8], rules: &FileRules) -> Found {
-    let kind = match file.metadata() {
-        Ok(metadata) => metadata.file_type(),
-        Err(error) => return found_from(&error),
-    };
-    if kind.is_dir() {
-        return Found::Directory;
-    }
-    if !kind.is_file() {
-        return Found::NotFound; // FIFOs, sockets, devices (H76)
-    }
-    match FileEntry::read(file, name, rules) {
-        Ok(entry) => Found::File(Arc::new(entry)),
-        Err(error) => Found::Failed(error),
+impl Packed {
+    fn insert(&mut self, key: (Identity, Coding), variant: Option<Arc<FileEntry>>) {
+        self.bytes += variant.as_ref().map_or(0, |variant| variant.size as usize);
+        if self.entries.insert(key, variant).is_none() {
+            self.order.push_back(key);
+        }
+        while (self.bytes > PACKED_BYTES || self.order.len() > PACKED_ENTRIES)
+            && let Some(oldest) = self.order.pop_front()
+        {
+            let variant = self.entries.remove(&oldest).flatten();
+            self.bytes -= variant.map_or(0, |variant| variant.size as usize);
+        }
     }
 }
 
@@ -245,7 +328,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::os::unix::net::UnixListener;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     use super::super::entry::INLINE_LIMIT;
     use super::super::scratch::Scratch;

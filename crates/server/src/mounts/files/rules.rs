@@ -18,6 +18,8 @@ pub(crate) struct FileRules {
     pub(crate) headers: Vec<(Pattern, String, String)>,
     /// A folder without an index is listed.
     pub(crate) listing: bool,
+    /// Files are sent in the coding that the client likes best.
+    pub(crate) compress: bool,
 }
 
 /// A path with `*` for any characters. Without a slash it is about the file's name alone.

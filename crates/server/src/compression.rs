@@ -1,0 +1,218 @@
+//! Content codings: what a client takes, and making it.
+//!
+//! gzip and brotli are pure Rust (zlib-rs, brotli); zstd has no other encoder of that quality than Zstandard's own.
+
+use std::io::{self, Write};
+
+/// A content coding (RFC 9110 §8.4.1), in the order in which the server prefers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Coding {
+    Brotli,
+    Zstd,
+    Gzip,
+}
+
+impl Coding {
+    pub(crate) const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
+
+    /// Its name in `Content-Encoding`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// What the name of a file ends in that holds another one in this coding.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Brotli => ".br",
+            Self::Zstd => ".zst",
+            Self::Gzip => ".gz",
+        }
+    }
+}
+
+/// How much a client likes each coding, in thousandths; 0: not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Accepted([u16; 3]);
+
+impl Accepted {
+    /// Reads an `Accept-Encoding` (RFC 9110 §12.5.3). What is not well-formed counts as not said.
+    pub(crate) fn parse(value: &[u8]) -> Self {
+        let mut accepted = [None; 3];
+        let mut others = None;
+        for element in value.split(|&byte| byte == b',') {
+            let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+            let name = parts.next().unwrap_or_default();
+            let weight = match parts.next() {
+                None => Some(1000),
+                Some(weight) => parse_weight(weight),
+            };
+            let Some(weight) = weight.filter(|_| parts.next().is_none()) else { continue };
+            let coding = match name.to_ascii_lowercase().as_slice() {
+                b"br" => Coding::Brotli,
+                b"zstd" => Coding::Zstd,
+                b"gzip" | b"x-gzip" => Coding::Gzip,
+                b"*" => {
+                    others = Some(weight);
+                    continue;
+                }
+                _ => continue,
+            };
+            accepted[coding as usize] = Some(weight);
+        }
+        Self(accepted.map(|weight| weight.or(others).unwrap_or(0)))
+    }
+
+    /// The codings that the client takes, the best first.
+    pub(crate) fn best(self) -> impl Iterator<Item = Coding> {
+        let mut codings = Coding::ALL;
+        // Stable: of equal weight, the server's order.
+        codings.sort_by_key(|coding| std::cmp::Reverse(self.0[*coding as usize]));
+        codings.into_iter().filter(move |coding| self.0[*coding as usize] > 0)
+    }
+}
+
+/// `q=0.5`, in thousandths (RFC 9110 §12.4.2).
+fn parse_weight(text: &[u8]) -> Option<u16> {
+    let number = text.strip_prefix(b"q=").or_else(|| text.strip_prefix(b"Q="))?;
+    let (whole, rest) = number.split_first()?;
+    let digits = match rest {
+        [] => rest,
+        [b'.', digits @ ..] if digits.len() <= 3 => digits,
+        _ => return None,
+    };
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let thousandths =
+        [100, 10, 1].iter().zip(digits).map(|(&unit, &digit)| unit * u16::from(digit - b'0')).sum();
+    match whole {
+        b'0' => Some(thousandths),
+        b'1' if thousandths == 0 => Some(1000),
+        _ => None,
+    }
+}
+
+/// Below this, compressing saves no packet.
+pub(crate) const LEAST: u64 = 1024;
+
+/// Whether content of this type becomes smaller. Parameters do not matter.
+pub(crate) fn is_compressible(content_type: &[u8]) -> bool {
+    let end = content_type.iter().position(|&byte| byte == b';').unwrap_or(content_type.len());
+    let media_type = content_type[..end].trim_ascii().to_ascii_lowercase();
+    media_type.starts_with(b"text/")
+        || media_type.ends_with(b"+json")
+        || media_type.ends_with(b"+xml")
+        || media_type.ends_with(b"+text")
+        || matches!(
+            media_type.as_slice(),
+            b"application/json"
+                | b"application/javascript"
+                | b"application/xml"
+                | b"application/wasm"
+                | b"application/x-ndjson"
+                | b"application/x-javascript"
+                | b"application/vnd.ms-fontobject"
+                | b"font/ttf"
+                | b"font/otf"
+                | b"image/bmp"
+                | b"image/x-icon"
+        )
+}
+
+/// Compresses as well as can be, however long that takes. BLOCKING.
+pub(crate) fn compress_well(coding: Coding, content: &[u8]) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    match coding {
+        Coding::Brotli => {
+            // The best quality takes a second for a megabyte.
+            let quality = if content.len() <= 1024 * 1024 { 11 } else { 9 };
+            let mut writer = brotli::CompressorWriter::new(&mut out, 64 * 1024, quality, 22);
+            writer.write_all(content)?;
+            writer.flush()?;
+            drop(writer);
+        }
+        Coding::Zstd => out = zstd::bulk::compress(content, 19)?,
+        Coding::Gzip => {
+            let mut writer = flate2::write::GzEncoder::new(out, flate2::Compression::best());
+            writer.write_all(content)?;
+            out = writer.finish()?;
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_coding_comes_first() {
+        use Coding::{Brotli, Gzip, Zstd};
+        for (value, expected) in [
+            ("gzip, deflate, br, zstd", vec![Brotli, Zstd, Gzip]),
+            ("gzip", vec![Gzip]),
+            ("x-gzip", vec![Gzip]),
+            ("GZIP;Q=0.5, br;q=0.4", vec![Gzip, Brotli]),
+            ("br;q=0, gzip", vec![Gzip]),
+            ("*", vec![Brotli, Zstd, Gzip]),
+            ("*;q=0.1, gzip;q=1.0", vec![Gzip, Brotli, Zstd]),
+            ("br;q=0, *", vec![Zstd, Gzip]),
+            ("identity", vec![]),
+            ("", vec![]),
+            ("gzip;q=0.001", vec![Gzip]),
+            // Not well-formed: not said.
+            ("gzip;q=1.1", vec![]),
+            ("gzip;q=0.0001", vec![]),
+            ("gzip;q=.5", vec![]),
+            ("gzip;level=9", vec![]),
+            ("gzip;q=0.5;x=1", vec![]),
+            ("gzip;q=\u{ff}", vec![]),
+            ("brotli", vec![]),
+        ] {
+            assert_eq!(
+                Accepted::parse(value.as_bytes()).best().collect::<Vec<_>>(),
+                expected,
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_value_is_too_strange() {
+        let mut state = 1u64;
+        for _ in 0..20_000 {
+            let value: Vec<u8> = (0..24)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    b"gzipbr*;,q=01. \xff"[(state >> 33) as usize % 16]
+                })
+                .collect();
+            let _ = Accepted::parse(&value).best().count();
+        }
+    }
+
+    #[test]
+    fn what_is_compressed_well_can_be_read_again() {
+        let content = b"gateway ".repeat(4096);
+        for coding in Coding::ALL {
+            let packed = compress_well(coding, &content).unwrap();
+            assert!(packed.len() < content.len() / 10, "{coding:?}: {}", packed.len());
+        }
+    }
+
+    #[test]
+    fn text_is_compressible_and_images_are_not() {
+        for yes in
+            ["text/html; charset=utf-8", "application/json", "image/svg+xml", "APPLICATION/LD+JSON"]
+        {
+            assert!(is_compressible(yes.as_bytes()), "{yes}");
+        }
+        for no in ["image/png", "application/zip", "font/woff2", "application/octet-stream", ""] {
+            assert!(!is_compressible(no.as_bytes()), "{no}");
+        }
+    }
+}
