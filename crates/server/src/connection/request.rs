@@ -512,8 +512,13 @@ fn negotiate(
     let (chosen, wanted) = entry.negotiate(Accepted::parse(accepted));
     if let Some(coding) = wanted
         && let Some(files) = &generation.mounts[mount].files
-        && entry.begin_packing()
     {
+        if files.root.recall(&entry, coding) {
+            return entry.negotiate(Accepted::parse(accepted)).0;
+        }
+        if !entry.begin_packing() {
+            return chosen;
+        }
         let files = Arc::clone(files);
         cx.run_blocking(move || {
             files.root.pack(&entry, coding);

@@ -191,6 +191,12 @@ impl FileRoot {
         entry.is_packing.store(false, Ordering::Release);
     }
 
+    /// Gives an entry what another thread has made of the same file. `false`: there is nothing.
+    pub(crate) fn recall(&self, entry: &FileEntry, coding: Coding) -> bool {
+        let known = self.lock_packed().entries.get(&(entry.identity, coding)).cloned();
+        known.map(|variant| entry.set_variant(coding, variant)).is_some()
+    }
+
     fn lock_packed(&self) -> MutexGuard<'_, Packed> {
         self.packed.lock().unwrap_or_else(PoisonError::into_inner)
     }
