@@ -193,6 +193,7 @@ function resolveOptions(options: ServeOptions): {
     if (own === undefined) continue;
     target.application = own;
     target.pool = 0;
+    target.compress = resolved.mounts[index]?.compress ?? true;
   }
   if (given.length > 0) core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];
   return { config: core, resolved, given };

@@ -30,6 +30,8 @@ export interface CoreMount {
   application?: number;
   /** Index in {@link CoreConfig.pools}. */
   pool?: number;
+  /** What the application sends is compressed for clients that take it. */
+  compress?: boolean;
   /** Folders whose files the application may name in `X-Sendfile`. */
   sendfile?: string[];
   /** The application gets request bodies as they come, instead of whole. */

@@ -68,6 +68,7 @@ export interface ResolvedApplication {
 export interface ResolvedMount {
   readonly path: string;
   readonly files?: CoreMount['files'];
+  readonly compress: boolean;
   readonly errorPages: readonly { readonly status: number; readonly file: string }[];
   readonly application?: number;
   /** Undefined: as the application wishes. */
@@ -104,13 +105,8 @@ export function resolveConfig(
       if (files === undefined && mount[key] !== undefined)
         report(faults, ['mounts', index, key], 'is about files, of which the mount has none');
     }
-    const common = {
-      path: mount.path,
-      ...filesOf(files, mount, mount.compression ?? config.compression ?? true),
-      stream,
-      sendfile,
-      errorPages,
-    };
+    const compress = mount.compression ?? config.compression ?? true;
+    const common = { path: mount.path, ...filesOf(files, mount, compress), stream, sendfile, errorPages, compress };
     if (mount.wsgi !== undefined) {
       const { python, fault } = findPython(mount.python, directory);
       report(faults, ['mounts', index, mount.python === undefined ? 'wsgi' : 'python'], fault);
@@ -185,12 +181,13 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
   return {
     threads: config.threads,
     listen: [...config.listen],
-    mounts: config.mounts.map(({ path, files, application, wsgi, stream, sendfile, errorPages }) => ({
+    mounts: config.mounts.map(({ path, files, application, wsgi, stream, sendfile, errorPages, compress }) => ({
       path,
       ...(files ? { files } : {}),
       ...(errorPages.length > 0 ? { errorPages: [...errorPages] } : {}),
       ...(application === undefined ? {} : { application, pool: 0 }),
       ...(wsgi === undefined ? {} : { application: 0, pool: firstWsgi + wsgi }),
+      ...(compress && (application ?? wsgi) !== undefined ? { compress } : {}),
       ...(stream === undefined ? {} : { stream }),
       ...(sendfile.length > 0 ? { sendfile: [...sendfile] } : {}),
     })),

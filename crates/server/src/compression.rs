@@ -2,7 +2,9 @@
 //!
 //! gzip and brotli are pure Rust (zlib-rs, brotli); zstd has no other encoder of that quality than Zstandard's own.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
+use std::rc::Rc;
 
 /// A content coding (RFC 9110 §8.4.1), in the order in which the server prefers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,7 +70,15 @@ impl Accepted {
 
     /// The codings that the client takes, the best first.
     pub(crate) fn best(self) -> impl Iterator<Item = Coding> {
-        let mut codings = Coding::ALL;
+        self.in_order(Coding::ALL)
+    }
+
+    /// The best one for what is compressed while a client waits.
+    pub(crate) fn fastest(self) -> Option<Coding> {
+        self.in_order([Coding::Zstd, Coding::Brotli, Coding::Gzip]).next()
+    }
+
+    fn in_order(self, mut codings: [Coding; 3]) -> impl Iterator<Item = Coding> {
         // Stable: of equal weight, the server's order.
         codings.sort_by_key(|coding| std::cmp::Reverse(self.0[*coding as usize]));
         codings.into_iter().filter(move |coding| self.0[*coding as usize] > 0)
@@ -145,6 +155,98 @@ pub(crate) fn compress_well(coding: Coding, content: &[u8]) -> io::Result<Vec<u8
     Ok(out)
 }
 
+/// Compresses a body while it comes. It holds a quarter of a megabyte to one, depending on the coding.
+pub(crate) struct Encoder {
+    stream: Stream,
+    sink: Sink,
+    /// Bytes that the application has announced and not sent.
+    pub(crate) left: Option<u64>,
+}
+
+enum Stream {
+    Brotli(Box<brotli::CompressorWriter<Sink>>),
+    Zstd(zstd::stream::write::Encoder<'static, Sink>),
+    Gzip(flate2::write::GzEncoder<Sink>),
+}
+
+/// Where a compressor writes to; we take it from there.
+#[derive(Clone, Default)]
+struct Sink(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl Encoder {
+    /// `left`: what the application has announced.
+    pub(crate) fn new(coding: Coding, left: Option<u64>) -> io::Result<Self> {
+        let sink = Sink::default();
+        let stream = match coding {
+            Coding::Brotli => Stream::Brotli(Box::new(brotli::CompressorWriter::new(
+                sink.clone(),
+                16 * 1024,
+                4,
+                17,
+            ))),
+            Coding::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(sink.clone(), 3)?;
+                encoder.window_log(17)?;
+                Stream::Zstd(encoder)
+            }
+            Coding::Gzip => Stream::Gzip(flate2::write::GzEncoder::new(
+                sink.clone(),
+                flate2::Compression::new(5),
+            )),
+        };
+        Ok(Self { stream, sink, left })
+    }
+
+    /// Takes a piece and gives what the client needs to have all of it.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let writer: &mut dyn Write = match &mut self.stream {
+            Stream::Brotli(writer) => writer,
+            Stream::Zstd(writer) => writer,
+            Stream::Gzip(writer) => writer,
+        };
+        writer.write_all(bytes)?;
+        writer.flush()?;
+        Ok(std::mem::take(&mut *self.sink.0.borrow_mut()))
+    }
+
+    /// The last piece.
+    pub(crate) fn finish(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        match self.stream {
+            Stream::Brotli(mut writer) => {
+                writer.write_all(bytes)?;
+                // Its end is written when it is dropped.
+                drop(writer);
+            }
+            Stream::Zstd(mut writer) => {
+                writer.write_all(bytes)?;
+                writer.finish()?;
+            }
+            Stream::Gzip(mut writer) => {
+                writer.write_all(bytes)?;
+                writer.finish()?;
+            }
+        }
+        Ok(std::mem::take(&mut *self.sink.0.borrow_mut()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +303,18 @@ mod tests {
         for coding in Coding::ALL {
             let packed = compress_well(coding, &content).unwrap();
             assert!(packed.len() < content.len() / 10, "{coding:?}: {}", packed.len());
+        }
+    }
+
+    #[test]
+    fn what_is_compressed_while_it_comes_is_all_there_after_each_piece() {
+        for coding in Coding::ALL {
+            let mut encoder = Encoder::new(coding, None).unwrap();
+            let first = encoder.push(b"data: 1\n\n").unwrap();
+            assert!(!first.is_empty(), "{coding:?}");
+            let more = encoder.push(&b"gateway ".repeat(5000)).unwrap();
+            assert!(!more.is_empty() && more.len() < 5000, "{coding:?}");
+            assert!(!encoder.finish(b"end").unwrap().is_empty());
         }
     }
 

@@ -66,6 +66,9 @@ pub struct Mount {
     /// Folders whose files the application may name in `X-Sendfile`; none: the header means nothing.
     #[serde(default)]
     pub sendfile: Vec<PathBuf>,
+    /// What the application sends is compressed for clients that take it.
+    #[serde(default)]
+    pub compress: bool,
     /// Whether the application gets request bodies as they come, instead of whole. None: as it wishes.
     #[serde(default)]
     pub stream: Option<bool>,

@@ -34,6 +34,8 @@ pub(crate) struct Mount {
     pub(crate) path: String,
     pub(crate) files: Option<Arc<Files>>,
     pub(crate) application: Option<Application>,
+    /// What the application sends is compressed for clients that take it.
+    pub(crate) compress: bool,
     /// By status, sorted.
     pub(crate) error_pages: Vec<(u16, ErrorPage)>,
     /// Where the files are that the application may name in `X-Sendfile`.
@@ -145,6 +147,7 @@ impl Generation {
                 path: mount.path.clone(),
                 files,
                 application,
+                compress: mount.compress,
                 error_pages,
                 sendfile,
             });

@@ -3,6 +3,7 @@
 use super::Connection;
 use super::output::{OpenFile, Output};
 use super::respond::{write_connection, write_length};
+use crate::compression::{self, Accepted, Coding, Encoder, LEAST};
 use crate::exchange::{Exchange, ResponseState};
 use crate::mounts::application::link::Block;
 use crate::syscall;
@@ -10,6 +11,7 @@ use crate::thread::Context;
 use crate::thread::arena::Key;
 use crate::thread::clock::Clock;
 use gwanmun_gateway::frame::FrameError;
+use gwanmun_gateway::request::HeadView;
 use gwanmun_http1::response::{
     BlockFacts, LAST_CHUNK, body_allowed, check_block, write_chunk_head, write_status_line,
     write_status_line_with,
@@ -94,8 +96,41 @@ impl Connection {
             return Ok(());
         }
         let known = if end && !head.chunked { Some(body.len() as u64) } else { None };
-        self.begin_response(cx, key, head, known)?;
-        self.relay_body(cx, key, body, end);
+        let Some(plan) = plan_coding(cx, key, head, known) else {
+            self.begin_response(cx, key, head, known, &[])?;
+            self.relay_body(cx, key, body, end);
+            return Ok(());
+        };
+        let mut lines = b"Vary: Accept-Encoding\r\n".to_vec();
+        let Some(coding) = plan.coding else {
+            self.begin_response(cx, key, head, known, &lines)?;
+            self.relay_body(cx, key, body, end);
+            return Ok(());
+        };
+        lines.extend_from_slice(b"Content-Encoding: ");
+        lines.extend_from_slice(coding.name().as_bytes());
+        lines.extend_from_slice(b"\r\n");
+        let rewritten = lines_for_coding(head);
+        let facts = BlockFacts { content_length: None, ..head.facts };
+        let head = RelayedHead { block: None, lines: &rewritten, facts, ..head };
+        let is_head = cx.exchanges.get(key).is_some_and(|exchange| exchange.head_only);
+        let encoder = Encoder::new(coding, plan.announced);
+        let encoder = encoder.map_err(|_| FrameError("the compressor cannot be had"))?;
+        if is_head {
+            self.begin_response(cx, key, head, None, &lines)?;
+            self.relay_body(cx, key, body, end);
+        } else if end && plan.announced.is_none_or(|announced| announced == body.len() as u64) {
+            let packed = encoder.finish(body);
+            let packed = packed.map_err(|_| FrameError("the compressor failed"))?;
+            self.begin_response(cx, key, head, Some(packed.len() as u64), &lines)?;
+            self.relay_body(cx, key, &packed, true);
+        } else {
+            self.begin_response(cx, key, head, None, &lines)?;
+            if let Some(exchange) = cx.exchanges.get_mut(key) {
+                exchange.encoder = Some(Box::new(encoder));
+            }
+            self.relay_body(cx, key, body, end);
+        }
         Ok(())
     }
 
@@ -125,7 +160,7 @@ impl Connection {
         };
         let there = size.saturating_sub(offset);
         let part = length.map_or(there, |length| length.min(there));
-        self.begin_response(cx, key, head, Some(part))?;
+        self.begin_response(cx, key, head, Some(part), &[])?;
         let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
         if let ResponseState::Length(announced) = exchange.response.state {
             let sent = part.min(announced);
@@ -145,13 +180,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes a response's head. `known`: its body has so many bytes, and is all there.
+    /// Writes a response's head. `known`: its body has so many bytes, and is all there. `others`: further lines.
     fn begin_response(
         &mut self,
         cx: &mut Context,
         key: Key,
         head: RelayedHead<'_>,
         known: Option<u64>,
+        others: &[u8],
     ) -> Result<(), FrameError> {
         let bars = self.body_bars(key, known.is_some());
         let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
@@ -182,6 +218,7 @@ impl Connection {
         let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
         let out = output.tail(&mut cx.buffers);
         write_head(out, &cx.clock, &exchange.generation.server_line, head, length_line);
+        out.extend_from_slice(others);
         // An id of the application's own choice stays.
         if let Some(id) = &exchange.id
             && !facts.has_request_id
@@ -198,6 +235,55 @@ impl Connection {
 
     /// A part of the response's body.
     pub(crate) fn relay_body(&mut self, cx: &mut Context, key: Key, body: &[u8], end: bool) {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        if exchange.encoder.is_some() {
+            self.relay_compressed(cx, key, body, end);
+            return;
+        }
+        self.relay_plain(cx, key, body, end);
+    }
+
+    /// A part of a body that is compressed: what has come is all with the client once this is sent.
+    fn relay_compressed(&mut self, cx: &mut Context, key: Key, body: &[u8], end: bool) {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+        let Some(mut encoder) = exchange.encoder.take() else { return };
+        let mut part = body;
+        if let Some(left) = &mut encoder.left {
+            part = &body[..body.len().min(usize::try_from(*left).unwrap_or(usize::MAX))];
+            *left -= part.len() as u64;
+            if part.len() < body.len() {
+                cx.log_error(
+                    "An application sent more than its Content-Length; the surplus was dropped.",
+                );
+            }
+        }
+        let is_whole = encoder.left == Some(0) || (end && encoder.left.is_none());
+        if end && !is_whole {
+            if let Some(exchange) = cx.exchanges.get_mut(key) {
+                exchange.set_reason("the application sent less than its Content-Length");
+            }
+            cx.log_error(
+                "An application sent less than its Content-Length; the connection was closed.",
+            );
+            self.break_off(cx, key);
+            return;
+        }
+        let packed = if is_whole {
+            encoder.finish(part)
+        } else {
+            let packed = encoder.push(part);
+            if let Some(exchange) = cx.exchanges.get_mut(key) {
+                exchange.encoder = Some(encoder);
+            }
+            packed
+        };
+        match packed {
+            Ok(packed) => self.relay_plain(cx, key, &packed, is_whole),
+            Err(_) => self.break_off(cx, key),
+        }
+    }
+
+    fn relay_plain(&mut self, cx: &mut Context, key: Key, body: &[u8], end: bool) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let first = self.is_first(key);
         let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
@@ -324,6 +410,94 @@ impl Connection {
             }
         }
     }
+}
+
+/// How a response that may be compressed goes out.
+struct CodingPlan {
+    /// None: the client takes none.
+    coding: Option<Coding>,
+    /// The application's Content-Length.
+    announced: Option<u64>,
+}
+
+/// Whether a response is one that is compressed for those who want it. What is short is decided without a look at its head.
+fn plan_coding(
+    cx: &Context,
+    key: Key,
+    head: RelayedHead<'_>,
+    known: Option<u64>,
+) -> Option<CodingPlan> {
+    let announced = head.facts.content_length;
+    if announced.or(known).is_some_and(|length| length < LEAST)
+        || !head.facts.has_content_type
+        || !body_allowed(head.status)
+        || matches!(head.status, 206 | 416)
+    {
+        return None;
+    }
+    let exchange = cx.exchanges.get(key)?;
+    if exchange.http10 || !exchange.generation.mounts.get(exchange.mount)?.compress {
+        return None;
+    }
+    let mut is_compressible = false;
+    for line in head_lines(head) {
+        let Some((name, value)) = split_field(line) else { continue };
+        match name.len() {
+            12 if name.eq_ignore_ascii_case(b"content-type") => {
+                is_compressible = compression::is_compressible(value);
+            }
+            16 if name.eq_ignore_ascii_case(b"content-encoding") => return None,
+            13 if name.eq_ignore_ascii_case(b"content-range") => return None,
+            13 if name.eq_ignore_ascii_case(b"cache-control") => {
+                let value = value.to_ascii_lowercase();
+                if value.windows(12).any(|part| part == b"no-transform") {
+                    return None;
+                }
+            }
+            _ => {}
+        }
+    }
+    if !is_compressible {
+        return None;
+    }
+    // A range would be one of the compressed bytes.
+    let mut coding = None;
+    for (name, value) in HeadView::new(&exchange.head).headers() {
+        if name.eq_ignore_ascii_case(b"accept-encoding") {
+            coding = Accepted::parse(value).fastest();
+        }
+    }
+    Some(CodingPlan { coding, announced })
+}
+
+/// The lines of a head for a compressed body: without its length, and with a weak tag (RFC 9110 §8.8.1).
+fn lines_for_coding(head: RelayedHead<'_>) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for line in head_lines(head) {
+        let Some((name, value)) = split_field(line) else { continue };
+        if name.eq_ignore_ascii_case(b"content-length")
+            || name.eq_ignore_ascii_case(b"accept-ranges")
+        {
+            continue;
+        }
+        if name.eq_ignore_ascii_case(b"etag") && value.starts_with(b"\"") {
+            lines.extend_from_slice(b"ETag: W/");
+            lines.extend_from_slice(value);
+            lines.extend_from_slice(b"\r\n");
+        } else {
+            lines.extend_from_slice(line);
+        }
+    }
+    lines
+}
+
+fn head_lines(head: RelayedHead<'_>) -> impl Iterator<Item = &[u8]> {
+    head.all_lines().flat_map(|lines| lines.split_inclusive(|&byte| byte == b'\n'))
+}
+
+fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|&byte| byte == b':')?;
+    Some((&line[..colon], line[colon + 1..].trim_ascii()))
 }
 
 /// Checks header lines from a worker; the application's side has checked them before, so a fault is the worker's.
