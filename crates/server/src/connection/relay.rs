@@ -271,7 +271,8 @@ impl Connection {
         let packed = if is_whole {
             encoder.finish(part)
         } else {
-            let packed = encoder.push(part);
+            // Nothing is no piece: flushing it would send some bytes.
+            let packed = if part.is_empty() { Ok(Vec::new()) } else { encoder.push(part) };
             if let Some(exchange) = cx.exchanges.get_mut(key) {
                 exchange.encoder = Some(encoder);
             }
