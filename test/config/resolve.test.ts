@@ -153,6 +153,7 @@ describe("the core's configuration", () => {
           },
           application: 0,
           pool: 0,
+          compress: true,
         },
       ],
       pools: [{ queue: 1024, queueTimeoutMs: 30_000 }],
