@@ -32,6 +32,28 @@ export function filesConfig(place, site, sendfile, upstreamPort) {
 }
 
 /**
+ * nginx serving many files, in other codings too: from beside them, or compressed each time.
+ * @param {Place} place
+ * @param {string} site
+ */
+export function manyFilesConfig(place, site) {
+  return config(
+    place,
+    `
+    sendfile on; tcp_nopush on;
+    open_file_cache max=20000 inactive=1h;
+    open_file_cache_valid 1m;
+    open_file_cache_min_uses 1;
+    server {
+      listen 127.0.0.1:${place.port} backlog=4096;
+      root "${site}";
+      location = /packed.txt { gzip_static on; }
+      location = /text.txt { gzip on; gzip_types text/plain; gzip_min_length 1024; }
+    }`,
+  );
+}
+
+/**
  * nginx answering from its own configuration.
  * @param {Place} place
  */

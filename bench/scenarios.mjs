@@ -6,6 +6,7 @@ import { load, loadOfWorkers } from './measure/load.mjs';
 import { memory } from './measure/memory.mjs';
 import { pace } from './measure/pace.mjs';
 import { start } from './measure/start.mjs';
+import { bytes, makeFiles, MANY, MODIFIED, SIZES, text } from './site.mjs';
 
 /**
  * What gwanmun has to reach: against a rival, against a figure, or, where the cost grows, against itself.
@@ -44,6 +45,9 @@ import { start } from './measure/start.mjs';
  * @property {Record<string, string>} [applications] where a peer calls it otherwise
  * @property {string} request the bytes of one request
  * @property {string | Buffer} body what every peer has to answer
+ * @property {number} [status] instead of 200
+ * @property {string} [coding] the body is compressed, and what it is before that is compared
+ * @property {number} [variety] the request has `{}`, for which a number below this is taken at random
  * @property {number} connections
  * @property {number} pipelined requests on their way at once on each connection
  * @property {number} [rate] requests a second, where it is constant
@@ -106,6 +110,8 @@ const file = {
   request: request('/page.html', {}),
   body: readFileSync(join(import.meta.dirname, 'apps/site/page.html')),
 };
+
+makeFiles();
 
 /** @type {Scenario[]} */
 export const scenarios = [
@@ -239,6 +245,82 @@ export const scenarios = [
     title: 'a static file of 1 KiB',
     peers: ['gwanmun', 'nginx', 'nginx-read'],
     targets: [{ metric: 'cpu', rival: 'nginx', ratio: 0.75 }],
+  },
+  ...Object.entries(SIZES).map(([name, length]) => {
+    const isLarge = length > 16_384;
+    const rivals = ['nginx', 'lighttpd', 'h2o', 'bun'];
+    return {
+      ...hello,
+      name: `file-${name}`,
+      title: `a static file of ${length} bytes`,
+      application: 'files',
+      request: request(`/${name}.bin`, {}),
+      body: bytes(length),
+      connections: length > 1_048_576 ? 4 : isLarge ? 16 : 64,
+      peers: ['gwanmun', ...rivals],
+      targets: rivals.map((rival) => ({ metric: 'cpu', rival, ratio: isLarge ? 1.03 : 1 })),
+      rounds: 3,
+    };
+  }),
+  {
+    ...hello,
+    name: 'file-many',
+    title: `${MANY} files of 4 KiB, at random`,
+    application: 'files',
+    request: request('/many/{}.bin', {}),
+    variety: MANY,
+    body: bytes(4096),
+    peers: ['gwanmun', 'nginx', 'lighttpd', 'h2o'],
+    targets: [{ metric: 'cpu', rival: 'nginx', ratio: 1 }],
+    rounds: 3,
+  },
+  {
+    ...hello,
+    name: 'file-304',
+    title: 'a file that the client has already: 304',
+    application: 'files',
+    request: request('/16k.bin', { 'If-Modified-Since': MODIFIED.toUTCString() }),
+    status: 304,
+    body: '',
+    peers: ['gwanmun', 'nginx', 'lighttpd', 'h2o'],
+    targets: ['nginx', 'lighttpd', 'h2o'].map((rival) => ({ metric: 'cpu', rival, ratio: 1 })),
+    rounds: 3,
+  },
+  {
+    ...hello,
+    name: 'file-gzip',
+    title: 'a text of 20 KiB with a `.gz` beside it',
+    application: 'files',
+    request: request('/packed.txt', { 'Accept-Encoding': 'gzip' }),
+    coding: 'gzip',
+    body: text,
+    peers: ['gwanmun', 'nginx'],
+    targets: [{ metric: 'cpu', rival: 'nginx', ratio: 1 }],
+    rounds: 3,
+  },
+  {
+    ...hello,
+    name: 'file-compressed',
+    title: 'a text of 20 KiB that the server compresses: gwanmun once, nginx each time',
+    application: 'files',
+    request: request('/text.txt', { 'Accept-Encoding': 'gzip' }),
+    coding: 'gzip',
+    body: text,
+    peers: ['gwanmun', 'nginx'],
+    targets: [{ metric: 'cpu', rival: 'nginx', ratio: 0.3 }],
+    rounds: 3,
+  },
+  {
+    ...hello,
+    name: 'file-range',
+    title: '1 KiB in the middle of a file of 100 MiB',
+    application: 'files',
+    request: request('/100m.bin', { Range: 'bytes=50000000-50001023' }),
+    status: 206,
+    body: bytes(104_857_600).subarray(50_000_000, 50_001_024),
+    peers: ['gwanmun', 'nginx', 'lighttpd', 'bun'],
+    targets: [{ metric: 'cpu', rival: 'nginx', ratio: 1 }],
+    rounds: 3,
   },
   {
     ...file,

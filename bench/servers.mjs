@@ -90,6 +90,27 @@ export async function startNginx(core, config) {
 }
 
 /**
+ * Starts a server that takes its configuration from a file, and waits for its socket. It may need the files of site.mjs.
+ * @param {number} core
+ * @param {(place: { directory: string, port: number }) => string[]} command writes the configuration, and gives the command
+ * @returns {Promise<Server>}
+ */
+export async function startInDirectory(core, command) {
+  const directory = await mkdtemp(join(scratch, 'server-'));
+  const port = await freePort();
+  const [name = '', ...args] = command({ directory, port });
+  const server = start(core, name, args, directory);
+  server.child.stdout?.resume();
+  for (let attempt = 0; attempt < 2000; attempt += 1) {
+    if (server.child.exitCode !== null) break;
+    if (await accepts(port)) return { port, processes: [server], stop: () => stop(server) };
+    await sleep(3);
+  }
+  await stop(server);
+  throw new Error(`${name} did not start: ${server.stderr().trim() || 'no message'}`);
+}
+
+/**
  * Two tiers: nginx in front of an application server. What starts first is stopped if the second fails.
  * @param {Promise<Server>} upstream
  * @param {(port: number) => Promise<Server>} front

@@ -1,7 +1,7 @@
 // As many requests as the server answers: CPU a request, requests a second, latency. Closed loop: each connection asks again
 // when it has its answer.
 
-import { probe } from '../probe.mjs';
+import { prime, probe } from '../probe.mjs';
 import { cpuTime } from '../process.mjs';
 
 /** @type {import('../scenarios.mjs').Measure} */
@@ -12,6 +12,7 @@ export const load = {
   async round(start, scenario, { client, clientCore, warmUp, seconds }) {
     const server = await start();
     try {
+      if (scenario.coding !== undefined) await prime(server.port, scenario);
       const target = { port: server.port, scenario, ...(await probe(server.port, scenario)) };
       succeeded(await client.run(target, clientCore, warmUp, true));
       const before = cpuTime(server.processes);

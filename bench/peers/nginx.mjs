@@ -1,10 +1,14 @@
-import { filesConfig, helloConfig } from '../nginx.mjs';
+import { filesConfig, helloConfig, manyFilesConfig } from '../nginx.mjs';
 import { nginxVersion, site, startNginx } from '../servers.mjs';
+import { files } from '../site.mjs';
 
 /** @type {import('../servers.mjs').Peer} */
 export const peer = {
   title: 'nginx',
   version: nginxVersion,
   start: ({ application, core }) =>
-    startNginx(core, (place) => (application === 'file' ? filesConfig(place, site, true) : helloConfig(place))),
+    startNginx(core, (place) => {
+      if (application === 'files') return manyFilesConfig(place, files);
+      return application === 'file' ? filesConfig(place, site, true) : helloConfig(place);
+    }),
 };

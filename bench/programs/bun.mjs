@@ -1,4 +1,5 @@
-// The peer Bun. `bun bun.mjs hello|environ|headers|starved`
+// The peer Bun. `bun bun.mjs hello|environ|headers|files|starved`
+import { files } from '../site.mjs';
 import { announce, spin } from './announce.mjs';
 
 /* global Bun */
@@ -29,6 +30,18 @@ const applications = {
       length += value.length;
     }
     return new Response(`${count} ${length}`, text);
+  },
+
+  files(request) {
+    const { url, headers } = request;
+    const file = Bun.file(`${files}${new URL(url).pathname}`);
+    const range = /^bytes=(\d+)-(\d+)$/.exec(headers.get('range') ?? '');
+    if (range === null) return new Response(file);
+    const [start, end] = [Number(range[1]), Number(range[2]) + 1];
+    return new Response(file.slice(start, end), {
+      status: 206,
+      headers: { 'Content-Range': `bytes ${start}-${end - 1}/${file.size}` },
+    });
   },
 
   starved: (request) => (request.url.endsWith('/spin') ? new Response(spin(), text) : new Response(Bun.file(page))),

@@ -1,6 +1,6 @@
 //! What a connection still has to send: bytes and pieces of files, in order.
 
-use crate::mounts::files::{FileEntry, PARTS_END, part_head};
+use crate::mounts::files::{FileEntry, PARTS_END, part_head, read_resident};
 use crate::syscall::{self, Transfer};
 use crate::thread::buffers::Buffers;
 use std::collections::VecDeque;
@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// Most bytes of a file that one call sends, so that one fast client does not hold up the others of its thread, and so that
+/// Pieces of a file up to this many bytes are read and not sent from it.
+const SHORT_PIECE: u64 = 16 * 1024;
 /// residency is asked about small pieces.
 const FILE_CHUNK: u64 = 512 * 1024;
 
@@ -105,6 +107,12 @@ impl Output {
                 let part = content.get(start as usize..end as usize).unwrap_or_default();
                 self.tail(buffers).extend_from_slice(part);
             }
+            // A short piece is cheaper copied than sent from the file: it goes with the head.
+            None if end.saturating_sub(start) <= SHORT_PIECE
+                && entry.fd().is_some_and(|file| {
+                    let length = (end - start) as usize;
+                    read_resident(file, start, length, self.tail(buffers))
+                }) => {}
             None => self.push_file(OpenFile::Entry(Arc::clone(entry)), start, end),
         }
     }

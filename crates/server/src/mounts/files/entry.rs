@@ -14,7 +14,7 @@ use super::rules::FileRules;
 use crate::compression::{self, Accepted, Coding, LEAST};
 
 /// Files up to this many bytes are kept in memory whole.
-pub(super) const INLINE_LIMIT: u64 = 64 * 1024;
+pub(super) const INLINE_LIMIT: u64 = 32 * 1024;
 
 /// Larger files are not compressed: what is made is kept in memory.
 const MOST_PACKED: u64 = 8 * 1024 * 1024;

@@ -28,6 +28,6 @@ pub(crate) use allowed::AllowedFolders;
 pub(crate) use cache::{Cached, FileCache, FileCacheLimits, Known};
 pub(crate) use conditional::{Conditions, PARTS_END, Reply, evaluate, part_head, write_headers};
 pub(crate) use entry::FileEntry;
-pub(crate) use residency::{load, resident};
+pub(crate) use residency::{load, read_resident, resident};
 pub(crate) use root::{FileRoot, Found, is_servable};
 pub(crate) use rules::{FileRules, Pattern};

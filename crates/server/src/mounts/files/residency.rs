@@ -28,6 +28,33 @@ pub(crate) fn resident(fd: BorrowedFd<'_>, offset: u64, len: usize) -> bool {
     has_byte(fd, offset) != Some(false) && !has_gap(fd, offset, len)
 }
 
+/// Appends these bytes of a regular file, if all of them can be read without waiting. `false`: nothing was appended.
+#[cfg(target_os = "linux")]
+pub(crate) fn read_resident(
+    fd: BorrowedFd<'_>,
+    offset: u64,
+    len: usize,
+    out: &mut Vec<u8>,
+) -> bool {
+    let Ok(offset) = libc::off_t::try_from(offset) else { return false };
+    let start = out.len();
+    out.resize(start + len, 0);
+    let piece = libc::iovec { iov_base: out[start..].as_mut_ptr().cast(), iov_len: len };
+    // SAFETY: one iovec is passed, which points at `len` writable bytes of `out` that outlive the call.
+    let count =
+        unsafe { libc::preadv2(fd.as_raw_fd(), &raw const piece, 1, offset, libc::RWF_NOWAIT) };
+    let is_whole = usize::try_from(count) == Ok(len);
+    if !is_whole {
+        out.truncate(start);
+    }
+    is_whole
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn read_resident(_: BorrowedFd<'_>, _: u64, _: usize, _: &mut Vec<u8>) -> bool {
+    false
+}
+
 /// Reads these bytes into the page cache. BLOCKING. Stops early without an error at the end of the file.
 pub(crate) fn load(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<()> {
     advise(fd, offset, len);
