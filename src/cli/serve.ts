@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { displayPath } from '../config/display-path.js';
 import type { ResolvedConfig } from '../config/resolve.js';
@@ -34,7 +35,12 @@ export async function serve(
       throw fault;
     }
   };
-  process.on('SIGHUP', () => void reload().catch(() => {}));
+  const { isTTY: hasTerminal } = process.stdin;
+  process.on('SIGHUP', () => {
+    // The window was closed: nobody is there any more.
+    if (hasTerminal && !isThereATerminal()) void stop();
+    else void reload().catch(() => {});
+  });
   try {
     const [running] = await Promise.all([
       server.start(),
@@ -52,6 +58,16 @@ export async function serve(
     const { code, message, exitCode } = error;
     stderr.write(jsonLine('error', 'not-started', { code, msg: message, stack: formatError(error) }));
     process.exit(exitCode);
+  }
+}
+
+/** Whether this process still has the terminal that it was started at. */
+function isThereATerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -68,4 +69,24 @@ test('NO_COLOR leaves the colours away', async () => {
   const { text } = await atTerminal('Ctrl-C stops', { NO_COLOR: '1' });
   expect(text).toMatch(/^gwanmun .* ready in /);
   expect(text).not.toContain('\u001B[');
+});
+
+test('a window that is closed ends the server; it is no wish for a reload', async () => {
+  const child = spawn('python3', ['-c', PTY, process.execPath, MAIN], {
+    cwd: directory,
+    env: { ...process.env, TERM: 'xterm', NO_COLOR: '1' },
+  });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (piece: string) => (text += piece));
+  await expect.poll(() => text, { timeout: 10_000 }).toContain('Ctrl-C stops');
+  const [, port] = /127\.0\.0\.1:(\d+)/.exec(text) ?? [];
+  // The terminal goes with the process that emulates it.
+  child.kill('SIGKILL');
+  const isRefused = (): Promise<boolean> =>
+    new Promise((resolve) => {
+      const socket = connect(Number(port), '127.0.0.1');
+      socket.once('connect', () => resolve(false)).once('error', () => resolve(true));
+      socket.once('connect', () => socket.destroy());
+    });
+  await expect.poll(isRefused, { timeout: 10_000 }).toBe(true);
 });
