@@ -41,7 +41,10 @@ export interface ServeMount extends FileOptions {
 }
 
 /** What to serve and how. Everything but `application`, `fetch`, `node`, `files` and `mounts` has a default. */
-export interface ServeOptions extends Omit<Config, 'listen' | 'mounts' | 'workers' | 'startTimeout' | 'drainTimeout'> {
+export interface ServeOptions extends Omit<
+  Config,
+  'listen' | 'mounts' | 'workers' | 'startTimeout' | 'drainTimeout' | 'recycle'
+> {
   /** Answers every path that no file and no mount answers. */
   application?: Application | undefined;
   /** The same as a fetch handler, `(request, info) => Response`: `app.fetch` of Hono, h3 or Elysia, a function of yours. */

@@ -51,17 +51,17 @@ export interface Mount {
   python?: string | undefined;
   /** What answers for a folder: a name, or several in order of preference; `[]` for nothing. Default `'index.html'`. */
   index?: string | readonly string[] | undefined;
-  /** Paths of files that are tried in turn, `$path` being the request's: `['$path', '$path.html', '/index.html']`; see below. Default `['$path']`. */
+  /** Paths of files that are tried in turn, `$path` being the request's: `['$path', '$path.html', '/index.html']`. Default `['$path']`. */
   tryFiles?: readonly string[] | undefined;
   /** Media types by extension, instead of the known ones: `{ '.foo': 'application/x-foo' }`. Text has to say its charset. */
   types?: Readonly<Record<string, string>> | undefined;
-  /** `Cache-Control` of files by pattern, the first that fits: `{ '/assets/*': '1y immutable', '*.html': 'no-cache' }`; see below. Default: none. */
+  /** `Cache-Control` of files by pattern, the first that fits: `{ '/assets/*': '1y immutable', '*.html': 'no-cache' }`. Default: none. */
   cacheControl?: Readonly<Record<string, string>> | undefined;
   /** Headers of files by pattern, all that fit, the last of a name: `{ '*': { 'X-Frame-Options': 'DENY' } }`. */
   headers?: Readonly<Record<string, Readonly<Record<string, string>>>> | undefined;
   /** Files are sent with `X-Content-Type-Options: nosniff`. Default `true`. */
   nosniff?: boolean | undefined;
-  /** Files that are shown instead of the server's own page for an error: `{ 404: './404.html' }`; see below. */
+  /** Files that are shown instead of the server's own page for an error: `{ 404: './404.html' }`. */
   errorPages?: Readonly<Record<number, string>> | undefined;
   /** A folder without an index is listed, as HTML or as JSON. Default `false`. */
   listing?: boolean | undefined;
@@ -119,6 +119,16 @@ export interface ErrorLog {
   file?: string | undefined;
 }
 
+/** When a worker is replaced, before it is a burden. The new one takes over before the old one goes, one worker of a pool at a time. */
+export interface Recycle {
+  /** After so many requests, up to a tenth fewer. Default: never. */
+  requests?: number | undefined;
+  /** Beyond so many bytes of memory. Default: never. */
+  memory?: number | undefined;
+  /** After so many milliseconds, up to a tenth fewer. Default: never. */
+  age?: number | undefined;
+}
+
 /** A gwanmun configuration. Paths are relative to its file. */
 export interface Config {
   /** Where to listen. Default: PORT and HOST of the environment, else 127.0.0.1:3000. */
@@ -130,6 +140,8 @@ export interface Config {
    * request. `'auto'` starts one for each core: use it once that state lives in a database. Default 1.
    */
   workers?: number | 'auto' | undefined;
+  /** When a worker is replaced; see below. Default: never. */
+  recycle?: Recycle | undefined;
   /** Requests that one worker has in progress at once; a Python worker at most 8, answered one after the other. Default 1024. */
   concurrency?: number | undefined;
   /** Requests that wait for a free worker; see below. */

@@ -54,6 +54,11 @@ export interface ResolvedConfig {
   readonly threads: number;
   readonly startTimeout: number;
   readonly drainTimeout: number;
+  readonly recycle: {
+    readonly requests?: number | undefined;
+    readonly memory?: number | undefined;
+    readonly age?: number | undefined;
+  };
   readonly shutdownTimeout: number;
   readonly origin: Origin;
 }
@@ -164,6 +169,7 @@ export function resolveConfig(
     threads: config.threads ?? 0,
     startTimeout: config.startTimeout ?? 30_000,
     drainTimeout: config.drainTimeout ?? 30_000,
+    recycle: config.recycle ?? {},
     shutdownTimeout: config.shutdownTimeout ?? 10_000,
     origin: { source, directory, listen: addresses.map(({ where }) => where) },
   };

@@ -319,6 +319,13 @@ export const configSchema = object(
     listen: v.optional(listen),
     mounts,
     workers: v.optional(workers),
+    recycle: v.optional(
+      object({
+        requests: v.optional(integer('a number', 1, Number.MAX_SAFE_INTEGER)),
+        memory: bytes(1, Number.MAX_SAFE_INTEGER),
+        age: milliseconds(),
+      }),
+    ),
     concurrency: v.optional(integer('a number', 1, 65535)),
     queue: v.optional(object({ length: v.optional(integer('a number', 0, U32)), timeout: milliseconds() })),
     limits: v.optional(

@@ -8,6 +8,7 @@ import { formatError, fromCore, type GwanmunError } from '../errors.js';
 import { VERSION } from '../config/version.js';
 import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
 import { nameHolder } from './socket-holder.js';
+import { reasonToRecycle } from './recycle.js';
 import { spawnPythonWorker } from './python-worker.js';
 import { Supervisor, type SupervisorOptions, type WorkerStatus } from './supervisor.js';
 import { spawnWorker, type Print } from './worker-process.js';
@@ -67,6 +68,8 @@ export interface ServerStatus {
 const RENEW_MS = 5000;
 /** In development nobody wants to wait for a stream of the code that was. */
 const DEVELOPMENT_DRAIN_MS = 1000;
+/** How often the workers are looked at. */
+const RECYCLE_MS = 250;
 /** So many generations may finish at once. */
 const MOST_LEAVING = 2;
 
@@ -93,6 +96,8 @@ export class Server {
   readonly #leaving: (readonly Pool[])[] = [];
   #renewed: () => void = () => {};
   #reloading: Promise<void> | undefined;
+  #isRecycling = false;
+  readonly #watch = setInterval(() => void this.#recycle(), RECYCLE_MS).unref();
   #stopping: Promise<void> | undefined;
 
   /** `development`: errors are shown to clients, and applications that do not load do not keep the server from starting. */
@@ -251,6 +256,36 @@ export class Server {
     return replaced;
   }
 
+  /** Replaces the workers that have done their part, one of each pool at a time. */
+  async #recycle(): Promise<void> {
+    const { requests, memory, age } = this.#config.recycle;
+    if ((requests ?? memory ?? age) === undefined) return;
+    if (this.#stopping || this.#reloading || this.#isRecycling) return;
+    this.#isRecycling = true;
+    const core = JSON.parse(this.#core?.status() ?? '{}') as Partial<CoreStatus>;
+    await Promise.all(
+      this.#pools.map(async ({ supervisor }) => {
+        for (const { worker, pid, id, state, age: ms } of supervisor.status()) {
+          const load = core.workers?.find((other) => other.id === id);
+          if (state !== 'ready' || pid === undefined || load === undefined) continue;
+          const own = { pid, requests: load.requests, memory: memory && residentBytes(pid), age: ms };
+          const reason = reasonToRecycle(own, { requests, memory, age });
+          if (reason === undefined) continue;
+          const message = `worker ${worker} (${pid}) is replaced: ${reason}`;
+          this.#tell({ level: 'info', event: 'worker-recycled', message, worker, pid });
+          try {
+            await supervisor.replace(worker, this.#config.drainTimeout);
+          } catch (error) {
+            const fault = placeError(fromCore(error), this.#config);
+            const text = `worker ${worker} stays, for a new one does not start`;
+            this.#tell({ level: 'error', event: 'worker-not-started', message: text, worker, error: fault });
+          }
+        }
+      }),
+    );
+    this.#isRecycling = false;
+  }
+
   /** What goes on, for operators. */
   status(): ServerStatus {
     const core = JSON.parse(this.#core?.status() ?? '{}') as Partial<CoreStatus>;
@@ -321,6 +356,7 @@ export class Server {
   }
 
   async #stop(graceMs: number): Promise<void> {
+    clearInterval(this.#watch);
     for (const { supervisor } of this.#everyPool) supervisor.drain();
     if (this.#core) {
       this.#core.close(graceMs);
