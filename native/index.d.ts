@@ -31,6 +31,8 @@ export declare class Core {
   nameWorker(id: number, number: number, pid: number): void
   /** Writes an event to the error log. Does nothing once the server is closed. */
   log(record: LogRecord): void
+  /** Opens the files of the logs anew by their names. */
+  reopenLogs(): void
   /** No more requests for this worker; its links end when its requests are done. */
   removeWorker(id: number): void
   /**

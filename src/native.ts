@@ -73,6 +73,8 @@ export interface NativeCore {
   status(): string;
   /** Has the logs call a worker by its number and its process. */
   nameWorker(id: number, number: number, pid: number): void;
+  /** Opens the files of the logs anew by their names. */
+  reopenLogs(): void;
   /** Writes an event to the error log. */
   log(record: LogRecord): void;
   /** Accepts no more, finishes requests in progress, cuts what is left after `graceMs`; then comes the event `closed`. */

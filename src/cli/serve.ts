@@ -35,6 +35,8 @@ export async function serve(
       throw fault;
     }
   };
+  // Else Node would open its inspector.
+  process.on('SIGUSR1', () => server.reopenLogs());
   const { isTTY: hasTerminal } = process.stdin;
   process.on('SIGHUP', () => {
     // The window was closed: nobody is there any more.

@@ -345,6 +345,11 @@ export class Server {
     return [...this.#pools, ...this.#coming, ...this.#leaving.flat()];
   }
 
+  /** Opens the files of the logs anew by their names: they were moved away. */
+  reopenLogs(): void {
+    this.#core?.reopenLogs();
+  }
+
   /** Says something in the log. */
   tell(event: ServerEvent): void {
     this.#tell(event);

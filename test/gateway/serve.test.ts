@@ -68,6 +68,7 @@ function fakeNative() {
       }
       nameWorker(): void {}
       log(): void {}
+      reopenLogs(): void {}
       dispose(): void {
         state.disposed += 1;
       }

@@ -196,6 +196,14 @@ impl Core {
         }
     }
 
+    /// Opens the files of the logs anew by their names.
+    #[napi]
+    pub fn reopen_logs(&self) {
+        if let Some(server) = self.server() {
+            server.reopen_logs();
+        }
+    }
+
     /// No more requests for this worker; its links end when its requests are done.
     #[napi]
     pub fn remove_worker(&self, id: u32) {

@@ -319,6 +319,11 @@ impl Server {
         self.shared.logger.record(record);
     }
 
+    /// Opens the files of the logs anew by their names, for logs that were moved away.
+    pub fn reopen_logs(&self) {
+        self.shared.logger.reopen();
+    }
+
     /// No more requests for this worker; its links end when the requests it has are done.
     pub fn remove_worker(&self, worker: u32) {
         for pool in lock(&self.shared.pools).values() {
