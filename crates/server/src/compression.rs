@@ -45,6 +45,7 @@ impl Accepted {
     pub(crate) fn parse(value: &[u8]) -> Self {
         let mut accepted = [None; 3];
         let mut others = None;
+        let mut identity = 0;
         for element in value.split(|&byte| byte == b',') {
             let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
             let name = parts.next().unwrap_or_default();
@@ -61,11 +62,19 @@ impl Accepted {
                     others = Some(weight);
                     continue;
                 }
+                b"identity" => {
+                    identity = weight;
+                    continue;
+                }
                 _ => continue,
             };
             accepted[coding as usize] = Some(weight);
         }
-        Self(accepted.map(|weight| weight.or(others).unwrap_or(0)))
+        // Who says that it likes the file as it is better gets that.
+        Self(accepted.map(|weight| match weight.or(others).unwrap_or(0) {
+            weight if weight < identity => 0,
+            weight => weight,
+        }))
     }
 
     /// The codings that the client takes, the best first.
@@ -264,6 +273,12 @@ mod tests {
             ("*;q=0.1, gzip;q=1.0", vec![Gzip, Brotli, Zstd]),
             ("br;q=0, *", vec![Zstd, Gzip]),
             ("identity", vec![]),
+            ("identity;q=0", vec![]),
+            ("identity;q=0, gzip;q=0.1", vec![Gzip]),
+            ("identity, gzip;q=0.5", vec![]),
+            ("gzip, identity", vec![Gzip]),
+            ("gzip;q=0.4, identity;q=0.5, br;q=0.6", vec![Brotli]),
+            ("identity;q=0.5, *;q=0.1", vec![]),
             ("", vec![]),
             ("gzip;q=0.001", vec![Gzip]),
             // Not well-formed: not said.
