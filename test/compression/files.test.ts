@@ -1,7 +1,7 @@
 // Files in the coding that a client likes best: from beside them, or compressed in the background.
 
 import { spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { linkSync, rmSync } from 'node:fs';
 import { brotliCompressSync, brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Answer, get } from '../files/client.js';
@@ -22,10 +22,11 @@ beforeAll(async () => {
   folder.write('site/app.js.br', brotliCompressSync(`br: ${TEXT}`));
   folder.write('site/app.js.gz', gzipSync(`gz: ${TEXT}`));
   folder.write('plain/text.txt', TEXT);
+  linkSync(folder.write('site/names.txt', `names: ${TEXT}`), folder.at('site/names.html'));
   server = await Gwanmun.start(folder, {
     threads: 2,
     mounts: [
-      { path: '/', files: './site', cacheControl: { 'kept.txt': 'no-transform' } },
+      { path: '/', files: './site', cacheControl: { 'kept.txt': 'no-transform', 'names.html': 'no-store' } },
       { path: '/plain', files: './plain', compression: false },
     ],
   });
@@ -111,6 +112,15 @@ describe('compressed in the background', () => {
     expect((await ask('/text.txt', 'gzip', { 'If-None-Match': br.headers.etag ?? '' })).status).toBe(200);
   });
 
+  test('a file of two names has the type and the rules of each', async () => {
+    const [text, page] = [await compressed('/names.txt', 'gzip'), await compressed('/names.html', 'gzip')];
+    expect([text, page].map(({ headers }) => [headers['content-type'], headers['cache-control']])).toEqual([
+      ['text/plain; charset=utf-8', undefined],
+      ['text/html; charset=utf-8', 'no-store'],
+    ]);
+    expect(decoded(page)).toBe(decoded(text));
+  });
+
   test('HEAD has what GET has', async () => {
     const get = await compressed('/text.txt', 'gzip');
     const head = await ask('/text.txt', 'gzip', {}, 'HEAD');
@@ -161,6 +171,7 @@ test.each([
   ['without Accept-Encoding', '/text.txt', undefined],
   ['with codings that it does not know', '/text.txt', 'compress, identity'],
   ['with a coding that is not wanted', '/text.txt', 'gzip;q=0'],
+  ['with one that is wanted less than the file as it is', '/text.txt', 'gzip;q=0.5, identity'],
   ['what is short', '/short.txt', 'gzip'],
   ['what is compressed already', '/image.png', 'gzip'],
   ['what may not be changed', '/kept.txt', 'gzip'],

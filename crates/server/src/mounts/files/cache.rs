@@ -199,7 +199,7 @@ impl Known {
 
     fn descriptors(&self) -> usize {
         match self {
-            Known::File(entry) => usize::from(entry.fd().is_some()),
+            Known::File(entry) => entry.descriptors(),
             Known::Directory | Known::NotFound | Known::Forbidden => 0,
         }
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::rules::FileRules;
@@ -39,18 +39,31 @@ pub(crate) struct FileEntry {
     /// [`modified`](Self::modified) as an HTTP date.
     pub last_modified: Box<str>,
     /// The Content-Type, ETag, Last-Modified and Accept-Ranges field lines and those of the rules, each ended by CRLF.
-    pub headers: Box<[u8]>,
+    pub headers: Arc<[u8]>,
     /// The whole content of a small file. `None` for large ones and for those that were changing; send these from
     /// [`fd`](Self::fd).
     pub content: Option<Arc<[u8]>>,
     validators: Range<usize>,
     file: Option<File>,
-    /// The same in other codings, by [`Coding`]; `None`: there is none, or it would be no smaller.
-    variants: [OnceLock<Option<Arc<FileEntry>>>; 3],
+    /// The same in other codings, by [`Coding`].
+    variants: [Mutex<Variant>; 3],
     /// It may be compressed; else only what lies beside it is offered.
     is_compressible: bool,
     /// A thread is compressing it.
     pub(super) is_packing: AtomicBool,
+}
+
+/// What is known of a file in another coding.
+#[derive(Debug, Default)]
+enum Variant {
+    #[default]
+    Unknown,
+    /// It would be no smaller.
+    Pointless,
+    /// A file beside it.
+    Beside(Arc<FileEntry>),
+    /// Made of it. Who has made it holds it within a budget, and this must not outlast that.
+    Packed(Weak<FileEntry>),
 }
 
 /// What makes a file the same file with the same content. The change time is in it, so that a file whose modification
@@ -121,8 +134,8 @@ impl FileEntry {
             if let Ok((identity, content)) = read_consistently(&file) {
                 let content = content.filter(|_| identity.is_settled(now)).map(Arc::from);
                 let file = if content.is_some() { None } else { Some(file) };
-                let _ = entry.variants[coding as usize]
-                    .set(Some(Arc::new(entry.variant(coding, identity, content, file))));
+                let variant = Arc::new(entry.variant(coding, identity, content, file));
+                *entry.lock_variant(coding) = Variant::Beside(variant);
             }
         }
         Ok(entry)
@@ -171,8 +184,8 @@ impl FileEntry {
     pub(crate) fn negotiate(self: &Arc<Self>, accepted: Accepted) -> (Arc<Self>, Option<Coding>) {
         let mut wanted = None;
         for coding in accepted.best() {
-            match self.variants[coding as usize].get() {
-                Some(Some(variant)) => return (Arc::clone(variant), wanted),
+            match self.known_variant(coding) {
+                Some(Some(variant)) => return (variant, wanted),
                 Some(None) => {}
                 None if self.is_compressible => {
                     wanted.get_or_insert(coding);
@@ -212,26 +225,53 @@ impl FileEntry {
         Ok(Some(Arc::new(self.variant(coding, self.identity, Some(packed.into()), None))))
     }
 
-    /// Remembers what [`pack`](Self::pack) has made.
-    pub(super) fn set_variant(&self, coding: Coding, variant: Option<Arc<FileEntry>>) {
-        let _ = self.variants[coding as usize].set(variant);
+    /// Remembers what [`pack`](Self::pack) has made, for as long as someone holds it. A file beside this one stays.
+    pub(super) fn set_variant(&self, coding: Coding, variant: Option<&Arc<FileEntry>>) {
+        let mut known = self.lock_variant(coding);
+        if !matches!(*known, Variant::Beside(_)) {
+            *known = match variant {
+                Some(variant) => Variant::Packed(Arc::downgrade(variant)),
+                None => Variant::Pointless,
+            };
+        }
+    }
+
+    /// None: not known, or not any more. `Some(None)`: there is none.
+    fn known_variant(&self, coding: Coding) -> Option<Option<Arc<FileEntry>>> {
+        match &*self.lock_variant(coding) {
+            Variant::Unknown => None,
+            Variant::Pointless => Some(None),
+            Variant::Beside(variant) => Some(Some(Arc::clone(variant))),
+            Variant::Packed(variant) => variant.upgrade().map(Some),
+        }
+    }
+
+    fn lock_variant(&self, coding: Coding) -> MutexGuard<'_, Variant> {
+        self.variants[coding as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether files beside this one belong to it: these can change while it does not.
     pub(super) fn has_files_beside(&self) -> bool {
-        self.variants.iter().any(|variant| {
-            matches!(variant.get(), Some(Some(variant)) if variant.identity != self.identity)
-        })
+        Coding::ALL.iter().any(|&coding| matches!(*self.lock_variant(coding), Variant::Beside(_)))
     }
 
     /// Bytes that are held in memory for it.
     pub(super) fn bytes(&self) -> usize {
-        let own = |entry: &FileEntry| entry.content.as_ref().map_or(0, |content| content.len());
-        let beside = self.variants.iter().filter_map(|variant| match variant.get() {
-            Some(Some(variant)) if variant.identity != self.identity => Some(own(variant)),
-            _ => None,
+        self.sum(|entry| entry.content.as_ref().map_or(0, |content| content.len()))
+    }
+
+    /// Descriptors that are held open for it.
+    pub(super) fn descriptors(&self) -> usize {
+        self.sum(|entry| usize::from(entry.file.is_some()))
+    }
+
+    /// The sum over this and the files beside it, which it holds as long as it lives.
+    fn sum(&self, cost: impl Fn(&FileEntry) -> usize) -> usize {
+        let beside = Coding::ALL.iter().map(|&coding| match &*self.lock_variant(coding) {
+            Variant::Beside(variant) => cost(variant),
+            _ => 0,
         });
-        own(self) + beside.sum::<usize>()
+        cost(self) + beside.sum::<usize>()
     }
 
     /// The open file, for entries without [`content`](Self::content). Regular, read-only; read it at offsets, as its

@@ -39,11 +39,14 @@ struct State {
 #[derive(Debug, Default)]
 struct Packed {
     /// None: it would be no smaller.
-    entries: HashMap<(Identity, Coding), Option<Arc<FileEntry>>>,
+    entries: HashMap<PackedKey, Option<Arc<FileEntry>>>,
     /// The oldest first.
-    order: VecDeque<(Identity, Coding)>,
+    order: VecDeque<PackedKey>,
     bytes: usize,
 }
+
+/// A file, its coding, and its header lines: a file of two names has two types, and perhaps two rules.
+type PackedKey = (Identity, Coding, Arc<[u8]>);
 
 /// Memory for compressed files of one folder.
 const PACKED_BYTES: usize = 64 * 1024 * 1024;
@@ -177,7 +180,7 @@ impl FileRoot {
     /// Compresses a file in the background. BLOCKING. One file at a time: who comes meanwhile is sent the file as it is.
     pub(crate) fn pack(&self, entry: &FileEntry, coding: Coding) {
         if let Ok(_held) = self.packing.try_lock() {
-            let key = (entry.identity, coding);
+            let key = packed_key(entry, coding);
             let known = self.lock_packed().entries.get(&key).cloned();
             let variant = known.or_else(|| {
                 let variant = entry.pack(coding).ok()?;
@@ -185,7 +188,7 @@ impl FileRoot {
                 Some(variant)
             });
             if let Some(variant) = variant {
-                entry.set_variant(coding, variant);
+                entry.set_variant(coding, variant.as_ref());
             }
         }
         entry.is_packing.store(false, Ordering::Release);
@@ -193,8 +196,9 @@ impl FileRoot {
 
     /// Gives an entry what another thread has made of the same file. `false`: there is nothing.
     pub(crate) fn recall(&self, entry: &FileEntry, coding: Coding) -> bool {
-        let known = self.lock_packed().entries.get(&(entry.identity, coding)).cloned();
-        known.map(|variant| entry.set_variant(coding, variant)).is_some()
+        let packed = self.lock_packed();
+        let known = packed.entries.get(&packed_key(entry, coding));
+        known.map(|variant| entry.set_variant(coding, variant.as_ref())).is_some()
     }
 
     fn lock_packed(&self) -> MutexGuard<'_, Packed> {
@@ -226,11 +230,8 @@ impl FileRoot {
         }
         match FileEntry::read(file, name, rules, beside) {
             Ok(entry) => {
-                let packed = self.lock_packed();
                 for coding in Coding::ALL {
-                    if let Some(variant) = packed.entries.get(&(entry.identity, coding)) {
-                        entry.set_variant(coding, variant.clone());
-                    }
+                    self.recall(&entry, coding);
                 }
                 Found::File(Arc::new(entry))
             }
@@ -252,6 +253,10 @@ impl FileRoot {
             found => found,
         }
     }
+}
+
+fn packed_key(entry: &FileEntry, coding: Coding) -> PackedKey {
+    (entry.identity, coding, Arc::clone(&entry.headers))
 }
 
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
@@ -296,12 +301,16 @@ fn each_candidate(
 }
 
 impl Packed {
-    fn insert(&mut self, key: (Identity, Coding), variant: Option<Arc<FileEntry>>) {
+    fn insert(&mut self, key: PackedKey, variant: Option<Arc<FileEntry>>) {
         self.bytes += variant.as_ref().map_or(0, |variant| variant.size as usize);
-        if self.entries.insert(key, variant).is_none() {
+        if self.entries.insert(key.clone(), variant).is_none() {
             self.order.push_back(key);
         }
-        while (self.bytes > PACKED_BYTES || self.order.len() > PACKED_ENTRIES)
+        self.shrink_to(PACKED_BYTES);
+    }
+
+    fn shrink_to(&mut self, bytes: usize) {
+        while (self.bytes > bytes || self.order.len() > PACKED_ENTRIES)
             && let Some(oldest) = self.order.pop_front()
         {
             let variant = self.entries.remove(&oldest).flatten();
@@ -339,6 +348,7 @@ mod tests {
     use super::super::entry::INLINE_LIMIT;
     use super::super::scratch::Scratch;
     use super::*;
+    use crate::compression::Accepted;
 
     /// The root as the kernel resolves it and as we do, for what must hold of both.
     fn roots(scratch: &Scratch) -> [FileRoot; 2] {
@@ -651,6 +661,64 @@ mod tests {
             panic!()
         };
         assert!(Arc::ptr_eq(&entry, &again));
+    }
+
+    fn packing() -> FileRules {
+        FileRules { compress: true, ..FileRules::default() }
+    }
+
+    fn only_gzip() -> Accepted {
+        Accepted::parse(b"gzip")
+    }
+
+    #[test]
+    fn what_was_compressed_is_held_within_the_budget_and_no_longer() {
+        let scratch = Scratch::new();
+        scratch.write("a.txt", b"gateway ".repeat(8192));
+        let root = FileRoot::open(scratch.path()).unwrap();
+        let Found::File(entry) = root.find(b"/a.txt", &packing()) else { panic!() };
+        assert_eq!(entry.negotiate(only_gzip()).1, Some(Coding::Gzip));
+        root.pack(&entry, Coding::Gzip);
+        let (packed, wanted) = entry.negotiate(only_gzip());
+        assert!(packed.size < entry.size && wanted.is_none());
+        let held = Arc::downgrade(&packed);
+        drop(packed);
+        assert!(held.upgrade().is_some());
+
+        root.lock_packed().shrink_to(0);
+        assert!(held.upgrade().is_none());
+        let (plain, wanted) = entry.negotiate(only_gzip());
+        assert!(Arc::ptr_eq(&plain, &entry));
+        assert_eq!(wanted, Some(Coding::Gzip));
+        root.pack(&entry, Coding::Gzip);
+        assert!(entry.negotiate(only_gzip()).0.size < entry.size);
+    }
+
+    #[test]
+    fn a_file_of_two_names_has_the_header_lines_of_each() {
+        let scratch = Scratch::new();
+        let path = scratch.write("a.txt", b"gateway ".repeat(8192));
+        fs::hard_link(path, scratch.path().join("a.html")).unwrap();
+        let root = FileRoot::open(scratch.path()).unwrap();
+        for (path, content_type) in [("/a.txt", "text/plain"), ("/a.html", "text/html")] {
+            let Found::File(entry) = root.find(path.as_bytes(), &packing()) else { panic!() };
+            root.pack(&entry, Coding::Gzip);
+            let headers = entry.negotiate(only_gzip()).0.headers.to_vec();
+            let headers = String::from_utf8(headers).unwrap();
+            assert!(headers.starts_with(&format!("Content-Type: {content_type};")), "{headers}");
+            assert!(headers.contains("Content-Encoding: gzip\r\n"), "{headers}");
+        }
+    }
+
+    #[test]
+    fn files_beside_a_file_count_as_open_too() {
+        let scratch = Scratch::new();
+        scratch.write("a.js", vec![b'a'; 100_000]);
+        scratch.write("a.js.gz", vec![b'g'; 50_000]);
+        scratch.write("a.js.br", vec![b'b'; 50_000]);
+        let root = FileRoot::open(scratch.path()).unwrap();
+        let Found::File(entry) = root.find(b"/a.js", &packing()) else { panic!() };
+        assert_eq!(entry.descriptors(), 3);
     }
 
     #[test]
