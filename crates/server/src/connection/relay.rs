@@ -114,12 +114,14 @@ impl Connection {
         let facts = BlockFacts { content_length: None, ..head.facts };
         let head = RelayedHead { block: None, lines: &rewritten, facts, ..head };
         let is_head = cx.exchanges.get(key).is_some_and(|exchange| exchange.head_only);
-        let encoder = Encoder::new(coding, plan.announced);
-        let encoder = encoder.map_err(|_| FrameError("the compressor cannot be had"))?;
         if is_head {
             self.begin_response(cx, key, head, None, &lines)?;
             self.relay_body(cx, key, body, end);
-        } else if end && plan.announced.is_none_or(|announced| announced == body.len() as u64) {
+            return Ok(());
+        }
+        let encoder = Encoder::new(coding, plan.announced);
+        let encoder = encoder.map_err(|_| FrameError("the compressor cannot be had"))?;
+        if end && plan.announced.is_none_or(|announced| announced == body.len() as u64) {
             let packed = encoder.finish(body);
             let packed = packed.map_err(|_| FrameError("the compressor failed"))?;
             self.begin_response(cx, key, head, Some(packed.len() as u64), &lines)?;
