@@ -159,10 +159,48 @@ describe('with a worker process', () => {
   test('H62 without descriptors it waits, and then goes on', async () => {
     await using server = await new Gwanmun(80).listening();
     const clients: RawClient[] = [];
-    for (let index = 0; index < 100; index += 1) clients.push(await server.connect());
+    for (let index = 0; index < 100; index += 1) {
+      const client = await server.connect();
+      // A request in progress does not give way to others.
+      await client.send('POST /hash HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n');
+      clients.push(client);
+    }
     await server.says(/No connection could be accepted/);
     for (const client of clients) client.close();
     expect(await server.get('/alive')).toBe('/alive');
     expect(await server.get('/files/page.txt')).toBe('page');
+  });
+
+  test('H43 H62 when descriptors run short the oldest idle connections give way', async () => {
+    await using server = await new Gwanmun(200).listening();
+    const busy = await server.connect();
+    await busy.send('POST /hash HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na');
+    const clients: RawClient[] = [];
+    for (let index = 0; index < 400; index += 1) {
+      const client = await server.connect();
+      await client.send(request('GET /files/page.txt'));
+      await client.response();
+      clients.push(client);
+    }
+    await server.says(/File descriptors run short/);
+    await clients[0]?.closed();
+    expect(await server.get('/alive')).toBe('/alive');
+    await busy.send('b');
+    expect((await busy.response()).status).toBe(200);
+    for (const client of [busy, ...clients]) client.close();
+  });
+
+  test('H43 H62 nor do clients that stay silent, or send a head byte by byte, keep others out', async () => {
+    await using server = await new Gwanmun(200).listening();
+    const clients: RawClient[] = [];
+    for (let index = 0; index < 400; index += 1) {
+      const client = await server.connect();
+      if (index % 2 === 0) await client.send('G');
+      clients.push(client);
+    }
+    await server.says(/File descriptors run short/);
+    expect(await server.get('/alive')).toBe('/alive');
+    expect(await server.get('/files/page.txt')).toBe('page');
+    for (const client of clients) client.close();
   });
 });

@@ -126,6 +126,16 @@ pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
+/// How many descriptors the process may have. The kernel always gives the lowest number that is free.
+pub(crate) fn descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a struct of the type that the kernel fills in.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } < 0 {
+        return u64::MAX;
+    }
+    limit.rlim_cur
+}
+
 /// The address of a connection's other end; none for a Unix socket.
 pub(crate) fn peer_of(fd: BorrowedFd<'_>) -> Option<std::net::SocketAddr> {
     let address = socket2::SockRef::from(&fd).peer_addr().ok()?.as_socket()?;

@@ -183,6 +183,22 @@ impl Connection {
         }
     }
 
+    /// Since when the connection has waited for its client's next request, and whether a part of the head is there; nothing
+    /// if a request is in progress.
+    pub(crate) fn waiting_since(&self, cx: &Context) -> Option<(bool, u64)> {
+        let waits = self.exchanges.is_empty()
+            && self.output.is_empty()
+            && matches!(self.phase, Phase::Head)
+            && !self.readable
+            && !self.closed;
+        let allowed_ms = match self.reading {
+            Reading::Head => cx.generation.timeouts.header_ms,
+            Reading::Idle => cx.generation.timeouts.keep_alive_ms,
+            Reading::Body | Reading::Linger => return None,
+        };
+        waits.then(|| (!self.input.is_empty(), self.read_deadline.saturating_sub(allowed_ms)))
+    }
+
     /// Gives up on whatever takes too long.
     pub(crate) fn on_tick(&mut self, cx: &mut Context) {
         let now = cx.clock.ms();

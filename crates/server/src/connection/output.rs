@@ -9,9 +9,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-/// Most bytes of a file that one call sends, so that one fast client does not hold up the others of its thread, and so that
 /// Pieces of a file up to this many bytes are read and not sent from it.
 const SHORT_PIECE: u64 = 16 * 1024;
+/// Most bytes of a file that one call sends, so that one fast client does not hold up the others of its thread, and so that
 /// residency is asked about small pieces.
 const FILE_CHUNK: u64 = 512 * 1024;
 

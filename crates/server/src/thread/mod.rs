@@ -9,6 +9,7 @@ pub(crate) mod buffers;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod mailbox;
+mod shedding;
 
 use crate::config::Listen;
 use crate::connection::sendfile::Sought;
@@ -33,6 +34,7 @@ use gwanmun_gateway::names::NamesTable;
 use gwanmun_http1::HeaderSpan;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -153,6 +155,8 @@ pub(crate) struct Thread {
     sockets: Rc<RefCell<Sockets>>,
     /// Accepting is suspended until then: no descriptors were left.
     accept_again_ms: u64,
+    /// Until then the log has it that connections are shed.
+    tell_shedding_ms: u64,
     /// What is not finished by then is cut.
     cut_ms: u64,
     /// How often deadlines are looked at.
@@ -172,6 +176,7 @@ const LINK_BUFFER: usize = 512 * 1024;
 /// Connections accepted in a row before the others get their turn.
 const ACCEPT_BATCH: usize = 64;
 const ACCEPT_PAUSE_MS: u64 = 100;
+const TELL_SHEDDING_MS: u64 = 10_000;
 /// How often a thread looks for a worker that takes its queued requests.
 const WAITING_TICK_MS: u64 = 2;
 
@@ -231,6 +236,7 @@ impl Thread {
             listeners,
             sockets,
             accept_again_ms: 0,
+            tell_shedding_ms: 0,
             cut_ms: 0,
             tick_ms,
         })
@@ -313,9 +319,21 @@ impl Thread {
             let Some(listener) = self.listeners.get(index) else { return };
             match syscall::accept(listener.socket.as_fd()) {
                 Ok(None) => return,
-                Ok(Some(fd)) => self.add_connection(index, fd),
+                Ok(Some(fd)) if !shedding::is_reserved(fd.as_fd()) => {
+                    self.add_connection(index, fd);
+                }
+                Ok(Some(fd)) => {
+                    if self.shed() {
+                        self.add_connection(index, fd);
+                    } else {
+                        self.pause_accepting("only the reserve of file descriptors is left");
+                    }
+                    // What is shed is closed at the end of this turn.
+                    return;
+                }
                 Err(error) => {
                     if is_exhaustion(&error) {
+                        self.shed();
                         self.pause_accepting(&error);
                         return;
                     }
@@ -347,11 +365,33 @@ impl Thread {
         }
     }
 
+    /// H43: closes the connections that have waited longest, so that others can come. Gives whether there were any.
+    fn shed(&mut self) -> bool {
+        let cx = &mut self.cx;
+        let waiting = self.connections.iter_mut();
+        let waiting = waiting.filter_map(|(key, other)| Some((other.waiting_since(cx)?, key)));
+        let victims = shedding::victims(waiting.collect(), cx.clock.ms());
+        for &key in &victims {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.close(cx);
+            }
+        }
+        if !victims.is_empty() && cx.clock.ms() >= self.tell_shedding_ms {
+            self.tell_shedding_ms = cx.clock.ms() + TELL_SHEDDING_MS;
+            cx.shared.logger.error(
+                Level::Warn,
+                "File descriptors run short: the connections that have been idle longest are closed. \
+                 Raise the limit (ulimit -n, or LimitNOFILE= of systemd).",
+            );
+        }
+        !victims.is_empty()
+    }
+
     /// H62: without descriptors, accepting again at once would only spin.
-    fn pause_accepting(&mut self, error: &io::Error) {
+    fn pause_accepting(&mut self, why: impl Display) {
         if self.accept_again_ms == 0 {
             self.cx.log_error(&format!(
-                "No connection could be accepted: {error}. Accepting is paused for a moment."
+                "No connection could be accepted: {why}. Accepting is paused for a moment."
             ));
             for listener in &self.listeners {
                 self.cx.epoll.remove(listener.socket.as_fd());
