@@ -46,7 +46,14 @@ export interface CoreConfig {
   mounts: CoreMount[];
   pools: { queue: number; queueTimeoutMs: number }[];
   /** Bytes, except `headerCount`. */
-  limits: { requestLine: number; headerBytes: number; headerCount: number; body: number; bodyInMemory: number };
+  limits: {
+    requestLine: number;
+    headerBytes: number;
+    headerCount: number;
+    body: number;
+    bodyInMemory: number;
+    minRate: number;
+  };
   timeouts: { headerMs: number; bodyMs: number; keepAliveMs: number; writeMs: number };
   /** The `Server` header's value; null sends none. */
   serverHeader: string | null;

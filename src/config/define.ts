@@ -89,6 +89,11 @@ export interface Limits {
   body?: number | undefined;
   /** A body up to this size is kept in memory, a larger one in a temporary file without a name. Default 65536. */
   bodyInMemory?: number | undefined;
+  /**
+   * Bytes a second that a client must send of a body, or take of a response, on average; slower than that gets a 408, or loses its
+   * connection, once the timeout is used up. 0: any pace. A body that a mount takes as a stream may pause. Default 240.
+   */
+  minRate?: number | undefined;
 }
 
 /** How long a client may take, in milliseconds. */

@@ -153,6 +153,7 @@ export function resolveConfig(
       headerCount: limits.headerCount ?? 100,
       body: limits.body ?? 10_485_760,
       bodyInMemory: limits.bodyInMemory ?? 65_536,
+      minRate: limits.minRate ?? 240,
     },
     timeouts: {
       headerMs: timeouts.header ?? 15_000,

@@ -65,6 +65,31 @@ describe('timeouts', () => {
     await expectAlive(target);
   });
 
+  test('H42 a body that drips: 408', async () => {
+    await using target = await record({ timeouts: { body: 300 }, limits: { minRate: 500 } });
+    const client = await target.connect();
+    await client.send(request('POST /a', 'Content-Length: 100000'));
+    const started = performance.now();
+    const dripping = drip(client, 'b');
+    await expectRefusal(client, 408);
+    expect(performance.now() - started).toBeLessThan(3000);
+    client.close();
+    await dripping;
+    expect(target.seen).toEqual([]);
+  });
+
+  test('H42 a body at the minimum rate may take as long as it needs', async () => {
+    await using target = await record({ timeouts: { body: 300 }, limits: { minRate: 500 } });
+    const client = await target.connect();
+    await client.send(request('POST /a', 'Content-Length: 700'));
+    for (let sent = 0; sent < 700; sent += 10) {
+      await client.send('0123456789');
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    expect((await client.response()).status).toBe(200);
+    client.close();
+  });
+
   test('H42 a body nobody wants does not keep a connection for ever', async () => {
     await using target = await record({ timeouts: { body: 150 } });
     const client = await target.connect();

@@ -351,4 +351,11 @@ describe('a worker that dies', () => {
   });
 });
 
-const LIMITS = { requestLine: 8192, headerBytes: 16_384, headerCount: 100, body: 10_000_000, bodyInMemory: 65_536 };
+const LIMITS = {
+  requestLine: 8192,
+  headerBytes: 16_384,
+  headerCount: 100,
+  body: 10_000_000,
+  bodyInMemory: 65_536,
+  minRate: 240,
+};

@@ -141,6 +141,8 @@ pub struct Limits {
     pub body: u64,
     /// Request bodies up to this size stay in memory, larger ones go to a temporary file.
     pub body_in_memory: usize,
+    /// Bytes a second that a client sends of a body, or takes of a response, on average; 0: any. By default 240, as Kestrel has it.
+    pub min_rate: u64,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

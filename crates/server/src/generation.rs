@@ -17,6 +17,7 @@ pub(crate) struct Generation {
     pub(crate) head_limits: gwanmun_http1::Limits,
     pub(crate) body_limit: u64,
     pub(crate) body_in_memory: usize,
+    pub(crate) min_rate: u64,
     pub(crate) timeouts: Timeouts,
     /// `Server: …\r\n`, or nothing.
     pub(crate) server_line: Vec<u8>,
@@ -166,6 +167,7 @@ impl Generation {
             },
             body_limit: limits.body,
             body_in_memory: limits.body_in_memory,
+            min_rate: limits.min_rate,
             timeouts: config.timeouts,
             server_line: server
                 .map(|name| format!("Server: {name}\r\n").into_bytes())

@@ -112,6 +112,7 @@ impl Connection {
             return self.pass_on(cx, reader, bytes);
         }
         let mut position = 0;
+        let before = reader.received;
         while !reader.complete {
             if matches!(&reader.sink, Sink::File(spool) if spool.writing && spool.pending.len() >= WRITE_SIZE)
             {
@@ -157,7 +158,9 @@ impl Connection {
             }
             self.collect(cx, &mut reader, data);
             if data.is_empty() && !reader.complete {
-                self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
+                let received = reader.received - before;
+                self.read_deadline =
+                    cx.paid_up(self.read_deadline, received, cx.generation.timeouts.body_ms);
                 self.phase = Phase::Body(reader);
                 return (position, true);
             }

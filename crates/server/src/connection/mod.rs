@@ -300,10 +300,9 @@ impl Connection {
         }
         match self.output.send(self.fd.as_fd(), &mut cx.buffers, std::mem::take(&mut self.loaded)) {
             Err(_) => self.close(cx),
-            Ok((sent, progress)) => {
-                if progress || self.write_deadline == 0 {
-                    self.write_deadline = cx.clock.ms() + cx.generation.timeouts.write_ms;
-                }
+            Ok((sent, bytes)) => {
+                self.write_deadline =
+                    cx.paid_up(self.write_deadline, bytes, cx.generation.timeouts.write_ms);
                 match sent {
                     Sent::All => {
                         self.write_deadline = 0;
@@ -390,6 +389,19 @@ impl Context {
             self.reset_stream(key);
         }
         exchange::release(&mut self.exchanges, key, &mut self.buffers);
+    }
+
+    /// The deadline of a client that has sent or taken `bytes` since `deadline` was set (0: there was none): each byte pays for a
+    /// moment at `limits.minRate`, and `timeout_ms` from now is the most. So a drip does not go on for ever (H42).
+    fn paid_up(&self, deadline: u64, bytes: u64, timeout_ms: u64) -> u64 {
+        let most = self.clock.ms() + timeout_ms;
+        let paid_ms = bytes.saturating_mul(1000).checked_div(self.generation.min_rate);
+        match paid_ms {
+            Some(_) if deadline == 0 => most,
+            Some(paid_ms) => deadline.saturating_add(paid_ms).min(most),
+            None if bytes > 0 || deadline == 0 => most,
+            None => deadline,
+        }
     }
 
     /// Has a blocking thread read a piece of a file into memory.

@@ -165,23 +165,25 @@ impl Output {
     }
 
     /// Sends as much as the socket takes. `loaded`: the first piece of a file has just been read in.
-    /// Gives where it came to and whether any byte went out.
+    /// Gives where it came to and how many bytes went out.
     pub(crate) fn send(
         &mut self,
         fd: BorrowedFd<'_>,
         buffers: &mut Buffers,
         mut loaded: bool,
-    ) -> io::Result<(Sent, bool)> {
-        let mut progress = false;
+    ) -> io::Result<(Sent, u64)> {
+        let mut went_out = 0;
         loop {
             if self.sent < self.bytes.len() {
                 match syscall::send(fd, &self.bytes[self.sent..])? {
-                    Transfer::WouldBlock => return Ok((Sent::Blocked, progress)),
-                    Transfer::Bytes(count) => self.sent += count,
+                    Transfer::WouldBlock => return Ok((Sent::Blocked, went_out)),
+                    Transfer::Bytes(count) => {
+                        self.sent += count;
+                        went_out += count as u64;
+                    }
                 }
-                progress = true;
                 if self.sent < self.bytes.len() {
-                    return Ok((Sent::Blocked, progress));
+                    return Ok((Sent::Blocked, went_out));
                 }
             }
             self.sent = 0;
@@ -190,7 +192,7 @@ impl Output {
             match self.rest.front_mut() {
                 None => {
                     self.rest = VecDeque::new();
-                    return Ok((Sent::All, progress));
+                    return Ok((Sent::All, went_out));
                 }
                 Some(Segment::Bytes(bytes)) => {
                     self.bytes = std::mem::take(bytes);
@@ -198,24 +200,26 @@ impl Output {
                 }
                 Some(Segment::File { source, offset, end }) => {
                     let length = (*end - *offset).min(FILE_CHUNK) as usize;
-                    let Some(file) = source.fd() else { return Ok((Sent::Shrunk, progress)) };
+                    let Some(file) = source.fd() else { return Ok((Sent::Shrunk, went_out)) };
                     if !std::mem::take(&mut loaded)
                         && !crate::mounts::files::resident(file, *offset, length)
                     {
                         let absent =
                             Sent::Absent { source: source.clone(), offset: *offset, length };
-                        return Ok((absent, progress));
+                        return Ok((absent, went_out));
                     }
                     match syscall::send_file(fd, file, *offset, length)? {
-                        Transfer::WouldBlock => return Ok((Sent::Blocked, progress)),
-                        Transfer::Bytes(0) => return Ok((Sent::Shrunk, progress)),
-                        Transfer::Bytes(count) => *offset += count as u64,
+                        Transfer::WouldBlock => return Ok((Sent::Blocked, went_out)),
+                        Transfer::Bytes(0) => return Ok((Sent::Shrunk, went_out)),
+                        Transfer::Bytes(count) => {
+                            *offset += count as u64;
+                            went_out += count as u64;
+                        }
                     }
-                    progress = true;
                     if *offset == *end {
                         self.rest.pop_front();
                     } else {
-                        return Ok((Sent::Yielded, progress));
+                        return Ok((Sent::Yielded, went_out));
                     }
                 }
             }
