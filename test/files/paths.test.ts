@@ -1,4 +1,4 @@
-// Paths that must not lead out of the folder, nor to what is not meant to be seen (H67–H77).
+// Paths that must not lead out of the folder, nor to what is not meant to be seen (H67–H79).
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, symlinkSync } from 'node:fs';
@@ -24,6 +24,8 @@ beforeAll(async () => {
     'site/old~/x.txt',
     'site/.well-known/.hidden',
     'site/a/.well-known/x.txt',
+    'site/.Well-Known/x.txt',
+    'site/.GIT/config',
   ]) {
     folder.write(name, SECRET);
   }
@@ -135,6 +137,9 @@ describe('a path is decoded once and never leaves the folder', () => {
     ['/root/', 404],
     ['/loop', 404],
     ['/dangling', 404],
+    // H79: rules look at names as they are, whatever a file system takes for the same
+    ['/.Well-Known/x.txt', 404],
+    ['/.GIT/config', 404],
     // H77
     ['/.env', 404],
     ['/%2eenv', 404],

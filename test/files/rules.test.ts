@@ -70,6 +70,12 @@ describe('tryFiles', () => {
     expect([status, headers['location']]).toEqual([301, '/assets/']);
   });
 
+  test('H85 what the path says is not expanded again', async () => {
+    folder.write('site/$path', 'literal');
+    expect((await ask('/$path')).body.toString()).toBe('literal');
+    expect((await ask('/about$path')).body.toString()).toBe('<p>index');
+  });
+
   test('what is never served is not found by another name', async () => {
     folder.write('site/.env.html', 'secret');
     expect((await ask('/.env')).status).toBe(404);
@@ -151,7 +157,7 @@ describe('listing', () => {
     ]);
   });
 
-  test('as HTML: escaped, and links that stay in the folder', async () => {
+  test('H83 as HTML: escaped, and links that stay in the folder', async () => {
     const { headers, body } = await ask('/plain/list/', { Accept: 'text/html,*/*' });
     expect(headers['content-type']).toBe('text/html; charset=utf-8');
     const page = body.toString();
