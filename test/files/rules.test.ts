@@ -160,6 +160,8 @@ describe('listing', () => {
   test('H83 as HTML: escaped, and links that stay in the folder', async () => {
     const { headers, body } = await ask('/plain/list/', { Accept: 'text/html,*/*' });
     expect(headers['content-type']).toBe('text/html; charset=utf-8');
+    expect(headers['content-security-policy']).toBe("default-src 'none'; style-src 'unsafe-inline'");
+    expect(headers['x-content-type-options']).toBe('nosniff');
     const page = body.toString();
     expect(page).toContain('<a href="./b%20%3Ci%3E%26%22.txt">b &lt;i&gt;&amp;&quot;.txt</a>');
     expect(page).toContain('<a href="./javascript%3Aalert%281%29">');
