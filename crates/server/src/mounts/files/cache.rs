@@ -220,6 +220,18 @@ mod tests {
         FileCacheLimits { entries, bytes, descriptors }
     }
 
+    #[test]
+    fn h59_a_path_hashes_otherwise_in_every_cache() {
+        use std::hash::BuildHasher;
+        let hash = |_| {
+            let mut cache = FileCache::new(limits(10, 1000, 10));
+            cache.insert(MOUNT, b"/a", &Found::NotFound, Instant::now());
+            cache.index[&MOUNT].hasher().hash_one(b"/a")
+        };
+        let hashes: Vec<u64> = (0..2).map(hash).collect();
+        assert_ne!(hashes[0], hashes[1]);
+    }
+
     fn file(scratch: &Scratch, name: &str, length: usize) -> Found {
         let path = scratch.write(name, vec![b'x'; length]);
         loop {
