@@ -9,6 +9,8 @@ pub mod config;
 mod connection;
 mod error;
 mod exchange;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod generation;
 mod listener;
 pub mod log;
