@@ -2,7 +2,7 @@
 
 Started by gwanmun, never by hand. Standard library, Python 3.8 or newer; older ones must parse it too, to say so.
 Requests are answered one after the other, on one thread. W numbers are rows of docs/application-contract.md."""
-import array, collections, contextlib, ctypes, functools, gc, importlib, io, json, mmap, os, re, select, signal, socket
+import array, collections, contextlib, ctypes, faulthandler, functools, gc, importlib, io, json, mmap, os, re, select, signal, socket
 import struct, sys, threading, time, traceback
 
 HELLO, READY, HEAD, DATA, END, RESET, CREDIT, LOG = 1, 2, 5, 7, 10, 11, 12, 13
@@ -282,6 +282,7 @@ if __name__ == "__main__":
         report(kind="version")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they reach the whole group; the core ends the links to stop us
         signal.signal(number, lambda *_: None)
+    faulthandler.register(signal.SIGUSR1)  # says where the code is, while it hangs
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: dies with the main process
     if os.getppid() != settings["parent"]:
         os._exit(1)

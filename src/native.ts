@@ -47,10 +47,18 @@ export interface LogRecord {
 export interface CoreStatus {
   /** Connections of clients. */
   readonly connections: number;
-  /** Requests that wait for a worker. */
-  readonly queues: readonly { readonly pool: number; readonly length: number }[];
+  /** Requests that wait for a worker, and for how many milliseconds the first one has. */
+  readonly queues: readonly { readonly pool: number; readonly length: number; readonly oldest: number }[];
   /** The workers that are ready, by the core's ids. */
-  readonly workers: readonly { readonly id: number; readonly inFlight: number; readonly requests: number }[];
+  readonly workers: readonly {
+    readonly id: number;
+    readonly inFlight: number;
+    readonly requests: number;
+    /** Beats of its event loop so far; 0: it does not tell. */
+    readonly beats: number;
+    /** By how many milliseconds the last one was late. */
+    readonly lag: number;
+  }[];
 }
 
 /** The web server: its threads, listeners and queues. */

@@ -198,6 +198,9 @@ function resolveOptions(options: ServeOptions): {
     target.pool = 0;
     target.compress = resolved.mounts[index]?.compress ?? true;
   }
-  if (given.length > 0) core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];
+  if (given.length > 0) {
+    const { queue, timeout } = resolved;
+    core.pools = [{ queue: queue.length, queueTimeoutMs: queue.timeout, requestTimeoutMs: timeout }];
+  }
   return { config: core, resolved, given };
 }

@@ -114,7 +114,7 @@ function table(status: ServerStatus, color: boolean): string {
     `  config       ${status.config}, taken over ${status.generation === 1 ? 'at the start' : `${status.generation - 1} times`}`,
     `  listening    ${status.listen.map(formatAddress).join('  ')}`,
     `  connections  ${status.connections}`,
-    `  queue        ${status.queue}`,
+    `  queue        ${status.queue}${status.queue === 0 ? '' : `, the first for ${status.queueAge} ms`}`,
   ];
   if (workers.length > 0) {
     const rows = workers.map((worker) => [
@@ -124,10 +124,11 @@ function table(status: ServerStatus, color: boolean): string {
       String(worker.inFlight),
       String(worker.requests),
       bytes(worker.memory),
+      worker.eventLoopDelay === undefined ? '-' : `${worker.eventLoopDelay} ms`,
       duration(worker.age),
       worker.restarts === 0 ? '0' : `${worker.restarts}: ${worker.lastExit ?? ''}`,
     ]);
-    const head = ['worker', 'pid', 'state', 'in flight', 'requests', 'memory', 'age', 'restarts'];
+    const head = ['worker', 'pid', 'state', 'in flight', 'requests', 'memory', 'loop delay', 'age', 'restarts'];
     const widths = head.map((title, column) =>
       Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),
     );

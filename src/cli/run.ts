@@ -54,7 +54,8 @@ async function runCommand(command: Command): Promise<void> {
       return;
     }
     case 'serve': {
-      const { target, config, overrides, development } = command;
+      const { target, config, development } = command;
+      const overrides = { ...command.overrides, development };
       return serve(
         resolveConfig(await findInput(target, config), overrides),
         async () => resolveConfig(await findInput(target, config, loadConfigAfresh), overrides),

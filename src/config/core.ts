@@ -44,7 +44,8 @@ export interface CoreConfig {
   threads: number;
   listen: CoreListener[];
   mounts: CoreMount[];
-  pools: { queue: number; queueTimeoutMs: number }[];
+  /** `requestTimeoutMs` 0: none. */
+  pools: { queue: number; queueTimeoutMs: number; requestTimeoutMs: number }[];
   /** Bytes, except `headerCount`. */
   limits: {
     requestLine: number;
@@ -72,5 +73,7 @@ export interface CoreConfig {
 export type CoreEvent =
   | { type: 'worker-ready'; worker: number }
   | { type: 'worker-gone'; worker: number; reason: string }
+  /** `stuck`: the worker still has it, as long again after the client was told. */
+  | { type: 'worker-late'; worker: number; request: string; stuck: boolean }
   | { type: 'renewed' }
   | { type: 'closed' };

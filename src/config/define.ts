@@ -172,6 +172,12 @@ export interface Config {
   environ?: Readonly<Record<string, string>> | undefined;
   /** I/O threads of the core; more than 64 count as 64. Default: one for each core of the machine. */
   threads?: number | undefined;
+  /**
+   * Milliseconds that an application may take from the beginning of a request until its response begins; then the client gets a 504.
+   * A worker that hangs, in a request or by itself, is replaced after this time, and the log has where its code was. 0 = no limit.
+   * Default 30000; in `gwanmun dev` 0.
+   */
+  timeout?: number | undefined;
   /** Milliseconds that a worker may take to load its applications. Default 30000. */
   startTimeout?: number | undefined;
   /** Milliseconds that the workers of an old configuration, or one that is replaced, get to finish what they have. Default 30000. */

@@ -21,6 +21,8 @@ export interface Overrides {
   readonly port?: number | undefined;
   readonly host?: string | undefined;
   readonly workers?: number | 'auto' | undefined;
+  /** `gwanmun dev`: a debugger may hold a request for as long as somebody thinks. */
+  readonly development?: boolean | undefined;
 }
 
 /** A configuration and where it comes from. */
@@ -52,6 +54,8 @@ export interface ResolvedConfig {
   readonly requestIds: CoreConfig['requestIds'];
   /** 0 = one for each core of the machine. */
   readonly threads: number;
+  /** 0: none. */
+  readonly timeout: number;
   readonly startTimeout: number;
   readonly drainTimeout: number;
   readonly recycle: {
@@ -168,6 +172,7 @@ export function resolveConfig(
     environ: config.environ ?? {},
     requestIds: resolveRequestIds(config.requestId, accessLog.format === 'json' || errorLog.format === 'json'),
     threads: config.threads ?? 0,
+    timeout: config.timeout ?? (overrides.development ? 0 : 30_000),
     startTimeout: config.startTimeout ?? 30_000,
     drainTimeout: config.drainTimeout ?? 30_000,
     recycle: config.recycle ?? {},
@@ -184,7 +189,11 @@ export function processCount({ applications, wsgi, workers }: ResolvedConfig): n
 /** The core's part of the configuration. One pool of workers runs every module, and one each Python application. */
 export function toCoreConfig(config: ResolvedConfig): CoreConfig {
   const firstWsgi = config.applications.length > 0 ? 1 : 0;
-  const pool = { queue: config.queue.length, queueTimeoutMs: config.queue.timeout };
+  const pool = {
+    queue: config.queue.length,
+    queueTimeoutMs: config.queue.timeout,
+    requestTimeoutMs: config.timeout,
+  };
   return {
     threads: config.threads,
     listen: [...config.listen],

@@ -348,6 +348,7 @@ export const configSchema = object(
     requestId: v.optional(requestId),
     environ: v.optional(environ),
     threads: v.optional(integer('a number', 1, 1024)),
+    timeout: milliseconds(0),
     startTimeout: milliseconds(),
     drainTimeout: milliseconds(0),
     shutdownTimeout: milliseconds(0),

@@ -6,7 +6,14 @@ import { displayPath } from '../config/display-path.js';
 import type { WsgiApplication } from '../config/python.js';
 import { suggest } from '../config/suggest.js';
 import { GwanmunError } from '../errors.js';
-import { followWorker, linksVariable, type Print, type WorkerLinks, type WorkerProcess } from './worker-process.js';
+import {
+  followWorker,
+  linksVariable,
+  type Overheard,
+  type Print,
+  type WorkerLinks,
+  type WorkerProcess,
+} from './worker-process.js';
 
 const WORKER = fileURLToPath(new URL('../../python/gwanmun_worker.py', import.meta.url));
 
@@ -65,7 +72,22 @@ export function spawnPythonWorker(
   if (stream && 'setEncoding' in stream) stream.setEncoding('utf8').on('data', (text: string) => (report += text));
   let missing: GwanmunError | undefined;
   child.once('error', (error: NodeJS.ErrnoException) => (missing = notStarted(application, error)));
-  return followWorker(number, child, () => missing ?? failureOf(report, application), print);
+  return followWorker(number, child, () => missing ?? failureOf(report, application), askForTraceback, print);
+}
+
+/** How Python's faulthandler writes where each thread is. */
+const TRACEBACK = /^(?:(?:Current thread|Thread) 0x|  File "|  <no Python frame>|$)/;
+/** So long after the first line of a traceback the last one has come. */
+const TRACEBACK_MS = 200;
+
+/** Has Python write where its code is, which works in the middle of anything. */
+function askForTraceback(pid: number, overheard: Overheard): Promise<string | undefined> {
+  const lines: string[] = [];
+  overheard.hear = (line) => lines.push(line);
+  overheard.isAnswer = TRACEBACK;
+  process.kill(pid, 'SIGUSR1');
+  const text = (): string | undefined => lines.join('\n').trim() || undefined;
+  return new Promise((resolve) => setTimeout(() => resolve(text()), TRACEBACK_MS));
 }
 
 /** Loads an application and ends again. Gives Python's version, or throws what keeps the application from being loaded. */

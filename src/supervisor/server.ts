@@ -8,6 +8,7 @@ import { formatError, fromCore, type GwanmunError } from '../errors.js';
 import { VERSION } from '../config/version.js';
 import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
 import { nameHolder } from './socket-holder.js';
+import { PULSE_MS, PulseWatch } from './pulse.js';
 import { reasonToRecycle } from './recycle.js';
 import { spawnPythonWorker } from './python-worker.js';
 import { Supervisor, type SupervisorOptions, type WorkerStatus } from './supervisor.js';
@@ -27,6 +28,8 @@ export interface ServerEvent {
   readonly worker?: number | undefined;
   readonly pid?: number | undefined;
   readonly error?: GwanmunError | undefined;
+  /** Where the code is that it is about. */
+  readonly stack?: string | undefined;
 }
 
 /** The workers of one pool, and the core's number of it. */
@@ -41,6 +44,8 @@ export interface WorkerLine extends Omit<WorkerStatus, 'id'> {
   readonly generation: string;
   readonly inFlight: number;
   readonly requests: number;
+  /** By how many milliseconds its event loop is late at this moment; of a worker in Node. */
+  readonly eventLoopDelay: number | undefined;
   /** Resident bytes. */
   readonly memory: number | undefined;
 }
@@ -60,6 +65,8 @@ export interface ServerStatus {
   readonly connections: number;
   /** Requests that wait for a worker. */
   readonly queue: number;
+  /** For how many milliseconds the first of them has waited. */
+  readonly queueAge: number;
   readonly memory: number | undefined;
   readonly workers: readonly WorkerLine[];
 }
@@ -68,8 +75,8 @@ export interface ServerStatus {
 const RENEW_MS = 5000;
 /** In development nobody wants to wait for a stream of the code that was. */
 const DEVELOPMENT_DRAIN_MS = 1000;
-/** How often the workers are looked at. */
-const RECYCLE_MS = 250;
+/** A worker may be busy by itself for so much longer than in a request. */
+const IDLE_SLACK_MS = 1000;
 /** So many generations may finish at once. */
 const MOST_LEAVING = 2;
 
@@ -97,7 +104,8 @@ export class Server {
   #renewed: () => void = () => {};
   #reloading: Promise<void> | undefined;
   #isRecycling = false;
-  readonly #watch = setInterval(() => void this.#recycle(), RECYCLE_MS).unref();
+  readonly #pulse = new PulseWatch();
+  readonly #watch = setInterval(() => this.#look(), PULSE_MS).unref();
   #stopping: Promise<void> | undefined;
 
   /** `development`: errors are shown to clients, and applications that do not load do not keep the server from starting. */
@@ -256,30 +264,63 @@ export class Server {
     return replaced;
   }
 
+  /** Looks after the workers. */
+  #look(): void {
+    const core = JSON.parse(this.#core?.status() ?? '{}') as Partial<CoreStatus>;
+    const workers = core.workers ?? [];
+    this.#pulse.look(workers);
+    const { timeout } = this.#config;
+    for (const { id } of workers) {
+      const still = this.#pulse.stillFor(id);
+      // A request that it hangs in is found first, and named.
+      if (timeout > 0 && still >= timeout + IDLE_SLACK_MS)
+        this.#endHung(id, `has been busy without a pause for ${still / 1000} s`);
+    }
+    void this.#recycle(core);
+  }
+
+  /** A worker has not answered a request in time. */
+  async #late(id: number, request: string, isStuck: boolean): Promise<void> {
+    if (await this.#pulse.hangs(id)) this.#endHung(id, `hangs in ${request}`);
+    else if (isStuck) await this.#replace(id, `${request} does not end, though nobody waits for it any more`);
+  }
+
+  #endHung(id: number, why: string): void {
+    for (const { supervisor } of this.#everyPool) void supervisor.endHung(id, why);
+  }
+
+  /** Replaces the worker that the core has this id for, gracefully. */
+  async #replace(id: number, reason: string): Promise<void> {
+    for (const { supervisor } of this.#pools) {
+      const found = supervisor.status().find((other) => other.id === id);
+      if (found?.state !== 'ready') continue;
+      const { worker, pid } = found;
+      const message = `worker ${worker} (${pid}) is replaced: ${reason}`;
+      this.#tell({ level: 'info', event: 'worker-recycled', message, worker, pid });
+      try {
+        await supervisor.replace(worker, this.#config.drainTimeout);
+      } catch (error) {
+        const fault = placeError(fromCore(error), this.#config);
+        const text = `worker ${worker} stays, for a new one does not start`;
+        this.#tell({ level: 'error', event: 'worker-not-started', message: text, worker, error: fault });
+      }
+    }
+  }
+
   /** Replaces the workers that have done their part, one of each pool at a time. */
-  async #recycle(): Promise<void> {
+  async #recycle(core: Partial<CoreStatus>): Promise<void> {
     const { requests, memory, age } = this.#config.recycle;
     if ((requests ?? memory ?? age) === undefined) return;
     if (this.#stopping || this.#reloading || this.#isRecycling) return;
     this.#isRecycling = true;
-    const core = JSON.parse(this.#core?.status() ?? '{}') as Partial<CoreStatus>;
     await Promise.all(
       this.#pools.map(async ({ supervisor }) => {
-        for (const { worker, pid, id, state, age: ms } of supervisor.status()) {
+        for (const { pid, id, state, age: ms } of supervisor.status()) {
           const load = core.workers?.find((other) => other.id === id);
           if (state !== 'ready' || pid === undefined || load === undefined) continue;
           const own = { pid, requests: load.requests, memory: memory && residentBytes(pid), age: ms };
           const reason = reasonToRecycle(own, { requests, memory, age });
-          if (reason === undefined) continue;
-          const message = `worker ${worker} (${pid}) is replaced: ${reason}`;
-          this.#tell({ level: 'info', event: 'worker-recycled', message, worker, pid });
-          try {
-            await supervisor.replace(worker, this.#config.drainTimeout);
-          } catch (error) {
-            const fault = placeError(fromCore(error), this.#config);
-            const text = `worker ${worker} stays, for a new one does not start`;
-            this.#tell({ level: 'error', event: 'worker-not-started', message: text, worker, error: fault });
-          }
+          if (reason !== undefined) await this.#replace(load.id, reason);
         }
       }),
     );
@@ -297,6 +338,7 @@ export class Server {
           generation,
           inFlight: load?.inFlight ?? 0,
           requests: load?.requests ?? 0,
+          eventLoopDelay: id === undefined ? undefined : this.#pulse.lag(id),
           memory: worker.pid === undefined ? undefined : residentBytes(worker.pid),
         };
       });
@@ -311,6 +353,7 @@ export class Server {
       listen: JSON.parse(this.#core?.addresses() ?? '[]') as CoreAddress[],
       connections: core.connections ?? 0,
       queue: (core.queues ?? []).reduce((sum, { length }) => sum + length, 0),
+      queueAge: Math.max(0, ...(core.queues ?? []).map(({ oldest }) => oldest)),
       memory: residentBytes(process.pid),
       workers: [
         ...this.#pools.flatMap((pool) => describe(pool, 'current')),
@@ -385,16 +428,17 @@ export class Server {
     return format === 'json' || file !== undefined;
   }
 
-  #tell({ level, event, message, worker, pid, error: fault }: ServerEvent): void {
+  #tell({ level, event, message, worker, pid, error: fault, stack }: ServerEvent): void {
     const error = fault && placeError(fault, this.#config);
     if (!this.#logsEvents || !this.#core) {
-      this.#log(message, error);
+      this.#log(stack === undefined ? message : `${message}\n${stack}`, error);
       return;
     }
     this.#core.log({
       level,
       event,
       msg: message,
+      ...(stack === undefined ? {} : { stack }),
       ...(error === undefined ? {} : { code: error.code, stack: formatError(error) }),
       ...(worker === undefined ? {} : { worker }),
       ...(pid === undefined ? {} : { pid }),
@@ -414,6 +458,9 @@ export class Server {
         break;
       case 'worker-gone':
         for (const { supervisor } of this.#everyPool) supervisor.workerGone(event.worker, event.reason);
+        break;
+      case 'worker-late':
+        void this.#late(event.worker, event.request, event.stuck);
         break;
       case 'renewed':
         this.#renewed();

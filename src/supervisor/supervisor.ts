@@ -20,11 +20,13 @@ export interface WorkerRegistry {
 /** Something in the life of a worker that its operator should know. */
 export interface WorkerEvent {
   readonly level: 'warn' | 'error';
-  readonly event: 'worker-exited' | 'worker-lost' | 'worker-not-started' | 'worker-killed';
+  readonly event: 'worker-exited' | 'worker-lost' | 'worker-not-started' | 'worker-killed' | 'worker-hung';
   readonly message: string;
   readonly worker: number;
   readonly pid?: number | undefined;
   readonly error?: GwanmunError | undefined;
+  /** Where its code is. */
+  readonly stack?: string | undefined;
 }
 
 export interface SupervisorOptions {
@@ -66,13 +68,16 @@ const QUEUE_POLL_MS = 20;
 /** After the core has closed a worker's links, the worker gets this long to exit by itself. */
 const GONE_GRACE_MS = 1000;
 
+/** A worker that hangs gets so long to end by SIGTERM. */
+const HUNG_GRACE_MS = 1000;
+
 interface Slot {
   readonly number: number;
   readonly backoff: Backoff;
   process: WorkerProcess | undefined;
   /** The core's id of the running worker. */
   id: number | undefined;
-  state: 'starting' | 'ready' | 'draining' | 'gone' | 'waiting' | 'failed' | 'stopped';
+  state: 'starting' | 'ready' | 'draining' | 'hung' | 'gone' | 'waiting' | 'failed' | 'stopped';
   startedAt: number;
   /** Of the state: start timeout, grace, or wait before the restart. */
   timer: NodeJS.Timeout | undefined;
@@ -193,6 +198,39 @@ export class Supervisor {
     await Promise.all([...this.#slots, ...this.#leaving].map((slot) => slot.process?.exited));
   }
 
+  /**
+   * Gives up on a worker that does nothing any more. Another one starts in its place at once; it is asked where it is, which the log
+   * gets, and then ended. Requests that it has not begun go to others.
+   */
+  async endHung(id: number, why: string): Promise<void> {
+    const slot = this.#slotOf(id);
+    const worker = slot?.process;
+    if (slot === undefined || worker === undefined || (slot.state !== 'ready' && slot.state !== 'draining')) return;
+    clearTimeout(slot.timer);
+    this.#options.core.removeWorker(id);
+    slot.state = 'hung';
+    const index = this.#slots.indexOf(slot);
+    if (index >= 0 && slot.successor === undefined && !this.#isStopping) {
+      const next = newSlot(slot.number);
+      next.restarts = slot.restarts + 1;
+      next.lastExit = 'hung';
+      this.#slots[index] = next;
+      this.#leaving.add(slot);
+      this.#tryToSpawn(next);
+    }
+    const stack = await worker.stack();
+    this.#options.tell({
+      level: 'error',
+      event: 'worker-hung',
+      message: `worker ${slot.number} (${worker.pid}) ${why}, and is replaced${stack === undefined ? '; it does not say where its code is' : '; its code is at'}`,
+      worker: slot.number,
+      pid: worker.pid,
+      stack,
+    });
+    worker.kill('SIGTERM');
+    slot.timer = setTimeout(() => worker.kill(), HUNG_GRACE_MS);
+  }
+
   /** What each worker is about. */
   status(): WorkerStatus[] {
     const now = performance.now();
@@ -266,7 +304,7 @@ export class Supervisor {
     if (!slot || slot.state === 'gone') return;
     slot.id = undefined;
     // One that finishes is on its way out, and its time is counted already.
-    if (slot.state === 'draining') return;
+    if (slot.state === 'draining' || slot.state === 'hung') return;
     slot.state = 'gone';
     clearTimeout(slot.timer);
     if (this.#isStopping) return;
@@ -378,21 +416,23 @@ export class Supervisor {
   #restart(slot: Slot): number {
     const wait = slot.backoff.delay(performance.now() - slot.startedAt);
     slot.state = 'waiting';
-    slot.timer = setTimeout(() => {
-      try {
-        this.#spawn(slot);
-      } catch (error) {
-        // Out of file descriptors or processes: the other workers go on, and so do the attempts.
-        const next = this.#restart(slot);
-        this.#options.tell({
-          level: 'error',
-          event: 'worker-not-started',
-          message: `worker ${slot.number} could not be started (${String(error)}); next attempt in ${next} ms`,
-          worker: slot.number,
-        });
-      }
-    }, wait);
+    slot.timer = setTimeout(() => this.#tryToSpawn(slot), wait);
     return wait;
+  }
+
+  /** Out of file descriptors or processes the other workers go on, and so do the attempts. */
+  #tryToSpawn(slot: Slot): void {
+    try {
+      this.#spawn(slot);
+    } catch (error) {
+      const next = this.#restart(slot);
+      this.#options.tell({
+        level: 'error',
+        event: 'worker-not-started',
+        message: `worker ${slot.number} could not be started (${String(error)}); next attempt in ${next} ms`,
+        worker: slot.number,
+      });
+    }
   }
 
   #slotOf(id: number): Slot | undefined {

@@ -1,9 +1,10 @@
 // One worker process: how it is started and what it tells.
 
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ResolvedApplication } from '../config/resolve.js';
 import { GwanmunError, type SerializedError } from '../errors.js';
+import { withoutOwnFrames } from '../stack.js';
 import { prefixLines, readLines } from './lines.js';
 
 /** The worker's ends of its links, as file descriptors of this process. */
@@ -39,8 +40,10 @@ export interface WorkerExit {
 /** A running worker. */
 export interface WorkerProcess {
   readonly pid: number | undefined;
-  /** Ends it at once. */
-  kill(): void;
+  /** Ends it at once, or asks it to end. */
+  kill(signal?: 'SIGTERM' | 'SIGKILL'): void;
+  /** Where its code is, as a stack of the user's frames; undefined if it does not say. Never rejects. */
+  stack(): Promise<string | undefined>;
   /** Settles when it has ended and all that it printed has been passed on; never rejects. */
   readonly exited: Promise<WorkerExit>;
 }
@@ -68,7 +71,13 @@ export function spawnWorker(
 ): WorkerProcess {
   const child = spawn(
     process.execPath,
-    ['--enable-source-maps', ...process.execArgv, fileURLToPath(new URL('../worker/main.js', import.meta.url))],
+    [
+      '--enable-source-maps',
+      // For the moment in which it is asked for its stack: any free port.
+      ...(process.features.inspector ? ['--inspect-port=0'] : []),
+      ...process.execArgv,
+      fileURLToPath(new URL('../worker/main.js', import.meta.url)),
+    ],
     {
       // Its standard output is ours to pass on: the main process's standard output is the access log.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc', marks, ...links],
@@ -83,22 +92,78 @@ export function spawnWorker(
   child.on('message', (message) => {
     if (isFailure(message)) failure = GwanmunError.fromJSON(message.failure);
   });
-  return followWorker(number, child, () => failure, print);
+  return followWorker(number, child, () => failure, askForStack, print);
 }
 
-/** Passes on what a worker prints, and waits for its end. `failure` is asked then why its application did not load. */
+/** So long a worker may take to say where it is. */
+const STACK_MS = 3000;
+
+/** How Node tells where its inspector listens, and what else it prints of that. */
+const INSPECTOR =
+  /^Debugger (?:listening on|attached|ending on|disconnected)|^Waiting for the debugger to disconnect|^For help, see: http/;
+
+/** What a worker prints while it is asked for its stack: whatever `isAnswer` fits is not passed on. */
+export interface Overheard {
+  isAnswer: RegExp | undefined;
+  hear: (line: string) => void;
+}
+
+/** Has Node open its inspector, which works while JavaScript spins, and asks that. */
+async function askForStack(pid: number, overheard: Overheard): Promise<string | undefined> {
+  const url = new Promise<string | undefined>((resolve) => {
+    setTimeout(resolve, STACK_MS, undefined).unref();
+    overheard.hear = (line) => {
+      const [found] = /ws:\/\/\S+/.exec(line) ?? [];
+      if (found !== undefined) resolve(found);
+    };
+  });
+  overheard.isAnswer = INSPECTOR;
+  process.kill(pid, 'SIGUSR1');
+  const place = await url;
+  if (place === undefined) return undefined;
+  const helper = fileURLToPath(new URL('inspect-worker.js', import.meta.url));
+  const flags = typeof WebSocket === 'undefined' ? ['--experimental-websocket', '--no-warnings'] : [];
+  return new Promise((resolve) => {
+    execFile(process.execPath, [...flags, helper, place], { timeout: STACK_MS }, (error, stdout) => {
+      if (error) resolve(undefined);
+      else resolve(userFrames(stdout));
+    });
+  });
+}
+
+/** The frames of a stack that are the user's, or all if there are none. */
+function userFrames(stack: string): string | undefined {
+  const frames = stack.split('\n').filter((line) => /^\s+at /.test(line) && !/\(eval at |<anonymous>:1:/.test(line));
+  return frames.length === 0 ? undefined : withoutOwnFrames(frames.join('\n'));
+}
+
+/**
+ * Passes on what a worker prints, and waits for its end. `failure` is asked then why its application did not load; `ask` finds out
+ * where its code is.
+ */
 export function followWorker(
   number: number,
   child: ChildProcess,
   failure: () => GwanmunError | undefined,
+  ask: (pid: number, overheard: Overheard) => Promise<string | undefined>,
   print?: Print,
 ): WorkerProcess {
+  const overheard: Overheard = { isAnswer: undefined, hear: () => {} };
+  const isNews = (line: string): boolean => {
+    if (overheard.isAnswer?.test(line) !== true) return true;
+    overheard.hear(line);
+    return false;
+  };
   for (const name of ['stdout', 'stderr'] as const) {
     const stream = child[name];
     // Without descriptors left there is neither a process nor its streams.
     if (!stream) continue;
-    if (print === undefined) prefixLines(stream, process.stderr, `[worker ${number}] `);
-    else readLines(stream, (lines) => lines.forEach((line) => print(name, line, number, child.pid ?? 0)));
+    if (print === undefined) prefixLines(stream, process.stderr, `[worker ${number}] `, isNews);
+    else {
+      readLines(stream, (lines) => {
+        for (const line of lines.filter(isNews)) print(name, line, number, child.pid ?? 0);
+      });
+    }
   }
   const exited = new Promise<WorkerExit>((resolve) => {
     child.once('error', (error) => {
@@ -123,7 +188,15 @@ export function followWorker(
       });
     });
   });
-  return { pid: child.pid, kill: () => void child.kill('SIGKILL'), exited };
+  const stack = async (): Promise<string | undefined> => {
+    try {
+      return child.pid === undefined ? undefined : await ask(child.pid, overheard);
+    } catch {
+      // It has ended.
+      return undefined;
+    }
+  };
+  return { pid: child.pid, kill: (signal = 'SIGKILL') => void child.kill(signal), stack, exited };
 }
 
 function isFailure(message: unknown): message is { failure: SerializedError } {

@@ -1,9 +1,11 @@
 // A worker process: loads the applications and answers the requests that come over its links. Started by the
 // supervisor, never by hand.
 
+import { PULSE_MS } from '../supervisor/pulse.js';
 import type { WorkerSettings } from '../supervisor/worker-process.js';
 import type { Adapter } from '../gateway/adapter.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
+import { PULSE_BEATS, PULSE_LAG } from '../gateway/frame.js';
 import type { Application } from '../gateway/types.js';
 import { MOST_MS } from '../in-process.js';
 import { loadNative } from '../native.js';
@@ -67,9 +69,22 @@ async function start(): Promise<void> {
   if (settings.capture) capture((...event) => dispatcher.log(...event));
   const page = new Int32Array(native.mapMarks(marks));
   for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, page, slot);
+  beat(page);
   // The start is over: from here on the main process learns of us through the links alone.
   process.disconnect?.();
   dispatcher.ready();
+}
+
+/** Lets the core see that the event loop turns, and how late it is. */
+function beat(page: Int32Array): void {
+  let expected = performance.now() + PULSE_MS;
+  Atomics.store(page, PULSE_BEATS / 4, 1);
+  setInterval(() => {
+    const now = performance.now();
+    Atomics.store(page, PULSE_LAG / 4, Math.max(0, Math.round(now - expected)));
+    Atomics.add(page, PULSE_BEATS / 4, 1);
+    expected = now + PULSE_MS;
+  }, PULSE_MS).unref();
 }
 
 /** Tells the main process why this worker could not start. */

@@ -28,6 +28,7 @@ test('the numbers of the protocol are the same in Rust and in TypeScript', async
       credit: f.KIND_CREDIT,
       log: f.KIND_LOG,
     },
+    pulse: { beats: f.PULSE_BEATS, lag: f.PULSE_LAG },
     resetReasons: {
       application: f.RESET_APPLICATION_ERROR,
       clientGone: f.RESET_CLIENT_GONE,

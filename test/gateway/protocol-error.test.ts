@@ -20,7 +20,7 @@ test('a worker that breaks the protocol loses its links, and the error log says 
   const native = loadNative();
   const core = {
     ...toCoreConfig(resolveConfig({ config, directory: folder, source })),
-    pools: [{ queue: 1, queueTimeoutMs: 1000 }],
+    pools: [{ queue: 1, queueTimeoutMs: 1000, requestTimeoutMs: 0 }],
   };
   const events: CoreEvent[] = [];
   let closed = (): void => {};

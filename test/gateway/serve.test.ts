@@ -103,7 +103,7 @@ describe('serve()', () => {
     expect(state.config).toMatchObject({
       listen: [{ kind: 'tcp', host: '127.0.0.1', port: 0 }],
       mounts: [{ path: '/', application: 0, pool: 0 }],
-      pools: [{ queue: 1024, queueTimeoutMs: 30_000 }],
+      pools: [{ queue: 1024, queueTimeoutMs: 30_000, requestTimeoutMs: 30_000 }],
       multiprocess: false,
       accessLog: { format: 'off' },
       limits: { body: 10_485_760 },

@@ -52,7 +52,7 @@ function supervisor(count: number, options: { addWorker?: () => void } = {}): Su
         await Promise.resolve();
       };
       const kill = vi.fn(() => void exit({ code: null, signal: 'SIGKILL' }));
-      workers.push({ number, id: links.marks / 10, pid: 1, exited, exit, kill });
+      workers.push({ number, id: links.marks / 10, pid: 1, exited, exit, kill, stack: async () => 'at place' });
       return workers.at(-1) as FakeWorker;
     },
     pool: 0,

@@ -80,7 +80,7 @@ export class TestCore {
       threads: 1,
       listen: [{ kind: 'tcp', host: '127.0.0.1', port: 0 }],
       mounts: [{ path: '/app', application: 0, pool: 0 }],
-      pools: [{ queue: 64, queueTimeoutMs: 15_000 }],
+      pools: [{ queue: 64, queueTimeoutMs: 15_000, requestTimeoutMs: 0 }],
       limits: {
         requestLine: 8192,
         headerBytes: 16_384,

@@ -430,7 +430,7 @@ describe('the end of a worker', () => {
   });
 
   test('a request that every worker dies of before it begins waits for its time and no longer', async () => {
-    await using core = new TestCore({ pools: [{ queue: 8, queueTimeoutMs: 300 }] });
+    await using core = new TestCore({ pools: [{ queue: 8, queueTimeoutMs: 300, requestTimeoutMs: 0 }] });
     const client = await Client.connect(core.port);
     client.get('/app');
     for (let i = 0; i < 3; i++) {

@@ -306,7 +306,7 @@ describe('W23 a body that is not read', () => {
   });
 
   test('of a request that no worker takes does not become the next request', async () => {
-    await using core = streaming({ pools: [{ queue: 0, queueTimeoutMs: 15_000 }] });
+    await using core = streaming({ pools: [{ queue: 0, queueTimeoutMs: 15_000, requestTimeoutMs: 0 }] });
     const client = await Client.connect(core.port);
     client.socket.write(post('Content-Length: 100'));
     expect((await client.answer()).status).toBe(503);

@@ -292,7 +292,7 @@ test('the rule that was broken is in the log', async () => {
 });
 
 test('frames that are cut, doubled and changed at random end workers, never the core', async () => {
-  await using core = new TestCore({ pools: [{ queue: 1000, queueTimeoutMs: 15_000 }] });
+  await using core = new TestCore({ pools: [{ queue: 1000, queueTimeoutMs: 15_000, requestTimeoutMs: 0 }] });
   const client = await Client.connect(core.port);
   const valid = Buffer.concat([
     hello(),

@@ -27,5 +27,9 @@ pub const ENCODING_PAIRS: u32 = 2;
 pub const WINDOW: u32 = 256 * 1024;
 /// Distance in bytes between two links' started marks in the shared page: one cache line each.
 pub const MARK_STRIDE: usize = 64;
+/// Where in the page a worker counts the beats of its event loop, in bytes: behind the first link's mark.
+pub const PULSE_BEATS: usize = 32;
+/// Where it says by how many milliseconds the last one was late.
+pub const PULSE_LAG: usize = 36;
 /// Size in bytes of the shared page of started marks.
 pub const MARK_PAGE: usize = 4096;

@@ -2,7 +2,8 @@
 
 use gwanmun_gateway::frame::{self, Kind, ResetReason};
 use gwanmun_gateway::{
-    ENCODING_OFFSETS, ENCODING_PAIRS, MARK_STRIDE, VERSION, WINDOW, request, response,
+    ENCODING_OFFSETS, ENCODING_PAIRS, MARK_STRIDE, PULSE_BEATS, PULSE_LAG, VERSION, WINDOW,
+    request, response,
 };
 use napi_derive::napi;
 use serde_json::json;
@@ -17,6 +18,7 @@ pub fn protocol_constants() -> String {
         "encodingPairs": ENCODING_PAIRS,
         "window": WINDOW,
         "markStride": MARK_STRIDE,
+        "pulse": { "beats": PULSE_BEATS, "lag": PULSE_LAG },
         "header": frame::HEADER,
         "maxPayload": frame::MAX_PAYLOAD,
         "align": frame::ALIGN,

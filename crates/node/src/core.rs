@@ -4,7 +4,7 @@ use crate::uv;
 use crate::watch::{Callback, Ready, Watch, text};
 use gwanmun_server::config::Config;
 use gwanmun_server::log::{Level, Record, WorkerName};
-use gwanmun_server::{Address, Event, Server};
+use gwanmun_server::{Address, Event, Server, WorkerLoad};
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use serde_json::json;
@@ -126,10 +126,19 @@ impl Core {
         let Some(status) = self.server().map(|server| server.status()) else {
             return "{}".to_owned();
         };
-        let worker = |&(id, in_flight, requests): &(u32, u32, u64)| json!({ "id": id, "inFlight": in_flight, "requests": requests });
+        let queue = |(pool, length, oldest): &(usize, usize, Duration)| json!({ "pool": pool, "length": length, "oldest": oldest.as_millis() as u64 });
+        let worker = |load: &WorkerLoad| {
+            json!({
+                "id": load.id,
+                "inFlight": load.in_flight,
+                "requests": load.requests,
+                "beats": load.pulse.beats,
+                "lag": load.pulse.lag_ms,
+            })
+        };
         json!({
             "connections": status.connections,
-            "queues": status.queues.iter().map(|(pool, length)| json!({ "pool": pool, "length": length })).collect::<Vec<_>>(),
+            "queues": status.queues.iter().map(queue).collect::<Vec<_>>(),
             "workers": status.workers.iter().map(worker).collect::<Vec<_>>(),
         })
         .to_string()
@@ -281,6 +290,9 @@ impl Queue {
             Event::WorkerReady { worker } => json!({ "type": "worker-ready", "worker": worker }),
             Event::WorkerGone { worker, reason } => {
                 json!({ "type": "worker-gone", "worker": worker, "reason": reason })
+            }
+            Event::WorkerLate { worker, request, stuck } => {
+                json!({ "type": "worker-late", "worker": worker, "request": request, "stuck": stuck })
             }
             Event::Renewed => json!({ "type": "renewed" }),
             Event::Closed => json!({ "type": "closed" }),

@@ -129,6 +129,9 @@ pub struct Pool {
     pub queue: usize,
     /// Longest that a request waits for a worker; then it gets a 503.
     pub queue_timeout_ms: u64,
+    /// Longest that an application that has begun a request may take until its response begins; then the client gets a 504.
+    /// 0: as long as it likes.
+    pub request_timeout_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -23,8 +23,9 @@ pub(crate) struct Exchange {
     pub(crate) stream: Option<StreamName>,
     /// It is in the queue of its pool.
     pub(crate) waiting: bool,
-    /// When it was queued, in milliseconds of the thread's clock.
-    pub(crate) queued_ms: u64,
+    /// When it was queued, sent to its worker, begun there or given up, whatever came last; in milliseconds of the thread's clock.
+    pub(crate) since_ms: u64,
+    pub(crate) progress: Progress,
     /// The configuration that it has come under and ends under.
     pub(crate) generation: ByThread<Generation>,
     /// Index of the mount that answers; beyond them all until there is one.
@@ -46,6 +47,17 @@ pub(crate) struct Exchange {
     /// None: request ids are off.
     pub(crate) id: Option<RequestId>,
     pub(crate) log: Option<Box<LogFields>>,
+}
+
+/// How far its worker is with it, as the last look at the deadlines has seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Progress {
+    Sent,
+    Begun,
+    /// Nobody waits for it any more.
+    GivenUp,
+    /// Nor has that been of use, which the embedder knows.
+    Stuck,
 }
 
 /// A stream of a link.
@@ -167,7 +179,8 @@ impl Exchange {
             connection: Some(connection),
             stream: None,
             waiting: false,
-            queued_ms: 0,
+            since_ms: 0,
+            progress: Progress::Sent,
             generation: Rc::clone(generation),
             mount: usize::MAX,
             head_only: false,

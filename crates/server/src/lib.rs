@@ -24,4 +24,4 @@ mod thread;
 
 pub use error::{Error, ErrorKind};
 pub use listener::Address;
-pub use server::{Event, Server, Status, WorkerEnds};
+pub use server::{Event, Pulse, Server, Status, WorkerEnds, WorkerLoad};

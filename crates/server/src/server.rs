@@ -28,6 +28,9 @@ pub enum Event {
     WorkerReady { worker: u32 },
     /// The worker's links are at their end. `reason` is empty if the core itself had ended them.
     WorkerGone { worker: u32, reason: String },
+    /// A worker has not answered a request in time, and the client has got a 504. `stuck`: that, or the client's leaving, is
+    /// as long ago again, and the worker still has it. `request` is its method and target.
+    WorkerLate { worker: u32, request: String, stuck: bool },
     /// Every I/O thread has taken over the configuration of the last [`Server::commit`].
     Renewed,
     /// The server is closed: no connection is left, and the threads end.
@@ -48,10 +51,30 @@ pub struct WorkerEnds {
 pub struct Status {
     /// Connections of clients.
     pub connections: usize,
-    /// Requests that wait, by the number of their pool.
-    pub queues: Vec<(usize, usize)>,
-    /// Of each worker that is ready: its id, the requests that it has, and all that it has got so far.
-    pub workers: Vec<(u32, u32, u64)>,
+    /// The queues, by the number of their pool: how many requests wait, and for how long the first one has.
+    pub queues: Vec<(usize, usize, Duration)>,
+    /// The workers that are ready.
+    pub workers: Vec<WorkerLoad>,
+}
+
+/// What a worker has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerLoad {
+    pub id: u32,
+    /// Requests that it has.
+    pub in_flight: u32,
+    /// All that it has got so far.
+    pub requests: u64,
+    pub pulse: Pulse,
+}
+
+/// What a worker tells of its event loop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// Counts its beats; 0: it does not tell.
+    pub beats: u32,
+    /// By how many milliseconds the last one was late.
+    pub lag_ms: u32,
 }
 
 /// What all threads of a server share.
@@ -75,6 +98,7 @@ pub(crate) struct WorkerState {
     /// Of those that were to end.
     pub(crate) links_ended: usize,
     pub(crate) name: Option<WorkerName>,
+    pub(crate) marks: Option<Arc<Marks>>,
 }
 
 impl Shared {
@@ -256,6 +280,16 @@ impl Server {
     #[must_use]
     pub fn status(&self) -> Status {
         let pools = lock(&self.shared.pools);
+        let states = self.shared.workers();
+        let queue = |(&number, pool): (&usize, &Arc<Pool>)| {
+            let (length, oldest) = pool.backlog();
+            (number, length, oldest)
+        };
+        let load = |(id, in_flight, requests)| {
+            let marks = states.get(&id).and_then(|state| state.marks.as_ref());
+            let pulse = marks.map(|marks| marks.pulse()).unwrap_or_default();
+            WorkerLoad { id, in_flight, requests, pulse }
+        };
         Status {
             connections: self
                 .shared
@@ -263,8 +297,8 @@ impl Server {
                 .iter()
                 .map(|own| own.load(Ordering::Relaxed))
                 .sum(),
-            queues: pools.iter().map(|(number, pool)| (*number, pool.queued())).collect(),
-            workers: pools.values().flat_map(|pool| pool.loads()).collect(),
+            queues: pools.iter().map(queue).collect(),
+            workers: pools.values().flat_map(|pool| pool.loads()).map(load).collect(),
         }
     }
 
@@ -295,7 +329,8 @@ impl Server {
             ours.push(OwnedFd::from(near));
             links.push(OwnedFd::from(far));
         }
-        self.shared.workers().insert(id, WorkerState::default());
+        let state = WorkerState { marks: Some(Arc::clone(&marks)), ..WorkerState::default() };
+        self.shared.workers().insert(id, state);
         for (mailbox, fd) in self.shared.mailboxes.iter().zip(ours) {
             mailbox.post(Message::AddLink {
                 worker: id,
@@ -508,7 +543,7 @@ mod tests {
             "threads": 1,
             "listen": [{ "kind": "tcp", "host": "127.0.0.1", "port": 0 }],
             "mounts": [],
-            "pools": [{ "queue": 1, "queueTimeoutMs": 1000 }],
+            "pools": [{ "queue": 1, "queueTimeoutMs": 1000, "requestTimeoutMs": 0 }],
             "limits": { "requestLine": 8192, "headerBytes": 8192, "headerCount": 10, "body": 0, "bodyInMemory": 0, "minRate": 240 },
             "timeouts": { "headerMs": 1000, "bodyMs": 1000, "keepAliveMs": 1000, "writeMs": 1000 },
             "serverHeader": null,

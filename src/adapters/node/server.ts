@@ -201,7 +201,8 @@ function configFor(server: Server, listener: CoreListener): CoreConfig {
   const core = toCoreConfig(resolved);
   core.listen = [listener];
   for (const mount of core.mounts) Object.assign(mount, { application: 0, pool: 0 });
-  core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout }];
+  // A handler may take as long as it likes, as under Node's own server.
+  core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout, requestTimeoutMs: 0 }];
   return core;
 }
 

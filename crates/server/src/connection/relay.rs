@@ -378,6 +378,7 @@ impl Connection {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         exchange.set_reason(match status {
             500 => "the application failed",
+            504 => "the application took too long",
             _ => "its worker ended",
         });
         match exchange.response.state {

@@ -550,6 +550,8 @@ impl Thread {
                 connection.on_tick(&mut self.cx);
             }
         }
+        // After the clients' own deadlines, which say more.
+        self.expire_running();
     }
 
     fn finished(&self) -> bool {
@@ -683,9 +685,10 @@ impl ThreadListener {
 /// How often deadlines are looked at: often enough for the shortest.
 fn tick_ms(generation: &Generation) -> u64 {
     let timeouts = &generation.timeouts;
-    let shortest =
-        [timeouts.header_ms, timeouts.body_ms, timeouts.keep_alive_ms, timeouts.write_ms];
-    let shortest = shortest.into_iter().min().unwrap_or_default();
+    let clients = [timeouts.header_ms, timeouts.body_ms, timeouts.keep_alive_ms, timeouts.write_ms];
+    let workers = generation.pools.iter().map(|pool| pool.config.request_timeout_ms);
+    let shortest = clients.into_iter().chain(workers.filter(|&limit_ms| limit_ms > 0)).min();
+    let shortest = shortest.unwrap_or_default();
     (shortest / 4).clamp(10, 250)
 }
 

@@ -2,11 +2,13 @@
 
 use super::link::Passed;
 use super::pool::{Admission, Pool, Waiting};
-use crate::exchange::{RequestBody, StreamName, Upload};
+use crate::exchange::{Progress, RequestBody, ResponseState, StreamName, Upload};
+use crate::server::Event;
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message, Thread};
 use gwanmun_gateway::WINDOW;
 use gwanmun_gateway::frame::{Kind, ResetReason};
+use gwanmun_gateway::request::{HeadView, Piece};
 use std::sync::Arc;
 
 impl Context {
@@ -20,7 +22,7 @@ impl Context {
                 self.waiting += 1;
                 if let Some(exchange) = self.exchanges.get_mut(key) {
                     exchange.waiting = true;
-                    exchange.queued_ms = self.clock.ms();
+                    exchange.since_ms = self.clock.ms();
                 }
             }
             Admission::Refused => {
@@ -42,7 +44,7 @@ impl Context {
         else {
             // The worker died between its reservation and now.
             exchange.waiting = true;
-            exchange.queued_ms = self.clock.ms();
+            exchange.since_ms = self.clock.ms();
             self.waiting += 1;
             if let Some(pool) = self.pool_of(key) {
                 pool.put_back(Waiting { thread: self.thread, exchange: key });
@@ -57,6 +59,8 @@ impl Context {
         };
         let stream = link.send_request(key, &exchange.head, &body, &self.names, self.clock.ms());
         exchange.stream = Some(StreamName { link: link_key, stream });
+        exchange.since_ms = self.clock.ms();
+        exchange.progress = Progress::Sent;
         if let Some(log) = &mut exchange.log {
             log.worker = link.number;
             log.sent = Some(self.clock.now());
@@ -130,6 +134,8 @@ impl Context {
             && let Some(StreamName { link, stream }) = exchange.stream
             && let Some(open) = self.links.get_mut(link)
         {
+            // It is at work on what comes.
+            exchange.since_ms = self.clock.ms();
             upload.begun = true;
             upload.credit = upload.credit.saturating_sub(bytes.len() as u32);
             open.send_body(stream, bytes, end);
@@ -227,7 +233,7 @@ impl Thread {
             .filter(|(_, exchange)| {
                 let pool = exchange.generation.pool_of(exchange.mount);
                 let timeout = pool.map_or(0, |pool| pool.config.queue_timeout_ms);
-                now.saturating_sub(exchange.queued_ms) >= timeout
+                now.saturating_sub(exchange.since_ms) >= timeout
             })
             .map(|(key, _)| key)
             .collect();
@@ -238,6 +244,62 @@ impl Thread {
                 connection.answer(cx, key, 503, b"Retry-After: 1\r\n");
                 Ok(())
             });
+        }
+    }
+
+    /// Looks for requests that their workers take too long for: the client gets a 504, and the embedder is told.
+    pub(crate) fn expire_running(&mut self) {
+        let now_ms = self.cx.clock.ms();
+        let Context { exchanges, links, .. } = &mut self.cx;
+        let mut late = Vec::new();
+        for (key, exchange) in exchanges.iter_mut() {
+            let Some(link) = exchange.stream.and_then(|name| links.get(name.link)) else {
+                continue;
+            };
+            let limit_ms = link.pool.config.request_timeout_ms;
+            if limit_ms == 0 {
+                continue;
+            }
+            let has_begun = link.has_begun(exchange.stream);
+            if exchange.connection.is_none() && exchange.progress < Progress::GivenUp {
+                (exchange.progress, exchange.since_ms) = (Progress::GivenUp, now_ms);
+            } else if exchange.progress == Progress::Sent && has_begun {
+                (exchange.progress, exchange.since_ms) = (Progress::Begun, now_ms);
+            }
+            let passed_ms = now_ms.saturating_sub(exchange.since_ms);
+            let is_late = match exchange.progress {
+                // What comes before it may take its time too; and a worker that goes leaves it to another one.
+                Progress::Sent => passed_ms >= 2 * limit_ms && !link.draining,
+                Progress::Begun | Progress::GivenUp => passed_ms >= limit_ms,
+                Progress::Stuck => false,
+            };
+            let is_awaited = exchange.response.state == ResponseState::Awaited;
+            if is_late && (is_awaited || exchange.progress == Progress::GivenUp) {
+                late.push((key, link.worker, has_begun));
+            }
+        }
+        for (key, worker, has_begun) in late {
+            self.on_late(key, worker, has_begun);
+        }
+    }
+
+    fn on_late(&mut self, key: Key, worker: u32, has_begun: bool) {
+        let Some(exchange) = self.cx.exchanges.get_mut(key) else { return };
+        let view = HeadView::new(&exchange.head);
+        let [method, target] = [Piece::Method, Piece::Target]
+            .map(|piece| String::from_utf8_lossy(view.piece(piece)).into_owned());
+        let stuck = exchange.progress == Progress::GivenUp;
+        if stuck {
+            exchange.progress = Progress::Stuck;
+        } else {
+            (exchange.progress, exchange.since_ms) = (Progress::GivenUp, self.cx.clock.ms());
+            self.cx.log_late(key, worker);
+            self.fail_exchange(key, 504);
+        }
+        // One that it has not begun says nothing of the worker.
+        if has_begun {
+            let request = format!("{method} {target}");
+            (self.cx.shared.on_event)(Event::WorkerLate { worker, request, stuck });
         }
     }
 }

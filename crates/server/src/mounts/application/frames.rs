@@ -373,7 +373,7 @@ impl Thread {
     }
 
     /// Tells the client, if there is one, that its response can't be had.
-    fn fail_exchange(&mut self, key: Key, status: u16) {
+    pub(super) fn fail_exchange(&mut self, key: Key, status: u16) {
         // The closure does not fail.
         let _ = self.cx.with_connection(&mut self.connections, key, |connection, cx| {
             connection.relay_failure(cx, key, status);
@@ -432,7 +432,7 @@ impl Thread {
                 && exchange.body.rewind()
             {
                 exchange.waiting = true;
-                exchange.queued_ms = self.cx.clock.ms();
+                exchange.since_ms = self.cx.clock.ms();
                 self.cx.waiting += 1;
                 link.pool.put_back(Waiting { thread: self.cx.thread, exchange: stream.exchange });
             } else {
@@ -460,6 +460,25 @@ impl Context {
         self.exchanges
             .get_mut(exchange)
             .map_or(Ok(()), |exchange| exchange.spend_credit(body.len()))
+    }
+
+    /// A request that its worker takes too long for.
+    pub(super) fn log_late(&self, key: Key, worker: u32) {
+        let Some(exchange) = self.exchanges.get(key) else { return };
+        let view = HeadView::new(&exchange.head);
+        let seconds = exchange
+            .generation
+            .pool_of(exchange.mount)
+            .map_or(0.0, |pool| pool.config.request_timeout_ms as f64 / 1000.0);
+        self.shared.logger.record(&Record {
+            level: Level::Error,
+            event: "request-timeout",
+            text: &format!("no response after {seconds} s; the client got a 504"),
+            worker: Some(self.shared.worker_name(worker)),
+            request_id: exchange.id.as_ref().map(RequestId::bytes),
+            request: Some((view.piece(Piece::Method), view.piece(Piece::Target))),
+            ..Record::default()
+        });
     }
 
     fn log_worker(
@@ -534,7 +553,6 @@ impl crate::server::Shared {
         name.unwrap_or(WorkerName { number: worker, pid: 0 })
     }
 
-    /// `true` for the first thread that notices.
     /// A link that was to end has ended. Gives whether it was the worker's last.
     fn link_ended(&self, worker: u32) -> bool {
         let mut workers = self.workers();
@@ -547,6 +565,7 @@ impl crate::server::Shared {
         self.worker_gone(worker, "")
     }
 
+    /// `true` for the first thread that notices.
     fn worker_gone(&self, worker: u32, reason: &str) -> bool {
         let first = self.workers().remove(&worker).is_some();
         if first {

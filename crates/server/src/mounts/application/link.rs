@@ -2,6 +2,7 @@
 
 use super::marks::Marks;
 use super::pool::Pool;
+use crate::exchange::StreamName;
 use crate::passing::send_with_fd;
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::{Arena, Key};
@@ -242,6 +243,12 @@ impl Link {
     /// Whether the worker had begun a request of this sequence number.
     pub(crate) fn begun(&self, sequence: u32) -> bool {
         reached(self.marks.begun(self.slot), sequence)
+    }
+
+    /// Whether the worker has begun the request of a stream.
+    pub(crate) fn has_begun(&self, name: Option<StreamName>) -> bool {
+        let stream = name.and_then(|name| self.stream(name.stream));
+        stream.is_some_and(|stream| self.begun(stream.sequence))
     }
 
     /// How many requests were sent after this one.

@@ -1,6 +1,7 @@
 //! The shared page in which a worker marks the requests that it has begun.
 
-use gwanmun_gateway::{MARK_PAGE, MARK_STRIDE};
+use crate::server::Pulse;
+use gwanmun_gateway::{MARK_PAGE, MARK_STRIDE, PULSE_BEATS, PULSE_LAG};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
@@ -67,11 +68,20 @@ impl Marks {
 
     /// Sequence number of the last request that the worker has begun on link number `link`.
     pub(crate) fn begun(&self, link: usize) -> u32 {
-        assert!(link < MAX_LINKS);
-        // SAFETY: inside the page by the assertion, aligned to 64 bytes, mapped until drop; the worker's stores are of
-        // aligned 32-bit integers, and no other reference to this memory exists in this process.
-        let mark = unsafe { &*self.page.as_ptr().add(link * MARK_STRIDE).cast::<AtomicU32>() };
-        mark.load(Ordering::Acquire)
+        self.load(link * MARK_STRIDE)
+    }
+
+    /// What the worker tells of its event loop.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse { beats: self.load(PULSE_BEATS), lag_ms: self.load(PULSE_LAG) }
+    }
+
+    fn load(&self, offset: usize) -> u32 {
+        assert!(offset < MARK_PAGE && offset.is_multiple_of(4));
+        // SAFETY: inside the page and aligned by the assertion, mapped until drop; the worker's stores are of aligned 32-bit
+        // integers, and no other reference to this memory exists in this process.
+        let word = unsafe { &*self.page.as_ptr().add(offset).cast::<AtomicU32>() };
+        word.load(Ordering::Acquire)
     }
 }
 

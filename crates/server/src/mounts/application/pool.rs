@@ -8,6 +8,7 @@ use crate::thread::arena::Key;
 use gwanmun_gateway::response::Wishes;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -21,7 +22,8 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct State {
     workers: Vec<Worker>,
-    queue: VecDeque<Waiting>,
+    /// Each with when it came.
+    queue: VecDeque<(Waiting, Instant)>,
     /// What the applications wish, by their index, as the last worker said it.
     wishes: Vec<u32>,
 }
@@ -65,6 +67,13 @@ impl Pool {
         self.lock().queue.len()
     }
 
+    /// How many requests wait, and for how long the first one has.
+    pub(crate) fn backlog(&self) -> (usize, Duration) {
+        let state = self.lock();
+        let oldest = state.queue.front().map(|(_, since)| since.elapsed());
+        (state.queue.len(), oldest.unwrap_or_default())
+    }
+
     /// Of each worker: its id, the requests that it has, and those that it has had.
     pub(crate) fn loads(&self) -> Vec<(u32, u32, u64)> {
         let state = self.lock();
@@ -83,23 +92,23 @@ impl Pool {
         if state.queue.len() >= self.config.queue {
             return Admission::Refused;
         }
-        state.queue.push_back(waiting);
+        state.queue.push_back((waiting, Instant::now()));
         Admission::Queued
     }
 
     /// Puts a request back at the head of the queue: its worker died before it began.
     pub(crate) fn put_back(&self, waiting: Waiting) {
-        self.lock().queue.push_front(waiting);
+        self.lock().queue.push_front((waiting, Instant::now()));
     }
 
     /// Takes a request out of the queue.
     pub(crate) fn forget(&self, waiting: Waiting) {
-        self.lock().queue.retain(|other| *other != waiting);
+        self.lock().queue.retain(|(other, _)| *other != waiting);
     }
 
     /// Takes all requests of a thread out of the queue.
     pub(crate) fn forget_thread(&self, thread: usize) {
-        self.lock().queue.retain(|waiting| waiting.thread != thread);
+        self.lock().queue.retain(|(waiting, _)| waiting.thread != thread);
     }
 
     /// Frees a slot of a worker. Gives the request that takes it over at once, if one waits that the worker can take.
@@ -111,10 +120,11 @@ impl Pool {
         if queue.is_empty() || worker.draining || worker.in_flight >= worker.concurrency {
             return None;
         }
-        let next = queue.iter().position(|waiting| worker.ready & 1 << waiting.thread != 0)?;
+        let can = |(waiting, _): &(Waiting, Instant)| worker.ready & 1 << waiting.thread != 0;
+        let next = queue.iter().position(can)?;
         worker.in_flight += 1;
         worker.requests += 1;
-        queue.remove(next)
+        queue.remove(next).map(|(waiting, _)| waiting)
     }
 
     /// A slot for the first request of `thread` in the queue, if a worker is usable now.
@@ -124,9 +134,9 @@ impl Pool {
         mut usable: impl FnMut(u32) -> bool,
     ) -> Option<(Waiting, u32)> {
         let mut state = self.lock();
-        let position = state.queue.iter().position(|waiting| waiting.thread == thread)?;
+        let position = state.queue.iter().position(|(waiting, _)| waiting.thread == thread)?;
         let worker = state.reserve(thread, &mut usable)?;
-        state.queue.remove(position).map(|waiting| (waiting, worker))
+        state.queue.remove(position).map(|(waiting, _)| (waiting, worker))
     }
 
     /// A worker's link to `thread` is ready for requests.
@@ -197,7 +207,11 @@ mod tests {
     use super::*;
 
     fn pool(queue: usize) -> Pool {
-        Pool::new(config::Pool { queue, queue_timeout_ms: 1000 }, Arc::new([]), true)
+        Pool::new(
+            config::Pool { queue, queue_timeout_ms: 1000, request_timeout_ms: 0 },
+            Arc::new([]),
+            true,
+        )
     }
 
     fn request(index: u32) -> Waiting {
