@@ -25,6 +25,7 @@ const chapters: [title: string, pages: string[]][] = [
       'guides/node',
       'guides/python',
       'guides/operating',
+      'guides/coming-from',
       'guides/deployment',
     ],
   ],

@@ -346,6 +346,19 @@ export const errorEntries = {
   try: gwanmun ./public            # serve the files of a folder`,
     exit: 3,
   },
+  GWM_PID_FILE: {
+    title: 'The file with the process id cannot be used',
+    explanation:
+      '`pidFile`, or `--pid`, holds the id of the main process while it runs. It names another process that runs, most often a second start of the same server, or it cannot be written.',
+    remedy: 'stop that process first, or remove the file if it is not a gwanmun',
+    fixes: [
+      '`gwanmun status` shows the server that runs here, `gwanmun stop` ends it, `gwanmun reload` has it take over the configuration.',
+      'A process that has ended is no hindrance: its file is written anew.',
+    ],
+    example: `$ gwanmun ./public --pid site.pid
+✗ GWM_PID_FILE  site.pid names process 4711, which runs`,
+    exit: 1,
+  },
   GWM_PLATFORM: {
     title: 'This platform is not supported',
     explanation: 'gwanmun is made of what Linux has: epoll, openat2, descriptors that pass between processes.',

@@ -7,6 +7,7 @@ import { didYouMean, suggest } from '../config/suggest.js';
 import { GwanmunError } from '../errors.js';
 import type { ControlRequest } from '../supervisor/control.js';
 import type { ControlTarget } from './control.js';
+import { GUNICORN_OPTIONS, GUNICORN_REFUSED, gunicornSettings } from './gunicorn.js';
 
 /** What is served: a target, or else a configuration file, or else the one of the current folder. */
 export interface Subject {
@@ -48,7 +49,7 @@ export type Command =
 const OPTIONS = {
   port: { type: 'string', short: 'p' },
   host: { type: 'string' },
-  workers: { type: 'string' },
+  workers: { type: 'string', short: 'w' },
   config: { type: 'string', short: 'c' },
   method: { type: 'string', short: 'X' },
   header: { type: 'string', short: 'H' },
@@ -83,8 +84,8 @@ type CommandName = (typeof COMMANDS)[number];
 
 /** What each command takes beside --help and --version. */
 const TAKES: Record<CommandName, readonly OptionName[]> = {
-  serve: ['port', 'host', 'workers', 'config'],
-  dev: ['port', 'host', 'workers', 'config'],
+  serve: ['port', 'host', 'workers', 'config', 'pid'],
+  dev: ['port', 'host', 'workers', 'config', 'pid'],
   check: ['config'],
   fetch: ['method', 'header', 'data', 'json', 'include', 'head', 'config'],
   init: [],
@@ -103,7 +104,7 @@ export function parseCommand(args: readonly string[]): Command {
   if (args[0] === 'run' && args[1] !== undefined && !args[1].startsWith('-')) {
     return { name: 'run', script: args[1], args: args.slice(2) };
   }
-  const { values, lists, positionals } = readOptions(args.map((word) => jsonFlag(word, args)));
+  const { values, lists, gunicorn, positionals } = readOptions(args.map((word) => jsonFlag(word, args)));
   const [first, ...others] = positionals;
   const named = COMMANDS.find((command) => command === first);
   if (values.help) return { name: 'help', topic: named };
@@ -114,6 +115,10 @@ export function parseCommand(args: readonly string[]): Command {
     if (TAKES[command].includes(option)) continue;
     const other = COMMANDS.find((name) => TAKES[name].includes(option));
     throw usage(`gwanmun ${command} takes no --${option}${other === undefined ? '' : `; gwanmun ${other} does`}`);
+  }
+  const [foreign] = gunicorn.keys();
+  if (foreign !== undefined && command !== 'serve' && command !== 'dev') {
+    throw usage(`gwanmun ${command} takes no --${foreign}; gwanmun serve does`);
   }
   switch (command) {
     case 'version':
@@ -145,10 +150,20 @@ export function parseCommand(args: readonly string[]): Command {
         name: 'serve',
         ...subject(target, values.config),
         ...(command === 'dev' ? { development: true } : {}),
-        overrides: { port: portOption(values.port), host: values.host, workers: workersOption(values.workers) },
+        overrides: serveOverrides(values, gunicorn),
       };
     }
   }
+}
+
+function serveOverrides(values: Options, gunicorn: ReadonlyMap<string, readonly string[]>): Overrides {
+  const { host, pid } = values;
+  const port = portOption(values.port);
+  if (gunicorn.has('bind') && (host ?? port) !== undefined) {
+    throw usage('--bind excludes --host and --port', '--bind 0.0.0.0:8000');
+  }
+  const settings = { ...gunicornSettings(gunicorn), ...(pid === undefined ? {} : { pidFile: pid }) };
+  return { port, host, workers: workersOption(values.workers), settings };
 }
 
 /** What answers with a table takes `--json` without a value. */
@@ -227,23 +242,53 @@ type Options = { -readonly [Name in OptionName]?: Name extends FlagName ? true :
 /** All values of the options that may be given more than once; of any other the last one counts. */
 type Lists = Record<'header' | 'data', string[]>;
 
-function readOptions(args: readonly string[]): { values: Options; lists: Lists; positionals: string[] } {
+interface Read {
+  readonly values: Options;
+  readonly lists: Lists;
+  /** Options by gunicorn's names, each with its values. */
+  readonly gunicorn: Map<string, string[]>;
+  readonly positionals: string[];
+}
+
+const ALL_OPTIONS = {
+  ...Object.fromEntries(
+    [...Object.entries(GUNICORN_OPTIONS), ...Object.entries(GUNICORN_REFUSED)].map(([name, option]) => [
+      name,
+      {
+        type: 'isFlag' in option ? ('boolean' as const) : ('string' as const),
+        ...(option.short === undefined ? {} : { short: option.short }),
+      },
+    ]),
+  ),
+  ...OPTIONS,
+};
+
+function readOptions(args: readonly string[]): Read {
   // Not strict, and by tokens: parseArgs' own messages know no "did you mean".
   const { tokens } = parseArgs({
     args: [...args],
-    options: OPTIONS,
+    options: ALL_OPTIONS,
     strict: false,
     allowPositionals: true,
     tokens: true,
   });
   const values: Options = {};
   const lists: Lists = { header: [], data: [] };
+  const gunicorn = new Map<string, string[]>();
   const positionals: string[] = [];
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value);
     if (token.kind !== 'option') continue;
     const name = (Object.keys(OPTIONS) as OptionName[]).find((option) => option === token.name);
     if (name === undefined) {
+      const refused = GUNICORN_REFUSED[token.name];
+      if (refused !== undefined) throw usage(`gwanmun takes no ${token.rawName}`, refused.instead);
+      const option = GUNICORN_OPTIONS[token.name];
+      if (option !== undefined) {
+        const value = valueOf(token, option.example);
+        gunicorn.set(token.name, [...((option.multiple && gunicorn.get(token.name)) || []), value]);
+        continue;
+      }
       const known = Object.keys(OPTIONS).map((option) => `--${option}`);
       const hint = token.rawName.startsWith('--') ? didYouMean(token.rawName, known) : '';
       throw usage(`there is no option ${token.rawName}${hint}`);
@@ -252,15 +297,22 @@ function readOptions(args: readonly string[]): { values: Options; lists: Lists; 
       if (token.value !== undefined) throw usage(`--${name} takes no value, got "${token.value}"`);
       values[name] = true;
     } else {
-      // An option in the value's place is a forgotten value, not a strange one; `--host=-x` says it on purpose.
-      const isForgotten =
-        token.value === undefined || token.value === '' || (!token.inlineValue && token.value.startsWith('-'));
-      if (isForgotten) throw usage(`${token.rawName} needs a value`, EXAMPLES[name]);
-      values[name] = token.value;
-      if (name === 'header' || name === 'data') lists[name].push(token.value);
+      const value = valueOf(token, EXAMPLES[name]);
+      values[name] = value;
+      if (name === 'header' || name === 'data') lists[name].push(value);
     }
   }
-  return { values, lists, positionals };
+  return { values, lists, gunicorn, positionals };
+}
+
+/** An option in the value's place is a forgotten value, not a strange one; `--host=-x` says it on purpose. `-` is standard output. */
+function valueOf(
+  { value, rawName, inlineValue }: { value?: string | undefined; rawName: string; inlineValue?: boolean | undefined },
+  example: string | undefined,
+): string {
+  const isForgotten = value === undefined || value === '' || (!inlineValue && value !== '-' && value.startsWith('-'));
+  if (isForgotten) throw usage(`${rawName} needs a value`, example);
+  return value;
 }
 
 function isFlag(name: OptionName): name is FlagName {

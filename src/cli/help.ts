@@ -98,6 +98,8 @@ Options
       --workers <number|auto>   application processes     # 1
   -c, --config <file>           configuration             # gwanmun.config.ts
 
+  gunicorn's options are taken too, times in seconds: --bind, --timeout,
+  --graceful-timeout, --max-requests, --access-logfile, --pid, …
   A flag wins over the configuration, and that over the environment.
   NO_COLOR=1 turns colours off.
 

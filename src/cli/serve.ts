@@ -4,6 +4,7 @@ import { displayPath } from '../config/display-path.js';
 import type { ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, GwanmunError, wantsColor } from '../errors.js';
 import { listenForControl } from '../supervisor/control.js';
+import { checkPidFile, removePidFile, writePidFile } from '../supervisor/pid-file.js';
 import { Server } from '../supervisor/server.js';
 import { banner, readyLine } from './banner.js';
 import { onStopSignal } from './signals.js';
@@ -43,13 +44,19 @@ export async function serve(
     if (hasTerminal && !isThereATerminal()) void stop();
     else void reload().catch(() => {});
   });
+  const { pidFile } = config;
   try {
+    if (pidFile !== undefined) checkPidFile(pidFile);
     const [running] = await Promise.all([
       server.start(),
       development ? reloadOnChange(server, config, reload) : undefined,
     ]);
     if (running === undefined) return;
     await openControl(server, { reload, stop });
+    if (pidFile !== undefined) {
+      writePidFile(pidFile);
+      process.once('exit', () => removePidFile(pidFile));
+    }
     // performance.now() counts from the start of the process.
     const ready = { config, addresses: running.addresses, ms: performance.now() };
     const isPerson = stderr.isTTY && !isJson;

@@ -132,6 +132,8 @@ export interface Recycle {
   memory?: number | undefined;
   /** After so many milliseconds, up to a tenth fewer. Default: never. */
   age?: number | undefined;
+  /** By so many requests a worker may be replaced earlier, so that those that began together do not end together. Default: a tenth of `requests`. */
+  jitter?: number | undefined;
 }
 
 /** A gwanmun configuration. Paths are relative to its file. */
@@ -187,6 +189,8 @@ export interface Config {
    * more, does not wait. Default 10000.
    */
   shutdownTimeout?: number | undefined;
+  /** A file that holds the main process's id while the server runs; relative to the configuration. Default: none. */
+  pidFile?: string | undefined;
 }
 
 /** What a configuration file exports: a configuration, or a function that returns one. */

@@ -16,11 +16,16 @@ import type { CheckedConfig } from './schema.js';
 import { didYouMean } from './suggest.js';
 import { VERSION } from './version.js';
 
+/** Keys of a configuration, as they are after its check. */
+export type Settings = Omit<Partial<CheckedConfig>, 'mounts'>;
+
 /** What flags of the command line say. */
 export interface Overrides {
   readonly port?: number | undefined;
   readonly host?: string | undefined;
   readonly workers?: number | 'auto' | undefined;
+  /** Instead of the configuration's, key by key. */
+  readonly settings?: Settings | undefined;
   /** `gwanmun dev`: a debugger may hold a request for as long as somebody thinks. */
   readonly development?: boolean | undefined;
 }
@@ -62,8 +67,11 @@ export interface ResolvedConfig {
     readonly requests?: number | undefined;
     readonly memory?: number | undefined;
     readonly age?: number | undefined;
+    readonly jitter?: number | undefined;
   };
   readonly shutdownTimeout: number;
+  /** Absolute path. */
+  readonly pidFile: string | undefined;
   readonly origin: Origin;
 }
 
@@ -91,10 +99,11 @@ export const DEFAULT_PORT = 3000;
 
 /** Fills in what is left open, and checks that folders and modules exist. Throws one error that names every fault. */
 export function resolveConfig(
-  { config, directory, source }: ConfigInput,
+  { config: written, directory, source }: ConfigInput,
   overrides: Overrides = {},
   env: NodeJS.ProcessEnv = process.env,
 ): ResolvedConfig {
+  const config = withSettings(written, overrides.settings);
   const faults: ConfigFault[] = [];
   const applications: ResolvedApplication[] = [];
   const wsgi: WsgiApplication[] = [];
@@ -138,6 +147,8 @@ export function resolveConfig(
   ] as const) {
     if (file !== undefined) report(faults, [key, 'file'], folderFault(dirname(file)));
   }
+  const pidFile = config.pidFile === undefined ? undefined : resolve(directory, config.pidFile);
+  if (pidFile !== undefined) report(faults, ['pidFile'], folderFault(dirname(pidFile)));
   if (faults.length > 0) throw invalidConfig(faults, source);
 
   const workers = overrides.workers ?? config.workers ?? 1;
@@ -177,8 +188,21 @@ export function resolveConfig(
     drainTimeout: config.drainTimeout ?? 30_000,
     recycle: config.recycle ?? {},
     shutdownTimeout: config.shutdownTimeout ?? 10_000,
+    pidFile,
     origin: { source, directory, listen: addresses.map(({ where }) => where) },
   };
+}
+
+/** A configuration with some of its keys said by flags. */
+function withSettings(config: CheckedConfig, settings: Settings = {}): CheckedConfig {
+  const merged: Record<string, unknown> = { ...config };
+  for (const [key, value] of Object.entries(settings)) {
+    // A log may be named by its format alone.
+    const before = key === 'accessLog' && typeof merged[key] === 'string' ? { format: merged[key] } : merged[key];
+    const isGroup = typeof before === 'object' && typeof value === 'object' && !Array.isArray(value);
+    merged[key] = isGroup ? { ...before, ...(value as object) } : value;
+  }
+  return merged as CheckedConfig;
 }
 
 /** Worker processes of all pools together. */

@@ -324,6 +324,7 @@ export const configSchema = object(
         requests: v.optional(integer('a number', 1, Number.MAX_SAFE_INTEGER)),
         memory: bytes(1, Number.MAX_SAFE_INTEGER),
         age: milliseconds(),
+        jitter: v.optional(integer('a number', 0, Number.MAX_SAFE_INTEGER)),
       }),
     ),
     concurrency: v.optional(integer('a number', 1, 65535)),
@@ -352,6 +353,7 @@ export const configSchema = object(
     startTimeout: milliseconds(),
     drainTimeout: milliseconds(0),
     shutdownTimeout: milliseconds(0),
+    pidFile: v.optional(text('the path of a file')),
   },
   'expected an object with mounts',
 );

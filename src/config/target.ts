@@ -1,4 +1,4 @@
-// `gwanmun ./site`, `gwanmun app.ts` and `gwanmun app.py`: a configuration made from a path alone.
+// `gwanmun ./site`, `gwanmun app.ts`, `gwanmun app.py` and `gwanmun app:app`: a configuration made from a name alone.
 
 import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
@@ -14,6 +14,11 @@ export function configForTarget(target: string): ConfigInput {
   const [, file = target, callable = ''] = /^(.+\.py)(:[^:/]+)?$/.exec(target) ?? [];
   const path = resolve(file);
   const stats = statSync(path, { throwIfNoEntry: false });
+  // gunicorn's way to name an application.
+  if (stats === undefined && target.includes(':') && WSGI_TARGET.test(target)) {
+    const wsgi = { path: '/', wsgi: target };
+    return { config: { mounts: [wsgi] }, directory: process.cwd(), source: { name: target } };
+  }
   if (stats === undefined) {
     throw new GwanmunError('GWM_TARGET', `there is no file or folder ${target}${hint(path)}`);
   }

@@ -8,6 +8,8 @@ export interface RecycleLimits {
   readonly memory: number | undefined;
   /** Milliseconds. */
   readonly age: number | undefined;
+  /** By so many requests a worker may be replaced earlier; default a tenth of `requests`. */
+  readonly jitter?: number | undefined;
 }
 
 /** What is known of a worker. */
@@ -25,7 +27,8 @@ const JITTER = 0.1;
 /** Why a worker is to be replaced; undefined: it goes on. */
 export function reasonToRecycle({ pid, requests, memory, age }: WorkerLoad, limits: RecycleLimits): string | undefined {
   const share = 1 - JITTER * fraction(pid);
-  if (limits.requests !== undefined && requests >= limits.requests * share) return `it has got ${requests} requests`;
+  const most = (limits.requests ?? 0) - (limits.jitter ?? JITTER * (limits.requests ?? 0)) * fraction(pid);
+  if (limits.requests !== undefined && requests >= most) return `it has got ${requests} requests`;
   if (limits.age !== undefined && age >= limits.age * share) return `it is ${Math.round(age / 1000)} s old`;
   // Memory is what it is: no jitter makes more of it.
   if (limits.memory !== undefined && memory !== undefined && memory >= limits.memory) {

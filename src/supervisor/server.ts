@@ -175,8 +175,8 @@ export class Server {
     // The threads and the logs stay as they are.
     const loaded = await load();
     const kept = this.#keptSettings(loaded);
-    const { threads, accessLog, errorLog } = this.#config;
-    const config: ResolvedConfig = { ...loaded, threads, accessLog, errorLog };
+    const { threads, accessLog, errorLog, pidFile } = this.#config;
+    const config: ResolvedConfig = { ...loaded, threads, accessLog, errorLog, pidFile };
     let numbers: number[];
     try {
       numbers = core.prepare(JSON.stringify(toCoreConfig(config)));
@@ -218,7 +218,7 @@ export class Server {
 
   /** What a reload leaves as it was. */
   #keptSettings(config: ResolvedConfig): string[] {
-    return (['threads', 'accessLog', 'errorLog'] as const).filter(
+    return (['threads', 'accessLog', 'errorLog', 'pidFile'] as const).filter(
       (key) => JSON.stringify(config[key]) !== JSON.stringify(this.#config[key]),
     );
   }
@@ -309,7 +309,7 @@ export class Server {
 
   /** Replaces the workers that have done their part, one of each pool at a time. */
   async #recycle(core: Partial<CoreStatus>): Promise<void> {
-    const { requests, memory, age } = this.#config.recycle;
+    const { requests, memory, age, jitter } = this.#config.recycle;
     if ((requests ?? memory ?? age) === undefined) return;
     if (this.#stopping || this.#reloading || this.#isRecycling) return;
     this.#isRecycling = true;
@@ -319,7 +319,7 @@ export class Server {
           const load = core.workers?.find((other) => other.id === id);
           if (state !== 'ready' || pid === undefined || load === undefined) continue;
           const own = { pid, requests: load.requests, memory: memory && residentBytes(pid), age: ms };
-          const reason = reasonToRecycle(own, { requests, memory, age });
+          const reason = reasonToRecycle(own, { requests, memory, age, jitter });
           if (reason !== undefined) await this.#replace(load.id, reason);
         }
       }),

@@ -11,6 +11,7 @@ const serve = (rest: object): object => ({
     port: undefined,
     host: undefined,
     workers: undefined,
+    settings: {},
     ...('overrides' in rest ? (rest.overrides as object) : {}),
   },
 });

@@ -165,6 +165,8 @@ await server.close();
       .has({ 'gwanmun.config.ts': config("app: './app.ts'"), 'app.ts': HELLO.replace('application', 'aplication') })
       .gwanmun(),
   GWM_NO_ENTRY: (user) => user.gwanmun(),
+  GWM_PID_FILE: (user) =>
+    user.has({ 'public/': '', 'site.pid': `${process.pid}\n` }).gwanmun('./public', '--pid', 'site.pid'),
   GWM_PLATFORM: (user) =>
     pretending(user, "Object.defineProperty(process, 'platform', { value: 'win32' });", '.\\public'),
   GWM_PORT_FORBIDDEN: (user) => unprivileged(user.has({ 'public/': '' }), './public', '--port', '80'),
