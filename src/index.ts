@@ -9,6 +9,7 @@ export {
   type AccessLogFormat,
   type Config,
   type ConfigExport,
+  type Hooks,
   type Limits,
   type Listen,
   type Mount,

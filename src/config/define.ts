@@ -1,5 +1,7 @@
 // The configuration as a user writes it, and `defineConfig` to write it with an editor's help.
 
+import type { CoreAddress } from './core.js';
+
 /** A TCP address. A missing host is the environment variable HOST or 127.0.0.1, a missing port PORT or 3000. */
 export interface TcpListen {
   host?: string | undefined;
@@ -136,6 +138,31 @@ export interface Recycle {
   jitter?: number | undefined;
 }
 
+/**
+ * Functions of the configuration that the main process calls; what they return is awaited for its errors alone, which the log gets.
+ * They are those of the start, whatever a reload brings.
+ */
+export interface Hooks {
+  /** The server listens, and an application of each pool is ready. */
+  onReady?: ((server: { readonly pid: number; readonly addresses: readonly CoreAddress[] }) => unknown) | undefined;
+  /** A worker is ready for requests: at the start, after a reload, or in the place of another one. */
+  onWorkerStart?: ((worker: { readonly worker: number; readonly pid: number }) => unknown) | undefined;
+  /** A worker has ended. `expected`: it was asked to. */
+  onWorkerExit?: ((exit: WorkerExitInfo) => unknown) | undefined;
+  /** Another configuration is in use. `generation` counts them from 1. */
+  onReload?: ((reload: { readonly generation: number }) => unknown) | undefined;
+}
+
+/** How a worker has ended. */
+export interface WorkerExitInfo {
+  readonly worker: number;
+  readonly pid: number;
+  /** Null: a signal has ended it. */
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly expected: boolean;
+}
+
 /** A gwanmun configuration. Paths are relative to its file. */
 export interface Config {
   /** Where to listen. Default: PORT and HOST of the environment, else 127.0.0.1:3000. */
@@ -191,6 +218,8 @@ export interface Config {
   shutdownTimeout?: number | undefined;
   /** A file that holds the main process's id while the server runs; relative to the configuration. Default: none. */
   pidFile?: string | undefined;
+  /** Functions that are called when something happens to the server or its workers; see below. */
+  hooks?: Hooks | undefined;
 }
 
 /** What a configuration file exports: a configuration, or a function that returns one. */

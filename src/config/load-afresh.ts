@@ -29,7 +29,8 @@ export async function loadConfigAfresh(file: string): Promise<LoadedConfig> {
 if (!isMainThread && typeof (workerData as { file?: unknown } | null)?.file === 'string') {
   const { file } = workerData as { file: string };
   const answer = await loadConfig(file).then(
-    (loaded): Answer => ({ loaded }),
+    // Functions can't leave their thread: those of the start are kept.
+    ({ config: { hooks: _hooks, ...config }, ...loaded }): Answer => ({ loaded: { ...loaded, config } }),
     (error: unknown): Answer => {
       if (error instanceof GwanmunError) return { failure: error.toJSON() };
       throw error;

@@ -7,7 +7,7 @@ import { basename, dirname, relative, resolve } from 'node:path';
 import { GwanmunError, wantsColor, type Where } from '../errors.js';
 import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
 import type { CoreConfig, CoreListener, CoreMount } from './core.js';
-import type { ApplicationKind, TcpListen, UnixListen } from './define.js';
+import type { ApplicationKind, Hooks, TcpListen, UnixListen } from './define.js';
 import { parsePort, PORT_RANGE } from './listen.js';
 import { displayPath } from './display-path.js';
 import { placeOfListen, type Origin } from './origin.js';
@@ -72,6 +72,7 @@ export interface ResolvedConfig {
   readonly shutdownTimeout: number;
   /** Absolute path. */
   readonly pidFile: string | undefined;
+  readonly hooks: Hooks;
   readonly origin: Origin;
 }
 
@@ -189,6 +190,7 @@ export function resolveConfig(
     recycle: config.recycle ?? {},
     shutdownTimeout: config.shutdownTimeout ?? 10_000,
     pidFile,
+    hooks: (config.hooks ?? {}) as Hooks,
     origin: { source, directory, listen: addresses.map(({ where }) => where) },
   };
 }

@@ -311,6 +311,11 @@ const environ = v.pipe(
   ),
 );
 
+/** A function; its arguments are of its type alone. */
+function hook() {
+  return v.optional(v.custom<(info: never) => unknown>((value) => typeof value === 'function', 'expected a function'));
+}
+
 const U32 = 0xffff_ffff;
 
 /** The schema of a configuration; its output has every address parsed and every mount's path normalised. */
@@ -354,6 +359,7 @@ export const configSchema = object(
     drainTimeout: milliseconds(0),
     shutdownTimeout: milliseconds(0),
     pidFile: v.optional(text('the path of a file')),
+    hooks: v.optional(object({ onReady: hook(), onWorkerStart: hook(), onWorkerExit: hook(), onReload: hook() })),
   },
   'expected an object with mounts',
 );

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import type { CoreAddress, CoreEvent } from '../config/core.js';
+import type { Hooks } from '../config/define.js';
 import { placeError } from '../config/origin.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, type GwanmunError } from '../errors.js';
@@ -139,7 +140,7 @@ export class Server {
     this.#pools = this.#makePools(this.#config, core, (index) => index);
     if (this.#development) {
       await this.loadAnew();
-      return this.#stopping ? undefined : { addresses };
+      return this.#started(addresses);
     }
     try {
       await Promise.all(this.#pools.map(({ supervisor }) => supervisor.start()));
@@ -147,7 +148,32 @@ export class Server {
       await this.stop(0);
       throw placeError(fromCore(error), this.#config);
     }
-    return this.#stopping ? undefined : { addresses };
+    return this.#started(addresses);
+  }
+
+  #started(addresses: readonly CoreAddress[]): RunningServer | undefined {
+    if (this.#stopping) return undefined;
+    this.#call('onReady', { pid: process.pid, addresses });
+    return { addresses };
+  }
+
+  /** Calls a hook of the configuration. */
+  #call<Name extends keyof Hooks>(name: Name, info: Parameters<NonNullable<Hooks[Name]>>[0]): void {
+    const hook = this.#config.hooks[name] as ((about: typeof info) => unknown) | undefined;
+    if (hook === undefined) return;
+    Promise.resolve(info)
+      .then(hook)
+      .catch((error: unknown) => {
+        const frames =
+          error instanceof Error ? error.stack?.split('\n').filter((line) => /^\s+at /.test(line)) : undefined;
+        const stack = frames?.join('\n');
+        this.#tell({
+          level: 'warn',
+          event: 'hook-failed',
+          message: `the hook ${name} failed: ${String(error)}`,
+          stack,
+        });
+      });
   }
 
   /**
@@ -175,8 +201,8 @@ export class Server {
     // The threads and the logs stay as they are.
     const loaded = await load();
     const kept = this.#keptSettings(loaded);
-    const { threads, accessLog, errorLog, pidFile } = this.#config;
-    const config: ResolvedConfig = { ...loaded, threads, accessLog, errorLog, pidFile };
+    const { threads, accessLog, errorLog, pidFile, hooks } = this.#config;
+    const config: ResolvedConfig = { ...loaded, threads, accessLog, errorLog, pidFile, hooks };
     let numbers: number[];
     try {
       numbers = core.prepare(JSON.stringify(toCoreConfig(config)));
@@ -207,6 +233,7 @@ export class Server {
       event: 'reloaded',
       message: `configuration ${this.#generation} is in use after ${Math.round(performance.now() - began)} ms`,
     });
+    this.#call('onReload', { generation: this.#generation });
     for (const key of kept) {
       this.#tell({
         level: 'warn',
@@ -379,6 +406,8 @@ export class Server {
         spawn,
         ...(development ? { spawnFailed: showing(config) } : {}),
         tell: (event) => this.#tell(event),
+        onReady: (worker, pid) => this.#call('onWorkerStart', { worker, pid }),
+        onExit: (exit) => this.#call('onWorkerExit', exit),
       }),
     }));
   }

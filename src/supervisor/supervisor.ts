@@ -1,6 +1,7 @@
 // Keeps the workers of a pool running: starts them, waits until they are ready, replaces those that end.
 
 import { setTimeout as delay } from 'node:timers/promises';
+import type { WorkerExitInfo } from '../config/define.js';
 import { GwanmunError } from '../errors.js';
 import { Backoff } from './backoff.js';
 import type { WorkerExit, WorkerLinks, WorkerProcess } from './worker-process.js';
@@ -45,6 +46,8 @@ export interface SupervisorOptions {
   /** Milliseconds that a worker may take until it is ready. */
   readonly startTimeout: number;
   readonly tell: (event: WorkerEvent) => void;
+  readonly onReady?: (worker: number, pid: number) => void;
+  readonly onExit?: (exit: WorkerExitInfo) => void;
 }
 
 /** What a worker is about. */
@@ -291,6 +294,7 @@ export class Supervisor {
     if (slot?.state !== 'starting') return;
     clearTimeout(slot.timer);
     slot.state = 'ready';
+    this.#options.onReady?.(slot.number, slot.process?.pid ?? 0);
     slot.onStarted?.(undefined);
     if (this.#hasStarted) return;
     this.#hasStarted = true;
@@ -371,6 +375,9 @@ export class Supervisor {
 
   #exited(slot: Slot, exit: WorkerExit, pid: number | undefined): void {
     clearTimeout(slot.timer);
+    const expected = this.#isStopping || slot.state === 'draining' || slot.state === 'stopped';
+    const { code, signal } = exit;
+    if (pid !== undefined) this.#options.onExit?.({ worker: slot.number, pid, code, signal, expected });
     const wasStarting = slot.state === 'starting' || (slot.state === 'gone' && !this.#hasStarted);
     if (slot.id !== undefined) this.#options.core.removeWorker(slot.id);
     slot.id = undefined;

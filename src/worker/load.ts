@@ -12,23 +12,43 @@ import type { Application } from '../gateway/types.js';
 
 type Exports = Record<string, unknown>;
 
-/** Imports the module. Throws GWM_APP_… or GWM_NO_APPLICATION with the user's file and line. */
-export async function loadApplication({ module: path, kind }: ResolvedApplication): Promise<Application | Adapter> {
+/** An application, and what its module wants to be called at the end. */
+export interface LoadedApplication {
+  readonly application: Application | Adapter;
+  readonly stop: (() => unknown) | undefined;
+}
+
+/** Imports the module and awaits its `start()`. Throws GWM_APP_… or GWM_NO_APPLICATION with the user's file and line. */
+export async function loadApplication({ module: path, kind }: ResolvedApplication): Promise<LoadedApplication> {
   let exports: Exports;
   try {
     exports = await importModule(path);
   } catch (error) {
-    const { isSyntax, message, file = path, line, column, frame, stack } = describeImportFault(error, path);
-    throw new GwanmunError(isSyntax ? 'GWM_APP_SYNTAX' : 'GWM_APP_FAILED', `${displayPath(path)}: ${message}`, {
-      where: { file: displayPath(file), line, column, frame },
-      userStack: stack,
-      cause: error,
-    });
+    throw loadFault(error, path);
   }
   const known = kind ?? kindOf(exports, path);
   const application = known === undefined ? undefined : find(exports, known);
   if (known === undefined || application === undefined) throw noApplication(exports, path, kind);
-  return await adapt(known, application);
+  // A default export's methods are its framework's own.
+  const named = known === 'wsgi' ? exportNamed : (from: Exports, name: string) => from[name];
+  const [start, stop] = ['start', 'stop'].map(
+    (name) => functionOr(named(exports, name)) as (() => unknown) | undefined,
+  );
+  try {
+    await start?.();
+  } catch (error) {
+    throw loadFault(error, path);
+  }
+  return { application: await adapt(known, application), stop };
+}
+
+function loadFault(error: unknown, path: string): GwanmunError {
+  const { isSyntax, message, file = path, line, column, frame, stack } = describeImportFault(error, path);
+  return new GwanmunError(isSyntax ? 'GWM_APP_SYNTAX' : 'GWM_APP_FAILED', `${displayPath(path)}: ${message}`, {
+    where: { file: displayPath(file), line, column, frame },
+    userStack: stack,
+    cause: error,
+  });
 }
 
 /** What the exports say. Undefined: nothing. Throws GWM_APP_AMBIGUOUS if they say several things. */

@@ -2,6 +2,7 @@
 // supervisor, never by hand.
 
 import { PULSE_MS } from '../supervisor/pulse.js';
+import { inspect } from 'node:util';
 import type { WorkerSettings } from '../supervisor/worker-process.js';
 import type { Adapter } from '../gateway/adapter.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
@@ -41,6 +42,7 @@ async function start(): Promise<void> {
   const { development, failure } = settings;
   const pages = development ? (await import('../gateway/error-page.js')).errorPage : null;
   const loaded: (Application | Adapter)[] = [];
+  const stops: (() => unknown)[] = [];
   // One after the other, so that what they print at their start stays apart.
   for (const [index, application] of applications.entries()) {
     if (failure !== undefined) {
@@ -51,7 +53,9 @@ async function start(): Promise<void> {
       continue;
     }
     try {
-      loaded.push(await loadApplication(application));
+      const { application: own, stop } = await loadApplication(application);
+      loaded.push(own);
+      if (stop !== undefined) stops.unshift(stop);
     } catch (error) {
       // What the main process knows the application by: it knows where its name was written.
       throw error instanceof GwanmunError ? error.with({ part: `applications[${index}]` }) : error;
@@ -61,7 +65,11 @@ async function start(): Promise<void> {
     applications: loaded,
     name: `node ${process.versions.node}`,
     concurrency,
-    onDrained: () => void dispatcher.settle(MOST_MS).then(() => process.exit(0)),
+    onDrained: () =>
+      void dispatcher
+        .settle(MOST_MS)
+        .then(() => end(stops))
+        .then(() => process.exit(0)),
     ...(settings.requestIds ? { context: requestContext } : {}),
     native,
     errorPage: pages,
@@ -73,6 +81,17 @@ async function start(): Promise<void> {
   // The start is over: from here on the main process learns of us through the links alone.
   process.disconnect?.();
   dispatcher.ready();
+}
+
+/** Lets the modules end, the last one first; each is waited for. */
+async function end(stops: readonly (() => unknown)[]): Promise<void> {
+  for (const stop of stops) {
+    try {
+      await stop();
+    } catch (error) {
+      process.stderr.write(`stop() failed: ${inspect(error)}\n`);
+    }
+  }
 }
 
 /** Lets the core see that the event loop turns, and how late it is. */

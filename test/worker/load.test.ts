@@ -23,7 +23,7 @@ describe('an application module', () => {
     ['commonjs.cjs', ['commonjs']],
     ['javascript.mjs', ['javascript']],
   ])('%s is loaded', async (name, body) => {
-    const application = await loadApplication({ module: fixture(name) });
+    const { application } = await loadApplication({ module: fixture(name) });
     expect((application as Application)({} as never, () => () => {})).toEqual(body);
   });
 
@@ -50,7 +50,7 @@ describe('an application module', () => {
   });
 
   test('with a default function is a Node handler', async () => {
-    expect(await loadApplication({ module: fixture('default-only.ts') })).toHaveProperty('open');
+    expect((await loadApplication({ module: fixture('default-only.ts') })).application).toHaveProperty('open');
   });
 
   test('that holds two kinds is told the ways to say which', async () => {
@@ -69,9 +69,9 @@ describe('an application module', () => {
   });
 
   test('that holds two kinds is the one that the configuration says', async () => {
-    const contract = await loadApplication({ module: fixture('both.ts'), kind: 'wsgi' });
+    const { application: contract } = await loadApplication({ module: fixture('both.ts'), kind: 'wsgi' });
     expect((contract as Application)({} as never, () => () => {})).toEqual(['contract']);
-    expect(await loadApplication({ module: fixture('both.ts'), kind: 'node' })).toHaveProperty('open');
+    expect((await loadApplication({ module: fixture('both.ts'), kind: 'node' })).application).toHaveProperty('open');
   });
 
   test('without the kind that the configuration says is GWM_NO_APPLICATION', async () => {
