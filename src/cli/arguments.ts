@@ -77,6 +77,7 @@ export const COMMANDS = [
   'reload',
   'stop',
   'restart-worker',
+  'scale',
   'help',
   'version',
 ] as const;
@@ -94,6 +95,7 @@ const TAKES: Record<CommandName, readonly OptionName[]> = {
   reload: ['pid', 'as-json'],
   stop: ['pid', 'as-json'],
   'restart-worker': ['pid', 'as-json'],
+  scale: ['pid', 'as-json'],
   help: [],
   version: [],
 };
@@ -141,6 +143,7 @@ export function parseCommand(args: readonly string[]): Command {
     case 'reload':
     case 'stop':
     case 'restart-worker':
+    case 'scale':
       return controlCommand(command, values, rest);
     case 'dev':
     case 'serve': {
@@ -209,19 +212,33 @@ function fetchCommand(values: Options, lists: Lists, [url, target, extra]: reado
   };
 }
 
-function controlCommand(
-  command: ControlRequest['command'],
-  values: Options,
-  [worker, extra]: readonly string[],
-): Command {
-  const numbers = command === 'restart-worker' ? [worker] : [];
-  const surplus = command === 'restart-worker' ? extra : worker;
+function controlCommand(command: ControlRequest['command'], values: Options, words: readonly string[]): Command {
+  const takesNumber = command === 'restart-worker' || command === 'scale';
+  const surplus = words[takesNumber ? 1 : 0];
   if (surplus !== undefined) throw usage(`gwanmun ${command} does not take "${surplus}"`);
-  const [number] = numbers.map((text) => positive('a worker', text, 'gwanmun restart-worker 2'));
   const pid = positive('--pid', values.pid, EXAMPLES.pid);
-  const request: ControlRequest =
-    command === 'restart-worker' ? { command, ...(number === undefined ? {} : { worker: number }) } : { command };
-  return { name: 'control', request, target: { pid }, isJson: values['as-json'] === true };
+  return {
+    name: 'control',
+    request: controlRequest(command, words[0]),
+    target: { pid },
+    isJson: values['as-json'] === true,
+  };
+}
+
+function controlRequest(command: ControlRequest['command'], word: string | undefined): ControlRequest {
+  switch (command) {
+    case 'restart-worker': {
+      const worker = positive('a worker', word, 'gwanmun restart-worker 2');
+      return { command, ...(worker === undefined ? {} : { worker }) };
+    }
+    case 'scale': {
+      const workers = positive('workers', word, 'gwanmun scale 4');
+      if (workers === undefined) throw usage('gwanmun scale needs a number of workers', 'gwanmun scale 4');
+      return { command, workers };
+    }
+    default:
+      return { command };
+  }
 }
 
 function positive(what: string, text: string | undefined, example: string): number | undefined {

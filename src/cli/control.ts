@@ -1,4 +1,4 @@
-// gwanmun status, reload, stop and restart-worker: asks a running server over its control socket.
+// gwanmun status, reload, stop, restart-worker and scale: asks a running server over its control socket.
 
 import { readdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -32,8 +32,15 @@ export async function control(
   const result = await ask(path, request);
   if (asJson) return `${JSON.stringify(result, null, 2)}\n`;
   switch (request.command) {
-    case 'reload':
-      return `✓ reloaded: ${(result as ServerStatus).workers.length} workers, configuration ${(result as ServerStatus).generation}\n`;
+    case 'reload': {
+      const { workers, generation } = result as ServerStatus;
+      const current = workers.filter((worker) => worker.generation === 'current');
+      return `✓ reloaded: ${current.length} workers, configuration ${generation}\n`;
+    }
+    case 'scale': {
+      const counts = result as number[];
+      return `✓ scaled: ${counts.join(' and ')} ${counts.length === 1 && counts[0] === 1 ? 'worker' : 'workers'}\n`;
+    }
     case 'stop':
       return `✓ stopped: process ${status.pid}\n`;
     case 'restart-worker': {

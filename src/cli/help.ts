@@ -36,7 +36,7 @@ Commands
   gwanmun fetch /path [target]  print the answer to one request
   gwanmun run <file> [args]     run a Node program, its http.Server on the core
   gwanmun init [folder]         write what is needed to begin
-  gwanmun status|reload|stop    ask a running server; also restart-worker
+  gwanmun status|reload|stop    ask a running server; restart-worker, scale
   gwanmun help <command|code>   more on a command, or on an error: GWM_…
 
 Options
@@ -82,6 +82,14 @@ ${CONTROL}`,
 Examples
   gwanmun restart-worker      # each new one takes over before the old one goes
   gwanmun restart-worker 2    # one alone
+${CONTROL}`,
+  scale: `gwanmun scale <number>: have so many workers from now on, until the next reload
+
+Examples
+  gwanmun scale 4             # kill -TTIN PID is one more, kill -TTOU PID one less
+
+  With several applications in Python it is the number for each. With
+  workers: { min, max } it stays between the two.
 ${CONTROL}`,
   serve: `gwanmun [serve] [target]: serve until Ctrl-C or SIGTERM
 

@@ -38,6 +38,16 @@ export async function serve(
   };
   // Else Node would open its inspector.
   process.on('SIGUSR1', () => server.reopenLogs());
+  for (const [signal, by] of [
+    ['SIGTTIN', 1],
+    ['SIGTTOU', -1],
+  ] as const) {
+    process.on(signal, () => {
+      server.scale({ by }).catch((error: GwanmunError) => {
+        server.tell({ level: 'error', event: 'worker-not-started', message: 'one more worker does not start', error });
+      });
+    });
+  }
   const { isTTY: hasTerminal } = process.stdin;
   process.on('SIGHUP', () => {
     // The window was closed: nobody is there any more.
@@ -118,6 +128,8 @@ async function openControl(
           return server.status();
         case 'restart-worker':
           return restartWorkers(server, request.worker);
+        case 'scale':
+          return server.scale({ to: request.workers });
         case 'stop':
           // The answer is that the socket closes, with the process.
           return stop();

@@ -171,9 +171,10 @@ export interface Config {
   mounts: readonly Mount[];
   /**
    * Worker processes; each loads every module, and each Python application has as many of its own. With one, what an application keeps in memory is the same for every
-   * request. `'auto'` starts one for each core: use it once that state lives in a database. Default 1.
+   * request. `'auto'` starts one for each processor that the process may use: take it once that state lives in a database. `{ min, max }` has
+   * as many as are needed: one more when requests wait for one, one less when none has for a while. Default 1.
    */
-  workers?: number | 'auto' | undefined;
+  workers?: number | 'auto' | { min: number; max: number } | undefined;
   /** When a worker is replaced; see below. Default: never. */
   recycle?: Recycle | undefined;
   /** Requests that one worker has in progress at once; a Python worker at most 8, answered one after the other. Default 1024. */

@@ -2,7 +2,7 @@
 // environment (PORT, HOST), default.
 
 import { accessSync, constants, readdirSync, statSync, type Stats } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { basename, dirname, relative, resolve } from 'node:path';
 import { GwanmunError, wantsColor, type Where } from '../errors.js';
 import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
@@ -10,6 +10,7 @@ import type { CoreConfig, CoreListener, CoreMount } from './core.js';
 import type { ApplicationKind, Hooks, TcpListen, UnixListen } from './define.js';
 import { parsePort, PORT_RANGE } from './listen.js';
 import { displayPath } from './display-path.js';
+import { parallelism } from './parallelism.js';
 import { placeOfListen, type Origin } from './origin.js';
 import { findPython, type WsgiApplication } from './python.js';
 import type { CheckedConfig } from './schema.js';
@@ -48,6 +49,8 @@ export interface ResolvedConfig {
   readonly wsgi: readonly WsgiApplication[];
   /** Worker processes for the modules, which load them all, and for each Python application. */
   readonly workers: number;
+  /** As many as `workers`, unless they are scaled. */
+  readonly mostWorkers: number;
   readonly concurrency: number;
   readonly queue: { readonly length: number; readonly timeout: number };
   readonly limits: CoreConfig['limits'];
@@ -160,7 +163,7 @@ export function resolveConfig(
     mounts,
     applications,
     wsgi,
-    workers: applications.length + wsgi.length === 0 ? 0 : workers === 'auto' ? availableParallelism() : workers,
+    ...(applications.length + wsgi.length === 0 ? { workers: 0, mostWorkers: 0 } : workerCounts(workers)),
     concurrency: config.concurrency ?? 1024,
     queue: { length: queue.length ?? 1024, timeout: queue.timeout ?? 30_000 },
     limits: {
@@ -193,6 +196,12 @@ export function resolveConfig(
     hooks: (config.hooks ?? {}) as Hooks,
     origin: { source, directory, listen: addresses.map(({ where }) => where) },
   };
+}
+
+function workerCounts(workers: NonNullable<CheckedConfig['workers']>): Pick<ResolvedConfig, 'workers' | 'mostWorkers'> {
+  if (typeof workers === 'object') return { workers: workers.min, mostWorkers: workers.max };
+  const count = workers === 'auto' ? parallelism() : workers;
+  return { workers: count, mostWorkers: count };
 }
 
 /** A configuration with some of its keys said by flags. */
@@ -242,7 +251,7 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     environ: config.environ,
     requestIds: config.requestIds,
     tempDir: tmpdir(),
-    multiprocess: config.workers > 1,
+    multiprocess: config.mostWorkers > 1,
   };
 }
 

@@ -284,10 +284,17 @@ const server = choose<boolean | string, boolean | string>((input) =>
     : v.boolean('expected a text, true or false'),
 );
 
-const workersExpected = "expected a whole number from 1 to 1024 or 'auto'";
-const workers = choose<number | 'auto', number | 'auto'>((input) =>
-  typeof input === 'number' ? range(1, 1024, workersExpected) : v.literal('auto', workersExpected),
-);
+const workersExpected = "expected a whole number from 1 to 1024, 'auto' or { min, max }";
+const workerCount = range(1, 1024, 'expected a whole number from 1 to 1024');
+type Workers = NonNullable<Config['workers']>;
+const workers = choose<Workers, Workers>((input) => {
+  if (typeof input === 'number') return range(1, 1024, workersExpected);
+  if (typeof input !== 'object' || input === null) return v.literal('auto', workersExpected);
+  return v.pipe(
+    object({ min: workerCount, max: workerCount }, workersExpected),
+    v.check(({ min, max }) => min <= max, 'expected a max that is not below min'),
+  );
+});
 
 /** Names that cannot take the place of what the gateway itself says. */
 const environName = v.pipe(

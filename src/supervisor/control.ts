@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GwanmunError, type SerializedError } from '../errors.js';
 
-/** What can be asked of a server. `reload` and `restart-worker` answer when it is done. */
+/** What can be asked of a server. `reload`, `restart-worker` and `scale` answer when it is done. */
 export type ControlRequest =
   | { readonly command: 'status' | 'reload' | 'stop' }
-  | { readonly command: 'restart-worker'; readonly worker?: number };
+  | { readonly command: 'restart-worker'; readonly worker?: number }
+  | { readonly command: 'scale'; readonly workers: number };
 
 /** `{ result }`, or `{ error }` with what {@link GwanmunError.toJSON} gives. */
 export type ControlResponse = { readonly result: unknown } | { readonly error: SerializedError };
@@ -103,14 +104,17 @@ const COMMANDS: readonly unknown[] = [
   'reload',
   'stop',
   'restart-worker',
+  'scale',
 ] satisfies ControlRequest['command'][];
 
 function parse(line: string): ControlRequest | undefined {
   try {
-    const request = JSON.parse(line) as { command?: unknown; worker?: unknown } | null;
+    const request = JSON.parse(line) as { command?: unknown; worker?: unknown; workers?: unknown } | null;
     if (typeof request !== 'object' || request === null || !COMMANDS.includes(request.command)) return undefined;
-    const { worker } = request;
-    if (worker !== undefined && !(Number.isSafeInteger(worker) && Number(worker) > 0)) return undefined;
+    const { worker, workers } = request;
+    const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) > 0;
+    if (worker !== undefined && !isCount(worker)) return undefined;
+    if (request.command === 'scale' && !isCount(workers)) return undefined;
     return request as ControlRequest;
   } catch {
     return undefined;

@@ -1,6 +1,5 @@
 // The core and its workers together: one running server.
 
-import { readFileSync } from 'node:fs';
 import type { CoreAddress, CoreEvent } from '../config/core.js';
 import type { Hooks } from '../config/define.js';
 import { placeError } from '../config/origin.js';
@@ -9,10 +8,10 @@ import { formatError, fromCore, type GwanmunError } from '../errors.js';
 import { VERSION } from '../config/version.js';
 import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
 import { nameHolder } from './socket-holder.js';
-import { PULSE_MS, PulseWatch } from './pulse.js';
-import { reasonToRecycle } from './recycle.js';
+
 import { spawnPythonWorker } from './python-worker.js';
 import { Supervisor, type SupervisorOptions, type WorkerStatus } from './supervisor.js';
+import { residentBytes, Upkeep, type Pool } from './upkeep.js';
 import { spawnWorker, type Print } from './worker-process.js';
 
 /** A server that listens and whose applications are ready. */
@@ -31,12 +30,6 @@ export interface ServerEvent {
   readonly error?: GwanmunError | undefined;
   /** Where the code is that it is about. */
   readonly stack?: string | undefined;
-}
-
-/** The workers of one pool, and the core's number of it. */
-interface Pool {
-  readonly number: number;
-  readonly supervisor: Supervisor;
 }
 
 /** A worker, for operators. */
@@ -76,8 +69,8 @@ export interface ServerStatus {
 const RENEW_MS = 5000;
 /** In development nobody wants to wait for a stream of the code that was. */
 const DEVELOPMENT_DRAIN_MS = 1000;
-/** A worker may be busy by itself for so much longer than in a request. */
-const IDLE_SLACK_MS = 1000;
+/** As many as a configuration may ask for. */
+const MOST_WORKERS = 1024;
 /** So many generations may finish at once. */
 const MOST_LEAVING = 2;
 
@@ -104,9 +97,7 @@ export class Server {
   readonly #leaving: (readonly Pool[])[] = [];
   #renewed: () => void = () => {};
   #reloading: Promise<void> | undefined;
-  #isRecycling = false;
-  readonly #pulse = new PulseWatch();
-  readonly #watch = setInterval(() => this.#look(), PULSE_MS).unref();
+  readonly #upkeep: Upkeep;
   #stopping: Promise<void> | undefined;
 
   /** `development`: errors are shown to clients, and applications that do not load do not keep the server from starting. */
@@ -114,6 +105,24 @@ export class Server {
     this.#config = config;
     this.#log = log;
     this.#development = development;
+    // oxlint-disable-next-line typescript/no-this-alias, unicorn/no-this-assignment -- for the getters below
+    const server = this;
+    this.#upkeep = new Upkeep({
+      get config() {
+        return server.#config;
+      },
+      get pools() {
+        return server.#pools;
+      },
+      get everyPool() {
+        return server.#everyPool;
+      },
+      get isBusy() {
+        return (server.#stopping ?? server.#reloading) !== undefined;
+      },
+      coreStatus: () => this.#coreStatus(),
+      tell: (event) => this.#tell(event),
+    });
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -291,72 +300,33 @@ export class Server {
     return replaced;
   }
 
-  /** Looks after the workers. */
-  #look(): void {
-    const core = JSON.parse(this.#core?.status() ?? '{}') as Partial<CoreStatus>;
-    const workers = core.workers ?? [];
-    this.#pulse.look(workers);
-    const { timeout } = this.#config;
-    for (const { id } of workers) {
-      const still = this.#pulse.stillFor(id);
-      // A request that it hangs in is found first, and named.
-      if (timeout > 0 && still >= timeout + IDLE_SLACK_MS)
-        this.#endHung(id, `has been busy without a pause for ${still / 1000} s`);
-    }
-    void this.#recycle(core);
-  }
-
-  /** A worker has not answered a request in time. */
-  async #late(id: number, request: string, isStuck: boolean): Promise<void> {
-    if (await this.#pulse.hangs(id)) this.#endHung(id, `hangs in ${request}`);
-    else if (isStuck) await this.#replace(id, `${request} does not end, though nobody waits for it any more`);
-  }
-
-  #endHung(id: number, why: string): void {
-    for (const { supervisor } of this.#everyPool) void supervisor.endHung(id, why);
-  }
-
-  /** Replaces the worker that the core has this id for, gracefully. */
-  async #replace(id: number, reason: string): Promise<void> {
-    for (const { supervisor } of this.#pools) {
-      const found = supervisor.status().find((other) => other.id === id);
-      if (found?.state !== 'ready') continue;
-      const { worker, pid } = found;
-      const message = `worker ${worker} (${pid}) is replaced: ${reason}`;
-      this.#tell({ level: 'info', event: 'worker-recycled', message, worker, pid });
+  /**
+   * Changes the number of workers of every pool: to `workers`, or by it. Stays within the configuration's bounds, or 1 to 1024 where it
+   * has one number. Rejects with a GwanmunError if a worker does not start. Gives the number of workers of each pool.
+   */
+  async scale(workers: { readonly to: number } | { readonly by: number }): Promise<number[]> {
+    const { workers: least, mostWorkers: most } = this.#config;
+    const [min, max] = least === most ? [1, MOST_WORKERS] : [least, most];
+    for (const pool of this.#pools) {
+      if (this.#stopping) break;
+      const { count } = pool.supervisor;
+      const wanted = Math.min(Math.max('to' in workers ? workers.to : count + workers.by, min), max);
       try {
-        await supervisor.replace(worker, this.#config.drainTimeout);
+        await this.#upkeep.scale(pool, wanted);
       } catch (error) {
-        const fault = placeError(fromCore(error), this.#config);
-        const text = `worker ${worker} stays, for a new one does not start`;
-        this.#tell({ level: 'error', event: 'worker-not-started', message: text, worker, error: fault });
+        throw placeError(fromCore(error), this.#config);
+      }
+      if (wanted !== count) {
+        const message = `${wanted} workers instead of ${count}, as was asked for`;
+        this.#tell({ level: 'info', event: 'scaled', message });
       }
     }
-  }
-
-  /** Replaces the workers that have done their part, one of each pool at a time. */
-  async #recycle(core: Partial<CoreStatus>): Promise<void> {
-    const { requests, memory, age, jitter } = this.#config.recycle;
-    if ((requests ?? memory ?? age) === undefined) return;
-    if (this.#stopping || this.#reloading || this.#isRecycling) return;
-    this.#isRecycling = true;
-    await Promise.all(
-      this.#pools.map(async ({ supervisor }) => {
-        for (const { pid, id, state, age: ms } of supervisor.status()) {
-          const load = core.workers?.find((other) => other.id === id);
-          if (state !== 'ready' || pid === undefined || load === undefined) continue;
-          const own = { pid, requests: load.requests, memory: memory && residentBytes(pid), age: ms };
-          const reason = reasonToRecycle(own, { requests, memory, age, jitter });
-          if (reason !== undefined) await this.#replace(load.id, reason);
-        }
-      }),
-    );
-    this.#isRecycling = false;
+    return this.#pools.map(({ supervisor }) => supervisor.count);
   }
 
   /** What goes on, for operators. */
   status(): ServerStatus {
-    const core = JSON.parse(this.#core?.status() ?? '{}') as Partial<CoreStatus>;
+    const core = this.#coreStatus();
     const describe = (pool: Pool, generation: string): WorkerLine[] =>
       pool.supervisor.status().map(({ id, ...worker }) => {
         const load = core.workers?.find((other) => other.id === id);
@@ -365,7 +335,7 @@ export class Server {
           generation,
           inFlight: load?.inFlight ?? 0,
           requests: load?.requests ?? 0,
-          eventLoopDelay: id === undefined ? undefined : this.#pulse.lag(id),
+          eventLoopDelay: id === undefined ? undefined : this.#upkeep.lag(id),
           memory: worker.pid === undefined ? undefined : residentBytes(worker.pid),
         };
       });
@@ -392,7 +362,8 @@ export class Server {
 
   #makePools(config: ResolvedConfig, core: NativeCore, numberOf: (index: number) => number): Pool[] {
     const { closeFds } = loadNative();
-    const { startTimeout, workers } = config;
+    const { startTimeout } = config;
+    let last = 0;
     const development = this.#development;
     return pools(config, this.#printer(core), development).map((spawn, index) => ({
       number: numberOf(index),
@@ -400,8 +371,7 @@ export class Server {
         core,
         closeFds,
         pool: numberOf(index),
-        workers,
-        firstNumber: index * workers + 1,
+        numbers: Array.from({ length: this.#countFor(config, index) }, () => (last += 1)),
         startTimeout,
         spawn,
         ...(development ? { spawnFailed: showing(config) } : {}),
@@ -412,9 +382,19 @@ export class Server {
     }));
   }
 
+  #coreStatus(): Partial<CoreStatus> {
+    return JSON.parse(this.#core?.status() ?? '{}') as Partial<CoreStatus>;
+  }
+
   /** Every pool that has workers. */
   get #everyPool(): Pool[] {
     return [...this.#pools, ...this.#coming, ...this.#leaving.flat()];
+  }
+
+  /** How many workers a pool begins with: where they are scaled, as many as serve now. */
+  #countFor({ workers, mostWorkers }: ResolvedConfig, index: number): number {
+    const now = workers === mostWorkers ? workers : (this.#pools[index]?.supervisor.count ?? workers);
+    return Math.min(Math.max(now, workers), mostWorkers);
   }
 
   /** Opens the files of the logs anew by their names: they were moved away. */
@@ -433,7 +413,7 @@ export class Server {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    clearInterval(this.#watch);
+    this.#upkeep.end();
     for (const { supervisor } of this.#everyPool) supervisor.drain();
     if (this.#core) {
       this.#core.close(graceMs);
@@ -489,7 +469,7 @@ export class Server {
         for (const { supervisor } of this.#everyPool) supervisor.workerGone(event.worker, event.reason);
         break;
       case 'worker-late':
-        void this.#late(event.worker, event.request, event.stuck);
+        void this.#upkeep.late(event.worker, event.request, event.stuck);
         break;
       case 'renewed':
         this.#renewed();
@@ -501,16 +481,6 @@ export class Server {
         // A newer core may tell more than we know.
         event satisfies never;
     }
-  }
-}
-
-/** The memory of a process that is its own or shared, as `ps` has it. */
-function residentBytes(pid: number): number | undefined {
-  try {
-    const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-    return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
-  } catch {
-    return undefined;
   }
 }
 

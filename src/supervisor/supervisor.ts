@@ -40,9 +40,8 @@ export interface SupervisorOptions {
   readonly closeFds: (fds: number[]) => void;
   /** The core's number of the pool. */
   readonly pool: number;
-  readonly workers: number;
-  /** What its first worker is called; further ones count on. */
-  readonly firstNumber: number;
+  /** What its workers are called, one each. */
+  readonly numbers: readonly number[];
   /** Milliseconds that a worker may take until it is ready. */
   readonly startTimeout: number;
   readonly tell: (event: WorkerEvent) => void;
@@ -94,7 +93,7 @@ interface Slot {
   onStarted: ((failure: GwanmunError | undefined) => void) | undefined;
 }
 
-/** Runs a fixed number of workers until {@link Supervisor.stop}. */
+/** Runs workers until {@link Supervisor.stop}. */
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #slots: Slot[];
@@ -114,7 +113,7 @@ export class Supervisor {
       this.#resolveStarted = resolve;
       this.#rejectStarted = reject;
     });
-    this.#slots = Array.from({ length: options.workers }, (_, index) => newSlot(options.firstNumber + index));
+    this.#slots = options.numbers.map((number) => newSlot(number));
   }
 
   /** Starts all workers. Resolves when the first is ready; rejects with the first failure when all have failed. */
@@ -247,6 +246,35 @@ export class Supervisor {
       restarts: slot.restarts,
       lastExit: slot.lastExit,
     }));
+  }
+
+  /** How many workers it has, or is to have. */
+  get count(): number {
+    return this.#slots.length;
+  }
+
+  /** Starts one more worker. Rejects if it does not become ready; then there are as many as before. */
+  async grow(number: number): Promise<void> {
+    if (this.#isStopping) return;
+    const slot = newSlot(number);
+    this.#slots.push(slot);
+    try {
+      await this.#launch(slot);
+    } catch (error) {
+      const index = this.#slots.indexOf(slot);
+      if (index >= 0) this.#slots.splice(index, 1);
+      throw error;
+    }
+  }
+
+  /** Has the last worker finish what it has, for at most `drainMs`. */
+  shrink(drainMs: number): void {
+    const slot = this.#slots.pop();
+    if (slot === undefined) return;
+    clearTimeout(slot.timer);
+    if (slot.process === undefined) return;
+    this.#leaving.add(slot);
+    this.#release(slot, drainMs);
   }
 
   /** The numbers of its workers. */

@@ -73,9 +73,15 @@ describe('a configuration with faults', () => {
     [{ mounts: [{ path: '/', wsgi: 'a b:c' }] }, `mounts[0].wsgi: expected 'module:callable', got "a b:c"`],
     [{ mounts: [{ path: '/', wsgi: './site/app.py:app' }] }, `a module is named without .py: 'site.app:app'`],
     [{ mounts: [{ files: '.' }] }, 'mounts[0].path: is missing'],
-    [{ mounts: [ROOT], workers: 0 }, "workers: expected a whole number from 1 to 1024 or 'auto', got 0"],
-    [{ mounts: [ROOT], workers: 1.5 }, "workers: expected a whole number from 1 to 1024 or 'auto', got 1.5"],
-    [{ mounts: [ROOT], workers: 'many' }, `workers: expected a whole number from 1 to 1024 or 'auto', got "many"`],
+    [{ mounts: [ROOT], workers: 0 }, "workers: expected a whole number from 1 to 1024, 'auto' or { min, max }, got 0"],
+    [
+      { mounts: [ROOT], workers: 1.5 },
+      "workers: expected a whole number from 1 to 1024, 'auto' or { min, max }, got 1.5",
+    ],
+    [
+      { mounts: [ROOT], workers: 'many' },
+      `workers: expected a whole number from 1 to 1024, 'auto' or { min, max }, got "many"`,
+    ],
     [{ mounts: [ROOT], listen: 70_000 }, 'listen: expected a port from 0 to 65535, got 70000'],
     [{ mounts: [ROOT], listen: true }, 'listen: expected a port, an address, { host, port } or { unix }, got true'],
     [{ mounts: [ROOT], listen: [] }, 'listen: expected at least one address'],

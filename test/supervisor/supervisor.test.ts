@@ -56,8 +56,7 @@ function supervisor(count: number, options: { addWorker?: () => void } = {}): Su
       return workers.at(-1) as FakeWorker;
     },
     pool: 0,
-    workers: count,
-    firstNumber: 1,
+    numbers: Array.from({ length: count }, (_, index) => index + 1),
     startTimeout: 5000,
     tell: ({ message }) => void lines.push(message),
   });

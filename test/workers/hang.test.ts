@@ -61,7 +61,7 @@ describe('a request that hangs', () => {
     const answers = await Promise.all(later.map((client) => client.answer()));
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(new Set(answers.map(({ body }) => body.toString())).has(String(pid))).toBe(false);
-    await expect.poll(() => server.workers().map(String)).not.toContain(pid);
+    await expect.poll(() => server.workers().map(String), { timeout: 10_000 }).not.toContain(pid);
     for (const client of [first, ...later]) client?.destroy();
   });
 
@@ -97,7 +97,7 @@ describe('a request that hangs', () => {
     expect((await never).status).toBe(504);
     expect((await get(port, '/pid')).body.toString()).toBe(pid);
     await server.says(/worker 1 \(\d+\) is replaced: GET \/never does not end, though nobody waits for it any more/);
-    await expect.poll(async () => (await get(port, '/pid')).body.toString()).not.toBe(pid);
+    await expect.poll(async () => (await get(port, '/pid')).body.toString(), { timeout: 10_000 }).not.toBe(pid);
     expect(server.stderr).not.toContain('hangs in');
   });
 
@@ -138,6 +138,6 @@ test('a worker that spins without a request is found', async () => {
   const pid = (await get(port, '/spin-later')).body.toString();
   await server.says(/worker 1 \(\d+\) has been busy without a pause for [\d.]+ s, and is replaced; its code is at\n/);
   await server.says(/at forever \(.*hang\.ts:4:\d+\)/);
-  await expect.poll(() => server.workers().map(String)).not.toContain(pid);
+  await expect.poll(() => server.workers().map(String), { timeout: 10_000 }).not.toContain(pid);
   expect((await get(port, '/pid')).body.toString()).not.toBe(pid);
 });
