@@ -40,6 +40,10 @@ export declare class Core {
    * A second call can shorten the grace.
    */
   close(graceMs: number): void
+  /** The descriptors of all listening sockets, for a process that takes this one's place. They stay the core's. */
+  sockets(): Array<number>
+  /** As `close`, for when another process has the sockets: idle connections get one more response or their keep-alive timeout. */
+  leave(graceMs: number): void
   /** Closes the clients' connections, or those on which no request is in progress. The server goes on. */
   closeConnections(idleOnly: boolean): void
   /** Ends the watch for events and waits for the threads; called after the event `closed`. */
@@ -101,6 +105,12 @@ export interface LogRecord {
 export declare function mapMarks(fd: number): ArrayBuffer
 
 /**
+ * Sends a text to a service manager's socket, `NOTIFY_SOCKET` of sd_notify(3): a path, or `@` and an abstract name. Gives whether
+ * it was taken.
+ */
+export declare function notify(socket: string, text: string): boolean
+
+/**
  * Has the scheduler let this thread wait while others of its core still work: a worker that shares its core with an I/O
  * thread is then given all requests that the thread has read, instead of interrupting it for the first (`SCHED_BATCH`).
  * With a core of its own it changes nothing.
@@ -109,6 +119,9 @@ export declare function preferBatches(): void
 
 /** JSON: every number that both sides of a link must agree on. */
 export declare function protocolConstants(): string
+
+/** Takes note of the end of a child that nobody else waits for. Never blocks. */
+export declare function reap(pid: number): void
 
 /** The ends of a new worker's links; the caller passes them to the worker and then closes its own with `closeFds`. */
 export interface WorkerFds {

@@ -245,7 +245,7 @@ export const errorEntries = {
       'systemd: `LimitNOFILE=65536` in the unit. Docker: `--ulimit nofile=65536`.',
       'Fewer I/O threads take fewer: `threads: 1`.',
     ],
-    example: `$ ulimit -n 35; gwanmun app.ts
+    example: `$ ulimit -n 40; gwanmun app.ts
 ✗ GWM_FD_LIMIT  Worker 1 could not be started: spawn /usr/bin/node EMFILE`,
     exit: 1,
   },
@@ -398,6 +398,19 @@ export const errorEntries = {
   try: stop it (kill 4711), or choose another port (0 takes a free one)`,
     exit: 1,
   },
+  GWM_PRIVILEGES: {
+    title: 'The server cannot become that user',
+    explanation:
+      '`user` and `group` say what the server and its workers run as once the addresses are bound. Only root can become somebody else, and the name has to be one that the system knows.',
+    remedy: 'start as root, or leave user and group out and start as that user',
+    fixes: [
+      'Without root, ports below 1024 can be had all the same: by socket activation of systemd, or `setcap cap_net_bind_service=+ep` on the program of Node.',
+      '`id NAME` tells whether there is such a user, `getent group NAME` whether there is such a group.',
+    ],
+    example: `$ gwanmun ./public --user nobody-here
+✗ GWM_PRIVILEGES  There is no user "nobody-here"`,
+    exit: 1,
+  },
   GWM_PYTHON_MISSING: {
     title: 'Python could not be started',
     explanation: 'The interpreter for a Python application is not there, or is not a program for this machine.',
@@ -443,6 +456,20 @@ export const errorEntries = {
     example: `$ gwanmun
 ✗ GWM_SOCKET_PATH  Can't listen on unix:/srv/site/run/site.sock: No such file or directory (os error 2).
   at gwanmun.config.ts:3:3  listen`,
+    exit: 1,
+  },
+  GWM_SUCCESSOR: {
+    title: 'No other process has taken the place of this one',
+    explanation:
+      '`gwanmun upgrade`, or SIGUSR2, starts gwanmun anew by the same command line, with every listening socket. Once that one serves, the old one finishes what it has and ends. It is refused where the old one may not end: as process 1 of a container, which ends with it, and in `gwanmun dev`.',
+    remedy: 'see what the new process said in the log above',
+    fixes: [
+      '`gwanmun reload` loads the configuration and the applications anew without another process.',
+      'In a container, start another one beside it: that is what rolling updates are for.',
+      'The new process writes to the same standard error: its own message says what it lacks.',
+    ],
+    example: `$ gwanmun upgrade
+✗ GWM_SUCCESSOR  The new process ended with 2; everything goes on as it was`,
     exit: 1,
   },
   GWM_TARGET: {

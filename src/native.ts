@@ -87,6 +87,10 @@ export interface NativeCore {
   log(record: LogRecord): void;
   /** Accepts no more, finishes requests in progress, cuts what is left after `graceMs`; then comes the event `closed`. */
   close(graceMs: number): void;
+  /** The descriptors of all listening sockets, for a process that takes this one's place; they stay the core's. */
+  sockets(): number[];
+  /** As `close`, for when another process has the sockets: idle connections get one more response, or their keep-alive timeout. */
+  leave(graceMs: number): void;
   /** Closes the clients' connections, or those on which no request is in progress. The server goes on. */
   closeConnections(idleOnly: boolean): void;
   /** Ends the watch for events and waits for the threads; called after the event `closed`. */
@@ -106,6 +110,10 @@ export interface NativeBinding {
   closeFds(fds: number[]): void;
   /** This process dies with its parent, even while it spins in JavaScript. False: the parent is dead already. */
   followParent(parent: number): boolean;
+  /** Sends a text to a service manager's socket (sd_notify); false if nobody takes it. */
+  notify(socket: string, text: string): boolean;
+  /** Takes note of the end of a child that nobody waits for. */
+  reap(pid: number): void;
   /** The scheduler lets this thread wait for whole batches of requests. */
   preferBatches(): void;
 }

@@ -78,6 +78,7 @@ export const COMMANDS = [
   'stop',
   'restart-worker',
   'scale',
+  'upgrade',
   'help',
   'version',
 ] as const;
@@ -96,6 +97,7 @@ const TAKES: Record<CommandName, readonly OptionName[]> = {
   stop: ['pid', 'as-json'],
   'restart-worker': ['pid', 'as-json'],
   scale: ['pid', 'as-json'],
+  upgrade: ['pid', 'as-json'],
   help: [],
   version: [],
 };
@@ -144,6 +146,7 @@ export function parseCommand(args: readonly string[]): Command {
     case 'stop':
     case 'restart-worker':
     case 'scale':
+    case 'upgrade':
       return controlCommand(command, values, rest);
     case 'dev':
     case 'serve': {

@@ -1,4 +1,4 @@
-// gwanmun status, reload, stop, restart-worker and scale: asks a running server over its control socket.
+// gwanmun status, reload, stop, restart-worker, scale and upgrade: asks a running server over its control socket.
 
 import { readdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -41,6 +41,8 @@ export async function control(
       const counts = result as number[];
       return `✓ scaled: ${counts.join(' and ')} ${counts.length === 1 && counts[0] === 1 ? 'worker' : 'workers'}\n`;
     }
+    case 'upgrade':
+      return `✓ process ${result as number} serves in the place of ${status.pid}\n`;
     case 'stop':
       return `✓ stopped: process ${status.pid}\n`;
     case 'restart-worker': {

@@ -48,6 +48,8 @@ const number = (most: number, read: (value: number) => Settings): Option => ({
   },
 });
 
+const account = (text: string): string | number => (/^\d+$/.test(text) ? Number(text) : text);
+
 const MOST_SECONDS = 2_000_000;
 
 const LEVELS: Readonly<Record<string, 'debug' | 'info' | 'warn' | 'error'>> = {
@@ -71,6 +73,16 @@ export const GUNICORN_OPTIONS: Readonly<Record<string, Option>> = {
   'max-requests-jitter': number(1e9, (jitter) => ({ recycle: { jitter } })),
   'limit-request-line': number(16_384, (requestLine) => ({ limits: { requestLine: requestLine || 16_384 } })),
   'limit-request-fields': number(1000, (headerCount) => ({ limits: { headerCount: headerCount || 1000 } })),
+  user: { ...file((user) => ({ user: account(user) })), short: 'u' },
+  group: { ...file((group) => ({ group: account(group) })), short: 'g' },
+  umask: {
+    short: 'm',
+    example: '--umask 027',
+    read: ([text = '']) => {
+      if (/^(?:0o?)?[0-7]{1,3}$/.test(text)) return { umask: Number.parseInt(text.replace(/^0o/, ''), 8) };
+      throw usage(`--umask: expected an octal number such as 027, got "${text}"`);
+    },
+  },
   'access-logfile': file((path) => ({ accessLog: path === '-' ? {} : { file: path } })),
   'error-logfile': file((path) => (path === '-' ? {} : { errorLog: { file: path } })),
   'log-file': file((path) => (path === '-' ? {} : { errorLog: { file: path } })),

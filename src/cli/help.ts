@@ -36,7 +36,7 @@ Commands
   gwanmun fetch /path [target]  print the answer to one request
   gwanmun run <file> [args]     run a Node program, its http.Server on the core
   gwanmun init [folder]         write what is needed to begin
-  gwanmun status|reload|stop    ask a running server; restart-worker, scale
+  gwanmun status|reload|stop    ask a running server; also scale, upgrade …
   gwanmun help <command|code>   more on a command, or on an error: GWM_…
 
 Options
@@ -90,6 +90,15 @@ Examples
 
   With several applications in Python it is the number for each. With
   workers: { min, max } it stays between the two.
+${CONTROL}`,
+  upgrade: `gwanmun upgrade: have another process take the place of the running one
+
+Examples
+  gwanmun upgrade             # the same as: kill -USR2 PID
+
+  For another version of gwanmun or of Node. The new process starts by the same
+  command line, with every listening socket. Once it serves, the old one
+  finishes what it has and ends; no connection is refused or cut.
 ${CONTROL}`,
   serve: `gwanmun [serve] [target]: serve until Ctrl-C or SIGTERM
 

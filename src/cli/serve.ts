@@ -3,11 +3,17 @@ import { dirname, resolve } from 'node:path';
 import { displayPath } from '../config/display-path.js';
 import type { ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, GwanmunError, wantsColor } from '../errors.js';
-import { listenForControl } from '../supervisor/control.js';
-import { checkPidFile, removePidFile, writePidFile } from '../supervisor/pid-file.js';
+import { listenForControl, type ControlRequest } from '../supervisor/control.js';
+import { takeInheritance } from '../supervisor/inheritance.js';
 import { Server } from '../supervisor/server.js';
+import { ServiceManager } from '../supervisor/service-manager.js';
 import { banner, readyLine } from './banner.js';
 import { onStopSignal } from './signals.js';
+
+/** By the shells' convention: 128 + the signal's number. */
+const QUIT_CODE = 131;
+/** After its workers were ready, another process has so long to say that it serves. */
+const SUCCESSOR_SLACK_MS = 10_000;
 
 /**
  * Serves until a signal asks to stop, and then ends the process with 0. SIGHUP, or the control socket, has the configuration that
@@ -22,11 +28,18 @@ export async function serve(
   const isJson = config.errorLog.format === 'json';
   // A server outlives whoever reads its output: a broken pipe is no reason to end.
   for (const stream of [process.stdout, stderr]) stream.on('error', () => {});
-  const server = new Server(config, logToStderr, development);
+  const inheritance = takeInheritance();
+  const manager = new ServiceManager();
+  const server = new Server(config, logToStderr, development, inheritance);
+  let closeControl = (): void => {};
   // From here on, so that a signal during the start is not lost.
-  const stop = (): Promise<void> => server.stop().then(() => process.exit(0));
+  const stop = (): Promise<void> => {
+    manager.stopping();
+    return server.stop().then(() => process.exit(0));
+  };
   const unwatch = onStopSignal(() => void stop());
   const reload = async (): Promise<void> => {
+    manager.reloading();
     try {
       await server.reload(load);
     } catch (error) {
@@ -34,17 +47,85 @@ export async function serve(
       const message = 'the reload failed, and everything goes on as it was';
       server.tell({ level: 'error', event: 'reload-failed', message, error: fault });
       throw fault;
+    } finally {
+      manager.ready('serving');
     }
   };
+  let upgrading: Promise<number> | undefined;
+  const upgrade = (): Promise<number> =>
+    (upgrading ??= succeed(server, config, inheritance?.isActivated === true, manager, development).then(
+      (pid) => {
+        closeControl();
+        void server.leave().then(() => process.exit(0));
+        return pid;
+      },
+      (error: unknown) => {
+        upgrading = undefined;
+        throw error;
+      },
+    ));
+  listenForSignals(server, { stop, reload, upgrade });
+  if (process.pid === 1) (await import('../supervisor/orphans.js')).reapOrphans();
+  try {
+    const { pidFile } = config;
+    if (pidFile !== undefined)
+      (await import('../supervisor/pid-file.js')).checkPidFile(pidFile, inheritance?.predecessor);
+    const [running] = await Promise.all([
+      server.start(),
+      development ? reloadOnChange(server, config, reload) : undefined,
+    ]);
+    if (running === undefined) return;
+    closeControl = await openControl(server, { reload, stop, upgrade });
+    if (pidFile !== undefined) (await import('../supervisor/pid-file.js')).writePidFile(pidFile);
+    // performance.now() counts from the start of the process.
+    const ready = { config, addresses: running.addresses, ms: performance.now() };
+    const isPerson = stderr.isTTY && !isJson;
+    stderr.write(`${isPerson ? banner(ready, wantsColor(stderr)) : readyLine(ready)}\n`);
+    warnOfRoot(server, config);
+    manager.ready('serving');
+    if (inheritance?.predecessor !== undefined) {
+      (await import('../supervisor/successor.js')).tellPredecessor();
+    }
+  } catch (error) {
+    unwatch();
+    if (!isJson || !(error instanceof GwanmunError)) throw error;
+    const { code, message, exitCode } = error;
+    stderr.write(jsonLine('error', 'not-started', { code, msg: message, stack: formatError(error) }));
+    process.exit(exitCode);
+  }
+}
+
+interface Actions {
+  readonly stop: () => Promise<void>;
+  readonly reload: () => Promise<void>;
+  /** Gives the new process's id. */
+  readonly upgrade: () => Promise<number>;
+}
+
+/** The signals that do not end the server in order; those are {@link onStopSignal}'s. */
+function listenForSignals(server: Server, { stop, reload, upgrade }: Actions): void {
   // Else Node would open its inspector.
   process.on('SIGUSR1', () => server.reopenLogs());
+  process.on('SIGUSR2', () => {
+    upgrade().catch((error: unknown) => {
+      const message = 'no other process has taken the place of this one';
+      server.tell({ level: 'error', event: 'upgrade-failed', message, error: fromCore(error) });
+    });
+  });
+  process.on('SIGQUIT', () => {
+    void server
+      .report()
+      .then(() => server.stop(0))
+      .then(() => process.exit(QUIT_CODE));
+  });
   for (const [signal, by] of [
     ['SIGTTIN', 1],
     ['SIGTTOU', -1],
   ] as const) {
     process.on(signal, () => {
-      server.scale({ by }).catch((error: GwanmunError) => {
-        server.tell({ level: 'error', event: 'worker-not-started', message: 'one more worker does not start', error });
+      server.scale({ by }).catch((error: unknown) => {
+        const message = 'one more worker does not start';
+        server.tell({ level: 'error', event: 'worker-not-started', message, error: fromCore(error) });
       });
     });
   }
@@ -54,30 +135,37 @@ export async function serve(
     if (hasTerminal && !isThereATerminal()) void stop();
     else void reload().catch(() => {});
   });
-  const { pidFile } = config;
-  try {
-    if (pidFile !== undefined) checkPidFile(pidFile);
-    const [running] = await Promise.all([
-      server.start(),
-      development ? reloadOnChange(server, config, reload) : undefined,
-    ]);
-    if (running === undefined) return;
-    await openControl(server, { reload, stop });
-    if (pidFile !== undefined) {
-      writePidFile(pidFile);
-      process.once('exit', () => removePidFile(pidFile));
-    }
-    // performance.now() counts from the start of the process.
-    const ready = { config, addresses: running.addresses, ms: performance.now() };
-    const isPerson = stderr.isTTY && !isJson;
-    stderr.write(`${isPerson ? banner(ready, wantsColor(stderr)) : readyLine(ready)}\n`);
-  } catch (error) {
-    unwatch();
-    if (!isJson || !(error instanceof GwanmunError)) throw error;
-    const { code, message, exitCode } = error;
-    stderr.write(jsonLine('error', 'not-started', { code, msg: message, stack: formatError(error) }));
-    process.exit(exitCode);
+}
+
+/** Starts the process that takes this one's place, and gives its id. Rejects with GWM_SUCCESSOR. */
+async function succeed(
+  server: Server,
+  { startTimeout }: ResolvedConfig,
+  isActivated: boolean,
+  manager: ServiceManager,
+  development: boolean,
+): Promise<number> {
+  if (process.pid === 1 || development) {
+    const why = development ? 'gwanmun dev is upgraded by a new start' : 'As process 1 this one may not end';
+    throw new GwanmunError('GWM_SUCCESSOR', why, { remedy: 'start another one beside it, or anew' });
   }
+  const { startSuccessor } = await import('../supervisor/successor.js');
+  const patience = startTimeout + SUCCESSOR_SLACK_MS;
+  const pid = await startSuccessor({ sockets: server.sockets, isActivated, env: manager.env, patience });
+  manager.succeededBy(pid);
+  server.tell({
+    level: 'info',
+    event: 'upgraded',
+    message: `process ${pid} serves in the place of this one, which ends`,
+  });
+  return pid;
+}
+
+/** Whatever an application is made to do, it does as root. */
+function warnOfRoot(server: Server, { privileges, workers }: ResolvedConfig): void {
+  if (process.getuid?.() !== 0 || privileges.user !== undefined || workers === 0) return;
+  const message = "the server and its applications run as root; name another user: user: 'www-data'";
+  server.tell({ level: 'warn', event: 'root', message });
 }
 
 /** Whether this process still has the terminal that it was started at. */
@@ -113,32 +201,34 @@ async function reloadOnChange(server: Server, config: ResolvedConfig, reload: ()
   });
 }
 
-/** Lets operators ask by `gwanmun status` and the like. Without it the server serves all the same. */
-async function openControl(
-  server: Server,
-  { reload, stop }: { reload: () => Promise<void>; stop: () => Promise<void> },
-): Promise<void> {
+/** Lets operators ask by `gwanmun status` and the like. Without it the server serves all the same. Gives what ends it. */
+async function openControl(server: Server, { reload, stop, upgrade }: Actions): Promise<() => void> {
+  const handle = async (request: ControlRequest): Promise<unknown> => {
+    switch (request.command) {
+      case 'status':
+        return server.status();
+      case 'reload':
+        await reload();
+        return server.status();
+      case 'restart-worker':
+        return restartWorkers(server, request.worker);
+      case 'scale':
+        return server.scale({ to: request.workers });
+      case 'upgrade':
+        return upgrade();
+      case 'stop':
+        // The answer is that the socket closes, with the process.
+        return stop();
+    }
+  };
   try {
-    const close = await listenForControl(async (request) => {
-      switch (request.command) {
-        case 'status':
-          return server.status();
-        case 'reload':
-          await reload();
-          return server.status();
-        case 'restart-worker':
-          return restartWorkers(server, request.worker);
-        case 'scale':
-          return server.scale({ to: request.workers });
-        case 'stop':
-          // The answer is that the socket closes, with the process.
-          return stop();
-      }
-    });
+    const close = await listenForControl(handle);
     process.once('exit', close);
+    return close;
   } catch (error) {
     const message = `there is no control socket, so that gwanmun status and the like cannot reach this server: ${(error as Error).message}`;
     server.tell({ level: 'warn', event: 'control', message });
+    return () => {};
   }
 }
 

@@ -42,7 +42,8 @@ export interface CoreMount {
 export interface CoreConfig {
   /** I/O threads; 0 = as many as the machine has cores. */
   threads: number;
-  listen: CoreListener[];
+  /** `inherited`: every socket of {@link CoreConfig.inherited} that no other entry is about. */
+  listen: (CoreListener | { kind: 'inherited' })[];
   mounts: CoreMount[];
   /** `requestTimeoutMs` 0: none. */
   pools: { queue: number; queueTimeoutMs: number; requestTimeoutMs: number }[];
@@ -67,6 +68,8 @@ export interface CoreConfig {
   tempDir: string;
   /** `wsgi.multiprocess`: whether several workers serve one pool. */
   multiprocess: boolean;
+  /** Descriptors of listening sockets, handed over: taken instead of binding the addresses that they have. */
+  inherited?: number[];
 }
 
 /** What the core tells the main process. */

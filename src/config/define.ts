@@ -219,6 +219,12 @@ export interface Config {
   shutdownTimeout?: number | undefined;
   /** A file that holds the main process's id while the server runs; relative to the configuration. Default: none. */
   pidFile?: string | undefined;
+  /** The user, by name or number, that the server and its workers run as once the addresses are bound and the logs open. Default: whoever has started it. */
+  user?: string | number | undefined;
+  /** The group, by name or number. Default: that of `user`. */
+  group?: string | number | undefined;
+  /** What nobody may do with files that the server or a worker makes, such as `0o027`. Default: that of the start. */
+  umask?: number | undefined;
   /** Functions that are called when something happens to the server or its workers; see below. */
   hooks?: Hooks | undefined;
 }

@@ -76,6 +76,12 @@ export interface ResolvedConfig {
   /** Absolute path. */
   readonly pidFile: string | undefined;
   readonly hooks: Hooks;
+  /** What the server runs as once its addresses are bound. */
+  readonly privileges: {
+    readonly user?: string | number | undefined;
+    readonly group?: string | number | undefined;
+    readonly umask?: number | undefined;
+  };
   readonly origin: Origin;
 }
 
@@ -194,6 +200,7 @@ export function resolveConfig(
     shutdownTimeout: config.shutdownTimeout ?? 10_000,
     pidFile,
     hooks: (config.hooks ?? {}) as Hooks,
+    privileges: { user: config.user, group: config.group, umask: config.umask },
     origin: { source, directory, listen: addresses.map(({ where }) => where) },
   };
 }

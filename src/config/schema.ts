@@ -318,6 +318,13 @@ const environ = v.pipe(
   ),
 );
 
+type Account = string | number;
+const account = choose<Account, Account>((input) =>
+  typeof input === 'number'
+    ? integer('an id', 0, 0xffff_fffe)
+    : v.pipe(v.string('expected a name or an id'), v.regex(/^[^\s:-][^\s:]*$/, 'expected a name or an id')),
+);
+
 /** A function; its arguments are of its type alone. */
 function hook() {
   return v.optional(v.custom<(info: never) => unknown>((value) => typeof value === 'function', 'expected a function'));
@@ -366,6 +373,9 @@ export const configSchema = object(
     drainTimeout: milliseconds(0),
     shutdownTimeout: milliseconds(0),
     pidFile: v.optional(text('the path of a file')),
+    user: v.optional(account),
+    group: v.optional(account),
+    umask: v.optional(integer('a mask such as 0o027', 0, 0o777)),
     hooks: v.optional(object({ onReady: hook(), onWorkerStart: hook(), onWorkerExit: hook(), onReload: hook() })),
   },
   'expected an object with mounts',

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GwanmunError, type SerializedError } from '../errors.js';
 
-/** What can be asked of a server. `reload`, `restart-worker` and `scale` answer when it is done. */
+/** What can be asked of a server. `reload`, `restart-worker`, `scale` and `upgrade` answer when it is done. */
 export type ControlRequest =
-  | { readonly command: 'status' | 'reload' | 'stop' }
+  | { readonly command: 'status' | 'reload' | 'stop' | 'upgrade' }
   | { readonly command: 'restart-worker'; readonly worker?: number }
   | { readonly command: 'scale'; readonly workers: number };
 
@@ -105,6 +105,7 @@ const COMMANDS: readonly unknown[] = [
   'stop',
   'restart-worker',
   'scale',
+  'upgrade',
 ] satisfies ControlRequest['command'][];
 
 function parse(line: string): ControlRequest | undefined {

@@ -11,12 +11,13 @@ export function checkPidFile(path: string, predecessor?: number): void {
   throw new GwanmunError('GWM_PID_FILE', `${displayPath(path)} names process ${pid}, which runs`);
 }
 
-/** Writes the file, whole or not at all. Throws GWM_PID_FILE. */
+/** Writes the file, whole or not at all, and removes it at the end of the process. Throws GWM_PID_FILE. */
 export function writePidFile(path: string): void {
   const partial = `${path}.${process.pid}`;
   try {
     writeFileSync(partial, `${process.pid}\n`);
     renameSync(partial, path);
+    process.once('exit', () => removePidFile(path));
   } catch (error) {
     rmSync(partial, { force: true });
     throw new GwanmunError('GWM_PID_FILE', `${displayPath(path)} cannot be written: ${(error as Error).message}`, {
@@ -27,7 +28,7 @@ export function writePidFile(path: string): void {
 }
 
 /** Removes the file, unless it names another process by now. */
-export function removePidFile(path: string): void {
+function removePidFile(path: string): void {
   if (pidIn(path) === process.pid) rmSync(path, { force: true });
 }
 

@@ -1,12 +1,13 @@
 // The core and its workers together: one running server.
 
-import type { CoreAddress, CoreEvent } from '../config/core.js';
+import type { CoreAddress, CoreConfig, CoreEvent } from '../config/core.js';
 import type { Hooks } from '../config/define.js';
 import { placeError } from '../config/origin.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, type GwanmunError } from '../errors.js';
 import { VERSION } from '../config/version.js';
 import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
+import type { Inheritance } from './inheritance.js';
 import { nameHolder } from './socket-holder.js';
 
 import { spawnPythonWorker } from './python-worker.js';
@@ -71,6 +72,16 @@ const RENEW_MS = 5000;
 const DEVELOPMENT_DRAIN_MS = 1000;
 /** As many as a configuration may ask for. */
 const MOST_WORKERS = 1024;
+/** A worker whose event loop is so late is asked where it is. */
+const REPORT_LAG_MS = 500;
+/** What a reload leaves as it was, by the names that the configuration has for it. */
+const KEPT = {
+  threads: 'threads',
+  accessLog: 'accessLog',
+  errorLog: 'errorLog',
+  pidFile: 'pidFile',
+  privileges: 'user, group or umask',
+} as const;
 /** So many generations may finish at once. */
 const MOST_LEAVING = 2;
 
@@ -83,6 +94,7 @@ const CLOSE_SLACK_MS = 2000;
 export class Server {
   #config: ResolvedConfig;
   readonly #development: boolean;
+  readonly #inheritance: Inheritance | undefined;
   readonly #startedAt = performance.now();
   /** Counts the configurations that were taken over. */
   #generation = 1;
@@ -99,10 +111,20 @@ export class Server {
   #reloading: Promise<void> | undefined;
   readonly #upkeep: Upkeep;
   #stopping: Promise<void> | undefined;
+  #isLeaving = false;
 
-  /** `development`: errors are shown to clients, and applications that do not load do not keep the server from starting. */
-  constructor(config: ResolvedConfig, log: (message: string, error?: GwanmunError) => void, development = false) {
+  /**
+   * `development`: errors are shown to clients, and applications that do not load do not keep the server from starting. `inheritance`:
+   * listening sockets that it takes over.
+   */
+  constructor(
+    config: ResolvedConfig,
+    log: (message: string, error?: GwanmunError) => void,
+    development = false,
+    inheritance?: Inheritance,
+  ) {
     this.#config = config;
+    this.#inheritance = inheritance;
     this.#log = log;
     this.#development = development;
     // oxlint-disable-next-line typescript/no-this-alias, unicorn/no-this-assignment -- for the getters below
@@ -138,13 +160,21 @@ export class Server {
     let core: NativeCore;
     let addresses: CoreAddress[];
     try {
-      core = new Core(JSON.stringify(toCoreConfig(this.#config)), (event) =>
+      const { sockets } = this.#inheritance ?? {};
+      const inherited = sockets === undefined ? {} : { inherited: sockets };
+      core = new Core(JSON.stringify({ ...this.#coreConfig(this.#config), ...inherited }), (event) =>
         this.#onEvent(JSON.parse(event) as CoreEvent),
       );
       this.#core = core;
       addresses = JSON.parse(core.addresses()) as CoreAddress[];
     } catch (error) {
       throw placeError(nameHolder(fromCore(error), this.#config.listen), this.#config);
+    }
+    try {
+      await dropPrivileges(this.#config);
+    } catch (error) {
+      await this.stop(0);
+      throw placeError(fromCore(error), this.#config);
     }
     this.#pools = this.#makePools(this.#config, core, (index) => index);
     if (this.#development) {
@@ -210,11 +240,11 @@ export class Server {
     // The threads and the logs stay as they are.
     const loaded = await load();
     const kept = this.#keptSettings(loaded);
-    const { threads, accessLog, errorLog, pidFile, hooks } = this.#config;
-    const config: ResolvedConfig = { ...loaded, threads, accessLog, errorLog, pidFile, hooks };
+    const { threads, accessLog, errorLog, pidFile, hooks, privileges } = this.#config;
+    const config: ResolvedConfig = { ...loaded, threads, accessLog, errorLog, pidFile, hooks, privileges };
     let numbers: number[];
     try {
-      numbers = core.prepare(JSON.stringify(toCoreConfig(config)));
+      numbers = core.prepare(JSON.stringify(this.#coreConfig(config)));
     } catch (error) {
       throw placeError(nameHolder(fromCore(error), config.listen), config);
     }
@@ -247,14 +277,14 @@ export class Server {
       this.#tell({
         level: 'warn',
         event: 'reloaded',
-        message: `${key} has changed; that takes effect at the next start`,
+        message: `${KEPT[key]} has changed; that takes effect at the next start`,
       });
     }
   }
 
   /** What a reload leaves as it was. */
-  #keptSettings(config: ResolvedConfig): string[] {
-    return (['threads', 'accessLog', 'errorLog', 'pidFile'] as const).filter(
+  #keptSettings(config: ResolvedConfig): (keyof typeof KEPT)[] {
+    return (Object.keys(KEPT) as (keyof typeof KEPT)[]).filter(
       (key) => JSON.stringify(config[key]) !== JSON.stringify(this.#config[key]),
     );
   }
@@ -324,6 +354,21 @@ export class Server {
     return this.#pools.map(({ supervisor }) => supervisor.count);
   }
 
+  /** Writes what goes on to the log, with where the code is of workers that hang: for who ends a server that misbehaves. */
+  async report(): Promise<void> {
+    const status = this.status();
+    const busy = this.#everyPool.map(({ supervisor }) =>
+      supervisor.stacks((id) => (this.#upkeep.lag(id) ?? 0) >= REPORT_LAG_MS),
+    );
+    const stack = (await Promise.all(busy)).flat().join('\n');
+    this.#tell({
+      level: 'error',
+      event: 'report',
+      message: `ended by SIGQUIT: ${JSON.stringify(status)}`,
+      ...(stack === '' ? {} : { stack }),
+    });
+  }
+
   /** What goes on, for operators. */
   status(): ServerStatus {
     const core = this.#coreStatus();
@@ -382,6 +427,12 @@ export class Server {
     }));
   }
 
+  /** Addresses that a service manager has bound take the place of the configuration's. */
+  #coreConfig(config: ResolvedConfig): CoreConfig {
+    const core = toCoreConfig(config);
+    return this.#inheritance?.isActivated === true ? { ...core, listen: [{ kind: 'inherited' }] } : core;
+  }
+
   #coreStatus(): Partial<CoreStatus> {
     return JSON.parse(this.#core?.status() ?? '{}') as Partial<CoreStatus>;
   }
@@ -409,7 +460,28 @@ export class Server {
 
   /** Stops accepting, lets requests in progress finish for `graceMs`, then ends connections and workers. Idempotent. */
   stop(graceMs: number = this.#config.shutdownTimeout): Promise<void> {
+    // Who leaves takes its time; now it is to hurry.
+    if (this.#isLeaving) this.#core?.close(graceMs);
     return (this.#stopping ??= this.#stop(graceMs));
+  }
+
+  /** The descriptors of its listening sockets, for a process that takes its place. */
+  get sockets(): readonly number[] {
+    return this.#core?.sockets() ?? [];
+  }
+
+  /** As {@link stop}, for when another process has its sockets: nobody is in a hurry, and no connection is closed without a word. */
+  leave(): Promise<void> {
+    this.#isLeaving = true;
+    return (this.#stopping ??= this.#leave());
+  }
+
+  async #leave(): Promise<void> {
+    const { drainTimeout, timeouts } = this.#config;
+    const graceMs = Math.max(drainTimeout, timeouts.keepAliveMs) + CLOSE_SLACK_MS;
+    this.#core?.leave(graceMs);
+    await settles(this.#closed, graceMs + CLOSE_SLACK_MS);
+    await this.#stop(0);
   }
 
   async #stop(graceMs: number): Promise<void> {
@@ -482,6 +554,12 @@ export class Server {
         event satisfies never;
     }
   }
+}
+
+/** Becomes who the configuration says. Rejects with GWM_PRIVILEGES. */
+async function dropPrivileges({ privileges }: ResolvedConfig): Promise<void> {
+  if (Object.values(privileges).every((value) => value === undefined)) return;
+  (await import('./privileges.js')).dropPrivileges(privileges);
 }
 
 /** How the workers of each pool are started; the order is that of the core's pools. */

@@ -233,6 +233,16 @@ export class Supervisor {
     slot.timer = setTimeout(() => worker.kill(), HUNG_GRACE_MS);
   }
 
+  /** Where the code of some workers is, by the core's ids. */
+  async stacks(isWanted: (id: number) => boolean): Promise<string[]> {
+    const wanted = this.#everyone().filter(({ id }) => id !== undefined && isWanted(id));
+    const asked = wanted.map(async ({ number, process: worker }) => {
+      const stack = await worker?.stack();
+      return `worker ${number} (${worker?.pid}): ${stack === undefined ? 'it does not say where its code is' : `\n${stack}`}`;
+    });
+    return Promise.all(asked);
+  }
+
   /** What each worker is about. */
   status(): WorkerStatus[] {
     const now = performance.now();

@@ -20,6 +20,13 @@ const HELLO = `export function application(environ, startResponse) {
 const config = (mount: string, rest = ''): string =>
   `export default {\n  mounts: [{ path: '/', ${mount} }],\n${rest}};\n`;
 
+/** The first limit of descriptors with which a server starts and a worker does not: it depends on the number of processors. */
+const LIMITED = `for limit in $(seq 34 400); do
+  said=$(ulimit -n $limit; timeout 20 '${process.execPath}' '${MAIN}' app.ts 2>&1)
+  code=$?
+  case "$said" in *'Worker 1 could not be started'*) echo "$said" >&2; exit $code ;; esac
+done`;
+
 /** A Python that says that it is old. */
 const OLD_PYTHON =
   '#!/bin/sh\n# A Python that says it is old.\nexec python3 -c \'import sys; sys.version_info = (3, 6, 9); sys.argv = sys.argv[1:]; exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))\' "$@"\n';
@@ -111,8 +118,7 @@ export const application = validator((environ, startResponse) => {
     const error = fromCore(new Error("Can't start an I/O thread: Resource temporarily unavailable (os error 11)."));
     return { code: error.exitCode, stdout: '', stderr: formatError(error) };
   },
-  GWM_FD_LIMIT: (user) =>
-    user.has({ 'app.ts': HELLO }).runs('bash', ['-c', `ulimit -n 35; exec '${process.execPath}' '${MAIN}' app.ts`]),
+  GWM_FD_LIMIT: (user) => user.has({ 'app.ts': HELLO }).runs('bash', ['-c', LIMITED]),
   GWM_FETCH: (user) =>
     user
       .has({
@@ -184,6 +190,7 @@ await server.close();
       other.kill();
     }
   },
+  GWM_PRIVILEGES: (user) => user.has({ 'public/': '' }).gwanmun('./public', '--user', 'nobody-here'),
   GWM_PYTHON_MISSING: (user) => {
     user.has({ 'gwanmun.config.ts': config("wsgi: 'app', python: './no-python'"), 'no-python': '#!/nowhere/python\n' });
     chmodSync(join(user.folder, 'no-python'), 0o755);
@@ -213,6 +220,17 @@ server.listen(0, '127.0.0.1', () => server.close());
 `,
       })
       .runs(process.execPath, ['program.mjs']),
+  GWM_SUCCESSOR: async (user) => {
+    user.has({ 'gwanmun.config.ts': config("files: './public'"), 'public/': '' });
+    const server = spawn(process.execPath, [MAIN, '--port', '0'], { cwd: user.folder });
+    try {
+      await once(server.stderr, 'data');
+      user.has({ 'gwanmun.config.ts': 'export default {}' });
+      return await user.gwanmun('upgrade', '--pid', String(server.pid));
+    } finally {
+      server.kill('SIGKILL');
+    }
+  },
   GWM_USAGE: (user) => user.gwanmun('--prot', '80'),
   GWM_WORKER_EXITED: (user) => user.has({ 'app.ts': 'process.exit(9);\n' }).gwanmun('app.ts'),
   GWM_WORKER_TIMEOUT: (user) =>

@@ -69,6 +69,10 @@ function fakeNative() {
       nameWorker(): void {}
       log(): void {}
       reopenLogs(): void {}
+      sockets(): number[] {
+        return [];
+      }
+      leave(): void {}
       dispose(): void {
         state.disposed += 1;
       }
@@ -82,6 +86,8 @@ function fakeNative() {
     closeFds: () => {},
     followParent: () => true,
     preferBatches: () => {},
+    notify: () => false,
+    reap: () => {},
   };
   return { native, state };
 }

@@ -230,6 +230,20 @@ impl Core {
         }
     }
 
+    /// The descriptors of all listening sockets, for a process that takes this one's place. They stay the core's.
+    #[napi]
+    pub fn sockets(&self) -> Vec<i32> {
+        self.server().map_or_else(Vec::new, |server| server.sockets())
+    }
+
+    /// As `close`, for when another process has the sockets: idle connections get one more response or their keep-alive timeout.
+    #[napi]
+    pub fn leave(&self, grace_ms: u32) {
+        if let Some(server) = self.server() {
+            server.leave(Duration::from_millis(grace_ms.into()));
+        }
+    }
+
     /// Closes the clients' connections, or those on which no request is in progress. The server goes on.
     #[napi]
     pub fn close_connections(&self, idle_only: bool) {

@@ -7,6 +7,7 @@ use napi_derive::napi;
 use std::ffi::c_void;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::ptr;
 
 use crate::watch::check;
@@ -38,6 +39,36 @@ pub fn prefer_batches() {
     unsafe {
         libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_BATCH, &raw const parameter)
     };
+}
+
+/// Sends a text to a service manager's socket, `NOTIFY_SOCKET` of sd_notify(3): a path, or `@` and an abstract name. Gives whether
+/// it was taken.
+#[napi]
+#[must_use]
+pub fn notify(socket: String, text: String) -> bool {
+    send_notification(&socket, text.as_bytes()).is_ok()
+}
+
+fn send_notification(socket: &str, text: &[u8]) -> io::Result<()> {
+    let own = UnixDatagram::unbound()?;
+    own.set_nonblocking(true)?;
+    match socket.strip_prefix('@') {
+        #[cfg(target_os = "linux")]
+        Some(name) => {
+            use std::os::linux::net::SocketAddrExt;
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+            own.send_to_addr(text, &address)?;
+        }
+        _ => drop(own.send_to(text, socket)?),
+    }
+    Ok(())
+}
+
+/// Takes note of the end of a child that nobody else waits for. Never blocks.
+#[napi]
+pub fn reap(pid: i32) {
+    // SAFETY: a null status is allowed; without such a child nothing happens.
+    unsafe { libc::waitpid(pid.max(1), ptr::null_mut(), libc::WNOHANG) };
 }
 
 /// Closes descriptors that were handed to a child process.

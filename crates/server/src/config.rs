@@ -29,6 +29,10 @@ pub struct Config {
     pub temp_dir: PathBuf,
     /// `wsgi.multiprocess`: the applications run in several processes.
     pub multiprocess: bool,
+    /// Descriptors of listening sockets that this process was started with, handed over: taken for the addresses of `listen` that they
+    /// have, instead of binding those.
+    #[serde(default)]
+    pub inherited: Vec<i32>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -49,6 +53,8 @@ pub enum Listen {
         #[serde(default)]
         mode: Option<u32>,
     },
+    /// Every inherited socket whose address no other entry has, for a service manager that binds the addresses itself.
+    Inherited,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -117,6 +123,7 @@ impl Listen {
                 Self::Tcp { host: other_host, port: other_port, single: other_single, .. },
             ) => (host, port, single) == (other_host, other_port, other_single),
             (Self::Unix { path, .. }, Self::Unix { path: other_path, .. }) => path == other_path,
+            (Self::Inherited, Self::Inherited) => true,
             _ => false,
         }
     }

@@ -2,6 +2,9 @@
 //!
 //! TCP: the first socket binds exclusively, so that a taken port is an error and not a silent share; then `SO_REUSEPORT` is
 //! set and the others join, one per I/O thread. A Unix socket is single, and every thread accepts from it.
+//!
+//! Sockets that the process was started with are taken as they are: those of a predecessor, so that no connection in their
+//! queues is lost, or of a service manager.
 
 use crate::config::Listen;
 use crate::error::{Error, ErrorKind};
@@ -9,9 +12,10 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const BACKLOG: i32 = 1024;
@@ -34,31 +38,122 @@ impl fmt::Display for Address {
     }
 }
 
-/// A bound and listening address with one socket for each I/O thread (a Unix socket: the same one).
+/// A bound and listening address with its sockets, for the I/O threads to share out.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) address: Address,
     sockets: Mutex<Vec<Arc<OwnedFd>>>,
+    /// A Unix socket's file is removed at the end.
+    owns_file: AtomicBool,
+}
+
+/// Listening sockets that the process was started with.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited(Vec<(Address, Arc<OwnedFd>)>);
+
+impl Inherited {
+    /// Takes the descriptors over.
+    ///
+    /// # Errors
+    /// One is no listening socket of a stream; the others are closed.
+    pub(crate) fn take_over(fds: &[i32]) -> Result<Self, Error> {
+        let sockets: Result<_, _> = fds.iter().map(|&fd| take_over(fd)).collect();
+        Ok(Self(sockets?))
+    }
+
+    /// Takes out the sockets of the first address that fits.
+    fn take(&mut self, fits: impl Fn(&Address) -> bool) -> Option<(Address, Vec<Arc<OwnedFd>>)> {
+        let address = self.0.iter().map(|(address, _)| address).find(|own| fits(own))?.clone();
+        let (own, others) =
+            std::mem::take(&mut self.0).into_iter().partition(|(other, _)| *other == address);
+        self.0 = others;
+        let own: Vec<_> = own;
+        Some((address, own.into_iter().map(|(_, socket)| socket).collect()))
+    }
+}
+
+fn take_over(fd: i32) -> Result<(Address, Arc<OwnedFd>), Error> {
+    let fail = |why: &str| {
+        let message = format!("Descriptor {fd}, which was passed to be listened on, {why}.");
+        Error::new(ErrorKind::Listen, message)
+    };
+    // SAFETY: no pointers.
+    if fd < 3 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return Err(fail("is not open"));
+    }
+    // SAFETY: it is open, and by `Config::inherited` ours from here on.
+    let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    if !socket.is_listener().unwrap_or(false) || socket.r#type().ok() != Some(Type::STREAM) {
+        return Err(fail("is no socket that listens for connections"));
+    }
+    let local = socket.local_addr().map_err(|error| fail(&format!("has no address: {error}")))?;
+    let address = match (local.as_socket(), local.as_pathname()) {
+        (Some(address), _) => Address::Tcp(address),
+        (None, Some(path)) => Address::Unix(path.to_owned()),
+        (None, None) => return Err(fail("has an address of a kind that is not supported")),
+    };
+    let prepared = socket.set_nonblocking(true).and_then(|()| socket.set_cloexec(true));
+    prepared.map_err(|error| fail(&format!("can't be used: {error}")))?;
+    Ok((address, Arc::new(OwnedFd::from(socket))))
 }
 
 impl Listener {
     /// Binds everything that `listen` stands for; a host name may stand for several addresses.
-    pub(crate) fn bind(listen: &Listen, threads: usize) -> Result<Vec<Self>, Error> {
+    pub(crate) fn bind(
+        listen: &Listen,
+        threads: usize,
+        inherited: &mut Inherited,
+    ) -> Result<Vec<Self>, Error> {
         match listen {
             Listen::Tcp { host, port, backlog, single } => {
-                bind_host(host, *port, *single, backlog.unwrap_or(BACKLOG), threads)
+                let backlog = backlog.unwrap_or(BACKLOG);
+                bind_host(host, *port, *single, backlog, threads, inherited)
             }
-            Listen::Unix { path, mode } => Ok(vec![bind_unix(path, *mode, threads)?]),
+            Listen::Unix { path, mode } => {
+                match inherited.take(|own| *own == Address::Unix(path.clone())) {
+                    Some((address, sockets)) => Ok(vec![Self::new(address, sockets)]),
+                    None => Ok(vec![bind_unix(path, *mode)?]),
+                }
+            }
+            Listen::Inherited => {
+                let mut listeners = Vec::new();
+                while let Some((address, sockets)) = inherited.take(|_| true) {
+                    let listener = Self::new(address, sockets);
+                    // It is the service manager's.
+                    listener.leave_file();
+                    listeners.push(listener);
+                }
+                if listeners.is_empty() {
+                    let message = "No socket was passed to be listened on.".to_owned();
+                    return Err(Error::new(ErrorKind::Listen, message));
+                }
+                Ok(listeners)
+            }
         }
     }
 
     fn new(address: Address, sockets: Vec<Arc<OwnedFd>>) -> Self {
-        Self { address, sockets: Mutex::new(sockets) }
+        Self { address, sockets: Mutex::new(sockets), owns_file: AtomicBool::new(true) }
     }
 
-    /// The socket of one I/O thread; none once they are forgotten.
-    pub(crate) fn socket(&self, thread: usize) -> Option<Arc<OwnedFd>> {
-        self.lock().get(thread).cloned()
+    /// The sockets of one I/O thread of so many; none once they are forgotten. Threads share a socket where there are fewer.
+    pub(crate) fn sockets(&self, thread: usize, threads: usize) -> Vec<Arc<OwnedFd>> {
+        let sockets = self.lock();
+        match sockets.len() {
+            0 => Vec::new(),
+            count if count <= threads => vec![Arc::clone(&sockets[thread % count])],
+            _ => sockets.iter().skip(thread).step_by(threads).cloned().collect(),
+        }
+    }
+
+    /// Gives every socket to `look`.
+    pub(crate) fn each(&self, mut look: impl FnMut(BorrowedFd<'_>)) {
+        self.lock().iter().for_each(|socket| look(socket.as_fd()));
+    }
+
+    /// A Unix socket's file stays at the end: somebody else listens.
+    pub(crate) fn leave_file(&self) {
+        self.owns_file.store(false, Ordering::Relaxed);
     }
 
     /// Leaves the sockets to the threads: they are closed when those have closed theirs.
@@ -73,7 +168,9 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Address::Unix(path) = &self.address {
+        if let Address::Unix(path) = &self.address
+            && self.owns_file.load(Ordering::Relaxed)
+        {
             // Nobody is left to tell if it fails, and a stale file is cleared at the next start.
             let _ = std::fs::remove_file(path);
         }
@@ -86,6 +183,7 @@ fn bind_host(
     single: bool,
     backlog: i32,
     threads: usize,
+    inherited: &mut Inherited,
 ) -> Result<Vec<Listener>, Error> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let mut addresses: Vec<SocketAddr> = (bare, port)
@@ -104,7 +202,15 @@ fn bind_host(
     let mut listeners = Vec::new();
     for mut address in addresses {
         address.set_port(port);
-        let listener = bind_tcp(address, backlog, threads)?;
+        let is_it = |own: &Address| match own {
+            Address::Tcp(own) if port == 0 => own.ip() == address.ip(),
+            Address::Tcp(own) => *own == address,
+            Address::Unix(_) => false,
+        };
+        let listener = match inherited.take(is_it) {
+            Some((address, sockets)) => Listener::new(address, sockets),
+            None => bind_tcp(address, backlog, threads)?,
+        };
         if let Address::Tcp(bound) = &listener.address {
             // Port 0 is chosen once; the other addresses of the same name share it.
             port = bound.port();
@@ -144,7 +250,7 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn bind_unix(path: &Path, mode: Option<u32>, threads: usize) -> Result<Listener, Error> {
+fn bind_unix(path: &Path, mode: Option<u32>) -> Result<Listener, Error> {
     let name = format!("unix:{}", path.display());
     let fail = |error: io::Error| listen_error(&name, &error);
     if path.as_os_str().len() > MAX_UNIX_PATH {
@@ -164,7 +270,7 @@ fn bind_unix(path: &Path, mode: Option<u32>, threads: usize) -> Result<Listener,
     }
     socket.listen(BACKLOG).map_err(fail)?;
     let socket = Arc::new(OwnedFd::from(socket));
-    Ok(Listener::new(Address::Unix(path.into()), vec![socket; threads]))
+    Ok(Listener::new(Address::Unix(path.into()), vec![socket]))
 }
 
 /// Removes a socket file that nobody listens on any more; anything else at that path is left alone and makes bind fail.
@@ -223,6 +329,10 @@ mod tests {
         Listen::Tcp { host: host.into(), port, backlog: None, single: false }
     }
 
+    fn bind(listen: &Listen, threads: usize) -> Result<Vec<Listener>, Error> {
+        Listener::bind(listen, threads, &mut Inherited::default())
+    }
+
     fn port(listener: &Listener) -> u16 {
         match &listener.address {
             Address::Tcp(address) => address.port(),
@@ -232,22 +342,22 @@ mod tests {
 
     #[test]
     fn every_thread_gets_a_socket_on_the_same_port() {
-        let listeners = Listener::bind(&tcp("127.0.0.1", 0), 3).unwrap();
+        let listeners = bind(&tcp("127.0.0.1", 0), 3).unwrap();
         assert_eq!(listeners[0].lock().len(), 3);
         assert_ne!(port(&listeners[0]), 0);
     }
 
     #[test]
     fn a_taken_port_is_an_error_that_names_it() {
-        let first = Listener::bind(&tcp("127.0.0.1", 0), 2).unwrap();
-        let error = Listener::bind(&tcp("127.0.0.1", port(&first[0])), 2).unwrap_err();
+        let first = bind(&tcp("127.0.0.1", 0), 2).unwrap();
+        let error = bind(&tcp("127.0.0.1", port(&first[0])), 2).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddressInUse);
         assert!(error.to_string().contains(&port(&first[0]).to_string()), "{error}");
     }
 
     #[test]
     fn ipv6_addresses_are_listened_on() {
-        let listeners = Listener::bind(&tcp("[::1]", 0), 1).unwrap();
+        let listeners = bind(&tcp("[::1]", 0), 1).unwrap();
         assert!(matches!(listeners[0].address, Address::Tcp(address) if address.is_ipv6()));
     }
 
@@ -258,9 +368,9 @@ mod tests {
         let listen = Listen::Unix { path: path.clone(), mode: Some(0o600) };
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        let listeners = Listener::bind(&listen, 2).unwrap();
+        let listeners = bind(&listen, 2).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(Listener::bind(&listen, 2).unwrap_err().kind(), ErrorKind::AddressInUse);
+        assert_eq!(bind(&listen, 2).unwrap_err().kind(), ErrorKind::AddressInUse);
         drop(listeners);
         assert!(!path.exists());
     }
@@ -271,7 +381,7 @@ mod tests {
             std::env::temp_dir().join(format!("gwanmun-listener-{}.txt", std::process::id()));
         std::fs::write(&path, "mine").unwrap();
         let listen = Listen::Unix { path: path.clone(), mode: None };
-        assert_eq!(Listener::bind(&listen, 1).unwrap_err().kind(), ErrorKind::Socket);
+        assert_eq!(bind(&listen, 1).unwrap_err().kind(), ErrorKind::Socket);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
         std::fs::remove_file(path).unwrap();
     }

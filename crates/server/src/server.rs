@@ -3,7 +3,7 @@
 use crate::config::{AccessFormat, Config, ErrorFormat, Listen};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
-use crate::listener::{Address, Listener};
+use crate::listener::{Address, Inherited, Listener};
 use crate::log::{self, LogConfig, Logger, Record, Target, WorkerName};
 use crate::mounts::application::marks::{MAX_LINKS, Marks};
 use crate::mounts::application::pool::Pool;
@@ -12,12 +12,12 @@ use crate::thread::{Message, Sockets, Thread, sockets_of};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -184,7 +184,9 @@ impl Server {
         }
         .min(MAX_LINKS);
         let generation = Arc::new(Generation::new(config)?);
-        let listeners = bind(&config.listen, &[], threads)?;
+        let mut inherited = Inherited::take_over(&config.inherited)?;
+        let listeners = bind(&config.listen, &[], threads, &mut inherited)?;
+        drop(inherited);
         let mailboxes: Result<_, _> = (0..threads).map(|_| Mailbox::new()).collect();
         let shared = Arc::new(Shared {
             pools: Mutex::default(),
@@ -206,15 +208,20 @@ impl Server {
             prepared: Mutex::default(),
             shared,
         };
+        let (started, outcomes) = mpsc::channel();
         for index in 0..threads {
-            let sockets = sockets_of(&lock(&server.listeners), index);
-            match spawn(index, Arc::clone(&server.shared), sockets) {
+            let sockets = sockets_of(&lock(&server.listeners), index, threads);
+            let outcome = spawn(index, Arc::clone(&server.shared), sockets, started.clone());
+            match outcome {
                 Ok(thread) => server.lock_threads().push(thread),
-                Err(error) => {
-                    server.close(Duration::ZERO);
-                    server.join();
-                    return Err(Error::system("Can't start an I/O thread", &error));
-                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        }
+        for outcome in outcomes.iter().take(threads) {
+            if let Err(error) = outcome {
+                server.close(Duration::ZERO);
+                server.join();
+                return Err(Error::system("Can't start an I/O thread", &error));
             }
         }
         Ok(server)
@@ -237,7 +244,9 @@ impl Server {
         self.discard();
         let mut generation = Generation::new(config)?;
         generation.log_like(&lock(&self.shared.generation));
-        let listeners = bind(&config.listen, &lock(&self.listeners), self.shared.mailboxes.len())?;
+        let threads = self.shared.mailboxes.len();
+        let none = &mut Inherited::default();
+        let listeners = bind(&config.listen, &lock(&self.listeners), threads, none)?;
         let pools = self.shared.register(&generation);
         let generation = Arc::new(generation);
         *lock(&self.prepared) = Some(Prepared { generation, listeners, pools: pools.clone() });
@@ -263,7 +272,7 @@ impl Server {
         for (index, mailbox) in self.shared.mailboxes.iter().enumerate() {
             mailbox.post(Message::Renew {
                 generation: Arc::clone(&generation),
-                sockets: sockets_of(&listeners, index),
+                sockets: sockets_of(&listeners, index, self.shared.mailboxes.len()),
                 others: Arc::clone(&others),
             });
         }
@@ -373,6 +382,30 @@ impl Server {
     /// Accepts no more, finishes what is in progress, and cuts what is left after `grace`; then comes [`Event::Closed`].
     /// A further call can shorten the grace.
     pub fn close(&self, grace: Duration) {
+        self.end(grace, false);
+    }
+
+    /// The descriptors of all listening sockets, for a process that takes this one's place. They stay this server's.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<RawFd> {
+        let mut fds = Vec::new();
+        for listener in lock(&self.listeners).iter().flat_map(|(_, bound)| bound) {
+            listener.each(|socket| fds.push(socket.as_raw_fd()));
+        }
+        fds
+    }
+
+    /// As [`Server::close`], for a server whose sockets another process has: what waits in their queues is left to that one, a
+    /// connection on which nothing is in progress gets one more response or its keep-alive timeout, and the files of Unix
+    /// sockets stay.
+    pub fn leave(&self, grace: Duration) {
+        for listener in lock(&self.listeners).iter().flat_map(|(_, bound)| bound) {
+            listener.leave_file();
+        }
+        self.end(grace, true);
+    }
+
+    fn end(&self, grace: Duration, patient: bool) {
         self.shared.closing.store(true, Ordering::Release);
         self.discard();
         // The threads have their sockets; what remains is to remove the files of Unix sockets at the end.
@@ -380,7 +413,7 @@ impl Server {
             listener.forget_sockets();
         }
         for mailbox in &self.shared.mailboxes {
-            mailbox.post(Message::Close { grace });
+            mailbox.post(Message::Close { grace, patient });
         }
     }
 
@@ -414,13 +447,37 @@ impl Drop for Server {
     }
 }
 
-fn spawn(index: usize, shared: Arc<Shared>, sockets: Sockets) -> std::io::Result<JoinHandle<()>> {
+/// How long a thread that could not begin anew waits until it tries again.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Starts an I/O thread, which says once whether it has what it needs.
+fn spawn(
+    index: usize,
+    shared: Arc<Shared>,
+    sockets: Sockets,
+    started: mpsc::Sender<std::io::Result<()>>,
+) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(format!("gwanmun-io-{index}")).spawn(move || {
         block_signals();
         let sockets = Rc::new(RefCell::new(sockets));
         for life in 0.. {
-            let once = || run(index, life, &shared, &sockets);
-            match catch_unwind(AssertUnwindSafe(once)) {
+            let thread = match prepare(index, life, &shared, &sockets) {
+                Ok(thread) => thread,
+                Err(error) if life == 0 => {
+                    // Nobody waits any more if another thread has failed before.
+                    let _ = started.send(Err(error));
+                    break;
+                }
+                Err(_) if shared.closing.load(Ordering::Acquire) => break,
+                Err(_) => {
+                    std::thread::sleep(AGAIN_AFTER);
+                    continue;
+                }
+            };
+            if life == 0 {
+                let _ = started.send(Ok(()));
+            }
+            match catch_unwind(AssertUnwindSafe(|| run(thread))) {
                 Ok(Ok(())) => break,
                 Ok(Err(error)) => {
                     shared
@@ -443,12 +500,13 @@ fn spawn(index: usize, shared: Arc<Shared>, sockets: Sockets) -> std::io::Result
 }
 
 /// One life of an I/O thread. `life` counts them.
-fn run(
+/// What an I/O thread needs: its event loop, and threads for work that may block.
+fn prepare(
     index: usize,
     life: u32,
     shared: &Arc<Shared>,
     sockets: &Rc<RefCell<Sockets>>,
-) -> std::io::Result<()> {
+) -> std::io::Result<(Thread, tokio::runtime::Runtime)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(4)
         .thread_name(format!("gwanmun-io-{index}-blocking"))
@@ -456,6 +514,10 @@ fn run(
         .build()?;
     let generation = Arc::clone(&lock(&shared.generation));
     let thread = Thread::new(index, life, Arc::clone(shared), generation, Rc::clone(sockets))?;
+    Ok((thread, runtime))
+}
+
+fn run((thread, runtime): (Thread, tokio::runtime::Runtime)) -> std::io::Result<()> {
     let entered = runtime.enter();
     let result = thread.run();
     drop(entered);
@@ -479,12 +541,13 @@ fn bind(
     wanted: &[Listen],
     bound: &[(Listen, Vec<Arc<Listener>>)],
     threads: usize,
+    inherited: &mut Inherited,
 ) -> Result<Bound, Error> {
     let mut listeners = Vec::new();
     for (index, listen) in wanted.iter().enumerate() {
         let own = match bound.iter().find(|(other, _)| other.same_address(listen)) {
             Some((_, own)) => own.clone(),
-            None => Listener::bind(listen, threads)
+            None => Listener::bind(listen, threads, inherited)
                 .map_err(|error| error.at(format!("listen[{index}]")))?
                 .into_iter()
                 .map(Arc::new)

@@ -332,7 +332,7 @@ impl Connection {
             Ending::Lingering => {}
             Ending::No if self.read_closed && !self.readable => self.close(cx),
             Ending::No if !matches!(self.phase, Phase::Head) || !self.input.is_empty() => {}
-            Ending::No if cx.closing && !self.readable => self.close(cx),
+            Ending::No if cx.closing && !cx.patient && !self.readable => self.close(cx),
             // No request has begun since the deadline was set.
             Ending::No if self.read_deadline != 0 => {}
             Ending::No => {

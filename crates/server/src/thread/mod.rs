@@ -67,6 +67,8 @@ pub(crate) struct Context {
     /// Requests of this thread in the queues of the pools.
     pub(crate) waiting: usize,
     pub(crate) closing: bool,
+    /// While closing: nobody is in a hurry.
+    pub(crate) patient: bool,
     /// What every connection receives into.
     pub(crate) scratch: Vec<u8>,
     pub(crate) headers: Vec<HeaderSpan>,
@@ -138,6 +140,8 @@ pub(crate) enum Message {
     /// Accept no more, finish what is in progress, cut what is left after `grace`.
     Close {
         grace: Duration,
+        /// Idle connections get a last response first, or their keep-alive timeout.
+        patient: bool,
     },
     /// Close the clients' connections, or those on which nothing is in progress; others may come.
     CloseConnections {
@@ -180,10 +184,17 @@ const TELL_SHEDDING_MS: u64 = 10_000;
 /// How often a thread looks for a worker that takes its queued requests.
 const WAITING_TICK_MS: u64 = 2;
 
-/// The sockets of `listeners` that belong to thread number `thread`.
-pub(crate) fn sockets_of(listeners: &[(Listen, Vec<Arc<Listener>>)], thread: usize) -> Sockets {
-    let own = |listener: &Arc<Listener>| Some((listener.socket(thread)?, listener.address.clone()));
-    listeners.iter().flat_map(|(_, bound)| bound).filter_map(own).collect()
+/// The sockets of `listeners` that belong to thread number `thread` of so many.
+pub(crate) fn sockets_of(
+    listeners: &[(Listen, Vec<Arc<Listener>>)],
+    thread: usize,
+    threads: usize,
+) -> Sockets {
+    let own = |listener: &Arc<Listener>| {
+        let address = listener.address.clone();
+        listener.sockets(thread, threads).into_iter().map(move |socket| (socket, address.clone()))
+    };
+    listeners.iter().flat_map(|(_, bound)| bound).flat_map(own).collect()
 }
 
 impl Thread {
@@ -224,6 +235,7 @@ impl Thread {
             closed: Vec::new(),
             waiting: 0,
             closing: false,
+            patient: false,
             scratch: vec![0; SCRATCH],
             headers: Vec::new(),
             path: Vec::new(),
@@ -475,7 +487,7 @@ impl Thread {
             Message::Packed => {}
             #[cfg(test)]
             Message::Panic => panic!("by the test"),
-            Message::Close { grace } => self.begin_closing(grace),
+            Message::Close { grace, patient } => self.begin_closing(grace, patient),
             Message::CloseConnections { idle_only } => {
                 for (_, connection) in self.connections.iter_mut() {
                     if idle_only {
@@ -513,7 +525,8 @@ impl Thread {
         self.cx.generation = Rc::new(generation);
     }
 
-    fn begin_closing(&mut self, grace: Duration) {
+    fn begin_closing(&mut self, grace: Duration, patient: bool) {
+        self.cx.patient = patient;
         self.cut_ms = self.cx.clock.ms() + grace.as_millis() as u64;
         if !self.cx.closing {
             self.cx.closing = true;
@@ -525,6 +538,9 @@ impl Thread {
             for listener in self.listeners.drain(..) {
                 self.cx.epoll.remove(listener.socket.as_fd());
             }
+        }
+        if patient {
+            return;
         }
         for key in self.connections.keys() {
             if let Some(connection) = self.connections.get_mut(key) {
