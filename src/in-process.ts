@@ -33,6 +33,15 @@ export const MOST_MS = 2_147_483_647;
 
 type AnyApplication = Application | Adapter;
 
+/** The event loop as a worker of one of the core's pools. */
+interface InProcessWorker {
+  readonly id: number;
+  readonly pool: number;
+  readonly dispatcher: Dispatcher;
+  readonly applications: readonly AnyApplication[];
+  readonly concurrency: number;
+}
+
 export class InProcessServer implements Server {
   readonly addresses: readonly CoreAddress[];
   private readonly native: NativeBinding;
@@ -40,8 +49,9 @@ export class InProcessServer implements Server {
   private readonly graceMs: number;
   private readonly closed: Promise<void>;
   private resolveClosed!: () => void;
-  private dispatcher: Dispatcher | undefined;
-  private worker: { applications: readonly AnyApplication[]; concurrency: number } | undefined;
+  private worker: InProcessWorker | undefined;
+  /** Told of events that something waits for. */
+  private readonly awaited = new Set<(event: CoreEvent) => void>();
   private closing: Promise<void> | undefined;
   private disposed = false;
   /** Without an application there is no link that would keep the process alive. */
@@ -76,9 +86,53 @@ export class InProcessServer implements Server {
 
   /** Makes this process's event loop the worker of the core's one pool. */
   attach(applications: readonly AnyApplication[], concurrency: number): void {
-    this.worker = { applications, concurrency };
-    const { marks, links } = this.core.addWorker(0);
-    this.dispatcher = new Dispatcher({
+    this.worker = this.join(0, applications, concurrency);
+  }
+
+  /**
+   * Takes over another configuration with other applications. Requests that have begun end as they began; no connection is touched, and
+   * no address that both have. Rejects with a GwanmunError if the configuration fails; then nothing has changed.
+   */
+  async renew(config: CoreConfig, applications: readonly AnyApplication[], concurrency: number): Promise<void> {
+    if (this.closing !== undefined) return;
+    let pools: number[];
+    try {
+      pools = this.core.prepare(JSON.stringify(config));
+    } catch (error) {
+      throw fromCore(error);
+    }
+    const old = this.worker;
+    const [pool] = pools;
+    if (pool === undefined) this.worker = undefined;
+    else {
+      const next = this.join(pool, applications, concurrency);
+      await this.event((event) => event.type === 'worker-ready' && event.worker === next.id);
+      this.worker = next;
+    }
+    this.core.commit();
+    await this.event((event) => event.type === 'renewed');
+    if (old === undefined) return;
+    this.core.removeWorker(old.id);
+    void this.event((event) => event.type === 'worker-gone' && event.worker === old.id).then(() => {
+      if (!this.disposed) this.core.forgetPool(old.pool);
+    });
+  }
+
+  /** Settles with an event that fits, or when the server is closed. */
+  private event(fits: (event: CoreEvent) => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (event: CoreEvent): void => {
+        if (event.type !== 'closed' && !fits(event)) return;
+        this.awaited.delete(look);
+        resolve();
+      };
+      this.awaited.add(look);
+    });
+  }
+
+  private join(pool: number, applications: readonly AnyApplication[], concurrency: number): InProcessWorker {
+    const { id, marks, links } = this.core.addWorker(pool);
+    const dispatcher = new Dispatcher({
       applications,
       name: `node ${process.versions.node}`,
       concurrency,
@@ -87,8 +141,9 @@ export class InProcessServer implements Server {
       native: this.native,
     });
     const page = new Int32Array(this.native.mapMarks(marks));
-    for (const [slot, fd] of links.entries()) this.dispatcher.addLink(fd, page, slot);
-    this.dispatcher.ready();
+    for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, page, slot);
+    dispatcher.ready();
+    return { id, pool, dispatcher, applications, concurrency };
   }
 
   /** Closes the clients' connections, or those on which no request is in progress. */
@@ -103,10 +158,10 @@ export class InProcessServer implements Server {
   keepAlive(yes: boolean): void {
     if (yes) {
       this.alive.ref();
-      this.dispatcher?.ref();
+      this.worker?.dispatcher.ref();
     } else {
       this.alive.unref();
-      this.dispatcher?.unref();
+      this.worker?.dispatcher.unref();
     }
   }
 
@@ -137,18 +192,20 @@ export class InProcessServer implements Server {
     clearTimeout(timer);
     clearInterval(this.alive);
     // What an application has not answered by now has no client any more.
-    this.dispatcher?.close();
-    await this.dispatcher?.settle(Math.min(graceMs, MOST_MS));
+    this.worker?.dispatcher.close();
+    await this.worker?.dispatcher.settle(Math.min(graceMs, MOST_MS));
     this.disposed = true;
     this.core.dispose();
   }
 
   private onEvent(event: CoreEvent): void {
+    for (const look of this.awaited) look(event);
     if (event.type === 'closed') this.resolveClosed();
-    else if (event.type === 'worker-gone' && this.closing === undefined && this.worker !== undefined) {
+    else if (event.type === 'worker-gone' && this.closing === undefined && event.worker === this.worker?.id) {
       // As a supervisor would: the core has said in its log what was wrong with the last one.
-      this.dispatcher?.close();
-      this.attach(this.worker.applications, this.worker.concurrency);
+      const { pool, dispatcher, applications, concurrency } = this.worker;
+      dispatcher.close();
+      this.worker = this.join(pool, applications, concurrency);
     }
   }
 }

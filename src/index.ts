@@ -1,7 +1,7 @@
 /** gwanmun: web server, gateway and application server in one package. */
 
-export { serve, type ServeMount, type ServeOptions } from './serve.js';
-export type { CloseOptions, Server } from './in-process.js';
+export { serve, type ServeMount, type ServeOptions, type Server } from './serve.js';
+export type { CloseOptions } from './in-process.js';
 export type { FetchApplication, FetchHandler, FetchInfo } from './adapters/fetch/types.js';
 export { createServer, GatewayServer } from './adapters/node/server.js';
 export {

@@ -11,8 +11,9 @@ import { resolveConfig, toCoreConfig, type ResolvedConfig } from './config/resol
 import { fromCore, GwanmunError } from './errors.js';
 import { loadNative, type NativeBinding } from './native.js';
 import { adapt } from './adapters/adapt.js';
-import { InProcessServer, type Server } from './in-process.js';
+import { InProcessServer, type Server as BaseServer } from './in-process.js';
 import { nameHolder } from './supervisor/socket-holder.js';
+import type { Adapter } from './gateway/adapter.js';
 import type { Application } from './gateway/types.js';
 
 /** What a mount of files can say, as in a configuration. */
@@ -43,7 +44,17 @@ export interface ServeMount extends FileOptions {
 /** What to serve and how. Everything but `application`, `fetch`, `node`, `files` and `mounts` has a default. */
 export interface ServeOptions extends Omit<
   Config,
-  'listen' | 'mounts' | 'workers' | 'startTimeout' | 'drainTimeout' | 'recycle'
+  | 'listen'
+  | 'mounts'
+  | 'workers'
+  | 'startTimeout'
+  | 'drainTimeout'
+  | 'recycle'
+  | 'pidFile'
+  | 'hooks'
+  | 'user'
+  | 'group'
+  | 'umask'
 > {
   /** Answers every path that no file and no mount answers. */
   application?: Application | undefined;
@@ -72,6 +83,16 @@ export interface ServeOptions extends Omit<
   accessLog?: Config['accessLog'];
 }
 
+/** A server of {@link serve}. */
+export interface Server extends BaseServer {
+  /**
+   * Serves something else from now on, all of it given anew. Connections stay, and so do the addresses that are in both; requests that have
+   * begun end as they began. `threads` and the logs stay as they are. Rejects with a GwanmunError if the options are not valid or an address
+   * cannot be bound; then nothing has changed.
+   */
+  reload(options: ServeOptions): Promise<void>;
+}
+
 /**
  * Serves an application, files, or both:
  *
@@ -88,18 +109,46 @@ export async function serve(options: ServeOptions): Promise<Server> {
 /** @internal {@link serve} with a given native binding. */
 export async function serveWith(native: NativeBinding, options: ServeOptions): Promise<Server> {
   options.signal?.throwIfAborted();
-  const { config, resolved, given } = resolveOptions(options);
+  const { config, resolved, applications } = await prepare(options);
   const { concurrency, shutdownTimeout } = resolved;
-  const applications = await Promise.all(given.map(({ kind, own }) => adapt(kind, own)));
-  let server: InProcessServer;
+  let server: ReloadableServer;
   try {
-    server = new InProcessServer(native, config, shutdownTimeout);
+    server = new ReloadableServer(native, config, shutdownTimeout);
   } catch (error) {
     throw placeError(nameHolder(fromCore(error), resolved.listen), resolved);
   }
   if (applications.length > 0) server.attach(applications, concurrency);
   if (options.signal !== undefined) server.closeOn(options.signal);
   return server;
+}
+
+class ReloadableServer extends InProcessServer implements Server {
+  /** One after the other. */
+  #reloading: Promise<void> = Promise.resolve();
+
+  reload(options: ServeOptions): Promise<void> {
+    const reloading = this.#reloading.then(() => this.#reload(options));
+    this.#reloading = reloading.catch(() => {});
+    return reloading;
+  }
+
+  async #reload(options: ServeOptions): Promise<void> {
+    const { config, resolved, applications } = await prepare(options);
+    try {
+      await this.renew(config, applications, resolved.concurrency);
+    } catch (error) {
+      throw placeError(nameHolder(fromCore(error), resolved.listen), resolved);
+    }
+  }
+}
+
+async function prepare(options: ServeOptions): Promise<{
+  config: CoreConfig;
+  resolved: ResolvedConfig;
+  applications: (Application | Adapter)[];
+}> {
+  const { config, resolved, given } = resolveOptions(options);
+  return { config, resolved, applications: await Promise.all(given.map(({ kind, own }) => adapt(kind, own))) };
 }
 
 /** The keys of a mount that say an application, and its kind. */

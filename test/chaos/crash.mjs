@@ -1,12 +1,14 @@
-// At full load, half of it on new connections, a random worker is killed whenever all are ready: only requests that the application had begun
-// may fail. What it has begun, and what it has ended, it writes to a journal of its own.
+// At full load, half of it on new connections, a random worker dies whenever all are ready: by SIGKILL, by a segmentation fault, by a
+// process.exit() in a handler, or out of memory. Only requests that the application had begun may fail. What it has begun it writes to a
+// journal of its own.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { load } from './load.mjs';
+import { get, load } from './load.mjs';
 import { startServer } from './server.mjs';
 
 const WORKERS = 3;
+const WAYS = ['SIGKILL', 'exit', 'SIGSEGV', 'out-of-memory'];
 
 const app = `
 import { openSync, writeSync } from 'node:fs';
@@ -17,6 +19,8 @@ export async function application(environ, startResponse) {
     startResponse('200 OK', [['Content-Type', 'text/plain']]);
     return String(process.pid);
   }
+  if (id === 'exit') process.exit(7);
+  if (id === 'out-of-memory') for (const all = []; ; ) all.push(new Array(100_000).fill(0.5));
   writeSync(journal, 'begun ' + id + '\\n');
   await new Promise((resolve) => setTimeout(resolve, Math.random() * 3));
   startResponse('200 OK', [['Content-Type', 'text/plain']]);
@@ -26,16 +30,27 @@ export async function application(environ, startResponse) {
 
 /** @param {{ requests: number, everyMs: number }} options */
 export async function crash({ requests, everyMs }) {
-  const server = await startServer({ app, config: { workers: WORKERS, queue: { length: 10_000, timeout: 60_000 } } });
-  let kills = 0;
+  const server = await startServer({
+    app,
+    config: { workers: WORKERS, queue: { length: 10_000, timeout: 60_000 } },
+    // So that running out of it does not take the machine along.
+    env: { NODE_OPTIONS: '--max-old-space-size=48' },
+  });
+  /** @type {Record<string, number>} */
+  const deaths = {};
+  let turn = 0;
   const over = new AbortController();
   const killing = (async () => {
     while (!over.signal.aborted) {
       await new Promise((resolve) => setTimeout(resolve, everyMs));
       const ready = workersOf(server.pid);
       if (over.signal.aborted || ready.length < WORKERS) continue;
-      kills += 1;
-      process.kill(/** @type {number} */ (ready[Math.floor(Math.random() * ready.length)]), 'SIGKILL');
+      const victim = /** @type {number} */ (ready[Math.floor(Math.random() * ready.length)]);
+      const way = /** @type {string} */ (WAYS[turn++ % WAYS.length]);
+      deaths[way] = (deaths[way] ?? 0) + 1;
+      if (way.startsWith('SIG')) process.kill(victim, way);
+      // Whoever asks for it has what it asked for.
+      else await get(server.port, `/${way}`).catch(() => {});
     }
   })();
   const count = await load({
@@ -62,10 +77,10 @@ export async function crash({ requests, everyMs }) {
   if (twice.length > 0) faults.push(`${twice.length} requests were begun twice`);
   if (count.sent !== count.answered + count.failed.length) faults.push('not every request was accounted for');
   if ([...count.failures.keys()].some((why) => why === 'status 503')) faults.push('a request got a 503');
-  if (kills === 0) faults.push('no worker was killed');
+  if (Object.keys(deaths).length === 0) faults.push('no worker died');
   if (end !== 0) faults.push(`the server ended with ${end}`);
   return {
-    facts: { ...count, failed: count.failed.length, failures: Object.fromEntries(count.failures), kills },
+    facts: { ...count, failed: count.failed.length, failures: Object.fromEntries(count.failures), deaths },
     faults,
     log: server.log,
   };

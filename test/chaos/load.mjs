@@ -58,6 +58,11 @@ export async function load({ port, clients, total, check, stopped = () => false 
   return count;
 }
 
+/** One request on a connection of its own. @param {number} port @param {string} path */
+export function get(port, path) {
+  return new Client(port).get(path, true);
+}
+
 /** One connection, one request at a time. */
 class Client {
   isClosed = false;

@@ -1,9 +1,10 @@
-// npm run chaos [-- reload|crash] [--requests N]: the proofs that workers come and go and no client notices. Exits with 1 if a count is off
-// by one.
+// npm run chaos [-- reload|crash|upgrade] [--requests N]: the proofs that workers come and go and no client notices. Exits with 1 if a
+// count is off by one.
 
 import { parseArgs } from 'node:util';
 import { crash } from './crash.mjs';
 import { reload } from './reload.mjs';
+import { upgrade } from './upgrade.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -11,7 +12,7 @@ const { values, positionals } = parseArgs({
 });
 const options = { requests: Number(values.requests), everyMs: Number(values.every) };
 /** @type {Record<string, (options: { requests: number, everyMs: number }) => Promise<{ facts: object, faults: string[], log: string }>>} */
-const proofs = { reload, crash };
+const proofs = { reload, crash, upgrade };
 const unknown = positionals.filter((name) => proofs[name] === undefined);
 if (unknown.length > 0 || !(options.requests > 0) || !(options.everyMs > 0)) {
   process.stderr.write(

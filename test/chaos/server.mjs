@@ -10,9 +10,9 @@ const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /**
  * Starts a server in a folder of its own.
- * @param {{ app: string, config?: object }} options the text of the application's module
+ * @param {{ app: string, config?: object, env?: Record<string, string> }} options the text of the application's module
  */
-export async function startServer({ app, config = {} }) {
+export async function startServer({ app, config = {}, env = {} }) {
   const folder = mkdtempSync(join(tmpdir(), 'gwanmun-chaos-'));
   writeFileSync(join(folder, 'app.mjs'), app);
   const whole = {
@@ -25,7 +25,7 @@ export async function startServer({ app, config = {} }) {
   const child = spawn(process.execPath, [MAIN], {
     cwd: folder,
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, NO_COLOR: '1', FOLDER: folder },
+    env: { ...process.env, NO_COLOR: '1', FOLDER: folder, ...env },
   });
   let log = '';
   /** @type {Set<() => void>} */
@@ -34,19 +34,18 @@ export async function startServer({ app, config = {} }) {
     log += text;
     for (const wake of waiting) wake();
   });
-  const exited = new Promise((resolve) =>
-    child.once('exit', (code, signal) => {
-      resolve(signal ?? code);
-      for (const wake of waiting) wake();
-    }),
-  );
+  child.stderr.once('close', () => {
+    for (const wake of waiting) wake();
+  });
+  const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code)));
 
   /** Waits until the log has something more that fits. @param {RegExp} pattern @param {number} from */
   async function says(pattern, from = 0) {
     for (;;) {
       const match = pattern.exec(log.slice(from));
       if (match) return match;
-      if (child.exitCode !== null) throw new Error(`the server ended without ${pattern}:\n${log}`);
+      // A successor has it too.
+      if (child.stderr.closed) throw new Error(`the server ended without ${pattern}:\n${log}`);
       await new Promise((resolve) => {
         const wake = () => {
           waiting.delete(wake);
@@ -67,7 +66,9 @@ export async function startServer({ app, config = {} }) {
     get log() {
       return log;
     },
-    /** The numbers of worker processes that the main process has. */
+    /** Settles with how the first process has ended. */
+    exited,
+    /** Ends it, and gives how. */
     async stop() {
       child.kill('SIGTERM');
       const end = await exited;

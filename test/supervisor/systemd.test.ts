@@ -55,6 +55,8 @@ function start(sockets: readonly Server[], env: Record<string, string> = {}): Se
     stdio: ['ignore', 'ignore', 'pipe', ...fds],
     env: { ...process.env, FOLDER: folder, NOTIFY_SOCKET: join(folder, 'notify'), ...env },
   });
+  // Else this process would accept too. The file of a Unix socket would go with it.
+  for (const socket of sockets) if (typeof socket.address() === 'object') socket.close();
   let text = '';
   child.stderr?.setEncoding('utf8').on('data', (part: string) => (text += part));
   return { child, said: () => text };
@@ -80,7 +82,6 @@ describe('under systemd', () => {
     const { child, said } = start([tcp, unix], { WATCHDOG_USEC: '200000' });
     const pid = child.pid ?? 0;
     await isTold('READY=1', 'STATUS=serving', `MAINPID=${pid}`);
-    // This process has them too; only the other one accepts.
     expect(said()).toContain(`http://127.0.0.1:${port}`);
     expect(said()).toContain('site.sock');
     expect((await get(port, '/pid')).status).toBe(200);
@@ -98,12 +99,12 @@ describe('under systemd', () => {
     const environ = readFileSync(`/proc/${body.toString()}/environ`, 'latin1');
     expect(environ).not.toMatch(/LISTEN_|NOTIFY_SOCKET|WATCHDOG|GWANMUN_SOCKETS/);
 
+    const exit = once(child, 'exit');
     child.kill('SIGTERM');
     await isTold('STOPPING=1');
-    expect(await once(child, 'exit')).toEqual([0, null]);
+    expect(await exit).toEqual([0, null]);
     // It is systemd's.
     expect(existsSync(join(folder, 'site.sock'))).toBe(true);
-    tcp.close();
     unix.close();
   });
 
@@ -129,7 +130,6 @@ describe('under systemd', () => {
     process.kill(pid, 'SIGTERM');
     await isTold('STOPPING=1');
     await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow('ESRCH'), { timeout: 10_000 });
-    tcp.close();
   });
 
   test('a descriptor that is no listening socket is an error', async () => {
