@@ -26,6 +26,8 @@ export const METRICS = {
   delayMax: { title: 'longest', unit: 'ms', digits: 0, better: 'less' },
   unanswered: { title: 'not answered in time', unit: '%', digits: 0, better: 'less', detail: true },
   spinning: { title: 'JavaScript busy', unit: '%', digits: 0, better: 'more', detail: true },
+  slowdown: { title: 'p99 against that without them', unit: '×', digits: 2, better: 'less' },
+  calm99: { title: 'p99 without them', unit: 'ms', digits: 2, better: 'less', detail: true },
   connection: { title: 'memory a connection', unit: 'B', digits: 0, better: 'less' },
   before: { title: 'memory without them', unit: 'MiB', digits: 1, better: 'less', detail: true },
   held: { title: 'with them', unit: 'MiB', digits: 1, better: 'less', detail: true },

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load, loadOfWorkers } from './measure/load.mjs';
+import { drip } from './measure/drip.mjs';
 import { memory } from './measure/memory.mjs';
 import { pace } from './measure/pace.mjs';
 import { start } from './measure/start.mjs';
@@ -345,6 +346,17 @@ export const scenarios = [
       { metric: 'connection', bound: 2048 },
       { metric: 'connection', bound: 1229 },
     ],
+    rounds: 3,
+  },
+  {
+    ...file,
+    name: 'drip',
+    title: 'a static file of 1 KiB, 1 000 times a second, beside 10 000 connections that send a byte a second',
+    measure: drip,
+    connections: 10_000,
+    rate: 1000,
+    peers: ['gwanmun', 'nginx'],
+    targets: [{ metric: 'slowdown', bound: 2 }],
     rounds: 3,
   },
   {

@@ -1,9 +1,9 @@
 // Sends requests at a constant rate and tells how long after their due time the answers came. Prints one line of JSON, in milliseconds.
-//   node pace.mjs '{"port":…,"request":"…","responseSize":…,"rate":1000,"connections":16,"warmUp":1,"seconds":4}'
+//   node pace.mjs '{"port":…,"request":"…","responseSize":…,"rate":1000,"connections":16,"spinners":2,"warmUp":1,"seconds":4}'
 
 import { connect } from 'node:net';
 
-const { port, request, responseSize, rate, connections, warmUp, seconds } = JSON.parse(process.argv[2] ?? '');
+const { port, request, responseSize, rate, connections, spinners, warmUp, seconds } = JSON.parse(process.argv[2] ?? '');
 /** What may still be outstanding when the time is over. */
 const DRAIN_MS = 2000;
 
@@ -20,7 +20,7 @@ let spins = 0;
 let isRecording = false;
 
 for (let index = 0; index < connections; index += 1) await open();
-for (let index = 0; index < 2; index += 1) spin();
+for (let index = 0; index < spinners; index += 1) spin();
 
 await run(warmUp);
 isRecording = true;

@@ -32,7 +32,7 @@ export const memory = {
       if (load.errors.length > 0) throw new Error(`errors in the warm-up: ${load.errors.join(', ')}`);
       await sleep(SETTLE_MS);
       const before = residentMemory(server.processes);
-      const held = await hold(clientCore, {
+      const held = await hold(clientCore, 'hold.mjs', {
         port: server.port,
         connections,
         request,
@@ -52,9 +52,9 @@ export const memory = {
   },
 };
 
-/** Starts the client that holds connections, and waits until it has them. @param {number} core @param {object} order */
-async function hold(core, order) {
-  const client = join(import.meta.dirname, '../clients/hold.mjs');
+/** Starts a client that holds connections, and waits until it has them. @param {number} core @param {string} name @param {object} order */
+export async function hold(core, name, order) {
+  const client = join(import.meta.dirname, '../clients', name);
   const held = startProcess(core, process.execPath, [client, JSON.stringify(order)]);
   const output = /** @type {import('node:stream').Readable} */ (held.child.stdout);
   const ended = once(held.child, 'close').then(() => {
@@ -71,7 +71,7 @@ async function hold(core, order) {
 }
 
 /** Node raises its soft limit to the hard one, for itself and what it starts. @param {number} wanted */
-function requireDescriptors(wanted) {
+export function requireDescriptors(wanted) {
   const limit = /^Max open files\s+\S+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
   if (limit !== undefined && Number(limit) < wanted) {
     throw new Error(`${wanted} open files are needed and ${limit} allowed: raise \`ulimit -Hn\``);

@@ -19,7 +19,7 @@ export const pace = {
     try {
       const { responseSize } = await probe(server.port, scenario);
       const { connections, rate = 1000, request } = scenario;
-      const order = { port: server.port, request, responseSize, rate, connections, warmUp, seconds };
+      const order = { port: server.port, request, responseSize, rate, connections, spinners: 2, warmUp, seconds };
       const client = join(import.meta.dirname, '../clients/pace.mjs');
       const output = await runClient(clientCore, process.execPath, [client, JSON.stringify(order)]);
       const { p50, p99, max, unanswered, spins, lasted } = JSON.parse(output);

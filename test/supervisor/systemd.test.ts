@@ -27,6 +27,7 @@ while True:
 let folder: string;
 let receiver: ChildProcess;
 let told = '';
+const started: ChildProcess[] = [];
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'gwanmun-systemd-'));
@@ -38,6 +39,7 @@ beforeEach(async () => {
 
 afterEach(() => {
   receiver.kill('SIGKILL');
+  for (const child of started.splice(0)) child.kill('SIGKILL');
   rmSync(folder, { recursive: true });
 });
 
@@ -55,6 +57,7 @@ function start(sockets: readonly Server[], env: Record<string, string> = {}): Se
     stdio: ['ignore', 'ignore', 'pipe', ...fds],
     env: { ...process.env, FOLDER: folder, NOTIFY_SOCKET: join(folder, 'notify'), ...env },
   });
+  started.push(child);
   // Else this process would accept too. The file of a Unix socket would go with it.
   for (const socket of sockets) if (typeof socket.address() === 'object') socket.close();
   let text = '';
