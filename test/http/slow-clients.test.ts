@@ -1,12 +1,31 @@
 // Clients that read slowly, never, or leave: the application learns of it, the server goes on, memory stays bounded.
 
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import type { Application } from '../../dist/index.js';
 import { deferred } from './deferred.js';
 import { expectAlive, record, request, type RecordingServer } from './recording-server.js';
 
 const MIB = 1024 * 1024;
+
+/** Node cannot have a small receive buffer. Prints in how many steps it has got something. */
+const SLOW_READER = `
+import socket, sys, time
+own = socket.socket()
+own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+own.connect(("127.0.0.1", int(sys.argv[1])))
+own.sendall(b"GET /a HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+steps = 0
+try:
+    while steps < int(sys.argv[2]) and own.recv(4096):
+        steps += 1
+        time.sleep(0.02)
+except ConnectionResetError:
+    pass
+print(steps)
+`;
 
 /** An application that streams `size` bytes in pieces of 64 KiB and tells how many it has made. */
 function stream(size: number) {
@@ -48,6 +67,26 @@ describe('a client', () => {
     expect(state.closed).toBe(1);
     client.close();
     await expectAlive(target);
+  });
+
+  test('H42 that takes a response more slowly than limits.minRate is let go, though it always takes some', async () => {
+    // 4 KiB each 20 ms, through a small buffer: a byte pays for less time than it takes, so the 400 ms are used up bit by bit.
+    const drip = async (minRate: number): Promise<string> => {
+      const { answer, closed } = stream(1024 * MIB);
+      await using target = await record({ answer, timeouts: { write: 400 }, limits: { minRate } });
+      const reader = spawn('python3', ['-c', SLOW_READER, String(target.port), '100'], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      let steps = '';
+      reader.stdout.setEncoding('utf8').on('data', (text: string) => (steps += text));
+      const wasFirst = await Promise.race([closed.then(() => 'cut'), once(reader, 'close').then(() => 'read')]);
+      reader.kill();
+      return `${wasFirst} ${steps.trim()}`.trim();
+    };
+    const [strict, lenient] = await Promise.all([drip(1_048_576), drip(0)]);
+    // The reader says how much it has got once it is through.
+    expect(strict).toBe('cut');
+    expect(lenient).toMatch(/100$/);
   });
 
   test('that reads 64 MiB slowly gets them all, and memory stays bounded', async () => {

@@ -143,6 +143,14 @@ pub(crate) fn peer_of(fd: BorrowedFd<'_>) -> Option<std::net::SocketAddr> {
     Some(std::net::SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
+/// Bytes that the kernel has taken and the other side has not acknowledged yet; 0 where it does not say.
+pub(crate) fn unacknowledged(fd: BorrowedFd<'_>) -> u32 {
+    let mut count: libc::c_int = 0;
+    // SAFETY: an open descriptor, and an integer that outlives the call. SIOCOUTQ has the number of TIOCOUTQ.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    if result == 0 { u32::try_from(count).unwrap_or(0) } else { 0 }
+}
+
 /// Small responses leave at once (no Nagle). A failure costs latency only.
 pub(crate) fn set_no_delay(fd: BorrowedFd<'_>) {
     let _ = socket2::SockRef::from(&fd).set_tcp_nodelay(true);

@@ -63,6 +63,8 @@ pub(crate) struct Connection {
     read_deadline: u64,
     reading: Reading,
     write_deadline: u64,
+    /// Bytes that the client had not taken yet when the kernel took no more, or at the last look.
+    untaken: u32,
 }
 
 /// The listener's side of a connection.
@@ -131,6 +133,7 @@ impl Connection {
             read_deadline: cx.clock.ms() + cx.generation.timeouts.header_ms,
             reading: Reading::Head,
             write_deadline: 0,
+            untaken: 0,
         }
     }
 
@@ -202,7 +205,7 @@ impl Connection {
     /// Gives up on whatever takes too long.
     pub(crate) fn on_tick(&mut self, cx: &mut Context) {
         let now = cx.clock.ms();
-        if self.write_deadline != 0 && now >= self.write_deadline {
+        if self.write_deadline != 0 && now >= self.write_deadline && !self.has_taken(cx) {
             self.close(cx);
         } else if self.read_deadline != 0 && now >= self.read_deadline {
             match self.reading {
@@ -212,6 +215,17 @@ impl Connection {
                 Reading::Idle | Reading::Linger => self.close(cx),
             }
         }
+    }
+
+    /// Whether the client goes on taking what the kernel holds for it, which puts the deadline off. The kernel wants more only when
+    /// a good part of that is gone, which takes a slow client long.
+    fn has_taken(&mut self, cx: &Context) -> bool {
+        let untaken = syscall::unacknowledged(self.fd.as_fd());
+        let taken = self.untaken.saturating_sub(untaken);
+        self.untaken = untaken;
+        self.write_deadline =
+            cx.paid_up(self.write_deadline, taken.into(), cx.generation.timeouts.write_ms);
+        self.write_deadline > cx.clock.ms()
     }
 
     pub(crate) fn mark_dirty(&mut self, cx: &mut Context) {
@@ -308,7 +322,10 @@ impl Connection {
                         self.write_deadline = 0;
                         self.grant_credit(cx);
                     }
-                    Sent::Blocked => self.writable = false,
+                    Sent::Blocked => {
+                        self.writable = false;
+                        self.untaken = syscall::unacknowledged(self.fd.as_fd());
+                    }
                     Sent::Yielded => self.mark_dirty(cx),
                     Sent::Absent { source, offset, length } => {
                         self.loading = true;
