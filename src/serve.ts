@@ -19,7 +19,7 @@ import type { Application } from './gateway/types.js';
 /** What a mount of files can say, as in a configuration. */
 type FileOptions = Pick<
   Mount,
-  'tryFiles' | 'types' | 'cacheControl' | 'headers' | 'nosniff' | 'errorPages' | 'listing' | 'compression'
+  'tryFiles' | 'types' | 'cacheControl' | 'headers' | 'nosniff' | 'errorPages' | 'listing' | 'symlinks' | 'compression'
 >;
 
 /** A URL path and what answers below it. With both, a file that exists wins. */

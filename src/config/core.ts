@@ -21,6 +21,7 @@ export interface CoreMount {
     /** In the order of their weight: of a name the last one that fits counts. */
     headers: [pattern: string, name: string, value: string][];
     listing: boolean;
+    symlinks?: 'inside' | 'never' | 'anywhere';
     /** Sent in the coding that the client likes best. */
     compress: boolean;
   };

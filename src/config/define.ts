@@ -67,6 +67,11 @@ export interface Mount {
   errorPages?: Readonly<Record<number, string>> | undefined;
   /** A folder without an index is listed, as HTML or as JSON. Default `false`. */
   listing?: boolean | undefined;
+  /**
+   * Which symbolic links in `files` are followed: `'inside'` relative ones that stay in the folder, `'never'` none, `'anywhere'` all, which shows whatever the
+   * server's user may read to whoever can put a link there. Default `'inside'`.
+   */
+  symlinks?: 'inside' | 'never' | 'anywhere' | undefined;
   /** Text is sent compressed to clients that take it. Default: what the whole configuration says. */
   compression?: boolean | undefined;
 }

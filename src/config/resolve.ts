@@ -349,7 +349,7 @@ function resolveRequestIds(requestId: CheckedConfig['requestId'], isJson: boolea
 }
 
 /** Keys that mean nothing without `files`. */
-const FILE_KEYS = ['tryFiles', 'types', 'cacheControl', 'headers', 'nosniff', 'listing'] as const;
+const FILE_KEYS = ['tryFiles', 'types', 'cacheControl', 'headers', 'nosniff', 'listing', 'symlinks'] as const;
 
 type CheckedMount = CheckedConfig['mounts'][number];
 
@@ -363,6 +363,7 @@ function filesOf(root: string | undefined, mount: CheckedMount, compress: boolea
     headers = {},
     nosniff,
     listing,
+    symlinks,
   } = mount;
   const rules = [
     ...(nosniff === false ? [] : [['*', 'X-Content-Type-Options', 'nosniff'] as const]),
@@ -383,6 +384,7 @@ function filesOf(root: string | undefined, mount: CheckedMount, compress: boolea
       types: Object.entries(types).map(([extension, type]) => [extension.slice(1), type]),
       headers: rules.map((rule) => [...rule]),
       listing: listing ?? false,
+      ...(symlinks === undefined ? {} : { symlinks }),
       compress,
     },
   };

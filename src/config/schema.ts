@@ -220,6 +220,7 @@ const mount = v.pipe(
     nosniff: v.optional(v.boolean('expected true or false')),
     errorPages: v.optional(record(errorStatus, text('the path of a file'))),
     listing: v.optional(v.boolean('expected true or false')),
+    symlinks: v.optional(v.picklist(['inside', 'never', 'anywhere'], "expected 'inside', 'never' or 'anywhere'")),
     compression: v.optional(v.boolean('expected true or false')),
   }),
   v.check(

@@ -177,6 +177,13 @@ test.each(['/cut', '/breaks'])('%s is cut off, and does not look whole', async (
   expect(rest.endsWith('0\r\n\r\n')).toBe(false);
 });
 
+test("an application's 304 says that what it stands for varies", async () => {
+  const { status, headers } = await get(server.port, '/whole?status=304%20Not%20Modified&ETag=%22a%22', {
+    headers: { 'Accept-Encoding': 'gzip' },
+  });
+  expect([status, headers['vary'], headers['content-encoding']]).toEqual([304, 'Accept-Encoding', undefined]);
+});
+
 test('a client that reads slowly holds the application back, and one that leaves ends it', async () => {
   const before = server.memory();
   const client = await RawClient.connect({ port: server.port });

@@ -104,6 +104,20 @@ pub struct Files {
     /// Files are sent in the coding that the client likes best.
     #[serde(default)]
     pub compress: bool,
+    #[serde(default)]
+    pub symlinks: Symlinks,
+}
+
+/// Which symbolic links beneath a folder are followed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Symlinks {
+    /// Relative ones that stay in the folder.
+    #[default]
+    Inside,
+    Never,
+    /// Wherever they lead.
+    Anywhere,
 }
 
 /// What a client sees instead of the core's own page for an error.

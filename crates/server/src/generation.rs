@@ -109,7 +109,7 @@ impl Generation {
             }
             let files = match &mount.files {
                 Some(files) => {
-                    let root = FileRoot::open(&files.root).map_err(|error| {
+                    let root = FileRoot::open(&files.root, files.symlinks).map_err(|error| {
                         let path = files.root.display();
                         let what = format!("The folder {path} can't be served");
                         Error::io(ErrorKind::Files, &what, &error)

@@ -500,6 +500,9 @@ fn spawn(
 }
 
 /// One life of an I/O thread. `life` counts them.
+/// As many reads of a disk that stalls go on at once; more wait for one of them.
+const MAX_BLOCKING: usize = 32;
+
 /// What an I/O thread needs: its event loop, and threads for work that may block.
 fn prepare(
     index: usize,
@@ -508,7 +511,7 @@ fn prepare(
     sockets: &Rc<RefCell<Sockets>>,
 ) -> std::io::Result<(Thread, tokio::runtime::Runtime)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .max_blocking_threads(4)
+        .max_blocking_threads(MAX_BLOCKING)
         .thread_name(format!("gwanmun-io-{index}-blocking"))
         .thread_keep_alive(Duration::from_secs(10))
         .build()?;

@@ -79,6 +79,8 @@ impl<'a> RelayedHead<'a> {
     }
 }
 
+const VARY: &[u8] = b"Vary: Accept-Encoding\r\n";
+
 impl Connection {
     /// The response's head with the first, perhaps only, part of its body.
     ///
@@ -97,11 +99,17 @@ impl Connection {
         }
         let known = if end && !head.chunked { Some(body.len() as u64) } else { None };
         let Some(plan) = plan_coding(cx, key, head, known) else {
-            self.begin_response(cx, key, head, known, &[])?;
+            // What it stands for may have been compressed (RFC 9110 §15.4.5).
+            let varies = head.status == 304
+                && cx.exchanges.get(key).is_some_and(|exchange| {
+                    exchange.generation.mounts.get(exchange.mount).is_some_and(|own| own.compress)
+                });
+            let lines = if varies { VARY } else { b"" };
+            self.begin_response(cx, key, head, known, lines)?;
             self.relay_body(cx, key, body, end);
             return Ok(());
         };
-        let mut lines = b"Vary: Accept-Encoding\r\n".to_vec();
+        let mut lines = VARY.to_vec();
         let Some(coding) = plan.coding else {
             self.begin_response(cx, key, head, known, &lines)?;
             self.relay_body(cx, key, body, end);

@@ -9,7 +9,7 @@ use crate::mounts::files::{Cached, Conditions, FileEntry, Found, Known, evaluate
 use crate::request_id::{self, RequestId};
 use crate::router::Route;
 use crate::thread::arena::Key;
-use crate::thread::{Context, Message};
+use crate::thread::{Context, Message, Waiter};
 use gwanmun_gateway::request::{
     FLAG_HTTP10, Fixed, HeadView, HeadWriter, Pair, Piece, set_body_streamed,
 };
@@ -230,7 +230,7 @@ impl Connection {
         }
     }
 
-    /// Has a blocking thread look for the file; [`on_found`](Self::on_found) goes on from there.
+    /// Has the file looked for; [`on_found`](Self::on_found) goes on from there.
     fn look_up(
         &mut self,
         cx: &mut Context,
@@ -241,23 +241,15 @@ impl Connection {
         known: Option<Arc<FileEntry>>,
     ) {
         let mount = request.route.mount;
-        let Some(files) = generation.mounts[mount].files.clone() else { return };
         let application =
             generation.mounts[mount].application.map_or(0, |application| application.index);
         if !self.encode_head(cx, key, application, request, headers) {
             self.refuse_exchange(cx, key, 431, "the request head is too large to pass on");
             return;
         }
-        let path: Box<[u8]> = request.path[request.route.prefix..].into();
-        let connection = self.key;
-        let own = Arc::clone(&cx.generation);
-        cx.run_blocking(move || {
-            let found = match &known {
-                Some(entry) => files.root.revalidate(entry, &path, &files.rules),
-                None => files.root.find(&path, &files.rules),
-            };
-            Message::Found { connection, exchange: key, generation: own, mount, path, found }
-        });
+        let path = &request.path[request.route.prefix..];
+        let own = Rc::clone(&cx.generation);
+        cx.look_for(&own, mount, path, known, Waiter { connection: self.key, exchange: key });
     }
 
     /// The look-up of a file is done.

@@ -21,7 +21,7 @@ use crate::log::{AccessDetails, AccessRecord, Level, LogBuffer, Record};
 use crate::mounts::application::link::Links;
 use crate::mounts::application::marks::Marks;
 use crate::mounts::application::pool::Pool;
-use crate::mounts::files::{FileCache, FileCacheLimits, Found};
+use crate::mounts::files::{FileCache, FileCacheLimits, FileEntry, Found};
 use crate::request_id::{IdSource, RequestId};
 use crate::server::{Event, Shared};
 use crate::syscall;
@@ -57,6 +57,8 @@ pub(crate) struct Context {
     pub(crate) worker_links: FxHashMap<u32, Key>,
     pub(crate) names: NamesTable,
     pub(crate) files: FileCache,
+    /// Files that are being looked for, and who waits for each: a disk that stalls holds one blocking thread for each file.
+    pub(crate) lookups: FxHashMap<Sight, Vec<Waiter>>,
     log: LogBuffer,
     pub(crate) ids: IdSource,
     /// Connections and links with something to send.
@@ -73,6 +75,16 @@ pub(crate) struct Context {
     pub(crate) scratch: Vec<u8>,
     pub(crate) headers: Vec<HeaderSpan>,
     pub(crate) path: Vec<u8>,
+}
+
+/// A file that is being looked for: the generation's address, the mount, and the path beneath it.
+pub(crate) type Sight = (usize, usize, Box<[u8]>);
+
+/// A request that waits for a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiter {
+    pub(crate) connection: Key,
+    pub(crate) exchange: Key,
 }
 
 /// Something that the threads share, with a count of its own in each.
@@ -106,8 +118,6 @@ pub(crate) enum Message {
         worker: u32,
     },
     Found {
-        connection: Key,
-        exchange: Key,
         /// What the mount belongs to.
         generation: Arc<Generation>,
         mount: usize,
@@ -228,6 +238,7 @@ impl Thread {
             worker_links: FxHashMap::default(),
             names: NamesTable::default(),
             files: FileCache::new(FileCacheLimits::default()),
+            lookups: FxHashMap::default(),
             log,
             ids,
             dirty: Vec::new(),
@@ -453,13 +464,11 @@ impl Thread {
                     self.fail_link(key, "");
                 }
             }
-            Message::Found { connection, exchange, generation, mount, path, found } => {
+            Message::Found { generation, mount, path, found } => {
                 if Arc::ptr_eq(&generation, &cx.generation) {
                     cx.files.insert(mount as u32, &path, &found, cx.clock.now());
                 }
-                if let Some(connection) = self.connections.get_mut(connection) {
-                    connection.on_found(cx, exchange, &found);
-                }
+                self.on_found(&generation, mount, &path, &found);
             }
             Message::Sendfile { exchange, sought, found } => {
                 // The closure does not fail.
@@ -496,6 +505,23 @@ impl Thread {
                         connection.close(cx);
                     }
                 }
+            }
+        }
+    }
+
+    /// A file has been looked for: whoever waits for it goes on.
+    fn on_found(&mut self, generation: &Arc<Generation>, mount: usize, path: &[u8], found: &Found) {
+        let cx = &mut self.cx;
+        let sight = (Arc::as_ptr(generation).addr(), mount, path.into());
+        let waiters = cx.lookups.remove(&sight).unwrap_or_default();
+        for (index, waiter) in waiters.into_iter().enumerate() {
+            // Who came later may have come after a change: what is announced must be what is there (H82).
+            let is_outdated = matches!(found, Found::File(entry)
+                if index > 0 && entry.content.is_none() && !entry.is_unchanged());
+            if is_outdated {
+                cx.look_for(generation, mount, path, None, waiter);
+            } else if let Some(connection) = self.connections.get_mut(waiter.connection) {
+                connection.on_found(cx, waiter.exchange, found);
             }
         }
     }
@@ -586,6 +612,34 @@ impl Thread {
 }
 
 impl Context {
+    /// Has a blocking thread look for a file, unless one does: [`Message::Found`] tells. `known` is what the cache had.
+    pub(crate) fn look_for(
+        &mut self,
+        generation: &Arc<Generation>,
+        mount: usize,
+        path: &[u8],
+        known: Option<Arc<FileEntry>>,
+        waiter: Waiter,
+    ) {
+        let Some(files) = generation.mounts.get(mount).and_then(|mount| mount.files.clone()) else {
+            return;
+        };
+        let sight = (Arc::as_ptr(generation).addr(), mount, Box::from(path));
+        let waiters = self.lookups.entry(sight).or_default();
+        waiters.push(waiter);
+        if waiters.len() > 1 {
+            return;
+        }
+        let (generation, path) = (Arc::clone(generation), Box::<[u8]>::from(path));
+        self.run_blocking(move || {
+            let found = match &known {
+                Some(entry) => files.root.revalidate(entry, &path, &files.rules),
+                None => files.root.find(&path, &files.rules),
+            };
+            Message::Found { generation, mount, path, found }
+        });
+    }
+
     /// Does `work` on a thread that may block; its message comes back to this thread.
     pub(crate) fn run_blocking(&self, work: impl FnOnce() -> Message + Send + 'static) {
         let shared = Arc::clone(&self.shared);

@@ -1,6 +1,7 @@
 //! Folders whose files an application may name by path.
 
 use super::{FileRoot, FileRules, Found};
+use crate::config::Symlinks;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ impl AllowedFolders {
     /// With the folder that can't be opened.
     pub(crate) fn open(paths: &[PathBuf]) -> Result<Self, (&Path, io::Error)> {
         let folders = paths.iter().map(|path| {
-            let root = FileRoot::open(path).map_err(|error| (path.as_path(), error))?;
+            let root =
+                FileRoot::open(path, Symlinks::Inside).map_err(|error| (path.as_path(), error))?;
             // An application may know the folder by the name that it was given, or by its real one.
             let mut names = vec![path.clone()];
             names.extend(path.canonicalize().ok().filter(|real| real != path));

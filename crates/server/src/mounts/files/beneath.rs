@@ -1,12 +1,19 @@
-//! Opening a file by a path that must not lead out of a directory.
+//! Opening a file by a path that must not lead out of a directory, unless its links may.
 
+use crate::config::Symlinks;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 
-/// How a path is kept beneath the root.
+/// How a path is kept beneath the root, and where its links may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resolution {
+pub(super) struct Resolution {
+    pub(super) way: Way,
+    links: Symlinks,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
     /// The kernel sees to it, in one `openat2`.
     Kernel,
     /// We walk segment by segment, where `openat2` is missing (macOS) or kept from us (older seccomp profiles).
@@ -30,29 +37,36 @@ const MAX_SYMLINKS: u32 = 40;
 
 impl Resolution {
     /// What works here. Asked once, as later a refusal could as well be about a file.
-    pub(super) fn of(directory: BorrowedFd<'_>) -> Resolution {
-        match Resolution::Kernel.open(directory, b".", STAT | libc::O_DIRECTORY) {
-            Ok(_) => Resolution::Kernel,
-            Err(_) => Resolution::Walk,
+    pub(super) fn of(directory: BorrowedFd<'_>, links: Symlinks) -> Resolution {
+        let by_kernel = Resolution { way: Way::Kernel, links };
+        match by_kernel.open(directory, b".", STAT | libc::O_DIRECTORY) {
+            Ok(_) => by_kernel,
+            Err(_) => Resolution { way: Way::Walk, links },
         }
     }
 
-    /// Opens a relative path. A link or a `..` that leaves the directory is EXDEV.
+    /// Opens a relative path without `..`. A link that may not be followed is EXDEV or ELOOP.
     pub(super) fn open(
         self,
         directory: BorrowedFd<'_>,
         relative: &[u8],
         flags: i32,
     ) -> io::Result<File> {
-        match self {
-            Resolution::Kernel => open_in_kernel(directory, relative, flags),
-            Resolution::Walk => open_walking(directory, relative, flags),
+        match (self.way, self.links) {
+            (Way::Kernel, links) => open_in_kernel(directory, relative, flags, links),
+            (Way::Walk, Symlinks::Anywhere) => open_at(directory, relative, flags),
+            (Way::Walk, links) => open_walking(directory, relative, flags, links),
         }
     }
 }
 
 #[cfg(target_os = "linux")]
-fn open_in_kernel(directory: BorrowedFd<'_>, relative: &[u8], flags: i32) -> io::Result<File> {
+fn open_in_kernel(
+    directory: BorrowedFd<'_>,
+    relative: &[u8],
+    flags: i32,
+    links: Symlinks,
+) -> io::Result<File> {
     /// A rename elsewhere on the system can make the kernel unsure about a `..` in a link; it asks to try again.
     const ATTEMPTS: u32 = 16;
 
@@ -61,7 +75,11 @@ fn open_in_kernel(directory: BorrowedFd<'_>, relative: &[u8], flags: i32) -> io:
     // the kernel may extend it.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = flags as u64;
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+    how.resolve = match links {
+        Symlinks::Inside => libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS,
+        Symlinks::Never => libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS,
+        Symlinks::Anywhere => libc::RESOLVE_NO_MAGICLINKS,
+    };
     let mut attempt = 0;
     loop {
         // SAFETY: `path` is NUL-terminated and `how` is an initialised `open_how` whose size is passed; both outlive the
@@ -90,13 +108,23 @@ fn open_in_kernel(directory: BorrowedFd<'_>, relative: &[u8], flags: i32) -> io:
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_in_kernel(_directory: BorrowedFd<'_>, _relative: &[u8], _flags: i32) -> io::Result<File> {
+fn open_in_kernel(
+    _directory: BorrowedFd<'_>,
+    _relative: &[u8],
+    _flags: i32,
+    _links: Symlinks,
+) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// What `RESOLVE_BENEATH` does, by hand: never lets the kernel follow a link, reads links itself, and answers `..` from
 /// the directories that it holds open, so that renaming one meanwhile leads nowhere else (H75).
-fn open_walking(root: BorrowedFd<'_>, relative: &[u8], flags: i32) -> io::Result<File> {
+fn open_walking(
+    root: BorrowedFd<'_>,
+    relative: &[u8],
+    flags: i32,
+    symlinks: Symlinks,
+) -> io::Result<File> {
     const ENTER: i32 = PATH_ONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
 
     let mut inner: Vec<File> = Vec::new();
@@ -114,7 +142,7 @@ fn open_walking(root: BorrowedFd<'_>, relative: &[u8], flags: i32) -> io::Result
         let here = inner.last().map_or(root, AsFd::as_fd);
         if let Some(target) = read_link(here, &segment)? {
             links += 1;
-            if links > MAX_SYMLINKS {
+            if links > MAX_SYMLINKS || symlinks == Symlinks::Never {
                 return Err(io::Error::from_raw_os_error(libc::ELOOP));
             }
             if target.starts_with(b"/") {

@@ -15,6 +15,7 @@ use super::beneath::{PATH_ONLY, READ, Resolution, STAT};
 use super::entry::{FileEntry, Identity};
 use super::listing::{Listing, list};
 use super::rules::FileRules;
+use crate::config::Symlinks;
 
 /// A directory whose files are served. Holds the directory itself, and looks once in a while whether its name leads to another
 /// one by now: a build that replaces the folder, or a link to a release that is switched.
@@ -94,10 +95,10 @@ pub(crate) fn is_servable(path: &[u8]) -> bool {
 }
 
 impl FileRoot {
-    /// Opens the directory at `path`. BLOCKING.
-    pub(crate) fn open(path: &Path) -> io::Result<FileRoot> {
+    /// Opens the directory at `path`; `symlinks` says which links are followed beneath it. BLOCKING.
+    pub(crate) fn open(path: &Path, symlinks: Symlinks) -> io::Result<FileRoot> {
         let directory = open_folder(path)?;
-        let resolution = Resolution::of(directory.as_fd());
+        let resolution = Resolution::of(directory.as_fd(), symlinks);
         let state = State { directory: Arc::new(directory), checked: Instant::now() };
         Ok(FileRoot {
             path: path.into(),
@@ -345,6 +346,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::sync::atomic::AtomicBool;
 
+    use super::super::beneath::Way;
     use super::super::entry::INLINE_LIMIT;
     use super::super::scratch::Scratch;
     use super::*;
@@ -352,9 +354,9 @@ mod tests {
 
     /// The root as the kernel resolves it and as we do, for what must hold of both.
     fn roots(scratch: &Scratch) -> [FileRoot; 2] {
-        let kernel = FileRoot::open(scratch.path()).unwrap();
-        let mut walk = FileRoot::open(scratch.path()).unwrap();
-        walk.resolution = Resolution::Walk;
+        let kernel = FileRoot::open(scratch.path(), Symlinks::Inside).unwrap();
+        let mut walk = FileRoot::open(scratch.path(), Symlinks::Inside).unwrap();
+        walk.resolution.way = Way::Walk;
         [kernel, walk]
     }
 
@@ -475,6 +477,30 @@ mod tests {
 
     // H75
     #[test]
+    fn links_are_followed_as_far_as_is_configured() {
+        let scratch = Scratch::new();
+        scratch.write("outside.txt", "outside");
+        scratch.write("site/a.txt", "a");
+        symlink("a.txt", scratch.path().join("site/inner.txt")).unwrap();
+        symlink("../outside.txt", scratch.path().join("site/out.txt")).unwrap();
+        let absolute = scratch.path().join("outside.txt");
+        symlink(absolute, scratch.path().join("site/absolute.txt")).unwrap();
+        for (symlinks, expected) in [
+            (Symlinks::Inside, ["file", "file", "not found", "not found"]),
+            (Symlinks::Never, ["file", "not found", "not found", "not found"]),
+            (Symlinks::Anywhere, ["file", "file", "file", "file"]),
+        ] {
+            for way in [Way::Kernel, Way::Walk] {
+                let mut root = FileRoot::open(&scratch.path().join("site"), symlinks).unwrap();
+                root.resolution.way = way;
+                let paths: [&[u8]; 4] = [b"/a.txt", b"/inner.txt", b"/out.txt", b"/absolute.txt"];
+                let found = paths.map(|path| kind(&root.find(path, &index())));
+                assert_eq!(found, expected, "{symlinks:?} by {way:?}");
+            }
+        }
+    }
+
+    #[test]
     fn links_are_followed_beneath_the_root_and_not_out_of_it() {
         let outside = Scratch::new();
         outside.write("secret", "secret");
@@ -564,7 +590,7 @@ mod tests {
         let _listener = UnixListener::bind(scratch.path().join("socket")).unwrap();
         expect(&scratch, "/fifo", "not found");
         expect(&scratch, "/socket", "not found");
-        let dev = FileRoot::open(Path::new("/dev")).unwrap();
+        let dev = FileRoot::open(Path::new("/dev"), Symlinks::Inside).unwrap();
         assert_eq!(kind(&dev.find(b"/null", &FileRules::default())), "not found");
     }
 
@@ -675,7 +701,7 @@ mod tests {
     fn what_was_compressed_is_held_within_the_budget_and_no_longer() {
         let scratch = Scratch::new();
         scratch.write("a.txt", b"gateway ".repeat(8192));
-        let root = FileRoot::open(scratch.path()).unwrap();
+        let root = FileRoot::open(scratch.path(), Symlinks::Inside).unwrap();
         let Found::File(entry) = root.find(b"/a.txt", &packing()) else { panic!() };
         assert_eq!(entry.negotiate(only_gzip()).1, Some(Coding::Gzip));
         root.pack(&entry, Coding::Gzip);
@@ -699,7 +725,7 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.write("a.txt", b"gateway ".repeat(8192));
         fs::hard_link(path, scratch.path().join("a.html")).unwrap();
-        let root = FileRoot::open(scratch.path()).unwrap();
+        let root = FileRoot::open(scratch.path(), Symlinks::Inside).unwrap();
         for (path, content_type) in [("/a.txt", "text/plain"), ("/a.html", "text/html")] {
             let Found::File(entry) = root.find(path.as_bytes(), &packing()) else { panic!() };
             root.pack(&entry, Coding::Gzip);
@@ -716,7 +742,7 @@ mod tests {
         scratch.write("a.js", vec![b'a'; 100_000]);
         scratch.write("a.js.gz", vec![b'g'; 50_000]);
         scratch.write("a.js.br", vec![b'b'; 50_000]);
-        let root = FileRoot::open(scratch.path()).unwrap();
+        let root = FileRoot::open(scratch.path(), Symlinks::Inside).unwrap();
         let Found::File(entry) = root.find(b"/a.js", &packing()) else { panic!() };
         assert_eq!(entry.descriptors(), 3);
     }
@@ -725,7 +751,10 @@ mod tests {
     fn a_root_must_be_a_directory() {
         let scratch = Scratch::new();
         let file = scratch.write("a", "x");
-        assert_eq!(FileRoot::open(&file).unwrap_err().raw_os_error(), Some(libc::ENOTDIR));
-        assert!(FileRoot::open(scratch.path()).is_ok());
+        assert_eq!(
+            FileRoot::open(&file, Symlinks::Inside).unwrap_err().raw_os_error(),
+            Some(libc::ENOTDIR)
+        );
+        assert!(FileRoot::open(scratch.path(), Symlinks::Inside).is_ok());
     }
 }
