@@ -58,8 +58,9 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Transfe
     })
 }
 
-pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Transfer> {
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<Transfer> {
+    let more = if more { libc::MSG_MORE } else { 0 };
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | more;
     let none = std::ptr::null::<libc::c_void>();
     // SAFETY: the pointer and length are one live slice; without an address its length is 0. Not `libc::send`, as above.
     retry(|| unsafe {

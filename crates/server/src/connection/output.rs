@@ -13,7 +13,7 @@ use std::sync::Arc;
 const SHORT_PIECE: u64 = 16 * 1024;
 /// Most bytes of a file that one call sends, so that one fast client does not hold up the others of its thread, and so that
 /// residency is asked about small pieces.
-const FILE_CHUNK: u64 = 512 * 1024;
+const FILE_CHUNK: u64 = 2 * 1024 * 1024;
 
 /// Most output is one buffer that is sent whole, so that one stands apart from the queue and needs no allocation.
 #[derive(Debug, Default)]
@@ -175,7 +175,9 @@ impl Output {
         let mut went_out = 0;
         loop {
             if self.sent < self.bytes.len() {
-                match syscall::send(fd, &self.bytes[self.sent..])? {
+                // A head leaves with the beginning of its file, in one segment.
+                let more = matches!(self.rest.front(), Some(Segment::File { .. }));
+                match syscall::send(fd, &self.bytes[self.sent..], more)? {
                     Transfer::WouldBlock => return Ok((Sent::Blocked, went_out)),
                     Transfer::Bytes(count) => {
                         self.sent += count;
@@ -208,12 +210,17 @@ impl Output {
                             Sent::Absent { source: source.clone(), offset: *offset, length };
                         return Ok((absent, went_out));
                     }
-                    match syscall::send_file(fd, file, *offset, length)? {
-                        Transfer::WouldBlock => return Ok((Sent::Blocked, went_out)),
-                        Transfer::Bytes(0) => return Ok((Sent::Shrunk, went_out)),
-                        Transfer::Bytes(count) => {
-                            *offset += count as u64;
-                            went_out += count as u64;
+                    // Until the socket is full: what has been found resident needs no second look.
+                    let piece_end = *offset + length as u64;
+                    while *offset < piece_end {
+                        let left = (piece_end - *offset) as usize;
+                        match syscall::send_file(fd, file, *offset, left)? {
+                            Transfer::WouldBlock => return Ok((Sent::Blocked, went_out)),
+                            Transfer::Bytes(0) => return Ok((Sent::Shrunk, went_out)),
+                            Transfer::Bytes(count) => {
+                                *offset += count as u64;
+                                went_out += count as u64;
+                            }
                         }
                     }
                     if *offset == *end {

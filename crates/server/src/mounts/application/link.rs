@@ -277,7 +277,7 @@ impl Link {
                 Some((_, file)) => {
                     syscall::would_block(send_with_fd(self.fd.as_fd(), bytes, file.as_fd()))
                 }
-                None => syscall::send(self.fd.as_fd(), bytes),
+                None => syscall::send(self.fd.as_fd(), bytes, false),
             }?;
             match transfer {
                 Transfer::Bytes(count) => self.out_sent += count,
