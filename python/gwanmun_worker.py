@@ -7,8 +7,7 @@ import struct, sys, threading, time, traceback
 
 HELLO, READY, HEAD, DATA, END, RESET, CREDIT, LOG = 1, 2, 5, 7, 10, 11, 12, 13
 FLAG_END, FLAG_FD, APPLICATION_ERROR, CLIENT_GONE, LOG_ERROR, LOG_TEXT, MAX_PAYLOAD = 1, 2, 1, 2, 1, 4, 65520
-FRAME = struct.Struct("<IBBHII")  # size, kind, flags, 0, stream, extra
-RESPONSE = struct.Struct("<IBBHIIII")  # the same, length of the header lines, 0
+FRAME, RESPONSE = struct.Struct("<IBBHII"), struct.Struct("<IBBHIIII")  # size, kind, flags, 0, stream, extra; also length of the lines, 0
 PATIENCE = 0.001  # seconds that a response may wait for others to be sent together with it
 STATUS, VALUE = re.compile(r"[2-5][0-9][0-9] [ -~\x80-\xff]*\Z"), re.compile(r"[ -~\x80-\xff]*\Z")
 CONNECTION = r"(connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade)"  # W38: what is the server's

@@ -1,3 +1,4 @@
+import { passed } from './garbage.js';
 import { FRAME_HEADER, KIND_LOG, KIND_RESET, LOG_FROM_WORKER, MAX_PAYLOAD } from './frame.js';
 
 /** Node's own string writers: an order of magnitude cheaper than TextEncoder on short strings, and absent from its types. */
@@ -100,6 +101,7 @@ export class FrameWriter {
   send(): boolean {
     const length = this.position;
     this.position = 0;
+    passed(length);
     return length === 0 || this.closed || this.transmit(length, -1) === 0;
   }
 

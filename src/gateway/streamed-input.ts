@@ -1,4 +1,5 @@
 import { RESET_BODY } from './frame.js';
+import { passed } from './garbage.js';
 import { Input, inputError } from './input.js';
 
 /** What a streamed body needs of its link. */
@@ -58,6 +59,7 @@ export class StreamedInput extends Input {
     }
     bytes.copy(this.block, this.end, start, end);
     this.end += length;
+    passed(length);
   }
 
   /** The end of the body has come. */

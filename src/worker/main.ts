@@ -7,6 +7,7 @@ import type { WorkerSettings } from '../supervisor/worker-process.js';
 import type { Adapter } from '../gateway/adapter.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
 import { PULSE_BEATS, PULSE_LAG } from '../gateway/frame.js';
+import { collectOften } from '../gateway/garbage.js';
 import type { Application } from '../gateway/types.js';
 import { MOST_MS } from '../in-process.js';
 import { loadNative } from '../native.js';
@@ -78,6 +79,7 @@ async function start(): Promise<void> {
   const page = new Int32Array(native.mapMarks(marks));
   for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, page, slot);
   beat(page);
+  collectOften();
   // The start is over: from here on the main process learns of us through the links alone.
   process.disconnect?.();
   dispatcher.ready();

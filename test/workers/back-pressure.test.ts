@@ -55,7 +55,7 @@ test.each(['sync', 'async'])('an endless body waits for a client that stalls: a 
   // What is between the two is in the kernel's buffers and in a window of the protocol.
   expect(made - received).toBeLessThan(16 * MIB);
   const stalled = growth();
-  await read(64 * MIB);
+  await read(256 * MIB);
   const after = growth();
   for (const { core, worker } of [stalled, after]) {
     expect(core).toBeLessThan(16);

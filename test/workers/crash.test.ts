@@ -164,3 +164,30 @@ async function load(port: number, count: number): Promise<number[]> {
   client.destroy();
   return statuses;
 }
+
+test('a worker that ends again and again leaves 503 with Retry-After, and files are served all the while', async () => {
+  const app = `
+setTimeout(() => process.exit(9), 150);
+export function application(environ, startResponse) {
+  startResponse('200 OK', []);
+  return 'never mind';
+}
+`;
+  await using server = new Gwanmun({
+    config: {
+      mounts: [
+        { path: '/', app: './app.mjs' },
+        { path: '/files', files: './files' },
+      ],
+      queue: { timeout: 300 },
+    },
+    files: { 'app.mjs': app, 'files/a.txt': 'a file' },
+  });
+  const port = await server.port();
+  // The waits double: soon one is longer than a request waits for a worker.
+  await server.says(/worker 1 exited with code 9; a new one starts in 800 ms/);
+  const answer = await get(port, '/');
+  expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+  expect((await get(port, '/files/a.txt')).body.toString()).toBe('a file');
+  await server.says(/A request was refused with 503: no worker was free in time/);
+});
