@@ -46,6 +46,8 @@ function forOneRequest(config: ResolvedConfig): ResolvedConfig {
     listen: [{ kind: 'tcp', host: '127.0.0.1', port: 0 }],
     workers: Math.min(config.workers, 1),
     mostWorkers: Math.min(config.workers, 1),
+    hooks: {},
+    privileges: {},
     threads: 1,
     accessLog: { format: 'off', color: false },
     errorLog: { format: 'text', level: config.errorLog.level },

@@ -4,7 +4,7 @@ import type { CoreAddress, CoreConfig, CoreEvent } from '../config/core.js';
 import type { Hooks } from '../config/define.js';
 import { placeError } from '../config/origin.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
-import { formatError, fromCore, type GwanmunError } from '../errors.js';
+import { formatError, fromCore, GwanmunError } from '../errors.js';
 import { VERSION } from '../config/version.js';
 import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
 import type { Inheritance } from './inheritance.js';
@@ -336,6 +336,11 @@ export class Server {
    */
   async scale(workers: { readonly to: number } | { readonly by: number }): Promise<number[]> {
     const { workers: least, mostWorkers: most } = this.#config;
+    if (this.#pools.length === 0) {
+      throw new GwanmunError('GWM_CONTROL', 'This server has no application, and so no workers', {
+        remedy: 'files are served by the I/O threads: see threads in the configuration',
+      });
+    }
     const [min, max] = least === most ? [1, MOST_WORKERS] : [least, most];
     for (const pool of this.#pools) {
       if (this.#stopping) break;

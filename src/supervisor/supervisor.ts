@@ -263,9 +263,9 @@ export class Supervisor {
     return this.#slots.length;
   }
 
-  /** Starts one more worker. Rejects if it does not become ready; then there are as many as before. */
-  async grow(number: number): Promise<void> {
-    if (this.#isStopping) return;
+  /** Starts one more worker. Rejects if it does not become ready; then there are as many as before. False: the pool is to end. */
+  async grow(number: number): Promise<boolean> {
+    if (this.#isStopping) return false;
     const slot = newSlot(number);
     this.#slots.push(slot);
     try {
@@ -273,8 +273,10 @@ export class Supervisor {
     } catch (error) {
       const index = this.#slots.indexOf(slot);
       if (index >= 0) this.#slots.splice(index, 1);
+      if (this.#isStopping) return false;
       throw error;
     }
+    return true;
   }
 
   /** Has the last worker finish what it has, for at most `drainMs`. */

@@ -66,7 +66,7 @@ export class Upkeep {
   async scale({ supervisor }: Pool, count: number): Promise<void> {
     const { drainTimeout } = this.#charge.config;
     while (supervisor.count > count) supervisor.shrink(drainTimeout);
-    while (supervisor.count < count) await supervisor.grow(this.#freeNumber());
+    while (supervisor.count < count) if (!(await supervisor.grow(this.#freeNumber()))) return;
   }
 
   /** The least number that no worker has. */
@@ -157,6 +157,7 @@ export class Upkeep {
       } catch (error) {
         const fault = placeError(fromCore(error), config);
         tell({ level: 'error', event: 'worker-not-started', message: 'one more worker does not start', error: fault });
+        autoscale.failed(performance.now());
       }
     }
     this.#isScaling = false;

@@ -24,6 +24,14 @@ test('grows while requests wait, up to the most', () => {
   expect(subject.decide(750, 600, 5, 4, 1, 4)).toBe(0);
 });
 
+test('what did not start is tried again after a while', () => {
+  const subject = new Autoscale();
+  expect(subject.decide(1000, 100, 5, 1, 1, 4)).toBe(1);
+  subject.failed(1000);
+  expect(subject.decide(10_750, 9000, 5, 1, 1, 4)).toBe(0);
+  expect(subject.decide(11_000, 9000, 5, 1, 1, 4)).toBe(1);
+});
+
 test('shrinks after half a minute of calm, one at a time, down to the least', () => {
   const subject = new Autoscale();
   expect(watch(subject, 0, 40_000, 0, 3)).toEqual([30_000, -1]);

@@ -1,7 +1,7 @@
 // The main process among other processes: as root, as number 1, and asked to end at once.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, readFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { Gwanmun } from './gwanmun-process.js';
@@ -51,6 +51,11 @@ describe.runIf(isRoot)('as root', () => {
     const worker = Number((await get(port, '/')).body.toString());
     for (const pid of [server.child.pid ?? 0, worker]) {
       expect([effective(pid, 'Uid'), effective(pid, 'Gid')]).toEqual([id('-u'), id('-g')]);
+      for (const thread of readdirSync(`/proc/${pid}/task`)) {
+        expect(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8')).toMatch(
+          new RegExp(`^Uid:\\s+${id('-u')}\\s`, 'm'),
+        );
+      }
       expect(readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(/^Umask:\s+0027$/m);
       expect(readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(new RegExp(`^Groups:\\s+${id('-g')} ?$`, 'm'));
     }

@@ -25,7 +25,10 @@ pub(crate) fn resident(fd: BorrowedFd<'_>, offset: u64, len: usize) -> bool {
     if offset / page_size() == last / page_size() {
         return true;
     }
-    has_byte(fd, offset) != Some(false) && !has_gap(fd, offset, len)
+    match pages_in_cache(fd, offset, len) {
+        Some(count) => count > last / page_size() - offset / page_size(),
+        None => has_byte(fd, offset) != Some(false),
+    }
 }
 
 /// Appends these bytes of a regular file, if all of them can be read without waiting. `false`: nothing was appended.
@@ -103,9 +106,9 @@ fn has_byte(_fd: BorrowedFd<'_>, _offset: u64) -> Option<bool> {
     None
 }
 
-/// Whether some page of a range whose ends are there is missing, as far as `cachestat` (Linux 6.5) tells.
+/// How many pages of a range whose end is there are in the page cache; `None` if the system cannot say (`cachestat`, Linux 6.5).
 #[cfg(target_os = "linux")]
-fn has_gap(fd: BorrowedFd<'_>, offset: u64, len: usize) -> bool {
+fn pages_in_cache(fd: BorrowedFd<'_>, offset: u64, len: usize) -> Option<u64> {
     /// Younger than libc's tables; the same on every architecture.
     const SYS_CACHESTAT: libc::c_long = 451;
 
@@ -131,15 +134,13 @@ fn has_gap(fd: BorrowedFd<'_>, offset: u64, len: usize) -> bool {
     let result = unsafe {
         libc::syscall(SYS_CACHESTAT, fd.as_raw_fd(), &raw const range, &raw mut statistics, 0)
     };
-    let last = offset.saturating_add(len as u64 - 1);
-    let pages = last / page_size() - offset / page_size() + 1;
-    // Both ends are there, so none at all means that the pages are another file's (overlayfs), not that they are missing.
-    result == 0 && statistics.cached != 0 && statistics.cached < pages
+    // The end is there, so none at all means that the pages are another file's (overlayfs), not that they are missing.
+    (result == 0 && statistics.cached != 0).then_some(statistics.cached)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn has_gap(_fd: BorrowedFd<'_>, _offset: u64, _len: usize) -> bool {
-    false
+fn pages_in_cache(_fd: BorrowedFd<'_>, _offset: u64, _len: usize) -> Option<u64> {
+    None
 }
 
 /// Has the kernel fetch the whole range at once, not piece by piece as we come to it.
