@@ -1,7 +1,7 @@
 // Before a peer is measured: does it answer what the scenario asks for?
 
 import { connect } from 'node:net';
-import { gunzipSync } from 'node:zlib';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 
 /**
  * Sends the scenario's requests on one connection, as the load generator will, and checks every answer.
@@ -110,10 +110,15 @@ function chunks(input, start) {
 function check(response, expected, { status = 200, coding }) {
   if (!response.status.startsWith(`HTTP/1.1 ${status} `)) throw new Error(`answered ${response.status}`);
   if (!response.keepAlive) throw new Error('it closes the connection after an answer');
-  const body = coding === undefined ? response.body : gunzipSync(response.body);
+  const body = coding === undefined ? response.body : unpacked(response.body);
   if (!body.equals(expected)) {
     throw new Error(`answered ${show(body)} instead of ${show(expected)}`);
   }
+}
+
+/** What gzip, which begins with two certain bytes, or brotli holds. @param {Buffer} body */
+function unpacked(body) {
+  return body[0] === 0x1f && body[1] === 0x8b ? gunzipSync(body) : brotliDecompressSync(body);
 }
 
 /** @param {Buffer} body */

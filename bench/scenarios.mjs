@@ -301,6 +301,18 @@ export const scenarios = [
   },
   {
     ...hello,
+    name: 'file-br',
+    title: 'a text of 20 KiB with a `.br` beside it; for nginx, which has no brotli here, a `.gz`',
+    application: 'files',
+    request: request('/packed.txt', { 'Accept-Encoding': 'br, gzip' }),
+    coding: 'br',
+    body: text,
+    peers: ['gwanmun', 'nginx'],
+    targets: [{ metric: 'cpu', rival: 'nginx', ratio: 1 }],
+    rounds: 3,
+  },
+  {
+    ...hello,
     name: 'file-compressed',
     title: 'a text of 20 KiB that the server compresses: gwanmun once, nginx each time',
     application: 'files',
