@@ -1,7 +1,7 @@
 """gwanmun's Python worker: hosts one WSGI application (PEP 3333) behind the gateway protocol, docs/gateway-protocol.md.
 
-Started by gwanmun, never by hand. Standard library, Python 3.8 or newer; older ones must parse it too, to say so.
-Requests are answered one after the other, on one thread. W numbers are rows of docs/application-contract.md."""
+Started by gwanmun, never by hand. Standard library, Python 3.8 or newer; older ones must parse it too, to say so. Requests are
+answered one after the other, on one thread. W numbers are rows of docs/application-contract.md."""
 import array, collections, contextlib, ctypes, faulthandler, functools, gc, importlib, io, json, mmap, os, re, select, signal, socket
 import struct, sys, threading, time, traceback
 
@@ -68,8 +68,12 @@ class Request(object):
             else:
                 self.iterate(result)
         except BaseException:  # W63: not even SystemExit ends a worker
-            link.log(LOG_ERROR, self.stream, traceback.format_exc().encode("utf-8", "backslashreplace"))
-            self.reset(APPLICATION_ERROR)
+            text = traceback.format_exc().encode("utf-8", "backslashreplace")
+            link.log(LOG_ERROR, self.stream, text)
+            if self.sent or not settings["development"]:
+                return self.reset(APPLICATION_ERROR)
+            self.head = 500, None, b"Content-Type: text/plain; charset=utf-8\r\n"
+            self.whole(text)
 
     def start_response(self, status, headers, exc_info=None):
         if exc_info is not None and (self.sent or type(exc_info) is not tuple):
@@ -226,8 +230,7 @@ class Link(object):
             at = following
         self.rest = data[at:]
 
-def report(**facts):
-    """Ends with what the main process makes a message of: why there is no application. No facts: there is one."""
+def report(**facts):  # ends with what the main process makes a message of: why there is no application; no facts: there is one
     os.write(settings["report"], json.dumps(dict(facts, version="%d.%d.%d" % sys.version_info[:3])).encode())
     os._exit(1 if facts else 0)
 
@@ -247,10 +250,9 @@ def load(target):
     report(kind="callable", name=attribute or "application", found=hasattr(module, part), names=names)
 
 def flush():
-    for link in links.values():
-        if link.out:
-            data, link.out = b"".join(link.out), []
-            link.socket.sendall(data)
+    for link in [link for link in links.values() if link.out]:
+        data, link.out = b"".join(link.out), []
+        link.socket.sendall(data)
 
 def serve():
     """Answers requests until every link has ended."""
@@ -288,9 +290,7 @@ if __name__ == "__main__":
     sys.path[:] = [os.getcwd()] + [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
     sys.stdout.reconfigure(line_buffering=True)
     application = load(settings["application"])
-    if not fds:
-        report()
-    os.close(settings["report"])
+    os.close(settings["report"]) if fds else report()
     marks = memoryview(mmap.mmap(fds[0], 4096)).cast("I")
     links.update({fd: Link(fd, 16 * slot, settings["concurrency"]) for slot, fd in enumerate(fds[1:])})
     os.register_at_fork(after_in_child=lambda: [link.socket.close() for link in links.values()])

@@ -60,6 +60,7 @@ export function spawnPythonWorker(
         application: target,
         concurrency: Math.min(settings.concurrency, MOST_CONCURRENCY),
         parent: settings.parent,
+        development: settings.development,
       },
       linksVariable(links),
       // Python takes a module that was changed within the second, and is as long, for the one that it has compiled.
@@ -97,7 +98,7 @@ export function checkPython(application: WsgiApplication): string {
     cwd: directory,
     encoding: 'utf8',
     stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
-    env: environment({ application: target, parent: process.pid }, ''),
+    env: environment({ application: target, parent: process.pid, development: false }, ''),
   });
   if (error) throw notStarted(application, error);
   const report = output[REPORT_FD] ?? '';

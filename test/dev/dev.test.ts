@@ -129,6 +129,22 @@ test('a change of the configuration is a reload', async () => {
   expect((await project.ask('/')).status).toBe(404);
 });
 
+test("a Python application's error is shown with its traceback", async () => {
+  const python = `
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/html'), ('Content-Length', '3')])
+    return [find(environ)]
+
+def find(environ):
+    raise LookupError('no ' + environ['PATH_INFO'])
+`;
+  await using project = new Project({ 'hello.py': python }, ['dev', 'hello.py', '--port', '0']);
+  await project.port();
+  const { status, body } = await project.ask('/such');
+  expect(status).toBe(500);
+  expect(body).toMatch(/hello\.py", line 7, in find\n.*\nLookupError: no \/such\n$/);
+});
+
 test('a Python application is loaded anew, and shown when it does not load', async () => {
   const python = (text: string): string => `
 def application(environ, start_response):
