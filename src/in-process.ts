@@ -47,6 +47,7 @@ export class InProcessServer implements Server {
   private readonly native: NativeBinding;
   private readonly core: NativeCore;
   private readonly graceMs: number;
+  private readonly onRefused: (status: number, reason: string) => void;
   private readonly closed: Promise<void>;
   private resolveClosed!: () => void;
   private worker: InProcessWorker | undefined;
@@ -57,7 +58,14 @@ export class InProcessServer implements Server {
   /** Without an application there is no link that would keep the process alive. */
   private readonly alive = setInterval(() => {}, MOST_MS);
 
-  constructor(native: NativeBinding, config: CoreConfig, graceMs: number) {
+  /** `onRefused` is told of requests that the core has answered itself, if the configuration has `tellRefusals`. */
+  constructor(
+    native: NativeBinding,
+    config: CoreConfig,
+    graceMs: number,
+    onRefused: (status: number, reason: string) => void = () => {},
+  ) {
+    this.onRefused = onRefused;
     this.native = native;
     this.graceMs = graceMs;
     this.closed = new Promise((resolve) => {
@@ -201,6 +209,7 @@ export class InProcessServer implements Server {
   private onEvent(event: CoreEvent): void {
     for (const look of this.awaited) look(event);
     if (event.type === 'closed') this.resolveClosed();
+    else if (event.type === 'refused') this.onRefused(event.status, event.reason);
     else if (event.type === 'worker-gone' && this.closing === undefined && event.worker === this.worker?.id) {
       // As a supervisor would: the core has said in its log what was wrong with the last one.
       const { pool, dispatcher, applications, concurrency } = this.worker;

@@ -71,6 +71,8 @@ export interface CoreConfig {
   multiprocess: boolean;
   /** Descriptors of listening sockets, handed over: taken instead of binding the addresses that they have. */
   inherited?: number[];
+  /** The event `refused` is wanted. */
+  tellRefusals?: boolean;
 }
 
 /** What the core tells the main process. */
@@ -79,5 +81,6 @@ export type CoreEvent =
   | { type: 'worker-gone'; worker: number; reason: string }
   /** `stuck`: the worker still has it, as long again after the client was told. */
   | { type: 'worker-late'; worker: number; request: string; stuck: boolean }
+  | { type: 'refused'; status: number; reason: string }
   | { type: 'renewed' }
   | { type: 'closed' };

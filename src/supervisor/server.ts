@@ -548,6 +548,9 @@ export class Server {
       case 'worker-late':
         void this.#upkeep.late(event.worker, event.request, event.stuck);
         break;
+      case 'refused':
+        // It is in the log.
+        break;
       case 'renewed':
         this.#renewed();
         break;

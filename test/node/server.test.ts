@@ -204,6 +204,32 @@ describe('events', () => {
     client.close();
   });
 
+  test('clientError tells of a request that the core has refused', async () => {
+    const server = create((_req, res) => void res.end('hello')).listen(0, '127.0.0.1');
+    const told: [code: string | undefined, isWritable: boolean][] = [];
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      told.push([error.code, socket.writable]);
+      // As handlers do.
+      if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
+    });
+    for (const [bytes, status] of [
+      ['GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n', 400],
+      [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`, 431],
+    ] as const) {
+      const client = await RawClient.connect({ port: portOf(server) });
+      await client.send(bytes);
+      expect((await client.response()).status).toBe(status);
+      client.close();
+    }
+    await expect
+      .poll(() => told)
+      .toEqual([
+        ['HPE_STRICT', false],
+        ['HPE_HEADER_OVERFLOW', false],
+      ]);
+    expect(await ask(portOf(server))).toBe('hello');
+  });
+
   test('connection gives the socket of each request', async () => {
     const sockets: unknown[] = [];
     const server = create((req, res) => {

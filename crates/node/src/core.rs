@@ -288,6 +288,9 @@ fn addresses_json(server: &Server) -> String {
     json!(addresses).to_string()
 }
 
+/// With so many events on their way, refusals are not told.
+const MOST_REFUSALS: usize = 1024;
+
 impl Queue {
     fn new() -> std::io::Result<Self> {
         // SAFETY: no pointers; the result is checked, and the descriptor is new.
@@ -308,10 +311,19 @@ impl Queue {
             Event::WorkerLate { worker, request, stuck } => {
                 json!({ "type": "worker-late", "worker": worker, "request": request, "stuck": stuck })
             }
+            Event::Refused { status, reason } => {
+                json!({ "type": "refused", "status": status, "reason": reason })
+            }
             Event::Renewed => json!({ "type": "renewed" }),
             Event::Closed => json!({ "type": "closed" }),
         };
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(text.to_string());
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever sends nonsense must not fill the memory of a program that is busy.
+        if matches!(event, Event::Refused { .. }) && events.len() >= MOST_REFUSALS {
+            return;
+        }
+        events.push_back(text.to_string());
+        drop(events);
         let one = 1u64.to_ne_bytes();
         // SAFETY: eight live bytes. The counter does not overflow: it is read before every batch.
         unsafe { libc::write(self.eventfd.as_raw_fd(), one.as_ptr().cast(), one.len()) };

@@ -33,6 +33,9 @@ pub struct Config {
     /// have, instead of binding those.
     #[serde(default)]
     pub inherited: Vec<i32>,
+    /// The embedder wants to know of requests that are refused.
+    #[serde(default)]
+    pub tell_refusals: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -28,6 +28,7 @@ pub(crate) struct Generation {
     pub(crate) log_access: bool,
     /// Access lines are JSON: they have more fields, and the reason of a refusal among them.
     pub(crate) log_json: bool,
+    pub(crate) tell_refusals: bool,
 }
 
 #[derive(Debug)]
@@ -176,6 +177,7 @@ impl Generation {
             temp_dir: config.temp_dir.clone(),
             request_ids: config.request_ids,
             log_json: config.access_log.format == config::AccessFormat::Json,
+            tell_refusals: config.tell_refusals,
             log_access: config.access_log.format != config::AccessFormat::Off,
         })
     }

@@ -31,6 +31,8 @@ pub enum Event {
     /// A worker has not answered a request in time, and the client has got a 504. `stuck`: that, or the client's leaving, is
     /// as long ago again, and the worker still has it. `request` is its method and target.
     WorkerLate { worker: u32, request: String, stuck: bool },
+    /// A request could not be understood, or went beyond a limit; its client has been answered.
+    Refused { status: u16, reason: &'static str },
     /// Every I/O thread has taken over the configuration of the last [`Server::commit`].
     Renewed,
     /// The server is closed: no connection is left, and the threads end.

@@ -8,7 +8,7 @@ import {
   ServerResponse,
   type ServerOptions,
 } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { Socket, type AddressInfo } from 'node:net';
 import { resolveConfig, toCoreConfig } from '../../config/resolve.js';
 import type { CoreConfig, CoreListener } from '../../config/core.js';
 import { GwanmunError } from '../../errors.js';
@@ -151,7 +151,9 @@ export function takeOver(): void {
 function start(server: Server, address: CoreListener, anyHost: boolean): State {
   const native = loadNative();
   const begin = (listener: CoreListener): State => {
-    const core = new InProcessServer(native, configFor(server, listener), MOST_MS);
+    const core = new InProcessServer(native, configFor(server, listener), MOST_MS, (status, reason) =>
+      tellClientError(server, status, reason),
+    );
     const bound = core.addresses[0];
     const info: AddressInfo | string =
       bound === undefined || bound.kind === 'unix'
@@ -167,6 +169,19 @@ function start(server: Server, address: CoreListener, anyHost: boolean): State {
     if (!anyHost || !isUnavailable || address.kind !== 'tcp') throw error;
     return begin({ ...address, host: '0.0.0.0' });
   }
+}
+
+/** Node's codes for what is wrong with a request; for the rest, that of its parser for what is not allowed. */
+const CLIENT_ERRORS: Readonly<Record<number, string>> = { 408: 'ERR_HTTP_REQUEST_TIMEOUT', 431: 'HPE_HEADER_OVERFLOW' };
+
+/** The core has answered, and has closed the connection or will: the socket is one that cannot be written to. */
+function tellClientError(server: Server, status: number, reason: string): void {
+  if (server.listenerCount('clientError') === 0) return;
+  const error = Object.assign(new Error(`Parse Error: ${reason}`), {
+    code: CLIENT_ERRORS[status] ?? 'HPE_STRICT',
+    statusCode: status,
+  });
+  server.emit('clientError', error, new Socket().destroy());
 }
 
 /** Node's servers have no limit. */
@@ -200,6 +215,7 @@ function configFor(server: Server, listener: CoreListener): CoreConfig {
   });
   const core = toCoreConfig(resolved);
   core.listen = [listener];
+  core.tellRefusals = true;
   for (const mount of core.mounts) Object.assign(mount, { application: 0, pool: 0 });
   // A handler may take as long as it likes, as under Node's own server.
   core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout, requestTimeoutMs: 0 }];

@@ -669,6 +669,9 @@ impl Context {
     pub(crate) fn log_refusal(&mut self, remote: &str, key: Key, status: u16, why: &'static str) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.set_reason(why);
+        if self.generation.tell_refusals {
+            (self.shared.on_event)(Event::Refused { status, reason: why });
+        }
         if self.generation.log_json {
             return;
         }
