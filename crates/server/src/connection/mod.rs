@@ -312,7 +312,8 @@ impl Connection {
         if self.output.is_empty() || !self.writable || self.loading {
             return;
         }
-        match self.output.send(self.fd.as_fd(), &mut cx.buffers, std::mem::take(&mut self.loaded)) {
+        let loaded = std::mem::take(&mut self.loaded);
+        match self.output.send(self.fd.as_fd(), &mut cx.buffers, loaded, cx.clock.ms()) {
             Err(_) => self.close(cx),
             Ok((sent, bytes)) => {
                 self.write_deadline =

@@ -8,12 +8,15 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Pieces of a file up to this many bytes are read and not sent from it.
 const SHORT_PIECE: u64 = 16 * 1024;
 /// Most bytes of a file that one call sends, so that one fast client does not hold up the others of its thread, and so that
 /// residency is asked about small pieces.
 const FILE_CHUNK: u64 = 2 * 1024 * 1024;
+/// So long after a whole file was found in the page cache it is taken to be there.
+const RESIDENT_MS: u64 = 100;
 
 /// Most output is one buffer that is sent whole, so that one stands apart from the queue and needs no allocation.
 #[derive(Debug, Default)]
@@ -45,6 +48,23 @@ impl OpenFile {
             Self::Entry(entry) => entry.fd(),
             Self::Passed(file) => Some(file.as_fd()),
         }
+    }
+
+    /// Whether this piece can be sent without waiting for the disk. A hot file that is one piece is not asked about each time.
+    fn is_resident(&self, offset: u64, length: usize, now_ms: u64) -> bool {
+        let Some(fd) = self.fd() else { return true };
+        let Self::Entry(entry) = self else {
+            return crate::mounts::files::resident(fd, offset, length);
+        };
+        // The clock of a thread that has begun anew can be far behind.
+        if entry.resident_ms.load(Ordering::Relaxed).abs_diff(now_ms) < RESIDENT_MS {
+            return true;
+        }
+        let is_resident = crate::mounts::files::resident(fd, offset, length);
+        if is_resident && length as u64 == entry.size {
+            entry.resident_ms.store(now_ms, Ordering::Relaxed);
+        }
+        is_resident
     }
 }
 
@@ -164,13 +184,14 @@ impl Output {
         }
     }
 
-    /// Sends as much as the socket takes. `loaded`: the first piece of a file has just been read in.
+    /// Sends as much as the socket takes. `loaded`: the first piece of a file has just been read in. `now_ms`: by the thread's clock.
     /// Gives where it came to and how many bytes went out.
     pub(crate) fn send(
         &mut self,
         fd: BorrowedFd<'_>,
         buffers: &mut Buffers,
         mut loaded: bool,
+        now_ms: u64,
     ) -> io::Result<(Sent, u64)> {
         let mut went_out = 0;
         loop {
@@ -203,8 +224,7 @@ impl Output {
                 Some(Segment::File { source, offset, end }) => {
                     let length = (*end - *offset).min(FILE_CHUNK) as usize;
                     let Some(file) = source.fd() else { return Ok((Sent::Shrunk, went_out)) };
-                    if !std::mem::take(&mut loaded)
-                        && !crate::mounts::files::resident(file, *offset, length)
+                    if !std::mem::take(&mut loaded) && !source.is_resident(*offset, length, now_ms)
                     {
                         let absent =
                             Sent::Absent { source: source.clone(), offset: *offset, length };

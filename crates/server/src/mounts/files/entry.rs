@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -51,6 +51,8 @@ pub(crate) struct FileEntry {
     is_compressible: bool,
     /// A thread is compressing it.
     pub(super) is_packing: AtomicBool,
+    /// When all of it was last found in the page cache, in milliseconds of the thread's clock; `u64::MAX`: never.
+    pub(crate) resident_ms: AtomicU64,
 }
 
 /// What is known of a file in another coding.
@@ -128,6 +130,7 @@ impl FileEntry {
             variants: Default::default(),
             is_compressible,
             is_packing: AtomicBool::new(false),
+            resident_ms: AtomicU64::new(u64::MAX),
         };
         for (coding, file) in beside {
             // One that cannot be read is as good as absent.
@@ -176,6 +179,7 @@ impl FileEntry {
             variants: Default::default(),
             is_compressible: false,
             is_packing: AtomicBool::new(false),
+            resident_ms: AtomicU64::new(u64::MAX),
         }
     }
 
