@@ -30,6 +30,7 @@ const kinds = {
   next: () => { globalThis.next(); return 'ok'; },
   endless: function* () { try { for (;;) yield Math.random() + TEXT; } finally { ended += 1; } },
   ended: () => String(ended),
+  'pieces-that-wait': async function* () { yield TEXT; await new Promise(() => {}); },
 };
 export function application(environ, startResponse) {
   const name = environ.PATH_INFO.slice(1);
@@ -182,6 +183,20 @@ test("an application's 304 says that what it stands for varies", async () => {
     headers: { 'Accept-Encoding': 'gzip' },
   });
   expect([status, headers['vary'], headers['content-encoding']]).toEqual([304, 'Accept-Encoding', undefined]);
+});
+
+test.each(['gzip', 'br', 'zstd'])('a stream in %s holds less than half a megabyte', async (coding) => {
+  const before = server.memory();
+  const clients = await Promise.all(
+    Array.from({ length: 100 }, async () => {
+      const client = await RawClient.connect({ port: server.port });
+      await client.send(`GET /pieces-that-wait HTTP/1.1\r\nHost: a\r\nAccept-Encoding: ${coding}\r\n\r\n`);
+      await client.until(`Content-Encoding: ${coding}`);
+      return client;
+    }),
+  );
+  expect((server.memory() - before) / clients.length).toBeLessThan(512 * 1024);
+  for (const client of clients) client.close();
 });
 
 test('a client that reads slowly holds the application back, and one that leaves ends it', async () => {

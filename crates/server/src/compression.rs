@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
+use zstd::stream::raw::CParameter;
 
 /// A content coding (RFC 9110 §8.4.1), in the order in which the server prefers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -164,7 +165,7 @@ pub(crate) fn compress_well(coding: Coding, content: &[u8]) -> io::Result<Vec<u8
     Ok(out)
 }
 
-/// Compresses a body while it comes. It holds a quarter of a megabyte to one, depending on the coding.
+/// Compresses a body while it comes. It holds less than half a megabyte.
 pub(crate) struct Encoder {
     stream: Stream,
     sink: Sink,
@@ -207,12 +208,15 @@ impl Encoder {
             Coding::Brotli => Stream::Brotli(Box::new(brotli::CompressorWriter::new(
                 sink.clone(),
                 16 * 1024,
-                4,
+                3,
                 17,
             ))),
             Coding::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(sink.clone(), 3)?;
+                // Tables for a window of that size, not for the level's: three quarters of the memory.
                 encoder.window_log(17)?;
+                encoder.set_parameter(CParameter::HashLog(15))?;
+                encoder.set_parameter(CParameter::ChainLog(15))?;
                 Stream::Zstd(encoder)
             }
             Coding::Gzip => Stream::Gzip(flate2::write::GzEncoder::new(
