@@ -44,6 +44,9 @@ async function requestsOf(server: Gwanmun): Promise<LogLine[]> {
   return parsed(server.stdout);
 }
 
+/** Whoever runs the tests as root is warned of it. */
+const isNotOfRoot = (event: unknown): boolean => event !== 'root';
+
 describe('a request', () => {
   test('has its fields', async () => {
     await using server = await start();
@@ -122,7 +125,11 @@ describe('a request', () => {
       expect(line).toMatchObject({ level: 'info', by: 'core', reason: expect.stringMatching(/\w{3} /) as string });
     }
     expect(lines[1]).toMatchObject({ method: 'GET', path: '/%zz' });
-    expect(parsed(server.stderr).map(({ event }) => event)).toEqual(['listening']);
+    expect(
+      parsed(server.stderr)
+        .map(({ event }) => event)
+        .filter(isNotOfRoot),
+    ).toEqual(['listening']);
   });
 
   test('whose client left is a 499, and one whose worker ended a 502', async () => {
@@ -224,7 +231,11 @@ describe('both logs', () => {
     child.stdout.resume();
     child.kill('SIGTERM');
     await closed;
-    expect(parsed(log)).toHaveLength(61);
+    expect(
+      parsed(log)
+        .map(({ event }) => event)
+        .filter(isNotOfRoot),
+    ).toHaveLength(61);
   });
 
   test('drop what nobody reads, count it and say so', async () => {

@@ -72,7 +72,8 @@ describe('an upgrade', () => {
     const before = await client.response();
     server.child.kill('SIGUSR2');
     const [, pid] = await server.says(/process (\d+) serves in the place of this one/);
-    expect((await get(port, '/pid')).body.toString()).not.toBe(before.body.toString());
+    // For a moment both accept.
+    await expect.poll(async () => (await get(port, '/pid')).body.toString()).not.toBe(before.body.toString());
     await client.send(REQUEST);
     const after = await client.response();
     expect([after.status, header(after, 'connection')]).toEqual([200, 'close']);
