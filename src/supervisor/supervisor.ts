@@ -148,11 +148,14 @@ export class Supervisor {
     } finally {
       slot.successor = undefined;
     }
-    this.#slots[this.#slots.indexOf(slot)] = next;
-    clearTimeout(slot.timer);
-    if (slot.process === undefined) return;
-    this.#leaving.add(slot);
-    this.#release(slot, drainMs);
+    const index = this.#slots.indexOf(slot);
+    if (index >= 0) this.#slots[index] = next;
+    // Its place is gone meanwhile: the new one goes too.
+    const old = index >= 0 ? slot : next;
+    clearTimeout(old.timer);
+    if (old.process === undefined) return;
+    this.#leaving.add(old);
+    this.#release(old, drainMs);
   }
 
   /**
@@ -246,8 +249,7 @@ export class Supervisor {
   /** What each worker is about. */
   status(): WorkerStatus[] {
     const now = performance.now();
-    const successors = this.#slots.flatMap(({ successor }) => successor ?? []);
-    return [...this.#slots, ...successors, ...this.#leaving].map((slot) => ({
+    return this.#everyone().map((slot) => ({
       worker: slot.number,
       pid: slot.process?.pid,
       state: slot.state,
@@ -487,7 +489,7 @@ export class Supervisor {
   }
 
   #everyone(): Slot[] {
-    return [...this.#slots, ...this.#slots.flatMap(({ successor }) => successor ?? []), ...this.#leaving];
+    return [...this.#slots, ...this.#leaving].flatMap((slot) => (slot.successor ? [slot, slot.successor] : [slot]));
   }
 }
 

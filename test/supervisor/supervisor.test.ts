@@ -219,6 +219,58 @@ test('a restart that fails is tried again later', async () => {
   expect(workers).toHaveLength(2);
 });
 
+test('a worker that hangs is asked where it is and ended, and another one has its place at once', async () => {
+  const subject = supervisor(1);
+  const started = subject.start();
+  subject.workerReady(1);
+  await started;
+  await subject.endHung(1, 'hangs in GET /a');
+  expect(removed).toContain(1);
+  expect(workers).toHaveLength(2);
+  expect(worker(1).number).toBe(1);
+  expect(lines.at(-1)).toBe('worker 1 (1) hangs in GET /a, and is replaced; its code is at');
+  expect(worker(0).kill).toHaveBeenCalledExactlyOnceWith('SIGTERM');
+  subject.workerReady(2);
+  expect(subject.status().map(({ state, restarts }) => [state, restarts])).toEqual([['ready', 1]]);
+});
+
+test('the number of workers grows and shrinks; one that does not start leaves it as it was', async () => {
+  const subject = supervisor(1);
+  const started = subject.start();
+  subject.workerReady(1);
+  await started;
+  const growing = subject.grow(2);
+  subject.workerReady(2);
+  expect(await growing).toBe(true);
+  const failing = subject.grow(3).catch((error: unknown) => error);
+  await worker(2).exit();
+  expect(await failing).toMatchObject({ code: 'GWM_WORKER_EXITED' });
+  expect(subject.numbers).toEqual([1, 2]);
+  subject.shrink(1000);
+  expect(subject.numbers).toEqual([1]);
+  expect(removed.at(-1)).toBe(2);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(worker(1).kill).toHaveBeenCalledOnce();
+  subject.drain();
+  expect(await subject.grow(2)).toBe(false);
+});
+
+test('a place that is given up while its worker is replaced takes the new one along', async () => {
+  const subject = supervisor(2);
+  const started = subject.start();
+  for (const { id } of workers) subject.workerReady(id);
+  await started;
+  const replacing = subject.replace(2, 1000);
+  expect(workers).toHaveLength(3);
+  subject.shrink(1000);
+  subject.workerReady(3);
+  await replacing;
+  expect(subject.numbers).toEqual([1]);
+  expect(removed).toEqual(expect.arrayContaining([2, 3]));
+  await vi.advanceTimersByTimeAsync(1000);
+  for (const index of [1, 2]) expect(worker(index).kill).toHaveBeenCalledOnce();
+});
+
 test('stopping waits for the workers, restarts none, and kills what is left', async () => {
   const subject = supervisor(3);
   const started = subject.start();
