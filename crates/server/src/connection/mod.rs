@@ -63,7 +63,7 @@ pub(crate) struct Connection {
     read_deadline: u64,
     reading: Reading,
     write_deadline: u64,
-    /// Bytes that the client had not taken yet when the kernel took no more, or at the last look.
+    /// Bytes that the kernel held for the client at the last look, while there is a write deadline.
     untaken: u32,
 }
 
@@ -205,7 +205,10 @@ impl Connection {
     /// Gives up on whatever takes too long.
     pub(crate) fn on_tick(&mut self, cx: &mut Context) {
         let now = cx.clock.ms();
-        if self.write_deadline != 0 && now >= self.write_deadline && !self.has_taken(cx) {
+        if self.write_deadline != 0 && now >= self.write_deadline {
+            self.pay_for_taken(cx, 0);
+        }
+        if self.write_deadline != 0 && now >= self.write_deadline {
             self.close(cx);
         } else if self.read_deadline != 0 && now >= self.read_deadline {
             match self.reading {
@@ -217,15 +220,14 @@ impl Connection {
         }
     }
 
-    /// Whether the client goes on taking what the kernel holds for it, which puts the deadline off. The kernel wants more only when
-    /// a good part of that is gone, which takes a slow client long.
-    fn has_taken(&mut self, cx: &Context) -> bool {
+    /// Puts the write deadline off by what the client has taken since the last look, when the kernel has been given `sent` more. What
+    /// counts is what was acknowledged: the kernel's buffer fills at once, and wants more only when a good part of it is gone.
+    fn pay_for_taken(&mut self, cx: &Context, sent: u64) {
         let untaken = syscall::unacknowledged(self.fd.as_fd());
-        let taken = self.untaken.saturating_sub(untaken);
+        let taken = (u64::from(self.untaken) + sent).saturating_sub(untaken.into());
         self.untaken = untaken;
         self.write_deadline =
-            cx.paid_up(self.write_deadline, taken.into(), cx.generation.timeouts.write_ms);
-        self.write_deadline > cx.clock.ms()
+            cx.paid_up(self.write_deadline, taken, cx.generation.timeouts.write_ms);
     }
 
     pub(crate) fn mark_dirty(&mut self, cx: &mut Context) {
@@ -316,17 +318,16 @@ impl Connection {
         match self.output.send(self.fd.as_fd(), &mut cx.buffers, loaded, cx.clock.ms()) {
             Err(_) => self.close(cx),
             Ok((sent, bytes)) => {
-                self.write_deadline =
-                    cx.paid_up(self.write_deadline, bytes, cx.generation.timeouts.write_ms);
+                if !matches!(sent, Sent::All) {
+                    self.pay_for_taken(cx, bytes);
+                }
                 match sent {
                     Sent::All => {
                         self.write_deadline = 0;
+                        self.untaken = 0;
                         self.grant_credit(cx);
                     }
-                    Sent::Blocked => {
-                        self.writable = false;
-                        self.untaken = syscall::unacknowledged(self.fd.as_fd());
-                    }
+                    Sent::Blocked => self.writable = false,
                     Sent::Yielded => self.mark_dirty(cx),
                     Sent::Absent { source, offset, length } => {
                         self.loading = true;
