@@ -112,6 +112,20 @@ const file = {
   body: readFileSync(join(import.meta.dirname, 'apps/site/page.html')),
 };
 
+/** A text that is sent compressed: here by what lies beside it. */
+const packed = {
+  ...hello,
+  name: 'file-gzip',
+  title: 'a text of 20 KiB with a `.gz` beside it',
+  application: 'files',
+  request: request('/packed.txt', { 'Accept-Encoding': 'gzip' }),
+  coding: 'gzip',
+  body: text,
+  peers: ['gwanmun', 'nginx'],
+  targets: [{ metric: 'cpu', rival: 'nginx', ratio: 1 }],
+  rounds: 3,
+};
+
 makeFiles();
 
 /** @type {Scenario[]} */
@@ -287,41 +301,20 @@ export const scenarios = [
     targets: ['nginx', 'lighttpd', 'h2o'].map((rival) => ({ metric: 'cpu', rival, ratio: 1 })),
     rounds: 3,
   },
+  packed,
   {
-    ...hello,
-    name: 'file-gzip',
-    title: 'a text of 20 KiB with a `.gz` beside it',
-    application: 'files',
-    request: request('/packed.txt', { 'Accept-Encoding': 'gzip' }),
-    coding: 'gzip',
-    body: text,
-    peers: ['gwanmun', 'nginx'],
-    targets: [{ metric: 'cpu', rival: 'nginx', ratio: 1 }],
-    rounds: 3,
-  },
-  {
-    ...hello,
+    ...packed,
     name: 'file-br',
     title: 'a text of 20 KiB with a `.br` beside it; for nginx, which has no brotli here, a `.gz`',
-    application: 'files',
     request: request('/packed.txt', { 'Accept-Encoding': 'br, gzip' }),
     coding: 'br',
-    body: text,
-    peers: ['gwanmun', 'nginx'],
-    targets: [{ metric: 'cpu', rival: 'nginx', ratio: 1 }],
-    rounds: 3,
   },
   {
-    ...hello,
+    ...packed,
     name: 'file-compressed',
     title: 'a text of 20 KiB that the server compresses: gwanmun once, nginx each time',
-    application: 'files',
     request: request('/text.txt', { 'Accept-Encoding': 'gzip' }),
-    coding: 'gzip',
-    body: text,
-    peers: ['gwanmun', 'nginx'],
     targets: [{ metric: 'cpu', rival: 'nginx', ratio: 0.3 }],
-    rounds: 3,
   },
   {
     ...hello,

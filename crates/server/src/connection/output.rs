@@ -1,6 +1,6 @@
 //! What a connection still has to send: bytes and pieces of files, in order.
 
-use crate::mounts::files::{FileEntry, PARTS_END, part_head, read_resident};
+use crate::mounts::files::{FileEntry, PARTS_END, part_head, read_resident, resident};
 use crate::syscall::{self, Transfer};
 use crate::thread::buffers::Buffers;
 use std::collections::VecDeque;
@@ -51,20 +51,20 @@ impl OpenFile {
     }
 
     /// Whether this piece can be sent without waiting for the disk. A hot file that is one piece is not asked about each time.
-    fn is_resident(&self, offset: u64, length: usize, now_ms: u64) -> bool {
-        let Some(fd) = self.fd() else { return true };
-        let Self::Entry(entry) = self else {
-            return crate::mounts::files::resident(fd, offset, length);
-        };
+    fn is_resident(&self, fd: BorrowedFd<'_>, offset: u64, length: usize, now_ms: u64) -> bool {
         // The clock of a thread that has begun anew can be far behind.
-        if entry.resident_ms.load(Ordering::Relaxed).abs_diff(now_ms) < RESIDENT_MS {
-            return true;
+        let is_recent = |seen_ms: u64| seen_ms.abs_diff(now_ms) < RESIDENT_MS;
+        match self {
+            Self::Entry(entry) if is_recent(entry.resident_ms.load(Ordering::Relaxed)) => true,
+            Self::Entry(entry) if length as u64 == entry.size => {
+                let is_resident = resident(fd, offset, length);
+                if is_resident {
+                    entry.resident_ms.store(now_ms, Ordering::Relaxed);
+                }
+                is_resident
+            }
+            _ => resident(fd, offset, length),
         }
-        let is_resident = crate::mounts::files::resident(fd, offset, length);
-        if is_resident && length as u64 == entry.size {
-            entry.resident_ms.store(now_ms, Ordering::Relaxed);
-        }
-        is_resident
     }
 }
 
@@ -224,7 +224,8 @@ impl Output {
                 Some(Segment::File { source, offset, end }) => {
                     let length = (*end - *offset).min(FILE_CHUNK) as usize;
                     let Some(file) = source.fd() else { return Ok((Sent::Shrunk, went_out)) };
-                    if !std::mem::take(&mut loaded) && !source.is_resident(*offset, length, now_ms)
+                    if !std::mem::take(&mut loaded)
+                        && !source.is_resident(file, *offset, length, now_ms)
                     {
                         let absent =
                             Sent::Absent { source: source.clone(), offset: *offset, length };
