@@ -5,6 +5,11 @@ import { fileURLToPath } from 'node:url';
 // With source maps on, our frames name src; without, dist.
 const OWN = ['../src/', '../dist/'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)));
 
+/** The lines of a stack that are frames. */
+export function framesOf(stack: string): string[] {
+  return stack.split('\n').filter((line) => /^\s+at /.test(line));
+}
+
 /** Whether a line of a stack is in Node or in gwanmun. */
 export function isOwnFrame(line: string): boolean {
   return /^\s+at /.test(line) && (line.includes('node:') || OWN.some((folder) => line.includes(folder)));

@@ -7,6 +7,8 @@ export const PROTOCOL_VERSION = 1;
 /** Where the shared page has the pulse of the worker's event loop, in bytes: its beats, and by how many milliseconds the last was late. */
 export const PULSE_BEATS = 32;
 export const PULSE_LAG = 36;
+/** Milliseconds between two beats, and between two looks at them. */
+export const PULSE_MS = 250;
 
 /** A frame's header: size, kind, flags, stream, extra. */
 export const FRAME_HEADER = 16;

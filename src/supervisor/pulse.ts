@@ -1,5 +1,7 @@
 // Whether the event loops of the workers still turn: each counts its beats in the page that it shares with the core.
 
+import { PULSE_MS } from '../gateway/frame.js';
+
 /** What the core says of a worker. */
 export interface PulseLoad {
   readonly id: number;
@@ -16,8 +18,6 @@ interface Pulse {
   looks: number;
 }
 
-/** Between two looks, and between two beats of a worker. */
-export const PULSE_MS = 250;
 /** A worker that has not beaten for so many looks is busy with something that does not end by itself. */
 const STILL_LOOKS = 4;
 

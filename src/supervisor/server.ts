@@ -7,9 +7,9 @@ import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, GwanmunError } from '../errors.js';
 import { VERSION } from '../config/version.js';
 import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
+import { framesOf } from '../stack.js';
 import type { Inheritance } from './inheritance.js';
 import { nameHolder } from './socket-holder.js';
-
 import { spawnPythonWorker } from './python-worker.js';
 import { Supervisor, type SupervisorOptions, type WorkerStatus } from './supervisor.js';
 import { residentBytes, Upkeep, type Pool } from './upkeep.js';
@@ -109,7 +109,14 @@ export class Server {
   readonly #leaving: (readonly Pool[])[] = [];
   #renewed: () => void = () => {};
   #reloading: Promise<void> | undefined;
-  readonly #upkeep: Upkeep;
+  readonly #upkeep = new Upkeep({
+    config: () => this.#config,
+    pools: () => this.#pools,
+    everyPool: () => this.#everyPool,
+    isBusy: () => (this.#stopping ?? this.#reloading) !== undefined,
+    coreStatus: () => this.#coreStatus(),
+    tell: (event) => this.#tell(event),
+  });
   #stopping: Promise<void> | undefined;
   #isLeaving = false;
 
@@ -127,24 +134,6 @@ export class Server {
     this.#inheritance = inheritance;
     this.#log = log;
     this.#development = development;
-    // oxlint-disable-next-line typescript/no-this-alias, unicorn/no-this-assignment -- for the getters below
-    const server = this;
-    this.#upkeep = new Upkeep({
-      get config() {
-        return server.#config;
-      },
-      get pools() {
-        return server.#pools;
-      },
-      get everyPool() {
-        return server.#everyPool;
-      },
-      get isBusy() {
-        return (server.#stopping ?? server.#reloading) !== undefined;
-      },
-      coreStatus: () => this.#coreStatus(),
-      tell: (event) => this.#tell(event),
-    });
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -203,9 +192,7 @@ export class Server {
     Promise.resolve(info)
       .then(hook)
       .catch((error: unknown) => {
-        const frames =
-          error instanceof Error ? error.stack?.split('\n').filter((line) => /^\s+at /.test(line)) : undefined;
-        const stack = frames?.join('\n');
+        const stack = error instanceof Error ? framesOf(error.stack ?? '').join('\n') : undefined;
         this.#tell({
           level: 'warn',
           event: 'hook-failed',
@@ -237,9 +224,9 @@ export class Server {
     const core = this.#core;
     if (core === undefined) return;
     const began = performance.now();
-    // The threads and the logs stay as they are.
     const loaded = await load();
     const kept = this.#keptSettings(loaded);
+    // Functions can't be told apart, so that nothing says whether the hooks have changed.
     const { threads, accessLog, errorLog, pidFile, hooks, privileges } = this.#config;
     const config: ResolvedConfig = { ...loaded, threads, accessLog, errorLog, pidFile, hooks, privileges };
     let numbers: number[];
@@ -344,16 +331,15 @@ export class Server {
     const [min, max] = least === most ? [1, MOST_WORKERS] : [least, most];
     for (const pool of this.#pools) {
       if (this.#stopping) break;
-      const { count } = pool.supervisor;
-      const wanted = Math.min(Math.max('to' in workers ? workers.to : count + workers.by, min), max);
+      const decide = (count: number): number =>
+        Math.min(Math.max('to' in workers ? workers.to : count + workers.by, min), max);
       try {
-        await this.#upkeep.scale(pool, wanted);
+        const { before, after } = await this.#upkeep.scale(pool, decide);
+        if (after === before) continue;
+        const message = `${after} workers instead of ${before}, as was asked for`;
+        this.#tell({ level: 'info', event: 'scaled', message });
       } catch (error) {
         throw placeError(fromCore(error), this.#config);
-      }
-      if (wanted !== count) {
-        const message = `${wanted} workers instead of ${count}, as was asked for`;
-        this.#tell({ level: 'info', event: 'scaled', message });
       }
     }
     return this.#pools.map(({ supervisor }) => supervisor.count);

@@ -6,8 +6,9 @@ import { placeError } from '../config/origin.js';
 import type { ResolvedConfig } from '../config/resolve.js';
 import { fromCore } from '../errors.js';
 import type { CoreStatus } from '../native.js';
+import { PULSE_MS } from '../gateway/frame.js';
 import { Autoscale } from './autoscale.js';
-import { PULSE_MS, PulseWatch } from './pulse.js';
+import { PulseWatch } from './pulse.js';
 import { reasonToRecycle } from './recycle.js';
 import type { ServerEvent } from './server.js';
 import type { Supervisor } from './supervisor.js';
@@ -18,15 +19,15 @@ export interface Pool {
   readonly supervisor: Supervisor;
 }
 
-/** What is looked after. */
+/** What is looked after, as it is when asked. */
 export interface Charge {
-  readonly config: ResolvedConfig;
+  config(): ResolvedConfig;
   /** The pools that serve new requests. */
-  readonly pools: readonly Pool[];
+  pools(): readonly Pool[];
   /** These, and those that come or go. */
-  readonly everyPool: readonly Pool[];
+  everyPool(): readonly Pool[];
   /** The workers change already: a reload, or the end. */
-  readonly isBusy: boolean;
+  isBusy(): boolean;
   coreStatus(): Partial<CoreStatus>;
   tell(event: ServerEvent): void;
 }
@@ -41,7 +42,9 @@ export class Upkeep {
   readonly #timer = setInterval(() => this.#look(), PULSE_MS).unref();
   readonly #autoscales = new Map<number, Autoscale>();
   #isRecycling = false;
-  #isScaling = false;
+  #isAutoscaling = false;
+  /** Settles with the last change of the number of workers: they come one after the other. */
+  #scaling: Promise<unknown> = Promise.resolve();
 
   constructor(charge: Charge) {
     this.#charge = charge;
@@ -62,16 +65,28 @@ export class Upkeep {
     else if (isStuck) await this.#replace(id, `${request} does not end, though nobody waits for it any more`);
   }
 
-  /** Changes the number of workers of a pool, one after the other. Rejects with the failure of one that does not start. */
-  async scale({ supervisor }: Pool, count: number): Promise<void> {
-    const { drainTimeout } = this.#charge.config;
-    while (supervisor.count > count) supervisor.shrink(drainTimeout);
-    while (supervisor.count < count) if (!(await supervisor.grow(this.#freeNumber()))) return;
+  /**
+   * Changes the number of workers of a pool to what `decide` makes of it, once earlier changes are over. Gives both numbers; rejects
+   * with the failure of a worker that does not start.
+   */
+  scale(pool: Pool, decide: (count: number) => number): Promise<{ before: number; after: number }> {
+    const change = this.#scaling.then(() => this.#scale(pool, decide));
+    this.#scaling = change.catch(() => {});
+    return change;
+  }
+
+  async #scale({ supervisor }: Pool, decide: (count: number) => number): Promise<{ before: number; after: number }> {
+    const { drainTimeout } = this.#charge.config();
+    const before = supervisor.count;
+    const after = decide(before);
+    while (supervisor.count > after) supervisor.shrink(drainTimeout);
+    while (supervisor.count < after) if (!(await supervisor.grow(this.#freeNumber()))) break;
+    return { before, after };
   }
 
   /** The least number that no worker has. */
   #freeNumber(): number {
-    const taken = new Set(this.#charge.pools.flatMap(({ supervisor }) => supervisor.numbers));
+    const taken = new Set(this.#charge.pools().flatMap(({ supervisor }) => supervisor.numbers));
     let number = 1;
     while (taken.has(number)) number += 1;
     return number;
@@ -81,7 +96,7 @@ export class Upkeep {
     const core = this.#charge.coreStatus();
     const workers = core.workers ?? [];
     this.#pulse.look(workers);
-    const { timeout } = this.#charge.config;
+    const { timeout } = this.#charge.config();
     for (const { id } of workers) {
       const still = this.#pulse.stillFor(id);
       // A request that it hangs in is found first, and named.
@@ -93,36 +108,37 @@ export class Upkeep {
   }
 
   #endHung(id: number, why: string): void {
-    for (const { supervisor } of this.#charge.everyPool) void supervisor.endHung(id, why);
+    for (const { supervisor } of this.#charge.everyPool()) void supervisor.endHung(id, why);
   }
 
   /** Replaces the worker that the core has this id for, gracefully. */
   async #replace(id: number, reason: string): Promise<void> {
-    const { config, pools, tell } = this.#charge;
-    for (const { supervisor } of pools) {
+    for (const { supervisor } of this.#charge.pools()) {
       const found = supervisor.status().find((other) => other.id === id);
       if (found?.state !== 'ready') continue;
       const { worker, pid } = found;
       const message = `worker ${worker} (${pid}) is replaced: ${reason}`;
-      tell({ level: 'info', event: 'worker-recycled', message, worker, pid });
+      this.#charge.tell({ level: 'info', event: 'worker-recycled', message, worker, pid });
       try {
-        await supervisor.replace(worker, config.drainTimeout);
+        await supervisor.replace(worker, this.#charge.config().drainTimeout);
       } catch (error) {
-        const fault = placeError(fromCore(error), config);
-        const text = `worker ${worker} stays, for a new one does not start`;
-        tell({ level: 'error', event: 'worker-not-started', message: text, worker, error: fault });
+        this.#tellNotStarted(error, `worker ${worker} stays, for a new one does not start`, worker);
       }
     }
   }
 
+  #tellNotStarted(error: unknown, message: string, worker?: number): void {
+    const fault = placeError(fromCore(error), this.#charge.config());
+    this.#charge.tell({ level: 'error', event: 'worker-not-started', message, worker, error: fault });
+  }
+
   /** Replaces the workers that have done their part, one of each pool at a time. */
   async #recycle(core: Partial<CoreStatus>): Promise<void> {
-    const { config, pools, isBusy } = this.#charge;
-    const { requests, memory, age, jitter } = config.recycle;
-    if ((requests ?? memory ?? age) === undefined || isBusy || this.#isRecycling) return;
+    const { requests, memory, age, jitter } = this.#charge.config().recycle;
+    if ((requests ?? memory ?? age) === undefined || this.#charge.isBusy() || this.#isRecycling) return;
     this.#isRecycling = true;
     await Promise.all(
-      pools.map(async ({ supervisor }) => {
+      this.#charge.pools().map(async ({ supervisor }) => {
         for (const { pid, id, state, age: ms } of supervisor.status()) {
           const load = core.workers?.find((other) => other.id === id);
           if (state !== 'ready' || pid === undefined || load === undefined) continue;
@@ -137,9 +153,10 @@ export class Upkeep {
 
   /** Gives pools the workers that they need, between the bounds of the configuration. */
   async #autoscale(core: Partial<CoreStatus>): Promise<void> {
-    const { config, pools, isBusy, tell } = this.#charge;
-    if (config.workers === config.mostWorkers || isBusy || this.#isScaling) return;
-    this.#isScaling = true;
+    const { workers: min, mostWorkers: max } = this.#charge.config();
+    if (min === max || this.#charge.isBusy() || this.#isAutoscaling) return;
+    this.#isAutoscaling = true;
+    const pools = this.#charge.pools();
     for (const number of this.#autoscales.keys()) {
       if (pools.every((pool) => pool.number !== number)) this.#autoscales.delete(number);
     }
@@ -148,19 +165,22 @@ export class Upkeep {
       const { count } = pool.supervisor;
       const autoscale = this.#autoscales.get(pool.number) ?? new Autoscale();
       this.#autoscales.set(pool.number, autoscale);
-      const change = autoscale.decide(performance.now(), oldest, length, count, config.workers, config.mostWorkers);
+      const change = autoscale.decide(performance.now(), oldest, length, count, min, max);
       if (change === 0) continue;
       const why = change > 0 ? `requests wait for ${oldest} ms` : 'no request has waited for a while';
-      tell({ level: 'info', event: 'scaled', message: `${count + change} workers instead of ${count}: ${why}` });
+      this.#charge.tell({
+        level: 'info',
+        event: 'scaled',
+        message: `${count + change} workers instead of ${count}: ${why}`,
+      });
       try {
-        await this.scale(pool, count + change);
+        await this.scale(pool, (now) => Math.min(Math.max(now + change, min), max));
       } catch (error) {
-        const fault = placeError(fromCore(error), config);
-        tell({ level: 'error', event: 'worker-not-started', message: 'one more worker does not start', error: fault });
+        this.#tellNotStarted(error, 'one more worker does not start');
         autoscale.failed(performance.now());
       }
     }
-    this.#isScaling = false;
+    this.#isAutoscaling = false;
   }
 }
 

@@ -4,7 +4,7 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ResolvedApplication } from '../config/resolve.js';
 import { GwanmunError, type SerializedError } from '../errors.js';
-import { withoutOwnFrames } from '../stack.js';
+import { framesOf, withoutOwnFrames } from '../stack.js';
 import { prefixLines, readLines } from './lines.js';
 
 /** The worker's ends of its links, as file descriptors of this process. */
@@ -133,7 +133,7 @@ async function askForStack(pid: number, overheard: Overheard): Promise<string | 
 
 /** The frames of a stack that are the user's, or all if there are none. */
 function userFrames(stack: string): string | undefined {
-  const frames = stack.split('\n').filter((line) => /^\s+at /.test(line) && !/\(eval at |<anonymous>:1:/.test(line));
+  const frames = framesOf(stack).filter((line) => !/\(eval at |<anonymous>:1:/.test(line));
   return frames.length === 0 ? undefined : withoutOwnFrames(frames.join('\n'));
 }
 

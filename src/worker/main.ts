@@ -1,12 +1,11 @@
 // A worker process: loads the applications and answers the requests that come over its links. Started by the
 // supervisor, never by hand.
 
-import { PULSE_MS } from '../supervisor/pulse.js';
 import { inspect } from 'node:util';
 import type { WorkerSettings } from '../supervisor/worker-process.js';
 import type { Adapter } from '../gateway/adapter.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
-import { PULSE_BEATS, PULSE_LAG } from '../gateway/frame.js';
+import { PULSE_BEATS, PULSE_LAG, PULSE_MS } from '../gateway/frame.js';
 import { collectOften } from '../gateway/garbage.js';
 import type { Application } from '../gateway/types.js';
 import { MOST_MS } from '../in-process.js';
