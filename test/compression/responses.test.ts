@@ -1,6 +1,7 @@
 // What applications send, compressed for clients that take it.
 
 import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { brotliDecompressSync, constants, createGunzip, gunzipSync } from 'node:zlib';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -9,11 +10,27 @@ import { Folder, Gwanmun } from '../files/gwanmun.js';
 import { RawClient } from '../http/raw-client.js';
 
 const TEXT = Array.from({ length: 500 }, (_, index) => `line ${index} of a text\n`).join('');
+/** More than a megabyte. */
+const BIG = Array.from({ length: 200_000 }, (_, index) => `${(index * 7919) % 1_000_003}\n`).join('');
 
 const WSGI = `
 const TEXT = ${JSON.stringify(TEXT)};
+const BIG = Array.from({ length: 200_000 }, (_, index) => (index * 7919) % 1_000_003 + '\\n').join('');
 let ended = 0;
 const kinds = {
+  big: () => BIG,
+  blocks: function* () { for (let i = 0; i < BIG.length; i += 65_536) yield BIG.slice(i, i + 65_536); },
+  mixed: async function* () {
+    for (let i = 0, length = 1; i < BIG.length; i += length, length = (length * 3) % 100_003) {
+      yield BIG.slice(i, i + length);
+      if (length % 2) await new Promise(setImmediate);
+    }
+  },
+  'big-exact': () => BIG,
+  'big-long': function* () { yield BIG; yield 'surplus'; },
+  'big-cut': function* () { yield BIG.slice(0, 200_000); },
+  'big-breaks': function* () { yield BIG.slice(0, 200_000); throw new Error('broken'); },
+  much: function* () { for (let i = 0; i < 32; i += 1) yield BIG; },
   whole: () => TEXT,
   pieces: function* () { for (let i = 0; i < TEXT.length; i += 1000) yield TEXT.slice(i, i + 1000); },
   exact: () => TEXT,
@@ -36,7 +53,8 @@ export function application(environ, startResponse) {
   const name = environ.PATH_INFO.slice(1);
   const query = Object.fromEntries(new URLSearchParams(environ.QUERY_STRING));
   const { status = '200 OK', ...headers } = query;
-  if (name === 'exact' || name === 'long' || name === 'cut') headers['Content-Length'] = String(TEXT.length);
+  if (/^(exact|long|cut)$/.test(name)) headers['Content-Length'] = String(TEXT.length);
+  if (/^big-(exact|long|cut)$/.test(name)) headers['Content-Length'] = String(BIG.length);
   startResponse(status, Object.entries({ 'Content-Type': 'text/plain', ...headers }));
   return kinds[name]();
 }
@@ -102,6 +120,13 @@ describe.each(codings)('%s', (coding) => {
     ]);
     expect(answer.body.length).toBeLessThan(TEXT.length / 2);
     expect(decoded(answer)).toBe(TEXT);
+  });
+
+  test.each(['/big', '/blocks', '/mixed', '/big-exact', '/big-long'])('%s', async (path) => {
+    const answer = await ask(path, coding);
+    expect([answer.status, answer.headers['content-encoding']]).toEqual([200, coding]);
+    expect(answer.body.length).toBeLessThan(BIG.length * 0.6);
+    expect(decoded(answer) === BIG).toBe(true);
   });
 
   test('from fetch, Node and Python applications', async () => {
@@ -170,13 +195,35 @@ test('each event is with the client before the next is made', async () => {
   client.close();
 });
 
-test.each(['/cut', '/breaks'])('%s is cut off, and does not look whole', async (path) => {
+test.each(['/cut', '/breaks', '/big-cut', '/big-breaks'])('%s is cut off, and does not look whole', async (path) => {
   const client = await RawClient.connect({ port: server.port });
   await client.send(`GET ${path} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n`);
   const rest = (await client.rest(true)).toString('latin1');
   expect(rest).toContain('Content-Encoding: gzip');
   expect(rest.endsWith('0\r\n\r\n')).toBe(false);
 });
+
+test('large pieces are compressed by other threads than those that own the sockets', async () => {
+  const before = cpuTicks();
+  const answers = await Promise.all([ask('/much', 'gzip'), ask('/much', 'br')]);
+  for (const answer of answers) expect(decoded(answer).length).toBe(32 * BIG.length);
+  const [io = 0, blocking = 0] = cpuTicks().map((ticks, index) => ticks - before[index]!);
+  expect(blocking).toBeGreaterThan(20);
+  expect(io).toBeLessThan(blocking / 2);
+});
+
+/** Time that the I/O threads and those for what may block have had, in hundredths of a second. */
+function cpuTicks(): [number, number] {
+  const tasks = `/proc/${server.child.pid}/task`;
+  const ticks: [number, number] = [0, 0];
+  for (const task of readdirSync(tasks)) {
+    const [, name = '', rest = ''] = /\((.*)\) (.*)/.exec(readFileSync(`${tasks}/${task}/stat`, 'utf8')) ?? [];
+    if (!name.startsWith('gwanmun-io-')) continue;
+    const fields = rest.split(' ');
+    ticks[name.includes('-bl') ? 1 : 0] += Number(fields[11]) + Number(fields[12]);
+  }
+  return ticks;
+}
 
 test("an application's 304 says that what it stands for varies", async () => {
   const { status, headers } = await get(server.port, '/whole?status=304%20Not%20Modified&ETag=%22a%22', {

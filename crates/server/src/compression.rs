@@ -2,9 +2,7 @@
 //!
 //! gzip and brotli are pure Rust (zlib-rs, brotli); zstd has no other encoder of that quality than Zstandard's own.
 
-use std::cell::RefCell;
 use std::io::{self, Write};
-use std::rc::Rc;
 use zstd::stream::raw::CParameter;
 
 /// A content coding (RFC 9110 §8.4.1), in the order in which the server prefers them.
@@ -166,97 +164,74 @@ pub(crate) fn compress_well(coding: Coding, content: &[u8]) -> io::Result<Vec<u8
 }
 
 /// Compresses a body while it comes. It holds less than half a megabyte.
-pub(crate) struct Encoder {
-    stream: Stream,
-    sink: Sink,
-    /// Bytes that the application has announced and not sent.
-    pub(crate) left: Option<u64>,
-}
-
-enum Stream {
-    Brotli(Box<brotli::CompressorWriter<Sink>>),
-    Zstd(zstd::stream::write::Encoder<'static, Sink>),
-    Gzip(flate2::write::GzEncoder<Sink>),
-}
-
-/// Where a compressor writes to; we take it from there.
-#[derive(Clone, Default)]
-struct Sink(Rc<RefCell<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+pub(crate) enum Encoder {
+    Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
 }
 
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("Encoder").finish_non_exhaustive()
     }
 }
 
 impl Encoder {
-    /// `left`: what the application has announced.
-    pub(crate) fn new(coding: Coding, left: Option<u64>) -> io::Result<Self> {
-        let sink = Sink::default();
-        let stream = match coding {
-            Coding::Brotli => Stream::Brotli(Box::new(brotli::CompressorWriter::new(
-                sink.clone(),
+    pub(crate) fn new(coding: Coding) -> io::Result<Self> {
+        Ok(match coding {
+            Coding::Brotli => Self::Brotli(Box::new(brotli::CompressorWriter::new(
+                Vec::new(),
                 16 * 1024,
                 3,
                 17,
             ))),
             Coding::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(sink.clone(), 3)?;
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3)?;
                 // Tables for a window of that size, not for the level's: three quarters of the memory.
                 encoder.window_log(17)?;
                 encoder.set_parameter(CParameter::HashLog(15))?;
                 encoder.set_parameter(CParameter::ChainLog(15))?;
-                Stream::Zstd(encoder)
+                Self::Zstd(encoder)
             }
-            Coding::Gzip => Stream::Gzip(flate2::write::GzEncoder::new(
-                sink.clone(),
+            Coding::Gzip => Self::Gzip(flate2::write::GzEncoder::new(
+                Vec::new(),
                 flate2::Compression::new(5),
             )),
-        };
-        Ok(Self { stream, sink, left })
+        })
     }
 
     /// Takes a piece and gives what the client needs to have all of it.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        let writer: &mut dyn Write = match &mut self.stream {
-            Stream::Brotli(writer) => writer,
-            Stream::Zstd(writer) => writer,
-            Stream::Gzip(writer) => writer,
+        let writer: &mut dyn Write = match self {
+            Self::Brotli(writer) => writer,
+            Self::Zstd(writer) => writer,
+            Self::Gzip(writer) => writer,
         };
         writer.write_all(bytes)?;
         writer.flush()?;
-        Ok(std::mem::take(&mut *self.sink.0.borrow_mut()))
+        Ok(std::mem::take(match self {
+            Self::Brotli(writer) => writer.get_mut(),
+            Self::Zstd(writer) => writer.get_mut(),
+            Self::Gzip(writer) => writer.get_mut(),
+        }))
     }
 
     /// The last piece.
     pub(crate) fn finish(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        match self.stream {
-            Stream::Brotli(mut writer) => {
+        match self {
+            Self::Brotli(mut writer) => {
                 writer.write_all(bytes)?;
-                // Its end is written when it is dropped.
-                drop(writer);
+                Ok(writer.into_inner())
             }
-            Stream::Zstd(mut writer) => {
+            Self::Zstd(mut writer) => {
                 writer.write_all(bytes)?;
-                writer.finish()?;
+                writer.finish()
             }
-            Stream::Gzip(mut writer) => {
+            Self::Gzip(mut writer) => {
                 writer.write_all(bytes)?;
-                writer.finish()?;
+                writer.finish()
             }
         }
-        Ok(std::mem::take(&mut *self.sink.0.borrow_mut()))
     }
 }
 
@@ -328,7 +303,7 @@ mod tests {
     #[test]
     fn what_is_compressed_while_it_comes_is_all_there_after_each_piece() {
         for coding in Coding::ALL {
-            let mut encoder = Encoder::new(coding, None).unwrap();
+            let mut encoder = Encoder::new(coding).unwrap();
             let first = encoder.push(b"data: 1\n\n").unwrap();
             assert!(!first.is_empty(), "{coding:?}");
             let more = encoder.push(&b"gateway ".repeat(5000)).unwrap();

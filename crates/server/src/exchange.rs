@@ -1,6 +1,6 @@
 //! An exchange: one request and its response, from the end of its head until both the client and the worker are done with it.
 
-use crate::compression::Encoder;
+use crate::connection::compress::Compression;
 use crate::connection::output::Output;
 use crate::generation::Generation;
 use crate::request_id::RequestId;
@@ -38,7 +38,7 @@ pub(crate) struct Exchange {
     pub(crate) body: RequestBody,
     pub(crate) response: Response,
     /// Its body is compressed.
-    pub(crate) encoder: Option<Box<Encoder>>,
+    pub(crate) compression: Option<Box<Compression>>,
     /// Response bytes while earlier exchanges of the connection are not answered.
     pub(crate) held: Option<Box<Output>>,
     /// Body bytes that the worker may still send before it gets credit.
@@ -189,7 +189,7 @@ impl Exchange {
             head: Vec::new(),
             body: RequestBody::None,
             response: Response::default(),
-            encoder: None,
+            compression: None,
             held: None,
             credit: WINDOW,
             started,

@@ -2,9 +2,10 @@
 //!
 //! The connection is a state machine that one I/O thread drives; it never waits. By role: [`read`] turns bytes into requests,
 //! [`request`] decides what answers a request, [`body`] receives request bodies, [`respond`] writes the core's own answers,
-//! [`relay`] writes an application's, and this file keeps their order, sends, and ends the connection.
+//! [`relay`] writes an application's, which [`compress`] may make smaller, and this file keeps their order, sends, and ends the connection.
 
 pub(crate) mod body;
+pub(crate) mod compress;
 pub(crate) mod output;
 mod read;
 pub(crate) mod relay;

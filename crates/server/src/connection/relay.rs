@@ -1,6 +1,7 @@
 //! An application's response on its way to the client.
 
 use super::Connection;
+use super::compress::{Compression, LARGE};
 use super::output::{OpenFile, Output};
 use super::respond::{write_connection, write_length};
 use crate::compression::{self, Accepted, Coding, Encoder, LEAST};
@@ -127,9 +128,10 @@ impl Connection {
             self.relay_body(cx, key, body, end);
             return Ok(());
         }
-        let encoder = Encoder::new(coding, plan.announced);
+        let encoder = Encoder::new(coding);
         let encoder = encoder.map_err(|_| FrameError("the compressor cannot be had"))?;
-        if end && plan.announced.is_none_or(|announced| announced == body.len() as u64) {
+        let is_whole = end && plan.announced.is_none_or(|announced| announced == body.len() as u64);
+        if is_whole && body.len() < LARGE {
             let packed = encoder.finish(body);
             let packed = packed.map_err(|_| FrameError("the compressor failed"))?;
             self.begin_response(cx, key, head, Some(packed.len() as u64), &lines)?;
@@ -137,7 +139,7 @@ impl Connection {
         } else {
             self.begin_response(cx, key, head, None, &lines)?;
             if let Some(exchange) = cx.exchanges.get_mut(key) {
-                exchange.encoder = Some(Box::new(encoder));
+                exchange.compression = Some(Box::new(Compression::new(encoder, plan.announced)));
             }
             self.relay_body(cx, key, body, end);
         }
@@ -246,55 +248,15 @@ impl Connection {
     /// A part of the response's body.
     pub(crate) fn relay_body(&mut self, cx: &mut Context, key: Key, body: &[u8], end: bool) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
-        if exchange.encoder.is_some() {
+        if exchange.compression.is_some() {
             self.relay_compressed(cx, key, body, end);
             return;
         }
         self.relay_plain(cx, key, body, end);
     }
 
-    /// A part of a body that is compressed: what has come is all with the client once this is sent.
-    fn relay_compressed(&mut self, cx: &mut Context, key: Key, body: &[u8], end: bool) {
-        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
-        let Some(mut encoder) = exchange.encoder.take() else { return };
-        let mut part = body;
-        if let Some(left) = &mut encoder.left {
-            part = &body[..body.len().min(usize::try_from(*left).unwrap_or(usize::MAX))];
-            *left -= part.len() as u64;
-            if part.len() < body.len() {
-                cx.log_error(
-                    "An application sent more than its Content-Length; the surplus was dropped.",
-                );
-            }
-        }
-        let is_whole = encoder.left == Some(0) || (end && encoder.left.is_none());
-        if end && !is_whole {
-            if let Some(exchange) = cx.exchanges.get_mut(key) {
-                exchange.set_reason("the application sent less than its Content-Length");
-            }
-            cx.log_error(
-                "An application sent less than its Content-Length; the connection was closed.",
-            );
-            self.break_off(cx, key);
-            return;
-        }
-        let packed = if is_whole {
-            encoder.finish(part)
-        } else {
-            // Nothing is no piece: flushing it would send some bytes.
-            let packed = if part.is_empty() { Ok(Vec::new()) } else { encoder.push(part) };
-            if let Some(exchange) = cx.exchanges.get_mut(key) {
-                exchange.encoder = Some(encoder);
-            }
-            packed
-        };
-        match packed {
-            Ok(packed) => self.relay_plain(cx, key, &packed, is_whole),
-            Err(_) => self.break_off(cx, key),
-        }
-    }
-
-    fn relay_plain(&mut self, cx: &mut Context, key: Key, body: &[u8], end: bool) {
+    /// A part of what the client gets.
+    pub(super) fn relay_plain(&mut self, cx: &mut Context, key: Key, body: &[u8], end: bool) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let first = self.is_first(key);
         let output = Output::in_turn(first, &mut self.output, &mut exchange.held);

@@ -12,6 +12,7 @@ pub(crate) mod mailbox;
 mod shedding;
 
 use crate::config::Listen;
+use crate::connection::compress::Compressed;
 use crate::connection::sendfile::Sought;
 use crate::connection::{Connection, Local};
 use crate::exchange::{Exchanges, ResponseState};
@@ -136,6 +137,11 @@ pub(crate) enum Message {
     },
     Loaded {
         connection: Key,
+    },
+    /// A piece of a response's body.
+    Compressed {
+        exchange: Key,
+        compressed: Compressed,
     },
     /// A file was compressed; whoever asks next gets it so.
     Packed,
@@ -486,6 +492,13 @@ impl Thread {
                 if let Some(connection) = self.connections.get_mut(connection) {
                     connection.on_loaded(cx);
                 }
+            }
+            Message::Compressed { exchange, compressed } => {
+                // The closure does not fail.
+                let _ = cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                    connection.on_compressed(cx, exchange, compressed);
+                    Ok(())
+                });
             }
             Message::Renew { generation, sockets, others } => {
                 self.renew(generation, sockets);

@@ -173,13 +173,14 @@ impl Context {
     /// Gives back the credit for what the client has taken, once it is worth a frame.
     pub(crate) fn grant_credit(&mut self, key: Key) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        let owed = WINDOW - exchange.credit;
+        let waiting = exchange.compression.as_ref().map_or(0, |compression| compression.waiting());
+        let owed = (WINDOW - exchange.credit).saturating_sub(waiting);
         if owed >= WINDOW / 4
             && !exchange.answered()
             && let Some(StreamName { link, stream }) = exchange.stream
             && let Some(open) = self.links.get_mut(link)
         {
-            exchange.credit = WINDOW;
+            exchange.credit += owed;
             open.send_frame(Kind::Credit, stream, owed, b"");
             self.mark_link_dirty(link);
         }
