@@ -66,6 +66,8 @@ export interface CoreConfig {
   errorLog: { format: 'text' | 'json'; level: 'error' | 'warn' | 'info' | 'debug'; file?: string };
   /** `accept`: the client's, if it is well-formed. */
   requestIds: 'off' | 'accept' | 'generate';
+  /** Where files that were compressed are kept. */
+  compressionCache?: string;
   tempDir: string;
   /** `wsgi.multiprocess`: whether several workers serve one pool. */
   multiprocess: boolean;

@@ -192,6 +192,11 @@ export interface Config {
   timeouts?: Timeouts | undefined;
   /** Text is sent compressed (gzip, brotli, zstd) to clients that take it; a mount can say otherwise. Default `true`. */
   compression?: boolean | undefined;
+  /**
+   * A folder in which files that were compressed are kept, so that the next start need not compress them again: up to 256 MiB, what was not used for longest goes
+   * first. It is made if it is not there, for the server's user alone. Default: none, they are kept in memory.
+   */
+  compressionCache?: string | undefined;
   /** The `Server` header; `false` for none. Visible ASCII characters. Default `gwanmun/` and the version. */
   server?: boolean | string | undefined;
   /** The log of requests, to standard output or appended to `file`. Default: `short` at a terminal, else `combined`. */

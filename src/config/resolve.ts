@@ -1,7 +1,7 @@
 // From a checked configuration, flags and environment to what is really run. Precedence: flag, configuration,
 // environment (PORT, HOST), default.
 
-import { accessSync, constants, readdirSync, statSync, type Stats } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, relative, resolve } from 'node:path';
 import { GwanmunError, wantsColor, type Where } from '../errors.js';
@@ -73,6 +73,8 @@ export interface ResolvedConfig {
     readonly jitter?: number | undefined;
   };
   readonly shutdownTimeout: number;
+  /** Absolute path of a folder, which need not be there. */
+  readonly compressionCache: string | undefined;
   /** Absolute path. */
   readonly pidFile: string | undefined;
   readonly hooks: Hooks;
@@ -159,6 +161,10 @@ export function resolveConfig(
   }
   const pidFile = config.pidFile === undefined ? undefined : resolve(directory, config.pidFile);
   if (pidFile !== undefined) report(faults, ['pidFile'], folderFault(dirname(pidFile)));
+  const { compressionCache: cache } = config;
+  const compressionCache = cache === undefined ? undefined : resolve(directory, cache);
+  if (compressionCache !== undefined && existsSync(compressionCache))
+    report(faults, ['compressionCache'], folderFault(compressionCache));
   if (faults.length > 0) throw invalidConfig(faults, source);
 
   const workers = overrides.workers ?? config.workers ?? 1;
@@ -198,6 +204,7 @@ export function resolveConfig(
     drainTimeout: config.drainTimeout ?? 30_000,
     recycle: config.recycle ?? {},
     shutdownTimeout: config.shutdownTimeout ?? 10_000,
+    compressionCache,
     pidFile,
     hooks: (config.hooks ?? {}) as Hooks,
     privileges: { user: config.user, group: config.group, umask: config.umask },
@@ -257,6 +264,7 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     errorLog: config.errorLog,
     environ: config.environ,
     requestIds: config.requestIds,
+    ...(config.compressionCache === undefined ? {} : { compressionCache: config.compressionCache }),
     tempDir: tmpdir(),
     multiprocess: config.mostWorkers > 1,
   };

@@ -363,6 +363,7 @@ export const configSchema = object(
       object({ header: milliseconds(), body: milliseconds(), keepAlive: milliseconds(0), write: milliseconds() }),
     ),
     compression: v.optional(v.boolean('expected true or false')),
+    compressionCache: v.optional(text('the path of a folder')),
     server: v.optional(server),
     accessLog: v.optional(accessLog),
     errorLog: v.optional(errorLog),

@@ -1,7 +1,8 @@
 // Files in the coding that a client likes best: from beside them, or compressed in the background.
 
 import { spawnSync } from 'node:child_process';
-import { linkSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { linkSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { brotliCompressSync, brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Answer, get } from '../files/client.js';
@@ -181,4 +182,44 @@ test.each([
     const { status, headers } = await ask(path, accept);
     expect([status, headers['content-encoding']]).toEqual([200, undefined]);
   }
+});
+
+describe('with a folder for what was compressed', () => {
+  const config = { compressionCache: './var/cache', mounts: [{ path: '/', files: './site' }] };
+
+  test('another start need not compress a file again, whatever its name and time', async () => {
+    using own = new Folder();
+    own.write('site/a.txt', TEXT);
+    {
+      await using first = await Gwanmun.start(own, config);
+      await expect.poll(() => isGzip(first, '/a.txt'), { timeout: 20_000, interval: 20 }).toBe(true);
+    }
+    const [name] = readdirSync(own.at('var/cache'));
+    expect(name).toMatch(/^[0-9a-f]{64}\.gz$/);
+    expect(statSync(own.at('var/cache')).mode & 0o777).toBe(0o700);
+    // What no compressor makes tells that it is taken from there.
+    const planted = gzipSync(TEXT, { level: 1 });
+    own.write(`var/cache/${name}`, Buffer.concat([createHash('sha256').update(planted).digest(), planted]));
+    own.write('site/b.txt', TEXT);
+    await using second = await Gwanmun.start(own, config);
+    await expect.poll(() => isGzip(second, '/b.txt'), { timeout: 20_000, interval: 20 }).toBe(true);
+    expect((await askOf(second, '/b.txt')).body.equals(planted)).toBe(true);
+  });
+
+  test('one that cannot be used is told of once, and files are compressed all the same', async () => {
+    using own = new Folder();
+    own.write('site/a.txt', TEXT);
+    own.write('site/b.txt', `b${TEXT}`);
+    own.write('var', 'a file where the folder is to be');
+    await using server = await Gwanmun.start(own, config);
+    for (const path of ['/a.txt', '/b.txt'])
+      await expect.poll(() => isGzip(server, path), { timeout: 20_000, interval: 20 }).toBe(true);
+    await server.stop();
+    expect(server.stderr.match(/compressionCache: .*\/var\/cache cannot be used/g)).toHaveLength(1);
+  });
+
+  const askOf = (server: Gwanmun, path: string): Promise<Answer> =>
+    get(server.port, path, { headers: { 'Accept-Encoding': 'gzip' } });
+  const isGzip = async (server: Gwanmun, path: string): Promise<boolean> =>
+    (await askOf(server, path)).headers['content-encoding'] === 'gzip';
 });

@@ -118,7 +118,7 @@ describe('applications and workers', () => {
       { path: '/c', files: './app.ts' },
     ];
     try {
-      resolved({ mounts });
+      resolved({ mounts, compressionCache: './app.ts' });
       expect.unreachable();
     } catch (error) {
       const problems = (error as GwanmunError).problems?.map(({ where, message }) => `${where?.key}: ${message}`);
@@ -127,6 +127,7 @@ describe('applications and workers', () => {
         expect.stringMatching(/^mounts\[0\]\.app: there is no file .*ap\.ts; did you mean "app\.ts"\?$/),
         expect.stringMatching(/^mounts\[1\]\.app: .*notes\.txt is not a module/),
         expect.stringMatching(/^mounts\[2\]\.files: .*app\.ts is not a folder$/),
+        expect.stringMatching(/^compressionCache: .*app\.ts is not a folder$/),
       ]);
     }
   });
@@ -187,6 +188,7 @@ describe("the core's configuration", () => {
         timeout: 7,
         limits: { body: 7 },
         timeouts: { keepAlive: 0 },
+        compressionCache: './new/cache',
         threads: 2,
       }),
     );
@@ -198,6 +200,7 @@ describe("the core's configuration", () => {
       pools: [{ queue: 5, queueTimeoutMs: 6, requestTimeoutMs: 7 }],
       limits: { body: 7, headerCount: 100 },
       timeouts: { keepAliveMs: 0, headerMs: 15_000 },
+      compressionCache: join(directory, 'new/cache'),
       threads: 2,
     });
     expect(toCoreConfig(resolved({ accessLog: false })).accessLog.format).toBe('off');

@@ -179,12 +179,9 @@ impl std::fmt::Debug for Encoder {
 impl Encoder {
     pub(crate) fn new(coding: Coding) -> io::Result<Self> {
         Ok(match coding {
-            Coding::Brotli => Self::Brotli(Box::new(brotli::CompressorWriter::new(
-                Vec::new(),
-                16 * 1024,
-                3,
-                17,
-            ))),
+            Coding::Brotli => {
+                Self::Brotli(Box::new(brotli::CompressorWriter::new(Vec::new(), 16 * 1024, 3, 17)))
+            }
             Coding::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3)?;
                 // Tables for a window of that size, not for the level's: three quarters of the memory.
@@ -193,10 +190,9 @@ impl Encoder {
                 encoder.set_parameter(CParameter::ChainLog(15))?;
                 Self::Zstd(encoder)
             }
-            Coding::Gzip => Self::Gzip(flate2::write::GzEncoder::new(
-                Vec::new(),
-                flate2::Compression::new(5),
-            )),
+            Coding::Gzip => {
+                Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(5)))
+            }
         })
     }
 

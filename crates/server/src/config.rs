@@ -25,6 +25,9 @@ pub struct Config {
     pub environ: BTreeMap<String, String>,
     #[serde(default)]
     pub request_ids: RequestIds,
+    /// Where files that were compressed are kept for later processes.
+    #[serde(default)]
+    pub compression_cache: Option<PathBuf>,
     /// Where large request bodies are buffered.
     pub temp_dir: PathBuf,
     /// `wsgi.multiprocess`: the applications run in several processes.

@@ -3,7 +3,7 @@
 use crate::config::{self, Config, RequestIds, Timeouts};
 use crate::error::{Error, ErrorKind};
 use crate::mounts::application::pool::Pool;
-use crate::mounts::files::{AllowedFolders, FileRoot, FileRules, Pattern};
+use crate::mounts::files::{AllowedFolders, FileRoot, FileRules, PackedFolder, Pattern};
 use crate::router::Router;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -48,6 +48,8 @@ pub(crate) struct Mount {
 pub(crate) struct Files {
     pub(crate) root: FileRoot,
     pub(crate) rules: FileRules,
+    /// Where what was compressed of them is kept.
+    pub(crate) packed: Option<Arc<PackedFolder>>,
 }
 
 /// A file as it was when the configuration was taken over.
@@ -94,6 +96,7 @@ impl Generation {
         }) {
             return invalid("The Server header holds printable ASCII characters only.".to_owned());
         }
+        let packed = config.compression_cache.as_deref().map(PackedFolder::new).map(Arc::new);
         let mut mounts = Vec::new();
         for (index, mount) in config.mounts.iter().enumerate() {
             if !mount.path.starts_with('/') || (mount.path.len() > 1 && mount.path.ends_with('/')) {
@@ -116,7 +119,7 @@ impl Generation {
                         Error::io(ErrorKind::Files, &what, &error)
                             .at(format!("mounts[{index}].files"))
                     })?;
-                    Some(Arc::new(Files { root, rules: rules(files)? }))
+                    Some(Arc::new(Files { root, rules: rules(files)?, packed: packed.clone() }))
                 }
                 None => None,
             };

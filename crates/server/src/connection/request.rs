@@ -512,8 +512,11 @@ fn negotiate(
         }
         let files = Arc::clone(files);
         cx.run_blocking(move || {
-            files.root.pack(&entry, coding);
-            Message::Packed
+            let folder = files.packed.as_deref();
+            let trouble = files.root.pack(&entry, coding, folder);
+            Message::Packed {
+                complaint: folder.zip(trouble).and_then(|(folder, error)| folder.complaint(&error)),
+            }
         });
     }
     chosen

@@ -144,7 +144,9 @@ pub(crate) enum Message {
         compressed: Compressed,
     },
     /// A file was compressed; whoever asks next gets it so.
-    Packed,
+    Packed {
+        complaint: Option<String>,
+    },
     /// From now on requests are of this generation. The last thread to hear it says so.
     Renew {
         generation: Arc<Generation>,
@@ -506,7 +508,11 @@ impl Thread {
                     (self.cx.shared.on_event)(Event::Renewed);
                 }
             }
-            Message::Packed => {}
+            Message::Packed { complaint } => {
+                if let Some(text) = complaint {
+                    cx.shared.logger.error(Level::Warn, &text);
+                }
+            }
             #[cfg(test)]
             Message::Panic => panic!("by the test"),
             Message::Close { grace, patient } => self.begin_closing(grace, patient),

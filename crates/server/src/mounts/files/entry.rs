@@ -205,8 +205,12 @@ impl FileEntry {
         !self.is_packing.swap(true, Ordering::AcqRel)
     }
 
-    /// Compresses it, unless it has changed. BLOCKING.
-    pub(super) fn pack(&self, coding: Coding) -> io::Result<Option<Arc<FileEntry>>> {
+    /// Has it compressed by `make`, unless it has changed. None: it would be no smaller. BLOCKING.
+    pub(super) fn pack(
+        &self,
+        coding: Coding,
+        make: impl FnOnce(&[u8]) -> io::Result<Vec<u8>>,
+    ) -> io::Result<Option<Arc<FileEntry>>> {
         let read;
         let content: &[u8] = match (&self.content, &self.file) {
             (Some(content), _) => content,
@@ -221,7 +225,7 @@ impl FileEntry {
             }
             (None, None) => return Ok(None),
         };
-        let packed = compression::compress_well(coding, content)?;
+        let packed = make(content)?;
         // A twentieth is not worth the client's work.
         if packed.len() >= content.len() / 20 * 19 {
             return Ok(None);

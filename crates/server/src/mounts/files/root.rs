@@ -1,7 +1,6 @@
 //! Finding files beneath a directory and nowhere else.
 
-use crate::compression::{Coding, is_compressible};
-use std::collections::{HashMap, VecDeque};
+use crate::compression::{Coding, compress_well, is_compressible};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::beneath::{PATH_ONLY, READ, Resolution, STAT};
 use super::entry::{FileEntry, Identity};
 use super::listing::{Listing, list};
+use super::packed::{Packed, PackedFolder, packed_key};
 use super::rules::FileRules;
 use crate::config::Symlinks;
 
@@ -35,24 +35,6 @@ struct State {
     /// When its name was looked at.
     checked: Instant,
 }
-
-/// Files that were compressed, for all I/O threads.
-#[derive(Debug, Default)]
-struct Packed {
-    /// None: it would be no smaller.
-    entries: HashMap<PackedKey, Option<Arc<FileEntry>>>,
-    /// The oldest first.
-    order: VecDeque<PackedKey>,
-    bytes: usize,
-}
-
-/// A file, its coding, and its header lines: a file of two names has two types, and perhaps two rules.
-type PackedKey = (Identity, Coding, Arc<[u8]>);
-
-/// Memory for compressed files of one folder.
-const PACKED_BYTES: usize = 64 * 1024 * 1024;
-/// Files that are remembered as not worth it, too.
-const PACKED_ENTRIES: usize = 20_000;
 
 /// A folder that was replaced is served after so long.
 const RECHECK: Duration = Duration::from_millis(500);
@@ -178,13 +160,28 @@ impl FileRoot {
         if unchanged { Found::File(Arc::clone(entry)) } else { self.find(path, rules) }
     }
 
-    /// Compresses a file in the background. BLOCKING. One file at a time: who comes meanwhile is sent the file as it is.
-    pub(crate) fn pack(&self, entry: &FileEntry, coding: Coding) {
+    /// Compresses a file in the background, unless `folder` has it. BLOCKING. One file at a time: who comes meanwhile is sent the file
+    /// as it is. Gives what is wrong with `folder`.
+    pub(crate) fn pack(
+        &self,
+        entry: &FileEntry,
+        coding: Coding,
+        folder: Option<&PackedFolder>,
+    ) -> Option<io::Error> {
+        let mut trouble = None;
         if let Ok(_held) = self.packing.try_lock() {
             let key = packed_key(entry, coding);
-            let known = self.lock_packed().entries.get(&key).cloned();
+            let known = self.lock_packed().get(&key);
             let variant = known.or_else(|| {
-                let variant = entry.pack(coding).ok()?;
+                let make = |content: &[u8]| match folder {
+                    None => compress_well(coding, content),
+                    Some(folder) => {
+                        let (packed, error) = folder.pack(coding, content)?;
+                        trouble = error;
+                        Ok(packed)
+                    }
+                };
+                let variant = entry.pack(coding, make).ok()?;
                 self.lock_packed().insert(key, variant.clone());
                 Some(variant)
             });
@@ -193,12 +190,12 @@ impl FileRoot {
             }
         }
         entry.is_packing.store(false, Ordering::Release);
+        trouble
     }
 
     /// Gives an entry what another thread has made of the same file. `false`: there is nothing.
     pub(crate) fn recall(&self, entry: &FileEntry, coding: Coding) -> bool {
-        let packed = self.lock_packed();
-        let known = packed.entries.get(&packed_key(entry, coding));
+        let known = self.lock_packed().get(&packed_key(entry, coding));
         known.map(|variant| entry.set_variant(coding, variant.as_ref())).is_some()
     }
 
@@ -256,10 +253,6 @@ impl FileRoot {
     }
 }
 
-fn packed_key(entry: &FileEntry, coding: Coding) -> PackedKey {
-    (entry.identity, coding, Arc::clone(&entry.headers))
-}
-
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     let flags = PATH_ONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
     Ok(File::options().read(true).custom_flags(flags).open(path)?.into())
@@ -299,25 +292,6 @@ fn each_candidate(
         }
     }
     Found::NotFound
-}
-
-impl Packed {
-    fn insert(&mut self, key: PackedKey, variant: Option<Arc<FileEntry>>) {
-        self.bytes += variant.as_ref().map_or(0, |variant| variant.size as usize);
-        if self.entries.insert(key.clone(), variant).is_none() {
-            self.order.push_back(key);
-        }
-        self.shrink_to(PACKED_BYTES);
-    }
-
-    fn shrink_to(&mut self, bytes: usize) {
-        while (self.bytes > bytes || self.order.len() > PACKED_ENTRIES)
-            && let Some(oldest) = self.order.pop_front()
-        {
-            let variant = self.entries.remove(&oldest).flatten();
-            self.bytes -= variant.map_or(0, |variant| variant.size as usize);
-        }
-    }
 }
 
 fn found_from(error: &io::Error) -> Found {
@@ -704,7 +678,7 @@ mod tests {
         let root = FileRoot::open(scratch.path(), Symlinks::Inside).unwrap();
         let Found::File(entry) = root.find(b"/a.txt", &packing()) else { panic!() };
         assert_eq!(entry.negotiate(only_gzip()).1, Some(Coding::Gzip));
-        root.pack(&entry, Coding::Gzip);
+        root.pack(&entry, Coding::Gzip, None);
         let (packed, wanted) = entry.negotiate(only_gzip());
         assert!(packed.size < entry.size && wanted.is_none());
         let held = Arc::downgrade(&packed);
@@ -716,7 +690,7 @@ mod tests {
         let (plain, wanted) = entry.negotiate(only_gzip());
         assert!(Arc::ptr_eq(&plain, &entry));
         assert_eq!(wanted, Some(Coding::Gzip));
-        root.pack(&entry, Coding::Gzip);
+        root.pack(&entry, Coding::Gzip, None);
         assert!(entry.negotiate(only_gzip()).0.size < entry.size);
     }
 
@@ -728,7 +702,7 @@ mod tests {
         let root = FileRoot::open(scratch.path(), Symlinks::Inside).unwrap();
         for (path, content_type) in [("/a.txt", "text/plain"), ("/a.html", "text/html")] {
             let Found::File(entry) = root.find(path.as_bytes(), &packing()) else { panic!() };
-            root.pack(&entry, Coding::Gzip);
+            root.pack(&entry, Coding::Gzip, None);
             let headers = entry.negotiate(only_gzip()).0.headers.to_vec();
             let headers = String::from_utf8(headers).unwrap();
             assert!(headers.starts_with(&format!("Content-Type: {content_type};")), "{headers}");
