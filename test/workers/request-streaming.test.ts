@@ -201,6 +201,16 @@ describe('a client that does not send its body to the end', () => {
     await client.closed();
   });
 
+  test.each(['', '123456789'])('W25 leaves with the head: %j', async (part) => {
+    await using core = streaming();
+    const worker = await core.worker();
+    const client = await Client.connect(core.port);
+    client.socket.end(post('Content-Length: 10') + part);
+    const { stream } = await worker.begin();
+    expect(await worker.next(f.KIND_RESET)).toMatchObject({ stream, extra: f.RESET_CLIENT_GONE });
+    await client.closed();
+  });
+
   test('only closes its sending side behind a whole body: all of it comes', async () => {
     await using core = streaming();
     const worker = await core.worker();

@@ -192,12 +192,21 @@ pub fn write(out: &mut Vec<u8>, kind: Kind, flags: u8, stream: u32, extra: u32, 
     debug_assert!(payload.len() <= MAX_PAYLOAD);
     let size = HEADER + payload.len();
     out.reserve(padded(size));
-    out.extend_from_slice(&(size as u32).to_le_bytes());
-    out.extend_from_slice(&[kind as u8, flags, 0, 0]);
-    out.extend_from_slice(&stream.to_le_bytes());
-    out.extend_from_slice(&extra.to_le_bytes());
+    out.extend_from_slice(&header(kind, flags, stream, extra, payload.len()));
     out.extend_from_slice(payload);
     out.resize(out.len() + padded(size) - size, 0);
+}
+
+/// The header of a frame with a payload of so many bytes, at most [`MAX_PAYLOAD`].
+#[must_use]
+pub fn header(kind: Kind, flags: u8, stream: u32, extra: u32, payload: usize) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..4].copy_from_slice(&((HEADER + payload) as u32).to_le_bytes());
+    header[4] = kind as u8;
+    header[5] = flags;
+    header[8..12].copy_from_slice(&stream.to_le_bytes());
+    header[12..].copy_from_slice(&extra.to_le_bytes());
+    header
 }
 
 /// Appends the header of a frame whose payload is written next; [`finish`] takes what this gives.

@@ -1,6 +1,7 @@
 //! The system calls of the hot path, each wrapped once.
 
-use std::io;
+use socket2::SockRef;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// What a non-blocking transfer came to.
@@ -69,6 +70,16 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<T
     })
 }
 
+/// Sends what stands in several places as one.
+pub(crate) fn send_parts<const N: usize>(
+    fd: BorrowedFd<'_>,
+    parts: [&[u8]; N],
+) -> io::Result<Transfer> {
+    let parts = parts.map(IoSlice::new);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    would_block(SockRef::from(&fd).send_vectored_with_flags(&parts, flags))
+}
+
 /// Sends up to `length` bytes of `file` from `offset` without a copy through user space.
 pub(crate) fn send_file(
     fd: BorrowedFd<'_>,
@@ -90,7 +101,7 @@ pub(crate) fn position(fd: BorrowedFd<'_>) -> io::Result<u64> {
 
 /// Makes closing send a reset instead of an end. A failure leaves the end.
 pub(crate) fn reset_on_close(fd: BorrowedFd<'_>) {
-    let _ = socket2::SockRef::from(&fd).set_linger(Some(std::time::Duration::ZERO));
+    let _ = SockRef::from(&fd).set_linger(Some(std::time::Duration::ZERO));
 }
 
 /// Bytes that have arrived and were not received.
@@ -139,7 +150,7 @@ pub(crate) fn descriptor_limit() -> u64 {
 
 /// The address of a connection's other end; none for a Unix socket.
 pub(crate) fn peer_of(fd: BorrowedFd<'_>) -> Option<std::net::SocketAddr> {
-    let address = socket2::SockRef::from(&fd).peer_addr().ok()?.as_socket()?;
+    let address = SockRef::from(&fd).peer_addr().ok()?.as_socket()?;
     // A listener on `::` sees IPv4 clients as ::ffff:a.b.c.d; what is logged and passed on is the address they have.
     Some(std::net::SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
@@ -154,5 +165,5 @@ pub(crate) fn unacknowledged(fd: BorrowedFd<'_>) -> u32 {
 
 /// Small responses leave at once (no Nagle). A failure costs latency only.
 pub(crate) fn set_no_delay(fd: BorrowedFd<'_>) {
-    let _ = socket2::SockRef::from(&fd).set_tcp_nodelay(true);
+    let _ = SockRef::from(&fd).set_tcp_nodelay(true);
 }

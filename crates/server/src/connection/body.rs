@@ -168,6 +168,22 @@ impl Connection {
         (position, self.complete_body(cx, reader))
     }
 
+    /// How many bytes are to be received now: of a body, what its worker takes, or the rest would have to be put aside.
+    pub(super) fn most_to_receive(&self, cx: &mut Context) -> usize {
+        match &self.phase {
+            Phase::Body(reader) if matches!(reader.sink, Sink::Worker { .. }) => {
+                cx.upload_credit(reader.exchange, self.key)
+            }
+            _ => usize::MAX,
+        }
+    }
+
+    /// The worker takes nothing of the body for now: the client is not the one who keeps us waiting.
+    pub(super) fn hold_body_back(&mut self) {
+        self.blocked = true;
+        self.read_deadline = 0;
+    }
+
     /// Passes body bytes on to the worker, as far as it takes them. Gives the same as [`receive_body`](Self::receive_body).
     fn pass_on(
         &mut self,

@@ -16,14 +16,19 @@ impl Connection {
     pub(super) fn read(&mut self, cx: &mut Context) {
         let mut received = 0;
         while self.readable && !self.blocked && !self.closed {
+            let most = self.most_to_receive(cx).min(cx.scratch.len());
+            if most == 0 {
+                self.hold_body_back();
+                break;
+            }
             let mut scratch = std::mem::take(&mut cx.scratch);
-            match syscall::receive(self.fd.as_fd(), &mut scratch) {
+            match syscall::receive(self.fd.as_fd(), &mut scratch[..most]) {
                 Err(_) => self.close(cx),
                 Ok(Transfer::WouldBlock) => self.readable = false,
                 Ok(Transfer::Bytes(0)) => self.end_of_input(cx),
                 Ok(Transfer::Bytes(count)) => {
                     // A short read has emptied the socket; the next bytes bring a new event, unless the end came already.
-                    if count < scratch.len() && !self.read_closed {
+                    if count < most && !self.read_closed {
                         self.readable = false;
                     }
                     if matches!(self.phase, Phase::Closing) {
@@ -42,6 +47,10 @@ impl Connection {
                 }
             }
             cx.scratch = scratch;
+        }
+        // The end came together with the head, before it was known to be missing something.
+        if self.read_closed && self.body_is_cut_off() {
+            self.abandon_body(cx);
         }
     }
 

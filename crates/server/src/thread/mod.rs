@@ -30,7 +30,7 @@ use arena::{Arena, Key};
 use buffers::Buffers;
 use clock::Clock;
 use epoll::{Epoll, Events, Token, unpack};
-use gwanmun_gateway::frame::FrameError;
+use gwanmun_gateway::frame::{FrameError, MAX_PAYLOAD};
 use gwanmun_gateway::names::NamesTable;
 use gwanmun_http1::HeaderSpan;
 use rustc_hash::FxHashMap;
@@ -193,7 +193,8 @@ struct ThreadListener {
 /// What one thread listens on: its socket of each listener.
 pub(crate) type Sockets = Vec<(Arc<OwnedFd>, Address)>;
 
-const SCRATCH: usize = 64 * 1024;
+/// What one receive brings fits one frame.
+const SCRATCH: usize = MAX_PAYLOAD;
 const LINK_BUFFER: usize = 512 * 1024;
 /// Connections accepted in a row before the others get their turn.
 const ACCEPT_BATCH: usize = 64;

@@ -25,7 +25,9 @@ pub(crate) type Links = Arena<Link>;
 /// Bytes of header lines that a worker may have defined on one link.
 const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 /// With more than this unsent, no streamed request body goes to the worker until all of it is sent.
-const CONGESTED: usize = 1024 * 1024;
+const CONGESTED: usize = 64 * 1024;
+/// A piece of a body of so many bytes is sent at once, which saves a copy; shorter ones share a system call.
+const DIRECT: usize = 8 * 1024;
 /// A worker with a request that it has not begun for so long gets no more from this thread.
 const STALLED_AFTER_MS: u64 = 5;
 
@@ -188,10 +190,29 @@ impl Link {
         let (most, last) =
             bytes.split_at(bytes.len().saturating_sub(1) / MAX_PAYLOAD * MAX_PAYLOAD);
         for piece in most.chunks(MAX_PAYLOAD) {
-            frame::write(&mut self.out, Kind::Data, 0, stream, 0, piece);
+            self.send_piece(stream, piece, 0);
         }
-        let flags = if end { FLAG_END } else { 0 };
-        frame::write(&mut self.out, Kind::Data, flags, stream, 0, last);
+        self.send_piece(stream, last, if end { FLAG_END } else { 0 });
+    }
+
+    fn send_piece(&mut self, stream: u32, piece: &[u8], flags: u8) {
+        let mut sent = 0;
+        if piece.len() >= DIRECT && self.out.is_empty() {
+            let header = frame::header(Kind::Data, flags, stream, 0, piece.len());
+            let size = header.len() + piece.len();
+            let padding = &[0; frame::ALIGN][..frame::padded(size) - size];
+            match syscall::send_parts(self.fd.as_fd(), [&header, piece, padding]) {
+                Ok(Transfer::Bytes(count)) if count == frame::padded(size) => return,
+                Ok(Transfer::Bytes(count)) => sent = count,
+                // A broken link is seen when what is queued is sent.
+                Ok(Transfer::WouldBlock) | Err(_) => {}
+            }
+        }
+        let is_first = self.out.is_empty();
+        frame::write(&mut self.out, Kind::Data, flags, stream, 0, piece);
+        if is_first {
+            self.out_sent = sent;
+        }
     }
 
     /// Whether so much is unsent that request bodies have to wait.
