@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** So many bytes of bodies may pass until the young garbage is collected, which takes a fraction of a millisecond. */
-const EVERY = 4 * 1024 * 1024;
+const EVERY = 8 * 1024 * 1024;
 
 let left = Number.POSITIVE_INFINITY;
 let collect: ((options: { type: 'minor' }) => void) | undefined;

@@ -148,8 +148,8 @@ export class StreamedInput extends Input {
     const piece = this.pieces.shift();
     if (piece !== undefined) return piece;
     if (this.start === this.end) return null;
-    const last = this.block.subarray(this.start, this.end);
-    this.start = this.end;
-    return last;
+    const { block, start, end } = this;
+    this.start = end;
+    return start === 0 && end === block.length ? block : block.subarray(start, end);
   }
 }
