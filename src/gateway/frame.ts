@@ -24,6 +24,7 @@ export const KIND_BLOCK = 4;
 export const KIND_HEAD = 5;
 export const KIND_INFO = 6;
 export const KIND_DATA = 7;
+export const KIND_TRAILERS = 9;
 export const KIND_END = 10;
 export const KIND_RESET = 11;
 export const KIND_CREDIT = 12;

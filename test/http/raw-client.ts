@@ -109,11 +109,20 @@ export class RawClient {
     return response;
   }
 
-  /** Reads one chunk of a body that is read piece by piece; an empty one is the last. */
+  /** The lines behind the last chunked body. */
+  trailers: string[] = [];
+
+  /** Reads one chunk of a body that is read piece by piece; an empty one is the last, which is read with its trailers. */
   async chunk(): Promise<Buffer> {
     const line = (await this.until('\r\n')).toString('latin1');
     if (!/^[0-9a-f]+\r\n$/i.test(line)) throw new Error(`not a chunk line: ${JSON.stringify(line)}`);
     const data = await this.bytes(Number.parseInt(line, 16));
+    if (data.length === 0) {
+      this.trailers = [];
+      for (let field = ''; (field = (await this.until('\r\n')).toString('latin1').slice(0, -2)) !== '';)
+        this.trailers.push(field);
+      return data;
+    }
     const end = (await this.bytes(2)).toString('latin1');
     if (end !== '\r\n') throw new Error(`a chunk ends in ${JSON.stringify(end)}`);
     return data;

@@ -119,11 +119,6 @@ describe('the body', () => {
       'é\ufffdb',
     ],
     ['a head that is flushed and no body', (res) => (res.removeHeader('Date'), res.flushHeaders(), res.end()), ''],
-    [
-      'a trailer',
-      (res) => (res.setHeader('Trailer', 'X-Sum'), res.write('a'), res.addTrailers({ 'X-Sum': '1' }), res.end('b')),
-      'ab',
-    ],
     ['0, which looks like a last chunk', (res) => (res.write('0\r\n\r\n'), res.end()), '0\r\n\r\n'],
   ])('%s', async (_what, answer, expected) => {
     await using target = await serving((_req, res) => answer(res));
@@ -136,6 +131,72 @@ describe('the body', () => {
       expect(response.body.toString()).toBe(expected);
     }
     client.close();
+  });
+
+  test.each<[string, (res: ServerResponse) => void, string, string[]]>([
+    [
+      'behind pieces',
+      (res) => (res.setHeader('Trailer', 'X-Sum'), res.write('a'), res.addTrailers({ 'X-Sum': 'é' }), res.end('b')),
+      'ab',
+      ['X-Sum: é'],
+    ],
+    [
+      'behind a body that comes at once',
+      (res) => (
+        res.setHeader('Trailer', 'X-A'),
+        res.addTrailers([
+          ['X-A', '1'],
+          ['X-B', '2'],
+        ] as never),
+        res.end('ab')
+      ),
+      'ab',
+      ['X-A: 1', 'X-B: 2'],
+    ],
+    [
+      'behind a large body, in another tick',
+      (res) => {
+        res.write('a'.repeat(MIB));
+        setImmediate(() => (res.addTrailers({ 'X-Sum': '1' }), res.end()));
+      },
+      'a'.repeat(MIB),
+      ['X-Sum: 1'],
+    ],
+    ['behind nothing', (res) => (res.flushHeaders(), res.addTrailers({ 'X-Sum': '1' }), res.end()), '', ['X-Sum: 1']],
+    // As with Node: where the body has a length, there is no place for them.
+    ['where the length is known: none', (res) => (res.addTrailers({ 'X-Sum': '1' }), res.end('ab')), 'ab', []],
+    [
+      'that would frame the message: none',
+      (res) => (res.write('a'), res.addTrailers({ 'X-Sum': '1', 'Content-Length': '7' }), res.end('b')),
+      'ab',
+      [],
+    ],
+    [
+      'that belong to the connection: none',
+      (res) => (res.write('a'), res.addTrailers({ 'Transfer-Encoding': 'chunked' }), res.end('b')),
+      'ab',
+      [],
+    ],
+  ])('trailers %s', async (_what, answer, body, trailers) => {
+    await using target = await serving((_req, res) => answer(res));
+    const client = await target.connect();
+    // Twice: the connection goes on, and trailers are one response's.
+    for (let i = 0; i < 2; i++) {
+      client.trailers = [];
+      await client.send(request('GET /'));
+      expect((await client.response()).body.toString() === body).toBe(true);
+      expect(client.trailers).toEqual(trailers);
+    }
+    client.close();
+  });
+
+  test('trailers are dropped for a client of HTTP/1.0', async () => {
+    await using target = await serving(
+      (_req, res) => (res.write('a'), res.addTrailers({ 'X-Sum': '1' }), res.end('b')),
+    );
+    const client = await target.connect();
+    await client.send('GET / HTTP/1.0\r\n\r\n');
+    expect((await client.rest()).toString('latin1')).toMatch(/\r\n\r\nab$/);
   });
 
   test('that comes later, in pieces', async () => {

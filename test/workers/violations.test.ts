@@ -78,7 +78,6 @@ describe('in a request, before HEAD: 502', () => {
     ['size 4 294 967 295', /size out of range/, () => sized(0xffff_ffff)],
     ['kind 0', /unknown or reserved/, () => kind(0)],
     ['kind 8, reserved', /unknown or reserved/, () => kind(8)],
-    ['kind 9, reserved', /unknown or reserved/, () => kind(9)],
     ['kind 16', /unknown or reserved/, () => kind(16)],
     ['kind 255', /unknown or reserved/, () => kind(255)],
     ['an unknown flag', /reserved bits/, () => broken((bytes) => bytes.writeUInt8(4, 5))],
@@ -100,6 +99,11 @@ describe('in a request, before HEAD: 502', () => {
       (stream) => head(stream, 200, '', PART, f.FLAG_FD | f.FLAG_END),
     ],
     ['body before HEAD', /body before HEAD/, (stream) => frame(f.KIND_DATA, stream, 0, 'x')],
+    [
+      'TRAILERS before HEAD',
+      /TRAILERS come once, after HEAD/,
+      (stream) => frame(f.KIND_TRAILERS, stream, 0, 'X-A: 1\r\n'),
+    ],
     ['END before HEAD', /before HEAD/, (stream) => frame(f.KIND_END, stream, 0, '', f.FLAG_END)],
     [
       'END on a frame that cannot have it',
@@ -197,6 +201,11 @@ describe('in a response, after HEAD: the connection breaks off', () => {
   test.each<[string, RegExp, (stream: number) => Buffer]>([
     ['a second HEAD', /second HEAD/, (stream) => head(stream, 200, '', 'again')],
     ['INFO', /INFO comes before HEAD/, (stream) => frame(f.KIND_INFO, stream, 103)],
+    [
+      'TRAILERS twice',
+      /TRAILERS come once/,
+      (stream) => Buffer.concat([1, 2].map(() => frame(f.KIND_TRAILERS, stream, 0, 'X-A: 1\r\n'))),
+    ],
     ['a bad frame', /size out of range/, () => sized(3)],
   ])('%s', async (_name, rule, bytes) => {
     await using core = new TestCore();

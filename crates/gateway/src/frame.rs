@@ -27,6 +27,7 @@ pub enum Kind {
     Head = 5,
     Info = 6,
     Data = 7,
+    Trailers = 9,
     End = 10,
     Reset = 11,
     Credit = 12,
@@ -45,13 +46,14 @@ impl Kind {
             5 => Self::Head,
             6 => Self::Info,
             7 => Self::Data,
+            9 => Self::Trailers,
             10 => Self::End,
             11 => Self::Reset,
             12 => Self::Credit,
             13 => Self::Log,
             14 => Self::Closed,
             15 => Self::Passing,
-            _ => return None, // 8 and 9 are reserved, the rest unknown
+            _ => return None, // 8 is reserved, the rest unknown
         })
     }
 }
@@ -287,7 +289,7 @@ mod tests {
         };
         assert!(broken(0, 15).is_err(), "size below the header");
         assert!(broken(3, 1).is_err(), "size over 64 KiB");
-        for kind in [0, 8, 9, 16, 255] {
+        for kind in [0, 8, 16, 255] {
             assert!(broken(4, kind).is_err(), "kind {kind}");
         }
         assert!(broken(5, 4).is_err(), "unknown flag");

@@ -59,6 +59,11 @@ pub enum FromWorker<'a> {
         body: &'a [u8],
         end: bool,
     },
+    /// Fields that follow the body.
+    Trailers {
+        stream: u32,
+        lines: &'a [u8],
+    },
     /// END, as a frame of its own.
     End {
         stream: u32,
@@ -173,6 +178,7 @@ impl<'a> FromWorker<'a> {
                 _ => Err(FrameError("INFO's status is 102 to 199")),
             },
             Kind::Data => Ok(Self::Data { stream, body: payload, end }),
+            Kind::Trailers => Ok(Self::Trailers { stream, lines: payload }),
             Kind::End => Ok(Self::End { stream }),
             Kind::Reset => Ok(Self::Reset { stream, reason: extra }),
             Kind::Credit => Ok(Self::Credit { stream, bytes: extra }),
@@ -354,6 +360,8 @@ mod tests {
             decode(Kind::Info, 0, 1, 100, b""),
             decode(Kind::Info, 0, 1, 101, b""),
             decode(Kind::Info, FLAG_END, 1, 103, b""),
+            decode(Kind::Trailers, 0, 0, 0, b""),
+            decode(Kind::Trailers, FLAG_END, 1, 0, b""),
             decode(Kind::Log, 0, 0, 0, b""),
             decode(Kind::Log, 0, 0, 6, b""),
             decode(Kind::Log, 0, 0, 1 | 4 << 16, b""),

@@ -4,8 +4,12 @@ use std::fmt;
 
 use crate::syntax::{TOKEN, VALUE, content_length, trim};
 
-/// The chunk that ends a chunked body without trailers.
-pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// Appends the end of a chunked body: the last chunk, and the trailer fields that [`check_trailers`] has passed.
+pub fn write_last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
+    out.extend_from_slice(b"0\r\n");
+    out.extend_from_slice(trailers);
+    out.extend_from_slice(b"\r\n");
+}
 
 /// The reason phrase of a status code (the IANA registry), `""` for an unknown one.
 pub fn reason(status: u16) -> &'static str {
@@ -82,6 +86,7 @@ pub(crate) enum Rule {
     ConnectionLevel,
     ContentLength,
     ContentLengthRepeated,
+    Trailer,
 }
 
 impl fmt::Display for BlockError {
@@ -99,6 +104,9 @@ impl fmt::Display for BlockError {
             Rule::ConnectionLevel => "it belongs to the connection, which the server alone manages",
             Rule::ContentLength => "its value is not a decimal number",
             Rule::ContentLengthRepeated => "there is more than one",
+            Rule::Trailer => {
+                "a trailer comes too late for it: it frames, routes or explains the message"
+            }
         };
         write!(f, "response header \"{}{more}\": {rule}", shown.escape_ascii())
     }
@@ -127,6 +135,42 @@ pub fn check_block(block: &[u8]) -> Result<BlockFacts, BlockError> {
         rest = line.behind;
     }
     Ok(facts)
+}
+
+/// Checks fields that are sent behind a body, as [`check_block`] does, and that none is about how the message is framed, routed,
+/// authenticated or read (RFC 9110 §6.5.1): that is decided by then.
+///
+/// # Errors
+/// The first line that must not be sent.
+pub fn check_trailers(block: &[u8]) -> Result<(), BlockError> {
+    const TOO_LATE: [&[u8]; 16] = [
+        b"age",
+        b"authorization",
+        b"cache-control",
+        b"content-encoding",
+        b"content-length",
+        b"content-range",
+        b"content-type",
+        b"date",
+        b"expires",
+        b"host",
+        b"location",
+        b"retry-after",
+        b"set-cookie",
+        b"vary",
+        b"warning",
+        b"www-authenticate",
+    ];
+    check_block(block)?;
+    let mut rest = block;
+    while !rest.is_empty() {
+        let line = first_line(rest)?;
+        if TOO_LATE.iter().any(|name| line.name.eq_ignore_ascii_case(name)) {
+            return Err(BlockError::new(line.name, Rule::Trailer));
+        }
+        rest = line.behind;
+    }
+    Ok(())
 }
 
 pub(crate) struct Line<'a> {

@@ -1,7 +1,8 @@
 //! Response heads: status lines, chunk heads, and the check of an application's header lines (H84).
 
 use gwanmun_http1::response::{
-    BlockFacts, body_allowed, check_block, reason, write_chunk_head, write_status_line,
+    BlockFacts, body_allowed, check_block, check_trailers, reason, write_chunk_head,
+    write_status_line,
 };
 
 #[test]
@@ -108,6 +109,24 @@ fn h84_no_block_splits_a_response() {
         (b"Content-Length:\r\n", "decimal"),
     ] {
         let error = check_block(block).expect_err(&block.escape_ascii().to_string()).to_string();
+        assert!(error.contains(word), "{}: {error}", block.escape_ascii());
+    }
+}
+
+#[test]
+fn trailers_are_fields_that_need_not_be_known_before() {
+    for block in [&b""[..], b"X-Sum: 1\r\n", b"Server-Timing: db;dur=5\r\nETag: \"a\"\r\n"] {
+        assert_eq!(check_trailers(block), Ok(()));
+    }
+    for (block, word) in [
+        (&b"Content-Length: 5\r\n"[..], "too late"),
+        (b"X-A: 1\r\nset-cookie: a=b\r\n", "too late"),
+        (b"Transfer-Encoding: chunked\r\n", "connection"),
+        (b"X-A: 1\r\n\r\nHTTP/1.1 200 OK\r\n", "colon"),
+        (b"X-A: a\0b\r\n", "control"),
+        (b"X-A: 1", "CRLF"),
+    ] {
+        let error = check_trailers(block).unwrap_err().to_string();
         assert!(error.contains(word), "{}: {error}", block.escape_ascii());
     }
 }

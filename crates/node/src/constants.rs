@@ -30,7 +30,7 @@ pub fn protocol_constants() -> String {
         "kinds": {
             "hello": Kind::Hello as u8, "ready": Kind::Ready as u8, "names": Kind::Names as u8,
             "block": Kind::Block as u8, "head": Kind::Head as u8, "info": Kind::Info as u8,
-            "data": Kind::Data as u8, "end": Kind::End as u8, "reset": Kind::Reset as u8,
+            "data": Kind::Data as u8, "trailers": Kind::Trailers as u8, "end": Kind::End as u8, "reset": Kind::Reset as u8,
             "credit": Kind::Credit as u8, "log": Kind::Log as u8,
         },
         "resetReasons": {

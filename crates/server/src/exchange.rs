@@ -37,6 +37,8 @@ pub(crate) struct Exchange {
     pub(crate) head: Vec<u8>,
     pub(crate) body: RequestBody,
     pub(crate) response: Response,
+    /// Fields that follow its chunked body, each with its line end.
+    pub(crate) trailers: Vec<u8>,
     /// Its body is compressed.
     pub(crate) compression: Option<Box<Compression>>,
     /// Response bytes while earlier exchanges of the connection are not answered.
@@ -189,6 +191,7 @@ impl Exchange {
             head: Vec::new(),
             body: RequestBody::None,
             response: Response::default(),
+            trailers: Vec::new(),
             compression: None,
             held: None,
             credit: WINDOW,

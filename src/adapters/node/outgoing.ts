@@ -4,6 +4,7 @@ import {
   KIND_DATA,
   KIND_END,
   KIND_HEAD,
+  KIND_TRAILERS,
   MAX_PAYLOAD,
   RESPONSE_HEAD,
 } from '../../gateway/frame.js';
@@ -25,6 +26,8 @@ export class Outgoing implements LinkedResponse {
   ended = false;
   /** The head is on its way. */
   headSent = false;
+  /** Lines of fields that follow the body, each with its line end. */
+  trailers = '';
   /** Characters and bytes that wait. */
   length = 0;
   private readonly writer: FrameWriter;
@@ -61,9 +64,11 @@ export class Outgoing implements LinkedResponse {
   /** Sends as much as there is credit for. `end`: nothing more comes. */
   flush(end: boolean): void {
     if (this.ended || this.gone || this.head === 0) return;
-    if (!this.headSent) this.sendHead(end);
-    while (this.pieces.length > 0 && this.credit > 0) this.sendBody(end);
+    const ends = end && this.trailers === '';
+    if (!this.headSent) this.sendHead(ends);
+    while (this.pieces.length > 0 && this.credit > 0) this.sendBody(ends);
     if (end && !this.ended && this.pieces.length === 0) {
+      if (!ends) this.sendTrailers();
       this.ended = true;
       this.writer.control(KIND_END, this.stream, 0);
     }
@@ -110,6 +115,15 @@ export class Outgoing implements LinkedResponse {
     const ends = end && this.pieces.length === 0;
     if (ends) this.ended = true;
     writer.finish(KIND_HEAD, ends ? FLAG_END : 0, this.stream, 0, position - at);
+  }
+
+  private sendTrailers(): void {
+    const { writer, trailers } = this;
+    if (trailers.length > MAX_PAYLOAD)
+      throw new RangeError(`the response's trailers have ${trailers.length} characters: too many`);
+    const at = writer.begin(trailers.length);
+    writer.bytes.latin1Write(trailers, at, trailers.length);
+    writer.finish(KIND_TRAILERS, 0, this.stream, 0, trailers.length);
   }
 
   /** Makes the head a piece of its own; gives the bytes that it has at most. */

@@ -14,8 +14,8 @@ use crate::thread::clock::Clock;
 use gwanmun_gateway::frame::FrameError;
 use gwanmun_gateway::request::HeadView;
 use gwanmun_http1::response::{
-    BlockFacts, LAST_CHUNK, body_allowed, check_block, write_chunk_head, write_status_line,
-    write_status_line_with,
+    BlockFacts, body_allowed, check_block, check_trailers, write_chunk_head, write_last_chunk,
+    write_status_line, write_status_line_with,
 };
 use gwanmun_http1::{ResponseHead, ResponseHeadError, parse_response_head};
 use std::fs::File;
@@ -298,7 +298,7 @@ impl Connection {
                 }
                 if end {
                     if chunked {
-                        output.tail(&mut cx.buffers).extend_from_slice(LAST_CHUNK);
+                        write_last_chunk(output.tail(&mut cx.buffers), &exchange.trailers);
                     }
                     self.finish(cx, key);
                 }
@@ -309,6 +309,29 @@ impl Connection {
             ResponseState::Awaited | ResponseState::Complete | ResponseState::Broken => {}
         }
         self.mark_dirty(cx);
+    }
+
+    /// Fields that are to follow the body. A body whose end is known without them has none (RFC 9110 §6.5.1).
+    ///
+    /// # Errors
+    /// The worker broke a rule of the protocol.
+    pub(crate) fn relay_trailers(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        lines: &[u8],
+    ) -> Result<(), FrameError> {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
+        if exchange.response.state == ResponseState::Awaited || !exchange.trailers.is_empty() {
+            return Err(FrameError("TRAILERS come once, after HEAD"));
+        }
+        match check_trailers(lines) {
+            Ok(()) => exchange.trailers = lines.to_vec(),
+            Err(error) => {
+                cx.log_error(&format!("An application's trailers were not sent: {error}."))
+            }
+        }
+        Ok(())
     }
 
     /// A 1xx response before the final one; HTTP/1.0 clients don't know them.

@@ -274,6 +274,12 @@ impl Thread {
                 self.cx.spend(exchange, body)?;
                 self.relay_data(key, stream, exchange, body, end)
             }
+            FromWorker::Trailers { stream, lines } => {
+                let exchange = open_stream(link, stream)?;
+                self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
+                    connection.relay_trailers(cx, exchange, lines)
+                })
+            }
             FromWorker::End { stream } => {
                 let exchange = open_stream(link, stream)?;
                 self.relay_data(key, stream, exchange, b"", true)
