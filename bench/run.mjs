@@ -104,10 +104,15 @@ function plan(scenario) {
   for (let round = 1; round <= of; round += 1) {
     for (const row of rows) {
       if (row.skipped !== undefined || (beside.includes(row.peer) && round % 2 === 0)) continue;
-      steps.push({ row, round, of, seconds: measure.seconds(settings) });
+      steps.push({ row, round, of, seconds: measure.seconds(settingsOf(scenario)) });
     }
   }
   return { scenario, rows, steps };
+}
+
+/** @param {import('./scenarios.mjs').Scenario} scenario @returns {import('./scenarios.mjs').Settings} */
+function settingsOf(scenario) {
+  return { ...settings, seconds: Math.max(seconds, scenario.seconds ?? 0) };
 }
 
 /**
@@ -130,7 +135,7 @@ async function measure(scenario, rows, steps) {
     progress.begin(`${name}  ${label}`);
     try {
       const concrete = row.at === undefined || !points ? scenario : { ...scenario, ...points.scenario(row.at) };
-      const measured = await measure.round(() => startServer(row.peer, concrete), concrete, settings);
+      const measured = await measure.round(() => startServer(row.peer, concrete), concrete, settingsOf(scenario));
       row.rounds.push(measured);
       progress.done(seconds);
       say(`${progress.prefix()}${label} ${show(measured, measure.columns)}`);
