@@ -164,6 +164,39 @@ describe('100 Continue', () => {
   });
 });
 
+test('bodies of several clients get their share of a link that takes less than they send', async () => {
+  const limits = {
+    requestLine: 8192,
+    headerBytes: 16_384,
+    headerCount: 100,
+    body: MIB * MIB,
+    bodyInMemory: 0,
+    minRate: 0,
+  };
+  await using core = streaming({ limits });
+  const worker = await core.worker();
+  const clients = await Promise.all(Array.from({ length: 6 }, () => Client.connect(core.port)));
+  const piece = Buffer.alloc(MIB);
+  const received = new Map<number, number>();
+  for (const { socket } of clients) {
+    socket.write(post(`Content-Length: ${MIB * MIB}`));
+    const send = (): void => void (socket.destroyed || socket.write(piece, send));
+    send();
+    const { stream } = await worker.begin();
+    received.set(stream, 0);
+  }
+  // So much that a client which is first is not held back by its credit.
+  worker.send(...[...received.keys()].map((stream) => frame(f.KIND_CREDIT, stream, 64 * MIB)));
+  for (let all = 0; all < 24 * MIB;) {
+    const { stream, payload } = await worker.next(f.KIND_DATA);
+    received.set(stream, (received.get(stream) ?? 0) + payload.length);
+    all += payload.length;
+  }
+  for (const { socket } of clients) socket.destroy();
+  const shares = [...received.values()];
+  expect(Math.min(...shares), shares.join()).toBeGreaterThan(Math.max(...shares) / 4);
+});
+
 describe('a client that does not send its body to the end', () => {
   test('W25 leaves: the worker gets RESET, and still ends the stream', async () => {
     await using core = streaming();

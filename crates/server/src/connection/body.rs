@@ -168,6 +168,10 @@ impl Connection {
         (position, self.complete_body(cx, reader))
     }
 
+    pub(super) fn passes_body_on(&self) -> bool {
+        matches!(&self.phase, Phase::Body(reader) if matches!(reader.sink, Sink::Worker { .. }))
+    }
+
     /// How many bytes are to be received now: of a body, what its worker takes, or the rest would have to be put aside.
     pub(super) fn most_to_receive(&self, cx: &mut Context) -> usize {
         match &self.phase {

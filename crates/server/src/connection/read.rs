@@ -40,7 +40,7 @@ impl Connection {
                         self.take_input(cx, &scratch[..count]);
                     }
                     received += count;
-                    if received >= TURN_BYTES && self.readable {
+                    if received >= self.turn_bytes() && self.readable {
                         self.blocked = true;
                         self.mark_dirty(cx);
                     }
@@ -52,6 +52,11 @@ impl Connection {
         if self.read_closed && self.body_is_cut_off() {
             self.abandon_body(cx);
         }
+    }
+
+    /// A body that goes to a worker has one piece in a row: the others that wait for its link come before the next.
+    fn turn_bytes(&self) -> usize {
+        if self.passes_body_on() { 1 } else { TURN_BYTES }
     }
 
     /// Goes on with input that had to wait.
