@@ -51,7 +51,9 @@ async function runWrk({ port, scenario, responseSize, isFixed }, core, seconds, 
   const body = join(scratch, 'body');
   await writeFile(request, scenario.request.repeat(pipelined), 'latin1');
   await writeFile(body, scenario.body);
-  const size = `-t1 -c${connections} -d${seconds}s --latency`.split(' ');
+  // A large answer may take longer than wrk's own 2 seconds.
+  const timeout = Math.max(2, scenario.seconds ?? 0);
+  const size = `-t1 -c${connections} -d${seconds}s --timeout ${timeout}s --latency`.split(' ');
   const script = join(import.meta.dirname, 'wrk.lua');
   // What cannot be compared byte by byte was compared by the probe.
   const isComparable = scenario.coding === undefined && scenario.body.length <= 2 ** 21;
