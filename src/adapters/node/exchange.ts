@@ -342,7 +342,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     }
     if (this.mustHold(res)) return;
     // Node would write them behind the last chunk, which is the core's.
-    if (res.writableEnded) response.trailers = (res as unknown as { _trailer: string })._trailer;
+    if (res.writableEnded) response.trailers = (res as unknown as { _trailer?: string })._trailer ?? '';
     try {
       response.flush(res.writableEnded || !socket.writable);
     } catch (error) {
