@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use gwanmun_http1::response::{LAST_CHUNK, write_chunk_head};
+use gwanmun_http1::response::{write_chunk_head, write_last_chunk};
 use gwanmun_http1::{Chunk, ChunkedDecoder, Rejection};
 use libfuzzer_sys::fuzz_target;
 
@@ -85,6 +85,6 @@ fn encode(body: &[u8]) -> Vec<u8> {
         out.extend_from_slice(piece);
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(LAST_CHUNK);
+    write_last_chunk(&mut out, b"");
     out
 }

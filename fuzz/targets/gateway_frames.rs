@@ -7,7 +7,8 @@ use gwanmun_gateway::frame::{
     write,
 };
 use gwanmun_gateway::response::FromWorker;
-use gwanmun_http1::response::check_block;
+use gwanmun_http1::response::{check_block, check_trailers, write_last_chunk};
+use gwanmun_http1::{Chunk, ChunkedDecoder};
 use libfuzzer_sys::fuzz_target;
 
 /// What came of an input. Frames before an error count: they have been handed on.
@@ -128,10 +129,31 @@ fn check_frame(frame: &[u8], data: &[u8]) {
             assert_eq!([request_id.unwrap_or_default(), text].concat(), read.payload);
         }
         FromWorker::Ready { wishes } => assert_eq!(wishes.iter().count() * 4, read.payload.len()),
+        FromWorker::Trailers { lines, .. } => {
+            check_lines(lines);
+            check_end(lines);
+        }
         FromWorker::Passing
         | FromWorker::End { .. }
         | FromWorker::Reset { .. }
         | FromWorker::Credit { .. } => {}
+    }
+}
+
+/// Trailers that are let through are the end of the body, and nothing behind them is taken for it.
+fn check_end(trailers: &[u8]) {
+    if check_trailers(trailers).is_err() {
+        return;
+    }
+    let mut out = Vec::new();
+    write_last_chunk(&mut out, trailers);
+    let end = out.len();
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    let mut decoder = ChunkedDecoder::new();
+    match decoder.decode(&out) {
+        Ok((used, chunk)) => assert_eq!((used, chunk), (end, Chunk::Done)),
+        // More than it takes of a client.
+        Err(rejection) => assert_eq!(rejection.status(), 431),
     }
 }
 
