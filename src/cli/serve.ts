@@ -77,8 +77,10 @@ export async function serve(
     if (running === undefined) return;
     closeControl = await openControl(server, { reload, stop, upgrade });
     if (pidFile !== undefined) (await import('../supervisor/pid-file.js')).writePidFile(pidFile);
-    // performance.now() counts from the start of the process.
-    const ready = { config, addresses: running.addresses, ms: performance.now() };
+    // From the start of the process, without the time in which `npm start` built what was out of date.
+    const [built] = performance.getEntriesByName('gwanmun:built');
+    const ms = performance.now() - (built?.startTime ?? 0);
+    const ready = { config, addresses: running.addresses, ms };
     const isPerson = stderr.isTTY && !isJson;
     stderr.write(`${isPerson ? banner(ready, wantsColor(stderr)) : readyLine(ready)}\n`);
     warnOfRoot(server, config);
