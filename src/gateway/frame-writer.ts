@@ -72,6 +72,12 @@ export class FrameWriter {
     this.finish(kind, 0, stream, extra, 0);
   }
 
+  /** A frame whose payload is header lines, in latin-1. */
+  lines(kind: number, stream: number, extra: number, lines: string): void {
+    this.bytes.latin1Write(lines, this.begin(lines.length), lines.length);
+    this.finish(kind, 0, stream, extra, lines.length);
+  }
+
   /** Ends a stream without a proper end. */
   reset(stream: number, reason: number): void {
     this.control(KIND_RESET, stream, reason);

@@ -85,11 +85,8 @@ export class HeaderBlocks {
   /** The block's id, which is defined first if it is worth it; 0 if its lines must be sent. */
   id(block: HeaderBlock): number {
     if (block.id === 0 && block.recurring && block.lines !== '' && this.defined < MAX_BLOCKS) {
-      const { writer } = this;
       block.id = ++this.defined;
-      const at = writer.begin(block.lines.length);
-      writer.bytes.latin1Write(block.lines, at, block.lines.length);
-      writer.finish(KIND_BLOCK, 0, 0, block.id, block.lines.length);
+      this.writer.lines(KIND_BLOCK, 0, block.id, block.lines);
     }
     return block.id;
   }

@@ -187,8 +187,7 @@ export class Response {
     if (this.headersSent || this.ended || this.gone || this.informed === MAX_INFORMATIONAL) return;
     this.informed += 1;
     const { writer } = this;
-    writer.bytes.latin1Write(lines, writer.begin(lines.length), lines.length);
-    writer.finish(KIND_INFO, 0, this.stream, status, lines.length);
+    writer.lines(KIND_INFO, this.stream, status, lines);
     writer.send();
   }
 

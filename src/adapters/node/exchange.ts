@@ -257,10 +257,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     if (status === 100) this.pull();
     if (status < 102 || status > 199 || this.response.gone) return;
     const lines = text.slice(text.indexOf('\r\n') + 2, -2);
-    const { writer } = this.link;
-    const at = writer.begin(lines.length);
-    writer.bytes.latin1Write(lines, at, lines.length);
-    writer.finish(KIND_INFO, 0, this.response.stream, status, lines.length);
+    this.link.writer.lines(KIND_INFO, this.response.stream, status, lines);
   }
 
   settle(callback: Callback | undefined): void {

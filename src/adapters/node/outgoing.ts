@@ -121,9 +121,7 @@ export class Outgoing implements LinkedResponse {
     const { writer, trailers } = this;
     if (trailers.length > MAX_PAYLOAD)
       throw new RangeError(`the response's trailers have ${trailers.length} characters: too many`);
-    const at = writer.begin(trailers.length);
-    writer.bytes.latin1Write(trailers, at, trailers.length);
-    writer.finish(KIND_TRAILERS, 0, this.stream, 0, trailers.length);
+    writer.lines(KIND_TRAILERS, this.stream, 0, trailers);
   }
 
   /** Makes the head a piece of its own; gives the bytes that it has at most. */
