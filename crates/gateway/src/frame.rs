@@ -215,9 +215,7 @@ pub fn header(kind: Kind, flags: u8, stream: u32, extra: u32, payload: usize) ->
 #[must_use]
 pub fn begin(out: &mut Vec<u8>, kind: Kind, flags: u8, stream: u32, extra: u32) -> usize {
     let start = out.len();
-    out.extend_from_slice(&[0, 0, 0, 0, kind as u8, flags, 0, 0]);
-    out.extend_from_slice(&stream.to_le_bytes());
-    out.extend_from_slice(&extra.to_le_bytes());
+    out.extend_from_slice(&header(kind, flags, stream, extra, 0));
     start
 }
 

@@ -80,6 +80,11 @@ impl BodyReader {
         self.complete
     }
 
+    /// Whether it goes to the worker as it comes.
+    fn passes_on(&self) -> bool {
+        matches!(self.sink, Sink::Worker { .. })
+    }
+
     fn new(exchange: Key, body: Body, limit: u64, sink: Sink) -> Self {
         let coding = match body {
             Body::None => Coding::Length(0),
@@ -108,7 +113,7 @@ impl Connection {
         mut reader: Box<BodyReader>,
         bytes: &[u8],
     ) -> (usize, bool) {
-        if matches!(reader.sink, Sink::Worker { .. }) {
+        if reader.passes_on() {
             return self.pass_on(cx, reader, bytes);
         }
         let mut position = 0;
@@ -169,13 +174,13 @@ impl Connection {
     }
 
     pub(super) fn passes_body_on(&self) -> bool {
-        matches!(&self.phase, Phase::Body(reader) if matches!(reader.sink, Sink::Worker { .. }))
+        matches!(&self.phase, Phase::Body(reader) if reader.passes_on())
     }
 
     /// How many bytes are to be received now: of a body, what its worker takes, or the rest would have to be put aside.
     pub(super) fn most_to_receive(&self, cx: &mut Context) -> usize {
         match &self.phase {
-            Phase::Body(reader) if matches!(reader.sink, Sink::Worker { .. }) => {
+            Phase::Body(reader) if reader.passes_on() => {
                 cx.upload_credit(reader.exchange, self.key)
             }
             _ => usize::MAX,
@@ -251,11 +256,11 @@ impl Connection {
             self.phase = Phase::Head;
             return (used, false);
         }
-        // Without credit it is not the client who keeps us waiting.
-        self.blocked = cx.upload_credit(exchange, self.key) == 0;
-        self.read_deadline =
-            if self.blocked { 0 } else { cx.clock.ms() + cx.generation.timeouts.body_ms };
         self.phase = Phase::Body(reader);
+        self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
+        if cx.upload_credit(exchange, self.key) == 0 {
+            self.hold_body_back();
+        }
         (used, true)
     }
 
@@ -286,7 +291,7 @@ impl Connection {
     /// Whether the client has ended its side before the end of a body that waits for the worker: what is there says so.
     pub(super) fn body_is_cut_off(&self) -> bool {
         let Phase::Body(reader) = &self.phase else { return false };
-        if !self.blocked || !matches!(reader.sink, Sink::Worker { .. }) {
+        if !self.blocked || !reader.passes_on() {
             return false;
         }
         let Ok(unread) = syscall::unread(self.fd.as_fd()) else { return false };
@@ -311,7 +316,7 @@ impl Connection {
     /// The request is answered. What is left of its body is thrown away if that is little; else the connection ends (W23).
     pub(super) fn leave_body(&mut self, exchange: Key) {
         if let Phase::Body(reader) = &mut self.phase
-            && matches!(reader.sink, Sink::Worker { .. })
+            && reader.passes_on()
             && reader.exchange == exchange
         {
             if reader.can_be_skipped() {

@@ -1,6 +1,7 @@
 //! A response's body that is compressed on its way from the application.
 
 use super::Connection;
+use super::relay::take_announced;
 use crate::compression::Encoder;
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
@@ -58,8 +59,7 @@ impl Connection {
         let Some(compression) = &mut exchange.compression else { return };
         let mut part = body;
         if let Some(left) = &mut compression.left {
-            part = &body[..body.len().min(usize::try_from(*left).unwrap_or(usize::MAX))];
-            *left -= part.len() as u64;
+            part = take_announced(left, body);
         }
         let missing = compression.left.filter(|&left| left > 0);
         compression.is_whole |= compression.left == Some(0) || (end && missing.is_none());
@@ -69,18 +69,10 @@ impl Connection {
             compression.waiting.extend_from_slice(part);
         }
         if part.len() < body.len() {
-            cx.log_error(
-                "An application sent more than its Content-Length; the surplus was dropped.",
-            );
+            cx.log_surplus();
         }
         if end && missing.is_some() {
-            if let Some(exchange) = cx.exchanges.get_mut(key) {
-                exchange.set_reason("the application sent less than its Content-Length");
-            }
-            cx.log_error(
-                "An application sent less than its Content-Length; the connection was closed.",
-            );
-            self.break_off(cx, key);
+            self.fall_short(cx, key);
             return;
         }
         if let Some(encoder) = encoder {

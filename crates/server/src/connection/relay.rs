@@ -263,24 +263,19 @@ impl Connection {
         let response = &mut exchange.response;
         match &mut response.state {
             ResponseState::Length(left) => {
-                let part = &body[..body.len().min(usize::try_from(*left).unwrap_or(usize::MAX))];
-                *left -= part.len() as u64;
+                let part = take_announced(left, body);
                 let (surplus, missing) = (part.len() < body.len(), *left);
                 if !part.is_empty() {
                     output.tail(&mut cx.buffers).extend_from_slice(part);
                     response.bytes += part.len() as u64;
                 }
                 if surplus {
-                    cx.log_error("An application sent more than its Content-Length; the surplus was dropped.");
+                    cx.log_surplus();
                 }
                 if missing == 0 {
                     self.finish(cx, key);
                 } else if end {
-                    if let Some(exchange) = cx.exchanges.get_mut(key) {
-                        exchange.set_reason("the application sent less than its Content-Length");
-                    }
-                    cx.log_error("An application sent less than its Content-Length; the connection was closed.");
-                    self.break_off(cx, key);
+                    self.fall_short(cx, key);
                 }
             }
             ResponseState::Chunked | ResponseState::UntilClose => {
@@ -384,6 +379,17 @@ impl Connection {
 
     pub(super) fn finish(&mut self, cx: &mut Context, key: Key) {
         self.set_state(cx, key, ResponseState::Complete);
+    }
+
+    /// The body has ended before its Content-Length.
+    pub(super) fn fall_short(&mut self, cx: &mut Context, key: Key) {
+        if let Some(exchange) = cx.exchanges.get_mut(key) {
+            exchange.set_reason("the application sent less than its Content-Length");
+        }
+        cx.log_error(
+            "An application sent less than its Content-Length; the connection was closed.",
+        );
+        self.break_off(cx, key);
     }
 
     /// Ends the connection without a proper end of the response.
@@ -550,6 +556,21 @@ pub(super) fn write_head(
     }
     if let Some(length) = length {
         write_length(out, length);
+    }
+}
+
+/// The part of a body that was announced; `left` is what is still to come of that.
+pub(super) fn take_announced<'a>(left: &mut u64, body: &'a [u8]) -> &'a [u8] {
+    let part = &body[..body.len().min(usize::try_from(*left).unwrap_or(usize::MAX))];
+    *left -= part.len() as u64;
+    part
+}
+
+impl Context {
+    pub(super) fn log_surplus(&self) {
+        self.log_error(
+            "An application sent more than its Content-Length; the surplus was dropped.",
+        );
     }
 }
 

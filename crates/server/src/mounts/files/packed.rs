@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -156,7 +156,7 @@ impl PackedFolder {
 fn recall(path: &Path) -> Option<Vec<u8>> {
     let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path).ok()?;
     let mut kept = Vec::new();
-    io::Read::read_to_end(&mut &file, &mut kept).ok()?;
+    (&file).read_to_end(&mut kept).ok()?;
     let (digest, packed) = kept.split_at_checked(DIGEST)?;
     if *digest != *Sha256::digest(packed) {
         return None;
