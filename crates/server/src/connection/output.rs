@@ -1,6 +1,6 @@
 //! What a connection still has to send: bytes and pieces of files, in order.
 
-use crate::mounts::files::{FileEntry, PARTS_END, part_head, read_resident, resident};
+use crate::mounts::files::{FileEntry, PARTS_END, PIECE, part_head, read_resident, resident};
 use crate::syscall::{self, Transfer};
 use crate::thread::buffers::Buffers;
 use std::collections::VecDeque;
@@ -8,15 +8,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Pieces of a file up to this many bytes are read and not sent from it.
 const SHORT_PIECE: u64 = 16 * 1024;
-/// Most bytes of a file that one call sends, so that one fast client does not hold up the others of its thread, and so that
-/// residency is asked about small pieces.
-const FILE_CHUNK: u64 = 2 * 1024 * 1024;
-/// So long after a whole file was found in the page cache it is taken to be there.
-const RESIDENT_MS: u64 = 100;
 
 /// Most output is one buffer that is sent whole, so that one stands apart from the queue and needs no allocation.
 #[derive(Debug, Default)]
@@ -50,20 +44,11 @@ impl OpenFile {
         }
     }
 
-    /// Whether this piece can be sent without waiting for the disk. A hot file that is one piece is not asked about each time.
-    fn is_resident(&self, fd: BorrowedFd<'_>, offset: u64, length: usize, now_ms: u64) -> bool {
-        // The clock of a thread that has begun anew can be far behind.
-        let is_recent = |seen_ms: u64| seen_ms.abs_diff(now_ms) < RESIDENT_MS;
+    /// Whether a part of one [piece](PIECE) can be sent without waiting for the disk.
+    fn is_resident(&self, offset: u64, length: usize, now_ms: u64) -> bool {
         match self {
-            Self::Entry(entry) if is_recent(entry.resident_ms.load(Ordering::Relaxed)) => true,
-            Self::Entry(entry) if length as u64 == entry.size => {
-                let is_resident = resident(fd, offset, length);
-                if is_resident {
-                    entry.resident_ms.store(now_ms, Ordering::Relaxed);
-                }
-                is_resident
-            }
-            _ => resident(fd, offset, length),
+            Self::Entry(entry) => entry.is_resident(offset, length, now_ms),
+            Self::Passed(file) => resident(file.as_fd(), offset, length),
         }
     }
 }
@@ -222,10 +207,9 @@ impl Output {
                     self.rest.pop_front();
                 }
                 Some(Segment::File { source, offset, end }) => {
-                    let length = (*end - *offset).min(FILE_CHUNK) as usize;
+                    let length = (*end - *offset).min(PIECE - *offset % PIECE) as usize;
                     let Some(file) = source.fd() else { return Ok((Sent::Shrunk, went_out)) };
-                    if !std::mem::take(&mut loaded)
-                        && !source.is_resident(file, *offset, length, now_ms)
+                    if !std::mem::take(&mut loaded) && !source.is_resident(*offset, length, now_ms)
                     {
                         let absent =
                             Sent::Absent { source: source.clone(), offset: *offset, length };

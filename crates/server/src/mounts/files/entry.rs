@@ -6,10 +6,11 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::residency::{PIECE, Residency, resident};
 use super::rules::FileRules;
 use crate::compression::{self, Accepted, Coding, LEAST};
 
@@ -51,8 +52,7 @@ pub(crate) struct FileEntry {
     is_compressible: bool,
     /// A thread is compressing it.
     pub(super) is_packing: AtomicBool,
-    /// When all of it was last found in the page cache, in milliseconds of the thread's clock; `u64::MAX`: never.
-    pub(crate) resident_ms: AtomicU64,
+    residency: Residency,
 }
 
 /// What is known of a file in another coding.
@@ -130,7 +130,7 @@ impl FileEntry {
             variants: Default::default(),
             is_compressible,
             is_packing: AtomicBool::new(false),
-            resident_ms: AtomicU64::new(u64::MAX),
+            residency: Residency::new(identity.size),
         };
         for (coding, file) in beside {
             // One that cannot be read is as good as absent.
@@ -179,8 +179,23 @@ impl FileEntry {
             variants: Default::default(),
             is_compressible: false,
             is_packing: AtomicBool::new(false),
-            resident_ms: AtomicU64::new(u64::MAX),
+            residency: Residency::new(identity.size),
         }
+    }
+
+    /// Whether a part of one piece of the file can be sent without waiting for the disk. `now_ms`: by the thread's clock.
+    pub(crate) fn is_resident(&self, offset: u64, length: usize, now_ms: u64) -> bool {
+        if self.residency.is_known(offset, now_ms) {
+            return true;
+        }
+        let Some(fd) = self.fd() else { return true };
+        let is_resident = resident(fd, offset, length);
+        let is_whole = offset.is_multiple_of(PIECE)
+            && length as u64 == PIECE.min(self.size.saturating_sub(offset));
+        if is_resident && is_whole {
+            self.residency.note(offset, now_ms);
+        }
+        is_resident
     }
 
     /// What to send to a client that takes these codings: this, or itself in one of them. The coding: one that the client likes
@@ -397,6 +412,21 @@ mod tests {
             }
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn the_end_of_a_piece_says_nothing_of_its_beginning() {
+        let scratch = Scratch::new();
+        let path = scratch.write("a", vec![b'x'; 3 << 20]);
+        let file = File::open(path).unwrap();
+        let entry = FileEntry::read(file, b"a", &FileRules::default(), Vec::new()).unwrap();
+        assert!(entry.is_resident(PIECE + 10, (1 << 20) - 10, 0));
+        assert!(!entry.residency.is_known(PIECE, 0));
+        assert!(entry.is_resident(PIECE, 1 << 19, 0));
+        assert!(!entry.residency.is_known(PIECE, 0));
+        assert!(entry.is_resident(PIECE, 1 << 20, 0));
+        assert!(entry.residency.is_known(PIECE, 0) && !entry.residency.is_known(0, 0));
+        assert!(entry.is_resident(0, PIECE as usize, 0) && entry.residency.is_known(0, 0));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! 2. [`FileCache::get`] answers hot paths; a miss goes to [`FileRoot::find`], a stale entry to [`FileRoot::revalidate`],
 //!    and the answer goes back through [`FileCache::insert`].
 //! 3. [`evaluate`] turns the request's conditions and range into a [`Reply`]; [`write_headers`] writes its header fields.
-//! 4. The body is [`FileEntry::content`], or is sent from [`FileEntry::fd`] as far as it is [`resident`].
+//! 4. The body is [`FileEntry::content`], or is sent from [`FileEntry::fd`] as far as it is [resident](FileEntry::is_resident).
 
 mod allowed;
 mod beneath;
@@ -30,6 +30,6 @@ pub(crate) use cache::{Cached, FileCache, FileCacheLimits, Known};
 pub(crate) use conditional::{Conditions, PARTS_END, Reply, evaluate, part_head, write_headers};
 pub(crate) use entry::FileEntry;
 pub(crate) use packed::PackedFolder;
-pub(crate) use residency::{load, read_resident, resident};
+pub(crate) use residency::{PIECE, load, read_resident, resident};
 pub(crate) use root::{FileRoot, Found, is_servable};
 pub(crate) use rules::{FileRules, Pattern};

@@ -2,9 +2,59 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A file is sent, and looked for in the page cache, in pieces of so many bytes from its start: so that one fast client does not
+/// hold up the others of its thread, and little has to be read before something can be sent.
+pub(crate) const PIECE: u64 = 2 * 1024 * 1024;
 
 /// Reads of `load`, in bytes.
-const PIECE: usize = 128 * 1024;
+const READ: usize = 128 * 1024;
+
+/// So long after a piece was found in the page cache it is taken to be there.
+const TRUSTED_MS: u32 = 500;
+
+/// So many pieces of a file are remembered at most.
+const REMEMBERED: u64 = 64;
+
+/// Which pieces of a file were found in the page cache a moment ago. To ask costs a twentieth of sending them.
+#[derive(Debug)]
+pub(super) struct Residency {
+    /// A piece's number in the upper half; below it when it was found, in milliseconds of the thread's clock. A piece has the
+    /// slot of its number modulo their count.
+    slots: Box<[AtomicU64]>,
+}
+
+impl Residency {
+    /// Nothing is known yet of a file of so many bytes.
+    pub(super) fn new(size: u64) -> Residency {
+        let count = size.div_ceil(PIECE).min(REMEMBERED);
+        Residency { slots: (0..count).map(|_| AtomicU64::new(u64::MAX)).collect() }
+    }
+
+    /// Whether the piece at `offset` was found a moment before `now_ms`, or after it: the clock of a thread that has begun anew
+    /// can be behind.
+    pub(super) fn is_known(&self, offset: u64, now_ms: u64) -> bool {
+        self.slot(offset).is_some_and(|(slot, piece)| {
+            let known = slot.load(Ordering::Relaxed);
+            let age = (now_ms as u32).wrapping_sub(known as u32);
+            known >> 32 == piece && age.min(age.wrapping_neg()) < TRUSTED_MS
+        })
+    }
+
+    /// All of the piece at `offset` was found.
+    pub(super) fn note(&self, offset: u64, now_ms: u64) {
+        if let Some((slot, piece)) = self.slot(offset) {
+            slot.store(piece << 32 | now_ms & u64::from(u32::MAX), Ordering::Relaxed);
+        }
+    }
+
+    fn slot(&self, offset: u64) -> Option<(&AtomicU64, u64)> {
+        let piece = offset / PIECE;
+        let index = piece.checked_rem(self.slots.len() as u64)?;
+        Some((self.slots.get(index as usize)?, piece))
+    }
+}
 
 /// Whether these bytes of a regular file are in the page cache. Does not block. Where the system cannot tell, true: it
 /// then is a file system that lives in memory, or one where waiting cannot be avoided.
@@ -61,7 +111,7 @@ pub(crate) fn read_resident(_: BorrowedFd<'_>, _: u64, _: usize, _: &mut Vec<u8>
 /// Reads these bytes into the page cache. BLOCKING. Stops early without an error at the end of the file.
 pub(crate) fn load(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<()> {
     advise(fd, offset, len);
-    let mut scratch = vec![0u8; len.min(PIECE)];
+    let mut scratch = vec![0u8; len.min(READ)];
     let mut done = 0;
     while done < len {
         let piece = scratch.len().min(len - done);
@@ -183,6 +233,38 @@ mod tests {
             libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED)
         };
         file
+    }
+
+    #[test]
+    fn a_piece_is_known_for_a_moment() {
+        let residency = Residency::new(3 * PIECE);
+        assert!(!residency.is_known(0, 0));
+        for (noted, asked, expected) in [
+            (1000, 1000, true),
+            (1000, 1499, true),
+            (1000, 1500, false),
+            (1000, 950, true),
+            (1000, 500, false),
+            (u64::from(u32::MAX), u64::from(u32::MAX) + 50, true),
+        ] {
+            residency.note(PIECE, noted);
+            assert_eq!(residency.is_known(PIECE, asked), expected, "{noted} {asked}");
+            assert_eq!(residency.is_known(2 * PIECE - 1, asked), expected);
+            assert!(!residency.is_known(0, asked) && !residency.is_known(2 * PIECE, asked));
+        }
+    }
+
+    #[test]
+    fn of_a_huge_file_the_last_pieces_are_known() {
+        let residency = Residency::new(1 << 50);
+        assert_eq!(residency.slots.len() as u64, REMEMBERED);
+        for piece in [0, 1, REMEMBERED] {
+            residency.note(piece * PIECE, 5);
+        }
+        let known = [0, 1, REMEMBERED].map(|piece| residency.is_known(piece * PIECE, 5));
+        assert_eq!(known, [false, true, true]);
+        // One that has no open file is never asked about.
+        assert!(!Residency::new(0).is_known(0, 5));
     }
 
     #[test]
