@@ -20,17 +20,14 @@ pub(super) enum Way {
     Walk,
 }
 
-/// Flags for a descriptor that names a file and does not read it.
-#[cfg(target_os = "linux")]
-pub(super) const PATH_ONLY: i32 = libc::O_PATH;
-/// Flags for a descriptor that names a file; elsewhere there are none but those that read.
-#[cfg(not(target_os = "linux"))]
-pub(super) const PATH_ONLY: i32 = libc::O_RDONLY;
-
 /// Flags to read a file. Non-blocking, or opening a FIFO would wait for its writer (H76).
 pub(super) const READ: i32 = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-/// Flags to look at a file.
-pub(super) const STAT: i32 = PATH_ONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+/// Flags for a descriptor that names a file and does not open it. `openat2` takes no others beside `O_PATH`.
+#[cfg(target_os = "linux")]
+pub(super) const STAT: i32 = libc::O_PATH | libc::O_CLOEXEC;
+/// Flags to look at a file; elsewhere there are none but those that read.
+#[cfg(not(target_os = "linux"))]
+pub(super) const STAT: i32 = READ;
 
 /// As the kernel's own limit for one lookup.
 const MAX_SYMLINKS: u32 = 40;
@@ -125,7 +122,7 @@ fn open_walking(
     flags: i32,
     symlinks: Symlinks,
 ) -> io::Result<File> {
-    const ENTER: i32 = PATH_ONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    const ENTER: i32 = STAT | libc::O_DIRECTORY | libc::O_NOFOLLOW;
 
     let mut inner: Vec<File> = Vec::new();
     let mut ahead: Vec<Vec<u8>> = segments(relative).collect();
@@ -211,4 +208,22 @@ fn terminated(path: &[u8]) -> io::Result<Vec<u8>> {
         return Err(io::Error::from_raw_os_error(libc::ENOENT));
     }
     Ok([path, b"\0"].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::Scratch;
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_kernel_confines_where_it_can() {
+        let scratch = Scratch::new();
+        let folder = File::open(scratch.path()).unwrap();
+        for links in [Symlinks::Inside, Symlinks::Never, Symlinks::Anywhere] {
+            let can = open_in_kernel(folder.as_fd(), b".", READ, links).is_ok();
+            let expected = if can { Way::Kernel } else { Way::Walk };
+            assert_eq!(Resolution::of(folder.as_fd(), links).way, expected, "{links:?}");
+        }
+    }
 }

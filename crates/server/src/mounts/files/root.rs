@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::beneath::{PATH_ONLY, READ, Resolution, STAT};
+use super::beneath::{READ, Resolution, STAT};
 use super::entry::{FileEntry, Identity};
 use super::listing::{Listing, list};
 use super::packed::{Packed, PackedFolder, packed_key};
@@ -254,7 +254,7 @@ impl FileRoot {
 }
 
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
-    let flags = PATH_ONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    let flags = STAT | libc::O_DIRECTORY;
     Ok(File::options().read(true).custom_flags(flags).open(path)?.into())
 }
 
