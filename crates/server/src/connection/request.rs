@@ -171,7 +171,9 @@ impl Connection {
         // A body of a GET means nothing to a file; an application may have a use for it.
         let reads = matches!(head.method.of(bytes), b"GET" | b"HEAD")
             && (head.body == Body::None || mount.application.is_none());
-        if mount.files.is_some() && reads {
+        if let Some(files) = &mount.files
+            && reads
+        {
             let path = &request.path[route.prefix..];
             self.skip_body(cx, key, head);
             let cached = if path.is_empty() {
@@ -181,7 +183,16 @@ impl Connection {
                     Known::Directory
                 })
             } else if request.servable && is_servable(path) {
-                cx.files.get(route.mount as u32, path, cx.clock.now())
+                let now = cx.clock.now();
+                match cx.files.get(route.mount as u32, path, now) {
+                    Cached::Stale { entry, recent: true }
+                        if files.root.is_unchanged(&entry, path, &files.rules) =>
+                    {
+                        cx.files.renew(route.mount as u32, path, now);
+                        Cached::Fresh(Known::File(entry))
+                    }
+                    cached => cached,
+                }
             } else {
                 Cached::Fresh(Known::NotFound)
             };
@@ -217,7 +228,7 @@ impl Connection {
                     self.look_up(cx, generation, key, request, headers, None);
                     return;
                 }
-                Cached::Stale(entry) => {
+                Cached::Stale { entry, .. } => {
                     self.look_up(cx, generation, key, request, headers, Some(entry));
                     return;
                 }

@@ -14,6 +14,9 @@ use super::root::Found;
 /// How long an answer is given without looking again.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// How long it is enough to look at what the kernel has in memory. On a network file system that can be old.
+const LOCAL: Duration = Duration::from_secs(10);
+
 /// How long the old answer still serves the other requests after one was told to look again. If no answer has come by
 /// then, the next one is told.
 const GRACE: Duration = Duration::from_millis(100);
@@ -58,7 +61,8 @@ pub(crate) enum Cached {
     /// Known well enough to answer with.
     Fresh(Known),
     /// A file that was there a moment ago: have the pool revalidate it. While this is under way, others get it as fresh.
-    Stale(Arc<FileEntry>),
+    /// `recent`: a look at what the kernel has in memory does too, and then [`FileCache::renew`].
+    Stale { entry: Arc<FileEntry>, recent: bool },
     /// Not known: have the pool look.
     Miss,
 }
@@ -80,6 +84,8 @@ struct Slot {
     mount: u32,
     path: Arc<[u8]>,
     known: Known,
+    /// When the pool looked.
+    found: Instant,
     fresh_until: Instant,
     referenced: bool,
 }
@@ -116,8 +122,18 @@ impl FileCache {
         }
         slot.fresh_until = now + GRACE;
         match &slot.known {
-            Known::File(entry) => Cached::Stale(Arc::clone(entry)),
+            Known::File(entry) => {
+                Cached::Stale { entry: Arc::clone(entry), recent: now < slot.found + LOCAL }
+            }
             Known::Directory | Known::NotFound | Known::Forbidden => Cached::Miss,
+        }
+    }
+
+    /// What was found is still there.
+    pub(crate) fn renew(&mut self, mount: u32, path: &[u8], now: Instant) {
+        let key = self.index.get(&mount).and_then(|paths| paths.get(path));
+        if let Some(slot) = key.and_then(|&key| self.slots.get_mut(key)) {
+            slot.fresh_until = now + FRESH;
         }
     }
 
@@ -134,6 +150,7 @@ impl FileCache {
         let fresh_until = now + FRESH;
         let existing = self.index.get(&mount).and_then(|paths| paths.get(path)).copied();
         if let Some(slot) = existing.and_then(|key| self.slots.get_mut(key)) {
+            slot.found = now;
             slot.fresh_until = fresh_until;
             self.bytes = self.bytes - slot.known.bytes() + known.bytes();
             self.descriptors = self.descriptors - slot.known.descriptors() + known.descriptors();
@@ -143,8 +160,14 @@ impl FileCache {
             self.bytes += path.len() + known.bytes();
             self.descriptors += known.descriptors();
             // Not referenced yet: a flood of paths that are asked for once evicts itself first.
-            let slot =
-                Slot { mount, path: Arc::clone(&path), known, fresh_until, referenced: false };
+            let slot = Slot {
+                mount,
+                path: Arc::clone(&path),
+                known,
+                found: now,
+                fresh_until,
+                referenced: false,
+            };
             let key = self.slots.insert(slot);
             self.index.entry(mount).or_default().insert(path, key);
         }
@@ -255,7 +278,8 @@ mod tests {
             Cached::Fresh(Known::Directory) => "directory",
             Cached::Fresh(Known::NotFound) => "not found",
             Cached::Fresh(Known::Forbidden) => "forbidden",
-            Cached::Stale(_) => "stale",
+            Cached::Stale { recent: true, .. } => "stale",
+            Cached::Stale { recent: false, .. } => "old",
             Cached::Miss => "miss",
         }
     }
@@ -292,6 +316,27 @@ mod tests {
         assert_eq!(name(&cache.get(MOUNT, b"/a", later + GRACE)), "stale");
         cache.insert(MOUNT, b"/a", &found, later);
         assert_eq!(name(&cache.get(MOUNT, b"/a", later + Duration::from_millis(999))), "file");
+        assert_eq!(cache.len(), 1);
+    }
+
+    #[test]
+    fn a_renewed_file_is_looked_for_by_the_pool_from_time_to_time() {
+        let scratch = Scratch::new();
+        let start = Instant::now();
+        let mut cache = FileCache::new(FileCacheLimits::default());
+        let found = file(&scratch, "a", 1);
+        cache.insert(MOUNT, b"/a", &found, start);
+        let mut now = start + FRESH;
+        while now < start + LOCAL {
+            assert_eq!(name(&cache.get(MOUNT, b"/a", now)), "stale");
+            cache.renew(MOUNT, b"/a", now);
+            assert_eq!(name(&cache.get(MOUNT, b"/a", now + FRESH / 2)), "file");
+            now += FRESH;
+        }
+        assert_eq!(name(&cache.get(MOUNT, b"/a", now)), "old");
+        cache.insert(MOUNT, b"/a", &found, now);
+        assert_eq!(name(&cache.get(MOUNT, b"/a", now + FRESH)), "stale");
+        cache.renew(MOUNT, b"/b", now);
         assert_eq!(cache.len(), 1);
     }
 

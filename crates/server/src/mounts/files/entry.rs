@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -335,6 +335,45 @@ impl Identity {
         }
     }
 
+    /// The identity of a regular file as it is in the kernel's memory: asks no other machine, as `fstat` may on a network file
+    /// system. None: it is something else.
+    #[cfg(target_os = "linux")]
+    pub(super) fn at_once(file: &File) -> io::Result<Option<Identity>> {
+        let mut known = std::mem::MaybeUninit::<libc::statx>::zeroed();
+        // SAFETY: the path is an empty string, and `known` has room for what is written; both outlive the call.
+        let result = unsafe {
+            libc::statx(
+                file.as_raw_fd(),
+                c"".as_ptr(),
+                libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
+                libc::STATX_BASIC_STATS,
+                known.as_mut_ptr(),
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: zeroed, which is a value of its integers, and then written by the kernel.
+        let known = unsafe { known.assume_init() };
+        if u32::from(known.stx_mode) & libc::S_IFMT != libc::S_IFREG {
+            return Ok(None);
+        }
+        let nanoseconds =
+            |time: libc::statx_timestamp| nanoseconds(time.tv_sec, time.tv_nsec.into());
+        Ok(Some(Identity {
+            device: libc::makedev(known.stx_dev_major, known.stx_dev_minor),
+            inode: known.stx_ino,
+            size: known.stx_size,
+            modified_ns: nanoseconds(known.stx_mtime),
+            changed_ns: nanoseconds(known.stx_ctime),
+        }))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn at_once(_: &File) -> io::Result<Option<Identity>> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     fn is_settled(&self, now: SystemTime) -> bool {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         now.as_nanos().cast_signed() - self.changed_ns > SETTLE_TIME.as_nanos().cast_signed()
@@ -458,6 +497,17 @@ mod tests {
         assert!(entry.content.is_none());
         assert!(entry.fd().is_some());
         assert!(!entry.is_worth_rereading());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_kernel_tells_the_same_identity_either_way() {
+        let scratch = Scratch::new();
+        let file = File::open(scratch.write("a.txt", "x")).unwrap();
+        let identity = Identity::of(&file.metadata().unwrap());
+        assert_eq!(Identity::at_once(&file).unwrap(), Some(identity));
+        let folder = File::open(scratch.path()).unwrap();
+        assert_eq!(Identity::at_once(&folder).unwrap(), None);
     }
 
     // H82: a write within the tick of the file system's clock would go unnoticed.

@@ -105,6 +105,12 @@ impl FileRoot {
         Arc::clone(&state.directory)
     }
 
+    /// The directory, if its name was looked at a moment ago.
+    fn directory_at_once(&self) -> Option<Arc<OwnedFd>> {
+        let state = self.state.try_lock().ok()?;
+        (state.checked.elapsed() < RECHECK).then(|| Arc::clone(&state.directory))
+    }
+
     /// Looks up a normal absolute path (decoded once, dot segments removed). A path with a trailing slash stands for the
     /// first of the index files in that directory, or for what is in it. BLOCKING.
     pub(crate) fn find(&self, path: &[u8], rules: &FileRules) -> Found {
@@ -143,21 +149,20 @@ impl FileRoot {
             return Found::NotFound;
         }
         let root = self.directory();
-        let mut unchanged = false;
-        if !entry.is_worth_rereading() && !entry.has_files_beside() {
-            each_candidate(path, rules, |candidate| {
-                let Ok(file) = self.resolution.open(root.as_fd(), candidate, STAT) else {
-                    return Found::NotFound;
-                };
-                let Ok(metadata) = file.metadata() else { return Found::NotFound };
-                if !metadata.is_file() {
-                    return Found::NotFound;
-                }
-                unchanged = Identity::of(&metadata) == entry.identity;
-                Found::Forbidden // Any answer but "not found" ends the search: only the first file there counts.
-            });
-        }
-        if unchanged { Found::File(Arc::clone(entry)) } else { self.find(path, rules) }
+        let is_unchanged = is_behind(entry, path, rules, |candidate| {
+            let metadata = self.resolution.open(root.as_fd(), candidate, STAT)?.metadata()?;
+            Ok(metadata.is_file().then(|| Identity::of(&metadata)))
+        });
+        if is_unchanged { Found::File(Arc::clone(entry)) } else { self.find(path, rules) }
+    }
+
+    /// Whether the path of an entry leads to the same file, unchanged, by what the kernel has in memory. `false`: it does not, or
+    /// only [`revalidate`](Self::revalidate) can tell.
+    pub(crate) fn is_unchanged(&self, entry: &FileEntry, path: &[u8], rules: &FileRules) -> bool {
+        let Some(root) = self.directory_at_once() else { return false };
+        is_behind(entry, path, rules, |candidate| {
+            Identity::at_once(&self.resolution.open_at_once(root.as_fd(), candidate)?)
+        })
     }
 
     /// Compresses a file in the background, unless `folder` has it. BLOCKING. One file at a time: who comes meanwhile is sent the file
@@ -292,6 +297,28 @@ fn each_candidate(
         }
     }
     Found::NotFound
+}
+
+/// Whether `identify`, which gives the identity of a regular file, finds an entry behind a path.
+fn is_behind(
+    entry: &FileEntry,
+    path: &[u8],
+    rules: &FileRules,
+    identify: impl Fn(&[u8]) -> io::Result<Option<Identity>>,
+) -> bool {
+    if entry.is_worth_rereading() || entry.has_files_beside() {
+        return false;
+    }
+    let mut is_same = false;
+    each_candidate(path, rules, |candidate| match identify(candidate) {
+        Ok(Some(identity)) => {
+            is_same = identity == entry.identity;
+            Found::Forbidden // Any answer but "not found" ends the search: only the first file there counts.
+        }
+        Ok(None) => Found::Directory,
+        Err(error) => found_from(&error),
+    });
+    is_same
 }
 
 fn found_from(error: &io::Error) -> Found {
@@ -642,6 +669,61 @@ mod tests {
             fs::remove_dir(&path).unwrap();
             scratch.write("a", vec![b'a'; large]);
         }
+    }
+
+    // H82
+    #[test]
+    fn what_the_kernel_has_in_memory_tells_an_unchanged_file_from_any_other() {
+        let scratch = Scratch::new();
+        let outside = Scratch::new();
+        let large = vec![b'a'; INLINE_LIMIT as usize + 1];
+        let path = scratch.write("a", &large);
+        let secret = outside.write("secret", &large);
+        let rules = FileRules { try_files: vec!["$path".into(), "/d/".into()], ..index() };
+        let [kernel, walk] = roots(&scratch);
+        let folder = kernel.directory();
+        // A file system of another machine may refuse.
+        let can = kernel.resolution.open_at_once(folder.as_fd(), b"a").is_ok();
+        let is_unchanged = |path: &[u8], entry: &FileEntry| {
+            assert!(!walk.is_unchanged(entry, path, &rules), "only the kernel can");
+            kernel.is_unchanged(entry, path, &rules)
+        };
+        let find = |path: &[u8]| match kernel.find(path, &rules) {
+            Found::File(entry) => entry,
+            found => panic!("{found:?}"),
+        };
+
+        let entry = find(b"/a");
+        assert_eq!(is_unchanged(b"/a", &entry), can);
+        fs::remove_file(&path).unwrap();
+        assert!(!is_unchanged(b"/a", &entry), "gone");
+        symlink(&secret, &path).unwrap();
+        assert!(!is_unchanged(b"/a", &entry), "a link out");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(!is_unchanged(b"/a", &entry), "a folder");
+        fs::remove_dir(&path).unwrap();
+        scratch.write("a", &large);
+        assert!(!is_unchanged(b"/a", &entry), "another file");
+
+        // The second path that is tried, and the second index file.
+        scratch.write("d/index.htm", &large);
+        let entry = find(b"/b");
+        assert_eq!(is_unchanged(b"/b", &entry), can);
+        let first = scratch.write("d/index.html", "<p>");
+        assert!(!is_unchanged(b"/b", &entry), "an index file before it");
+        fs::remove_file(first).unwrap();
+        assert_eq!(is_unchanged(b"/b", &entry), can);
+        fs::create_dir(scratch.path().join("b")).unwrap();
+        assert!(!is_unchanged(b"/b", &entry), "a folder before it, which gets its slash");
+        assert_eq!(kind(&kernel.revalidate(&entry, b"/b", &rules)), "directory");
+        fs::remove_dir(scratch.path().join("b")).unwrap();
+
+        // The folder's own name is looked at by who may wait.
+        kernel.state.lock().unwrap().checked = Instant::now().checked_sub(RECHECK).unwrap();
+        assert!(!is_unchanged(b"/b", &entry));
+        kernel.directory();
+        assert_eq!(is_unchanged(b"/b", &entry), can);
     }
 
     #[test]
