@@ -151,7 +151,8 @@ impl FileRoot {
         let root = self.directory();
         let is_unchanged = is_behind(entry, path, rules, |candidate| {
             let metadata = self.resolution.open(root.as_fd(), candidate, STAT)?.metadata()?;
-            Ok(metadata.is_file().then(|| Identity::of(&metadata)))
+            let is_alone = self.files_beside(&root, candidate, rules).is_empty();
+            Ok((metadata.is_file() && is_alone).then(|| Identity::of(&metadata)))
         });
         if is_unchanged { Found::File(Arc::clone(entry)) } else { self.find(path, rules) }
     }
@@ -220,6 +221,19 @@ impl FileRoot {
         if !kind.is_file() {
             return Found::NotFound; // FIFOs, sockets, devices (H76)
         }
+        match FileEntry::read(file, name, rules, self.files_beside(root, name, rules)) {
+            Ok(entry) => {
+                for coding in Coding::ALL {
+                    self.recall(&entry, coding);
+                }
+                Found::File(Arc::new(entry))
+            }
+            Err(error) => Found::Failed(error),
+        }
+    }
+
+    /// The files that hold a file in other codings.
+    fn files_beside(&self, root: &OwnedFd, name: &[u8], rules: &FileRules) -> Vec<(Coding, File)> {
         let mut beside = Vec::new();
         if rules.compress && is_compressible(rules.content_type(name).as_bytes()) {
             for coding in Coding::ALL {
@@ -231,15 +245,7 @@ impl FileRoot {
                 }
             }
         }
-        match FileEntry::read(file, name, rules, beside) {
-            Ok(entry) => {
-                for coding in Coding::ALL {
-                    self.recall(&entry, coding);
-                }
-                Found::File(Arc::new(entry))
-            }
-            Err(error) => Found::Failed(error),
-        }
+        beside
     }
 
     fn explain(&self, root: &OwnedFd, error: &io::Error, candidate: &[u8]) -> Found {
@@ -801,6 +807,24 @@ mod tests {
         let root = FileRoot::open(scratch.path(), Symlinks::Inside).unwrap();
         let Found::File(entry) = root.find(b"/a.js", &packing()) else { panic!() };
         assert_eq!(entry.descriptors(), 3);
+    }
+
+    #[test]
+    fn revalidation_notices_a_file_beside_that_was_not_there() {
+        let scratch = Scratch::new();
+        scratch.write("a.js", vec![b'a'; 100_000]);
+        let root = FileRoot::open(scratch.path(), Symlinks::Inside).unwrap();
+        let Found::File(entry) = root.find(b"/a.js", &packing()) else { panic!() };
+        let again = |entry| match root.revalidate(entry, b"/a.js", &packing()) {
+            Found::File(entry) => entry,
+            found => panic!("{found:?}"),
+        };
+        assert!(Arc::ptr_eq(&entry, &again(&entry)));
+        scratch.write("a.js.gz", vec![b'g'; 50_000]);
+        let entry = again(&entry);
+        assert_eq!(entry.negotiate(only_gzip()).0.size, 50_000);
+        fs::remove_file(scratch.path().join("a.js.gz")).unwrap();
+        assert_eq!(again(&entry).negotiate(only_gzip()).0.size, 100_000);
     }
 
     #[test]
