@@ -276,7 +276,6 @@ export const scenarios = [
       connections: length > 1_048_576 ? 4 : isLarge ? 16 : 64,
       peers: ['gwanmun', ...rivals],
       targets: rivals.map((rival) => ({ metric: 'cpu', rival, ratio: isLarge ? 1.03 : 1 })),
-      rounds: 3,
       seconds: length > 1_048_576 ? 5 : 0,
     };
   }),
@@ -290,7 +289,6 @@ export const scenarios = [
     body: bytes(4096),
     peers: ['gwanmun', 'nginx', 'lighttpd', 'h2o'],
     targets: [{ metric: 'cpu', rival: 'nginx', ratio: 1 }],
-    rounds: 3,
   },
   {
     ...hello,
@@ -302,7 +300,6 @@ export const scenarios = [
     body: '',
     peers: ['gwanmun', 'nginx', 'lighttpd', 'h2o'],
     targets: ['nginx', 'lighttpd', 'h2o'].map((rival) => ({ metric: 'cpu', rival, ratio: 1 })),
-    rounds: 3,
   },
   packed,
   {
