@@ -177,8 +177,12 @@ pub(crate) struct Thread {
     sockets: Rc<RefCell<Sockets>>,
     /// Accepting is suspended until then: no descriptors were left.
     accept_again_ms: u64,
+    /// Accepted, but their descriptors belong to the reserve and no other connection could give way: they wait until then, too.
+    held_back: Vec<(Rc<Local>, OwnedFd)>,
     /// Until then the log has it that connections are shed.
     tell_shedding_ms: u64,
+    /// Until then the log has it that accepting is suspended at times.
+    tell_pause_ms: u64,
     /// What is not finished by then is cut.
     cut_ms: u64,
     /// How often deadlines are looked at.
@@ -199,7 +203,8 @@ const LINK_BUFFER: usize = 512 * 1024;
 /// Connections accepted in a row before the others get their turn.
 const ACCEPT_BATCH: usize = 64;
 const ACCEPT_PAUSE_MS: u64 = 100;
-const TELL_SHEDDING_MS: u64 = 10_000;
+/// How often the log is told the same about want of descriptors.
+const TELL_AGAIN_MS: u64 = 10_000;
 /// How often a thread looks for a worker that takes its queued requests.
 const WAITING_TICK_MS: u64 = 2;
 
@@ -268,7 +273,9 @@ impl Thread {
             listeners,
             sockets,
             accept_again_ms: 0,
+            held_back: Vec::new(),
             tell_shedding_ms: 0,
+            tell_pause_ms: 0,
             cut_ms: 0,
             tick_ms,
         })
@@ -351,17 +358,14 @@ impl Thread {
             let Some(listener) = self.listeners.get(index) else { return };
             match syscall::accept(listener.socket.as_fd()) {
                 Ok(None) => return,
-                Ok(Some(fd)) if !shedding::is_reserved(fd.as_fd()) => {
-                    self.add_connection(index, fd);
-                }
                 Ok(Some(fd)) => {
-                    if self.shed() {
-                        self.add_connection(index, fd);
-                    } else {
-                        self.pause_accepting("only the reserve of file descriptors is left");
-                    }
+                    let local = Rc::clone(&listener.local);
+                    let is_last = shedding::is_reserved(fd.as_fd());
+                    self.admit(local, fd);
                     // What is shed is closed at the end of this turn.
-                    return;
+                    if is_last {
+                        return;
+                    }
                 }
                 Err(error) => {
                     if is_exhaustion(&error) {
@@ -375,9 +379,17 @@ impl Thread {
         }
     }
 
-    fn add_connection(&mut self, index: usize, fd: OwnedFd) {
-        let listener = &self.listeners[index];
-        let local = Rc::clone(&listener.local);
+    /// Where only the reserve is left, a connection comes in if another gives way, and else waits for that.
+    fn admit(&mut self, local: Rc<Local>, fd: OwnedFd) {
+        if shedding::is_reserved(fd.as_fd()) && !self.shed() {
+            self.held_back.push((local, fd));
+            self.pause_accepting("only the reserve of file descriptors is left");
+        } else {
+            self.add_connection(local, fd);
+        }
+    }
+
+    fn add_connection(&mut self, local: Rc<Local>, fd: OwnedFd) {
         let remote = syscall::peer_of(fd.as_fd());
         let cx = &mut self.cx;
         let mut watched = Ok(());
@@ -409,7 +421,7 @@ impl Thread {
             }
         }
         if !victims.is_empty() && cx.clock.ms() >= self.tell_shedding_ms {
-            self.tell_shedding_ms = cx.clock.ms() + TELL_SHEDDING_MS;
+            self.tell_shedding_ms = cx.clock.ms() + TELL_AGAIN_MS;
             cx.shared.logger.error(
                 Level::Warn,
                 "File descriptors run short: the connections that have been idle longest are closed. \
@@ -422,9 +434,12 @@ impl Thread {
     /// H62: without descriptors, accepting again at once would only spin.
     fn pause_accepting(&mut self, why: impl Display) {
         if self.accept_again_ms == 0 {
-            self.cx.log_error(&format!(
-                "No connection could be accepted: {why}. Accepting is paused for a moment."
-            ));
+            if self.cx.clock.ms() >= self.tell_pause_ms {
+                self.tell_pause_ms = self.cx.clock.ms() + TELL_AGAIN_MS;
+                self.cx.log_error(&format!(
+                    "No connection could be accepted: {why}. Accepting is paused for a moment."
+                ));
+            }
             for listener in &self.listeners {
                 self.cx.epoll.remove(listener.socket.as_fd());
             }
@@ -433,6 +448,13 @@ impl Thread {
     }
 
     fn resume_accepting(&mut self) {
+        for (local, fd) in std::mem::take(&mut self.held_back) {
+            // A copy has the lowest number that is free now.
+            self.admit(local, fd.try_clone().unwrap_or(fd));
+        }
+        if !self.held_back.is_empty() {
+            return;
+        }
         self.accept_again_ms = 0;
         for (index, listener) in self.listeners.iter().enumerate() {
             // It was watched before; if the kernel has no memory now, the next tick tries again.
@@ -579,6 +601,9 @@ impl Thread {
             // Who is in the queues of the listeners was promised nothing, but gets an answer all the same.
             for index in 0..self.listeners.len() {
                 self.accept(index);
+            }
+            for (local, fd) in std::mem::take(&mut self.held_back) {
+                self.add_connection(local, fd);
             }
             self.sockets.borrow_mut().clear();
             for listener in self.listeners.drain(..) {

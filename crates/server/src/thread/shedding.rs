@@ -8,7 +8,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Closed at once, at the most.
 const BATCH: usize = 32;
-/// A head that has begun to come has this long before it can be given up.
+/// Who has just come, or been answered, has this long to send a request before it can be given up: what it has sent may not
+/// have been read yet.
+const IDLE_GRACE_MS: u64 = 100;
+/// A head that has begun to come has this long.
 const HEAD_GRACE_MS: u64 = 1000;
 
 /// The descriptors that no client gets, of so many in all.
@@ -26,7 +29,9 @@ pub(super) fn is_reserved(fd: BorrowedFd<'_>) -> bool {
 /// Which to close of the connections that wait for a request: those with nothing of one before those with a part of its head,
 /// and the oldest first. An eighth, so that who has just come is not the next to go.
 pub(super) fn victims(mut waiting: Vec<((bool, u64), Key)>, now_ms: u64) -> Vec<Key> {
-    waiting.retain(|&((begun, since_ms), _)| !begun || since_ms + HEAD_GRACE_MS <= now_ms);
+    waiting.retain(|&((begun, since_ms), _)| {
+        since_ms + if begun { HEAD_GRACE_MS } else { IDLE_GRACE_MS } <= now_ms
+    });
     let count = (waiting.len() / 8).clamp(1, BATCH);
     if waiting.len() > count {
         waiting.select_nth_unstable_by_key(count, |&(rank, _)| rank);
@@ -49,7 +54,7 @@ mod tests {
     fn h43_the_oldest_idle_ones_go_first() {
         let keys = keys(24);
         let waiting = |index: usize| ((false, 1000 - index as u64), keys[index]);
-        let mut shed = victims((0..24).map(waiting).collect(), 1000);
+        let mut shed = victims((0..24).map(waiting).collect(), 2000);
         shed.sort_unstable_by_key(|key| key.index);
         assert_eq!(shed, [keys[21], keys[22], keys[23]]);
     }
@@ -63,6 +68,13 @@ mod tests {
         assert_eq!(victims(vec![slow, fresh, idle], 5000), [keys[2]]);
         assert_eq!(victims(vec![slow, fresh], 5000), [keys[0]]);
         assert_eq!(victims(vec![fresh], 5000), []);
+    }
+
+    #[test]
+    fn h43_who_has_just_come_is_heard_first() {
+        let new = ((false, 4901), keys(1)[0]);
+        assert_eq!(victims(vec![new], 5000), []);
+        assert_eq!(victims(vec![new], 5001), [new.1]);
     }
 
     #[test]
