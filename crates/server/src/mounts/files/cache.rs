@@ -112,10 +112,9 @@ impl FileCache {
 
     /// Looks a path up, without allocating.
     pub(crate) fn get(&mut self, mount: u32, path: &[u8], now: Instant) -> Cached {
-        let Some(&key) = self.index.get(&mount).and_then(|paths| paths.get(path)) else {
+        let Some(slot) = self.key_of(mount, path).and_then(|key| self.slots.get_mut(key)) else {
             return Cached::Miss;
         };
-        let Some(slot) = self.slots.get_mut(key) else { return Cached::Miss };
         slot.referenced = true;
         if now < slot.fresh_until {
             return Cached::Fresh(slot.known.clone());
@@ -131,8 +130,7 @@ impl FileCache {
 
     /// What was found is still there.
     pub(crate) fn renew(&mut self, mount: u32, path: &[u8], now: Instant) {
-        let key = self.index.get(&mount).and_then(|paths| paths.get(path));
-        if let Some(slot) = key.and_then(|&key| self.slots.get_mut(key)) {
+        if let Some(slot) = self.key_of(mount, path).and_then(|key| self.slots.get_mut(key)) {
             slot.fresh_until = now + FRESH;
         }
     }
@@ -148,8 +146,7 @@ impl FileCache {
             Found::Listing(_) | Found::Failed(_) => return,
         };
         let fresh_until = now + FRESH;
-        let existing = self.index.get(&mount).and_then(|paths| paths.get(path)).copied();
-        if let Some(slot) = existing.and_then(|key| self.slots.get_mut(key)) {
+        if let Some(slot) = self.key_of(mount, path).and_then(|key| self.slots.get_mut(key)) {
             slot.found = now;
             slot.fresh_until = fresh_until;
             self.bytes = self.bytes - slot.known.bytes() + known.bytes();
@@ -172,6 +169,10 @@ impl FileCache {
             self.index.entry(mount).or_default().insert(path, key);
         }
         self.shrink_to_limits();
+    }
+
+    fn key_of(&self, mount: u32, path: &[u8]) -> Option<usize> {
+        self.index.get(&mount)?.get(path).copied()
     }
 
     /// Paths remembered.

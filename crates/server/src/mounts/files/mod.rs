@@ -5,8 +5,8 @@
 //! thread. A request's way through here:
 //!
 //! 1. [`is_servable`] refuses names that are never served, without a system call.
-//! 2. [`FileCache::get`] answers hot paths; a miss goes to [`FileRoot::find`], a stale entry to [`FileRoot::revalidate`],
-//!    and the answer goes back through [`FileCache::insert`].
+//! 2. [`FileCache::get`] answers hot paths; a miss goes to [`FileRoot::find`], a stale entry to [`FileRoot::revalidate`] if
+//!    [`FileRoot::is_unchanged`] cannot tell, and the answer goes back through [`FileCache::insert`].
 //! 3. [`evaluate`] turns the request's conditions and range into a [`Reply`]; [`write_headers`] writes its header fields.
 //! 4. The body is [`FileEntry::content`], or is sent from [`FileEntry::fd`] as far as it is [resident](FileEntry::is_resident).
 
