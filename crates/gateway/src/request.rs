@@ -4,6 +4,8 @@ use crate::frame::{MAX_PAYLOAD, read_u32};
 
 /// Bytes of the fixed part of the table.
 pub const FIXED: usize = 64;
+/// Bytes of a header's two pairs in the table.
+const ENTRY: usize = 8;
 
 /// `flags` bit: the request came as HTTP/1.0.
 pub const FLAG_HTTP10: u32 = 1;
@@ -63,6 +65,12 @@ pub struct HeadWriter<'a> {
 }
 
 impl<'a> HeadWriter<'a> {
+    /// Bytes of a payload of so many headers, and so many bytes of text.
+    #[must_use]
+    pub fn size(headers: usize, text: usize) -> usize {
+        FIXED + ENTRY * headers + text
+    }
+
     /// Starts a payload in `out`, which is cleared.
     #[must_use]
     pub fn new(out: &'a mut Vec<u8>, fixed: Fixed) -> Self {
@@ -79,8 +87,8 @@ impl<'a> HeadWriter<'a> {
     /// Adds the headers, so many: names and values, in the order of arrival.
     pub fn headers(&mut self, count: usize, headers: impl Iterator<Item = (Pair, Pair)>) {
         let start = self.out.len();
-        self.out.resize(start + 8 * count, 0);
-        for (entry, (name, value)) in self.out[start..].chunks_exact_mut(8).zip(headers) {
+        self.out.resize(start + ENTRY * count, 0);
+        for (entry, (name, value)) in self.out[start..].chunks_exact_mut(ENTRY).zip(headers) {
             entry[..4].copy_from_slice(&name.0.to_le_bytes());
             entry[4..].copy_from_slice(&value.0.to_le_bytes());
         }
@@ -89,7 +97,7 @@ impl<'a> HeadWriter<'a> {
     /// Ends the headers and begins the text with the request head as received.
     pub fn text(&mut self, head: &[u8]) {
         self.text = self.out.len();
-        put(self.out, 12, ((self.text - FIXED) / 8) as u32);
+        put(self.out, 12, ((self.text - FIXED) / ENTRY) as u32);
         put(self.out, 28, self.text as u32);
         self.out.extend_from_slice(head);
     }
@@ -176,9 +184,9 @@ impl<'a> HeadView<'a> {
         let count = read_u32(self.payload, 12) as usize;
         let table = self
             .payload
-            .get(FIXED..FIXED.saturating_add(count.saturating_mul(8)))
+            .get(FIXED..FIXED.saturating_add(count.saturating_mul(ENTRY)))
             .unwrap_or_default();
-        table.chunks_exact(8).map(|entry| {
+        table.chunks_exact(ENTRY).map(|entry| {
             (Pair(read_u32(entry, 0)).of(self.text), Pair(read_u32(entry, 4)).of(self.text))
         })
     }

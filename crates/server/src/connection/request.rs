@@ -410,7 +410,12 @@ impl Connection {
             server_port: self.local.port,
             remote_port: self.remote_port,
         };
-        let mut payload = cx.buffers.take();
+        let count = headers.len() + usize::from(made.is_some());
+        let appended = made.map_or(0, |id| request_id::NAME.len() + id.bytes().len())
+            + path.len()
+            + self.local.name.len()
+            + self.remote_addr.len();
+        let mut payload = cx.buffers.take_for(HeadWriter::size(count, head.len + appended));
         let mut writer = HeadWriter::new(&mut payload, fixed);
         let absolute = head.form == TargetForm::Absolute;
         let received = headers.iter().map(|header| {
@@ -424,7 +429,7 @@ impl Connection {
             let value = name + request_id::NAME.len() as u32;
             (Pair::new(name, value), Pair::new(value, value + id.bytes().len() as u32))
         });
-        writer.headers(headers.len() + usize::from(made.is_some()), received.chain(added));
+        writer.headers(count, received.chain(added));
         writer.text(&bytes[..head.len]);
         if let Some(id) = made {
             writer.append(request_id::NAME);
