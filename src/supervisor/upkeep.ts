@@ -93,7 +93,7 @@ export class Upkeep {
   }
 
   #look(): void {
-    const core = this.#charge.coreStatus();
+    const core = this.#charge.everyPool().length === 0 ? {} : this.#charge.coreStatus();
     const workers = core.workers ?? [];
     this.#pulse.look(workers);
     const { timeout } = this.#charge.config();

@@ -64,8 +64,8 @@ pub(crate) struct Connection {
     read_deadline: u64,
     reading: Reading,
     write_deadline: u64,
-    /// Bytes that the kernel held for the client at the last look, while there is a write deadline.
-    untaken: u32,
+    /// Bytes that the kernel held for the client at the last look, and was given since, while not all is sent.
+    untaken: u64,
 }
 
 /// The listener's side of a connection.
@@ -207,7 +207,7 @@ impl Connection {
     pub(crate) fn on_tick(&mut self, cx: &mut Context) {
         let now = cx.clock.ms();
         if self.write_deadline != 0 && now >= self.write_deadline {
-            self.pay_for_taken(cx, 0);
+            self.pay_for_taken(cx);
         }
         if self.write_deadline != 0 && now >= self.write_deadline {
             self.close(cx);
@@ -221,11 +221,11 @@ impl Connection {
         }
     }
 
-    /// Puts the write deadline off by what the client has taken since the last look, when the kernel has been given `sent` more. What
-    /// counts is what was acknowledged: the kernel's buffer fills at once, and wants more only when a good part of it is gone.
-    fn pay_for_taken(&mut self, cx: &Context, sent: u64) {
-        let untaken = syscall::unacknowledged(self.fd.as_fd());
-        let taken = (u64::from(self.untaken) + sent).saturating_sub(untaken.into());
+    /// Puts the write deadline off by what the client has taken since the last look. What counts is what was acknowledged: the
+    /// kernel's buffer fills at once, and wants more only when a good part of it is gone.
+    fn pay_for_taken(&mut self, cx: &Context) {
+        let untaken = syscall::unacknowledged(self.fd.as_fd()).into();
+        let taken = self.untaken.saturating_sub(untaken);
         self.untaken = untaken;
         self.write_deadline =
             cx.paid_up(self.write_deadline, taken, cx.generation.timeouts.write_ms);
@@ -319,8 +319,10 @@ impl Connection {
         match self.output.send(self.fd.as_fd(), &mut cx.buffers, loaded, cx.clock.ms()) {
             Err(_) => self.close(cx),
             Ok((sent, bytes)) => {
-                if !matches!(sent, Sent::All) {
-                    self.pay_for_taken(cx, bytes);
+                self.untaken += bytes;
+                // Who has only had its turn for now is looked at soon enough.
+                if !matches!(sent, Sent::All | Sent::Yielded) {
+                    self.pay_for_taken(cx);
                 }
                 match sent {
                     Sent::All => {

@@ -171,6 +171,8 @@ pub(crate) struct Thread {
     pub(crate) cx: Context,
     pub(crate) connections: Arena<Connection>,
     pub(crate) link_buffer: Vec<u8>,
+    /// Room for the keys that [`settle`](Self::settle) works through.
+    settling: Vec<Key>,
     events: Box<Events>,
     listeners: Vec<ThreadListener>,
     /// What the listeners were made of, for another life of the thread.
@@ -269,6 +271,7 @@ impl Thread {
             cx,
             connections: Arena::of_life(life),
             link_buffer: vec![0; LINK_BUFFER],
+            settling: Vec::new(),
             events: Box::new(epoll::no_events()),
             listeners,
             sockets,
@@ -332,25 +335,30 @@ impl Thread {
     fn settle(&mut self) -> bool {
         self.cx.shared.connections[self.cx.thread].store(self.connections.len(), Ordering::Relaxed);
         // Sending can free a connection to go on with input it had put off, which can write again.
+        let mut keys = std::mem::take(&mut self.settling);
         for _ in 0..8 {
-            for key in std::mem::take(&mut self.cx.dirty_links) {
+            std::mem::swap(&mut keys, &mut self.cx.dirty_links);
+            for key in keys.drain(..) {
                 self.flush_link(key);
             }
-            for key in std::mem::take(&mut self.cx.dirty) {
+            std::mem::swap(&mut keys, &mut self.cx.dirty);
+            for key in keys.drain(..) {
                 if let Some(connection) = self.connections.get_mut(key) {
                     connection.settle(&mut self.cx);
                 }
             }
-            for key in std::mem::take(&mut self.cx.closed) {
+            std::mem::swap(&mut keys, &mut self.cx.closed);
+            for key in keys.drain(..) {
                 if let Some(mut connection) = self.connections.remove(key) {
                     connection.dispose(&mut self.cx);
                 }
             }
             if self.cx.dirty.is_empty() && self.cx.dirty_links.is_empty() {
-                return false;
+                break;
             }
         }
-        true
+        self.settling = keys;
+        !self.cx.dirty.is_empty() || !self.cx.dirty_links.is_empty()
     }
 
     fn accept(&mut self, index: usize) {

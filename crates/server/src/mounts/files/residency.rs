@@ -12,7 +12,7 @@ pub(crate) const PIECE: u64 = 2 * 1024 * 1024;
 const READ: usize = 128 * 1024;
 
 /// So long after a piece was found in the page cache it is taken to be there.
-const TRUSTED_MS: u32 = 500;
+const TRUSTED_MS: u32 = 1000;
 
 /// So many pieces of a file are remembered at most.
 const REMEMBERED: u64 = 64;
