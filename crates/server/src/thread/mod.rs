@@ -4,28 +4,29 @@
 //! no waker for each connection, and what they wrote is sent at the end of the batch. Work that may block goes to the
 //! threads of a tokio runtime that belongs to this thread; its message comes back through the mailbox.
 
+mod accept;
 pub(crate) mod arena;
 pub(crate) mod buffers;
 pub(crate) mod clock;
 pub(crate) mod epoll;
+mod log;
 pub(crate) mod mailbox;
 mod shedding;
 
-use crate::config::Listen;
+use crate::connection::Connection;
 use crate::connection::compress::Compressed;
 use crate::connection::sendfile::Sought;
-use crate::connection::{Connection, Local};
-use crate::exchange::{Exchanges, ResponseState};
+use crate::exchange::Exchanges;
 use crate::generation::Generation;
-use crate::listener::{Address, Listener};
-use crate::log::{AccessDetails, AccessRecord, Level, LogBuffer, Record};
+use crate::log::{Level, LogBuffer};
 use crate::mounts::application::link::Links;
 use crate::mounts::application::marks::Marks;
 use crate::mounts::application::pool::Pool;
 use crate::mounts::files::{FileCache, FileCacheLimits, FileEntry, Found};
-use crate::request_id::{IdSource, RequestId};
+use crate::request_id::IdSource;
 use crate::server::{Event, Shared};
-use crate::syscall;
+use accept::Acceptor;
+pub(crate) use accept::{Sockets, sockets_of};
 use arena::{Arena, Key};
 use buffers::Buffers;
 use clock::Clock;
@@ -35,14 +36,13 @@ use gwanmun_gateway::names::NamesTable;
 use gwanmun_http1::HeaderSpan;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// What the thread's parts work with, apart from the connections themselves.
 pub(crate) struct Context {
@@ -174,54 +174,18 @@ pub(crate) struct Thread {
     /// Room for the keys that [`settle`](Self::settle) works through.
     settling: Vec<Key>,
     events: Box<Events>,
-    listeners: Vec<ThreadListener>,
-    /// What the listeners were made of, for another life of the thread.
-    sockets: Rc<RefCell<Sockets>>,
-    /// Accepting is suspended until then: no descriptors were left.
-    accept_again_ms: u64,
-    /// Accepted, but their descriptors belong to the reserve and no other connection could give way: they wait until then, too.
-    held_back: Vec<(Rc<Local>, OwnedFd)>,
-    /// Until then the log has it that connections are shed.
-    tell_shedding_ms: u64,
-    /// Until then the log has it that accepting is suspended at times.
-    tell_pause_ms: u64,
+    acceptor: Acceptor,
     /// What is not finished by then is cut.
     cut_ms: u64,
     /// How often deadlines are looked at.
     tick_ms: u64,
 }
 
-struct ThreadListener {
-    socket: Arc<OwnedFd>,
-    local: Rc<Local>,
-}
-
-/// What one thread listens on: its socket of each listener.
-pub(crate) type Sockets = Vec<(Arc<OwnedFd>, Address)>;
-
 /// What one receive brings fits one frame.
 const SCRATCH: usize = MAX_PAYLOAD;
 const LINK_BUFFER: usize = 512 * 1024;
-/// Connections accepted in a row before the others get their turn.
-const ACCEPT_BATCH: usize = 64;
-const ACCEPT_PAUSE_MS: u64 = 100;
-/// How often the log is told the same about want of descriptors.
-const TELL_AGAIN_MS: u64 = 10_000;
 /// How often a thread looks for a worker that takes its queued requests.
 const WAITING_TICK_MS: u64 = 2;
-
-/// The sockets of `listeners` that belong to thread number `thread` of so many.
-pub(crate) fn sockets_of(
-    listeners: &[(Listen, Vec<Arc<Listener>>)],
-    thread: usize,
-    threads: usize,
-) -> Sockets {
-    let own = |listener: &Arc<Listener>| {
-        let address = listener.address.clone();
-        listener.sockets(thread, threads).into_iter().map(move |socket| (socket, address.clone()))
-    };
-    listeners.iter().flat_map(|(_, bound)| bound).flat_map(own).collect()
-}
 
 impl Thread {
     /// `life` counts how often the thread has begun anew.
@@ -234,11 +198,7 @@ impl Thread {
     ) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.add_readable(shared.mailboxes[thread].as_fd(), Token::Mailbox)?;
-        let listeners: Vec<ThreadListener> =
-            sockets.borrow().iter().map(ThreadListener::new).collect();
-        for (index, listener) in listeners.iter().enumerate() {
-            epoll.add_readable(listener.socket.as_fd(), Token::Listener(index as u32))?;
-        }
+        let acceptor = Acceptor::new(&epoll, sockets)?;
         let log = LogBuffer::new(&shared.logger);
         let ids = IdSource::new(generation.request_ids);
         let tick_ms = tick_ms(&generation);
@@ -273,12 +233,7 @@ impl Thread {
             link_buffer: vec![0; LINK_BUFFER],
             settling: Vec::new(),
             events: Box::new(epoll::no_events()),
-            listeners,
-            sockets,
-            accept_again_ms: 0,
-            held_back: Vec::new(),
-            tell_shedding_ms: 0,
-            tell_pause_ms: 0,
+            acceptor,
             cut_ms: 0,
             tick_ms,
         })
@@ -359,122 +314,6 @@ impl Thread {
         }
         self.settling = keys;
         !self.cx.dirty.is_empty() || !self.cx.dirty_links.is_empty()
-    }
-
-    fn accept(&mut self, index: usize) {
-        for _ in 0..ACCEPT_BATCH {
-            let Some(listener) = self.listeners.get(index) else { return };
-            match syscall::accept(listener.socket.as_fd()) {
-                Ok(None) => return,
-                Ok(Some(fd)) => {
-                    let local = Rc::clone(&listener.local);
-                    let is_last = shedding::is_reserved(fd.as_fd());
-                    self.admit(local, fd);
-                    // What is shed is closed at the end of this turn.
-                    if is_last {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    if is_exhaustion(&error) {
-                        self.shed();
-                        self.pause_accepting(&error);
-                        return;
-                    }
-                    // The connection was gone before it was accepted; the next one may be fine.
-                }
-            }
-        }
-    }
-
-    /// Where only the reserve is left, a connection comes in if another gives way, and else waits for that.
-    fn admit(&mut self, local: Rc<Local>, fd: OwnedFd) {
-        if shedding::is_reserved(fd.as_fd()) && !self.shed() {
-            self.held_back.push((local, fd));
-            self.pause_accepting("only the reserve of file descriptors is left");
-        } else {
-            self.add_connection(local, fd);
-        }
-    }
-
-    fn add_connection(&mut self, local: Rc<Local>, fd: OwnedFd) {
-        let remote = syscall::peer_of(fd.as_fd());
-        let cx = &mut self.cx;
-        let mut watched = Ok(());
-        let key = self.connections.insert_with(|key| {
-            watched = cx.epoll.add_edges(fd.as_fd(), Token::Connection(key));
-            let remote = match remote {
-                Some(address) => {
-                    syscall::set_no_delay(fd.as_fd());
-                    (address.ip().to_string().into_boxed_str(), address.port())
-                }
-                None => (Box::from(""), 0),
-            };
-            Connection::new(key, fd, remote, local, cx)
-        });
-        if watched.is_err() {
-            self.connections.remove(key);
-        }
-    }
-
-    /// H43: closes the connections that have waited longest, so that others can come. Gives whether there were any.
-    fn shed(&mut self) -> bool {
-        let cx = &mut self.cx;
-        let waiting = self.connections.iter_mut();
-        let waiting = waiting.filter_map(|(key, other)| Some((other.waiting_since(cx)?, key)));
-        let victims = shedding::victims(waiting.collect(), cx.clock.ms());
-        for &key in &victims {
-            if let Some(connection) = self.connections.get_mut(key) {
-                connection.close(cx);
-            }
-        }
-        if !victims.is_empty() && cx.clock.ms() >= self.tell_shedding_ms {
-            self.tell_shedding_ms = cx.clock.ms() + TELL_AGAIN_MS;
-            cx.shared.logger.error(
-                Level::Warn,
-                "File descriptors run short: the connections that have been idle longest are closed. \
-                 Raise the limit (ulimit -n, or LimitNOFILE= of systemd).",
-            );
-        }
-        !victims.is_empty()
-    }
-
-    /// H62: without descriptors, accepting again at once would only spin.
-    fn pause_accepting(&mut self, why: impl Display) {
-        if self.accept_again_ms == 0 {
-            if self.cx.clock.ms() >= self.tell_pause_ms {
-                self.tell_pause_ms = self.cx.clock.ms() + TELL_AGAIN_MS;
-                self.cx.log_error(&format!(
-                    "No connection could be accepted: {why}. Accepting is paused for a moment."
-                ));
-            }
-            for listener in &self.listeners {
-                self.cx.epoll.remove(listener.socket.as_fd());
-            }
-        }
-        self.accept_again_ms = self.cx.clock.ms() + ACCEPT_PAUSE_MS;
-    }
-
-    fn resume_accepting(&mut self) {
-        for (local, fd) in std::mem::take(&mut self.held_back) {
-            // A copy has the lowest number that is free now.
-            self.admit(local, fd.try_clone().unwrap_or(fd));
-        }
-        if !self.held_back.is_empty() {
-            return;
-        }
-        self.accept_again_ms = 0;
-        for (index, listener) in self.listeners.iter().enumerate() {
-            // It was watched before; if the kernel has no memory now, the next tick tries again.
-            if self
-                .cx
-                .epoll
-                .add_readable(listener.socket.as_fd(), Token::Listener(index as u32))
-                .is_err()
-            {
-                self.accept_again_ms = self.cx.clock.ms() + ACCEPT_PAUSE_MS;
-            }
-        }
     }
 
     fn on_mail(&mut self) {
@@ -581,19 +420,7 @@ impl Thread {
         if self.cx.closing {
             return;
         }
-        // Who waits at an address that goes was promised nothing, but gets an answer all the same.
-        for index in 0..self.listeners.len() {
-            let socket = &self.listeners[index].socket;
-            if !sockets.iter().any(|(other, _)| Arc::ptr_eq(other, socket)) {
-                self.accept(index);
-            }
-        }
-        for listener in self.listeners.drain(..) {
-            self.cx.epoll.remove(listener.socket.as_fd());
-        }
-        self.listeners = sockets.iter().map(ThreadListener::new).collect();
-        *self.sockets.borrow_mut() = sockets;
-        self.resume_accepting();
+        self.listen_on(sockets);
         // Its keys are mounts of the generation that goes.
         self.cx.files = FileCache::new(FileCacheLimits::default());
         self.cx.ids = IdSource::new(generation.request_ids);
@@ -606,17 +433,7 @@ impl Thread {
         self.cut_ms = self.cx.clock.ms() + grace.as_millis() as u64;
         if !self.cx.closing {
             self.cx.closing = true;
-            // Who is in the queues of the listeners was promised nothing, but gets an answer all the same.
-            for index in 0..self.listeners.len() {
-                self.accept(index);
-            }
-            for (local, fd) in std::mem::take(&mut self.held_back) {
-                self.add_connection(local, fd);
-            }
-            self.sockets.borrow_mut().clear();
-            for listener in self.listeners.drain(..) {
-                self.cx.epoll.remove(listener.socket.as_fd());
-            }
+            self.stop_listening();
         }
         if patient {
             return;
@@ -630,9 +447,7 @@ impl Thread {
 
     fn on_tick(&mut self) {
         let now = self.cx.clock.ms();
-        if self.accept_again_ms != 0 && now >= self.accept_again_ms {
-            self.resume_accepting();
-        }
+        self.retry_accepting();
         if self.cx.waiting > 0 {
             self.cx.retry_waiting();
             self.expire_waiting();
@@ -713,99 +528,6 @@ impl Context {
             _ => Ok(()),
         }
     }
-
-    pub(crate) fn log_error(&self, text: &str) {
-        self.shared.logger.error(Level::Error, text);
-    }
-
-    /// A request that could not be understood: its answer is in the access log, its reason here, unless that line can say both.
-    pub(crate) fn log_refusal(&mut self, remote: &str, key: Key, status: u16, why: &'static str) {
-        let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        exchange.set_reason(why);
-        if self.generation.tell_refusals {
-            (self.shared.on_event)(Event::Refused { status, reason: why });
-        }
-        if self.generation.log_json {
-            return;
-        }
-        self.shared.logger.record(&Record {
-            event: "refused",
-            text: why,
-            request_id: exchange.id.as_ref().map(RequestId::bytes),
-            refused: Some((remote, status)),
-            ..Record::default()
-        });
-    }
-
-    /// No worker takes a request: its answer is in the access log, its reason here, unless that line can say both.
-    pub(crate) fn log_unserved(&mut self, key: Key, why: &'static str) {
-        let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        exchange.set_reason(why);
-        if !self.generation.log_json {
-            let text = format!("A request was refused with 503: {why}.");
-            self.shared.logger.record(&Record {
-                request_id: exchange.id.as_ref().map(RequestId::bytes),
-                ..Record::of_core(Level::Error, &text)
-            });
-        }
-    }
-
-    /// Writes the line of an exchange that is over.
-    pub(crate) fn log_access(&mut self, remote: &str, key: Key) {
-        if !self.generation.log_access {
-            return;
-        }
-        let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        let log = exchange.log.take();
-        // A client that left before there was an answer: nginx's number for it.
-        let status = if exchange.response.state == ResponseState::Awaited {
-            499
-        } else {
-            exchange.response.status
-        };
-        let now = self.clock.now();
-        let details = log.as_ref().map(|log| AccessDetails {
-            request_id: exchange.id.as_ref().map(RequestId::bytes),
-            traceparent: log.traceparent.as_deref(),
-            host: log.host.as_deref(),
-            mount: log.routed.then(|| exchange.generation.mounts[exchange.mount].path.as_str()),
-            worker: log.worker,
-            queue: log
-                .complete
-                .map(|complete| log.sent.unwrap_or(now).saturating_duration_since(complete)),
-            application: log
-                .sent
-                .map(|sent| log.done.unwrap_or(now).saturating_duration_since(sent)),
-            reason: log.reason,
-            incomplete: exchange.response.state != ResponseState::Complete,
-        });
-        self.log.access(&AccessRecord {
-            remote,
-            user: None,
-            method: log.as_ref().map_or(b"", |log| &log.method),
-            target: log.as_ref().map_or(b"", |log| &log.target),
-            version_minor: u8::from(!log.as_ref().is_some_and(|log| log.http10)),
-            status,
-            bytes: exchange.response.bytes,
-            referer: log.as_ref().and_then(|log| log.referer.as_deref()),
-            user_agent: log.as_ref().and_then(|log| log.user_agent.as_deref()),
-            duration: now.saturating_duration_since(exchange.started),
-            source: log.as_ref().map_or("core", |log| log.source.name()),
-            when: SystemTime::now(),
-            details: details.unwrap_or_default(),
-        });
-    }
-}
-
-impl ThreadListener {
-    fn new((socket, address): &(Arc<OwnedFd>, Address)) -> Self {
-        let local = match address {
-            Address::Tcp(address) => Local { name: address.ip().to_string(), port: address.port() },
-            // SERVER_NAME and SERVER_PORT are never empty (W03).
-            Address::Unix(_) => Local { name: "localhost".to_owned(), port: 80 },
-        };
-        Self { socket: Arc::clone(socket), local: Rc::new(local) }
-    }
 }
 
 /// How often deadlines are looked at: often enough for the shortest.
@@ -816,8 +538,4 @@ fn tick_ms(generation: &Generation) -> u64 {
     let shortest = clients.into_iter().chain(workers.filter(|&limit_ms| limit_ms > 0)).min();
     let shortest = shortest.unwrap_or_default();
     (shortest / 4).clamp(10, 250)
-}
-
-fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }

@@ -1,0 +1,246 @@
+//! New connections: accepted in batches from the listeners, and held back where file descriptors run short (H43, H62).
+
+use super::epoll::{Epoll, Token};
+use super::{Thread, shedding};
+use crate::config::Listen;
+use crate::connection::{Connection, Local};
+use crate::listener::{Address, Listener};
+use crate::log::Level;
+use crate::syscall;
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Connections accepted in a row before the others get their turn.
+const ACCEPT_BATCH: usize = 64;
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// How often the log is told the same about want of descriptors.
+const TELL_AGAIN_MS: u64 = 10_000;
+
+/// What a thread listens on, and who waits to be let in.
+pub(super) struct Acceptor {
+    listeners: Vec<ThreadListener>,
+    /// What the listeners were made of, for another life of the thread.
+    sockets: Rc<RefCell<Sockets>>,
+    /// Accepting is paused until then, for want of descriptors; 0 = it is not.
+    again_ms: u64,
+    /// Accepted, but their descriptors belong to the reserve and no other connection could give way: they wait until then, too.
+    held_back: Vec<(Rc<Local>, OwnedFd)>,
+    /// Until then the log has it that connections are shed.
+    tell_shedding_ms: u64,
+    /// Until then the log has it that accepting is paused at times.
+    tell_pause_ms: u64,
+}
+
+struct ThreadListener {
+    socket: Arc<OwnedFd>,
+    local: Rc<Local>,
+}
+
+/// What one thread listens on: its socket of each listener.
+pub(crate) type Sockets = Vec<(Arc<OwnedFd>, Address)>;
+
+/// The sockets of `listeners` that belong to thread number `thread` of so many.
+pub(crate) fn sockets_of(
+    listeners: &[(Listen, Vec<Arc<Listener>>)],
+    thread: usize,
+    threads: usize,
+) -> Sockets {
+    let own = |listener: &Arc<Listener>| {
+        let address = listener.address.clone();
+        listener.sockets(thread, threads).into_iter().map(move |socket| (socket, address.clone()))
+    };
+    listeners.iter().flat_map(|(_, bound)| bound).flat_map(own).collect()
+}
+
+impl Acceptor {
+    pub(super) fn new(epoll: &Epoll, sockets: Rc<RefCell<Sockets>>) -> io::Result<Self> {
+        let listeners: Vec<ThreadListener> =
+            sockets.borrow().iter().map(ThreadListener::new).collect();
+        for (index, listener) in listeners.iter().enumerate() {
+            epoll.add_readable(listener.socket.as_fd(), Token::Listener(index as u32))?;
+        }
+        Ok(Self {
+            listeners,
+            sockets,
+            again_ms: 0,
+            held_back: Vec::new(),
+            tell_shedding_ms: 0,
+            tell_pause_ms: 0,
+        })
+    }
+}
+
+impl Thread {
+    /// Listens on these sockets and no others. Who waits at an address that goes was promised nothing, but gets an answer all the same.
+    pub(super) fn listen_on(&mut self, sockets: Sockets) {
+        for index in 0..self.acceptor.listeners.len() {
+            let socket = &self.acceptor.listeners[index].socket;
+            if !sockets.iter().any(|(other, _)| Arc::ptr_eq(other, socket)) {
+                self.accept(index);
+            }
+        }
+        for listener in self.acceptor.listeners.drain(..) {
+            self.cx.epoll.remove(listener.socket.as_fd());
+        }
+        self.acceptor.listeners = sockets.iter().map(ThreadListener::new).collect();
+        *self.acceptor.sockets.borrow_mut() = sockets;
+        self.resume_accepting();
+    }
+
+    /// Takes who is in the listeners' queues, or was held back, and nobody after them.
+    pub(super) fn stop_listening(&mut self) {
+        for index in 0..self.acceptor.listeners.len() {
+            self.accept(index);
+        }
+        for (local, fd) in std::mem::take(&mut self.acceptor.held_back) {
+            self.add_connection(local, fd);
+        }
+        self.acceptor.sockets.borrow_mut().clear();
+        for listener in self.acceptor.listeners.drain(..) {
+            self.cx.epoll.remove(listener.socket.as_fd());
+        }
+    }
+
+    /// Accepts again, if it is paused and the pause is over.
+    pub(super) fn retry_accepting(&mut self) {
+        let again_ms = self.acceptor.again_ms;
+        if again_ms != 0 && self.cx.clock.ms() >= again_ms {
+            self.resume_accepting();
+        }
+    }
+
+    pub(super) fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPT_BATCH {
+            let Some(listener) = self.acceptor.listeners.get(index) else { return };
+            match syscall::accept(listener.socket.as_fd()) {
+                Ok(None) => return,
+                Ok(Some(fd)) => {
+                    let local = Rc::clone(&listener.local);
+                    let is_last = shedding::is_reserved(fd.as_fd());
+                    self.admit(local, fd);
+                    // What is shed is closed at the end of this turn.
+                    if is_last {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    if is_exhaustion(&error) {
+                        self.shed();
+                        self.pause_accepting(&error);
+                        return;
+                    }
+                    // The connection was gone before it was accepted; the next one may be fine.
+                }
+            }
+        }
+    }
+
+    /// Where only the reserve is left, a connection comes in if another gives way, and else waits for that.
+    fn admit(&mut self, local: Rc<Local>, fd: OwnedFd) {
+        if shedding::is_reserved(fd.as_fd()) && !self.shed() {
+            self.acceptor.held_back.push((local, fd));
+            self.pause_accepting("only the reserve of file descriptors is left");
+        } else {
+            self.add_connection(local, fd);
+        }
+    }
+
+    fn add_connection(&mut self, local: Rc<Local>, fd: OwnedFd) {
+        let remote = syscall::peer_of(fd.as_fd());
+        let cx = &mut self.cx;
+        let mut watched = Ok(());
+        let key = self.connections.insert_with(|key| {
+            watched = cx.epoll.add_edges(fd.as_fd(), Token::Connection(key));
+            let remote = match remote {
+                Some(address) => {
+                    syscall::set_no_delay(fd.as_fd());
+                    (address.ip().to_string().into_boxed_str(), address.port())
+                }
+                None => (Box::from(""), 0),
+            };
+            Connection::new(key, fd, remote, local, cx)
+        });
+        if watched.is_err() {
+            self.connections.remove(key);
+        }
+    }
+
+    /// H43: closes the connections that have waited longest, so that others can come. Gives whether there were any.
+    fn shed(&mut self) -> bool {
+        let cx = &mut self.cx;
+        let waiting = self.connections.iter_mut();
+        let waiting = waiting.filter_map(|(key, other)| Some((other.waiting_since(cx)?, key)));
+        let victims = shedding::victims(waiting.collect(), cx.clock.ms());
+        for &key in &victims {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.close(cx);
+            }
+        }
+        if !victims.is_empty() && cx.clock.ms() >= self.acceptor.tell_shedding_ms {
+            self.acceptor.tell_shedding_ms = cx.clock.ms() + TELL_AGAIN_MS;
+            cx.shared.logger.error(
+                Level::Warn,
+                "File descriptors run short: the connections that have been idle longest are closed. \
+                 Raise the limit (ulimit -n, or LimitNOFILE= of systemd).",
+            );
+        }
+        !victims.is_empty()
+    }
+
+    /// H62: without descriptors, accepting again at once would only spin.
+    fn pause_accepting(&mut self, why: impl Display) {
+        if self.acceptor.again_ms == 0 {
+            if self.cx.clock.ms() >= self.acceptor.tell_pause_ms {
+                self.acceptor.tell_pause_ms = self.cx.clock.ms() + TELL_AGAIN_MS;
+                self.cx.log_error(&format!(
+                    "No connection could be accepted: {why}. Accepting is paused for a moment."
+                ));
+            }
+            for listener in &self.acceptor.listeners {
+                self.cx.epoll.remove(listener.socket.as_fd());
+            }
+        }
+        self.acceptor.again_ms = self.cx.clock.ms() + ACCEPT_PAUSE_MS;
+    }
+
+    fn resume_accepting(&mut self) {
+        for (local, fd) in std::mem::take(&mut self.acceptor.held_back) {
+            // A copy has the lowest number that is free now.
+            self.admit(local, fd.try_clone().unwrap_or(fd));
+        }
+        if !self.acceptor.held_back.is_empty() {
+            return;
+        }
+        self.acceptor.again_ms = 0;
+        for (index, listener) in self.acceptor.listeners.iter().enumerate() {
+            // It was watched before; if the kernel has no memory now, the next tick tries again.
+            if self
+                .cx
+                .epoll
+                .add_readable(listener.socket.as_fd(), Token::Listener(index as u32))
+                .is_err()
+            {
+                self.acceptor.again_ms = self.cx.clock.ms() + ACCEPT_PAUSE_MS;
+            }
+        }
+    }
+}
+
+impl ThreadListener {
+    fn new((socket, address): &(Arc<OwnedFd>, Address)) -> Self {
+        let local = match address {
+            Address::Tcp(address) => Local { name: address.ip().to_string(), port: address.port() },
+            // SERVER_NAME and SERVER_PORT are never empty (W03).
+            Address::Unix(_) => Local { name: "localhost".to_owned(), port: 80 },
+        };
+        Self { socket: Arc::clone(socket), local: Rc::new(local) }
+    }
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
