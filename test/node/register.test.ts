@@ -44,3 +44,24 @@ test.each([
   last.close();
   expect(await exit).toEqual([0, null]);
 });
+
+test('what http.createServer was given for options is kept to', async () => {
+  const { port, exit } = await start(['--import', REGISTER, fixture('options.cjs')]);
+  const status = async (text: string): Promise<number> => {
+    const client = await RawClient.connect({ port });
+    await client.send(text);
+    const response = await client.response();
+    client.close();
+    return response.status;
+  };
+  expect(await status(request('GET /', `X: ${'a'.repeat(900)}`))).toBe(200);
+  expect(await status(request('GET /', `X: ${'a'.repeat(1024)}`))).toBe(431);
+  expect(await status(request(`GET /${'a'.repeat(1024)}`))).toBe(414);
+  // The time for a request is also one for its head.
+  expect(await status('GET / HTTP/1.1\r\nHost: ')).toBe(408);
+  const client = await RawClient.connect({ port });
+  await client.send(request('GET /stop', 'Age: 1', 'Age: 2'));
+  expect(JSON.parse(String((await client.response()).body))).toEqual({ own: true, age: '1, 2' });
+  client.close();
+  expect(await exit).toEqual([0, null]);
+});

@@ -20,8 +20,6 @@ import { parseListen } from './listen.js';
 
 /** What a server that listens has, by the server: methods of ours are lent to Node's own servers too. */
 const states = new WeakMap<Server, State>();
-/** Options that Node keeps where only it finds them. */
-const optionsOf = new WeakMap<Server, ServerOptions>();
 
 interface State {
   readonly core: InProcessServer;
@@ -33,14 +31,6 @@ interface State {
  * it does not concern single connections.
  */
 export class GatewayServer extends Server {
-  constructor(options?: ServerOptions | RequestListener, listener?: RequestListener) {
-    if (typeof options === 'function') super(options);
-    else {
-      super(options ?? {}, listener);
-      if (options !== undefined) optionsOf.set(this, options);
-    }
-  }
-
   override listen(...args: unknown[]): this {
     const { address, anyHost, signal, callback } = parseListen(args);
     if (states.has(this)) {
@@ -139,7 +129,7 @@ const closing = new WeakMap<Server, State>();
 
 /** As `http.createServer`, on the core: `createServer(app).listen(3000)`. */
 export function createServer(options?: ServerOptions | RequestListener, listener?: RequestListener): GatewayServer {
-  return new GatewayServer(options, listener);
+  return typeof options === 'function' ? new GatewayServer(options) : new GatewayServer(options ?? {}, listener);
 }
 
 /** Makes every `http.Server` of this process listen on the core. */
@@ -172,7 +162,11 @@ function start(server: Server, address: CoreListener, anyHost: boolean): State {
 }
 
 /** Node's codes for what is wrong with a request; for the rest, that of its parser for what is not allowed. */
-const CLIENT_ERRORS: Readonly<Record<number, string>> = { 408: 'ERR_HTTP_REQUEST_TIMEOUT', 431: 'HPE_HEADER_OVERFLOW' };
+const CLIENT_ERRORS: Readonly<Record<number, string>> = {
+  408: 'ERR_HTTP_REQUEST_TIMEOUT',
+  414: 'HPE_HEADER_OVERFLOW',
+  431: 'HPE_HEADER_OVERFLOW',
+};
 
 /** The core has answered, and has closed the connection or will: the socket is one that cannot be written to. */
 function tellClientError(server: Server, status: number, reason: string): void {
@@ -184,13 +178,28 @@ function tellClientError(server: Server, status: number, reason: string): void {
   server.emit('clientError', error, new Socket().destroy());
 }
 
+/** What a server was made with, as Node's own constructor keeps it: the classes are under symbols of these names. */
+function optionsOf(server: Server): ServerOptions {
+  const values = server as unknown as ServerOptions & Record<symbol, never>;
+  const named = (name: string) => {
+    const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === name);
+    return key && values[key];
+  };
+  return {
+    maxHeaderSize: values.maxHeaderSize,
+    joinDuplicateHeaders: values.joinDuplicateHeaders,
+    IncomingMessage: named('IncomingMessage'),
+    ServerResponse: named('ServerResponse'),
+  };
+}
+
 /** Node's servers have no limit. */
 const CONCURRENCY = 65_535;
 
 function configFor(server: Server, listener: CoreListener): CoreConfig {
   const most = (ms: number): number => (ms > 0 ? Math.min(ms, MOST_MS) : MOST_MS);
-  const options = optionsOf.get(server) ?? {};
-  const headerBytes = Math.min(Math.max(options.maxHeaderSize || maxHeaderSize, 256), 32_768);
+  const headerBytes = Math.min(Math.max(optionsOf(server).maxHeaderSize || maxHeaderSize, 256), 32_768);
+  const requestTimeout = most(server.requestTimeout);
   const resolved = resolveConfig({
     config: {
       mounts: [{ path: '/' }],
@@ -201,8 +210,8 @@ function configFor(server: Server, listener: CoreListener): CoreConfig {
         body: Number.MAX_SAFE_INTEGER,
       },
       timeouts: {
-        header: most(server.headersTimeout),
-        body: most(server.requestTimeout),
+        header: Math.min(most(server.headersTimeout), requestTimeout),
+        body: requestTimeout,
         keepAlive: most(server.keepAliveTimeout),
       },
       // One event loop keeps one I/O thread busy at most.
@@ -223,7 +232,7 @@ function configFor(server: Server, listener: CoreListener): CoreConfig {
 }
 
 function hostFor(server: Server, localAddress: string | undefined): Host {
-  const options = optionsOf.get(server) ?? {};
+  const options = optionsOf(server);
   return {
     server,
     IncomingMessage: options.IncomingMessage ?? IncomingMessage,
