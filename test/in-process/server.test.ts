@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { Application, ApplicationResult, StartResponse } from '../../src/gateway/types.js';
 import type { Server } from '../../src/in-process.js';
 import { serve, type ServeOptions } from '../../src/serve.js';
+import { header, RawClient } from '../http/raw-client.js';
 import { Client, get } from '../workers/http-client.js';
 
 const servers: Server[] = [];
@@ -77,6 +78,38 @@ describe('closing', () => {
     expect(isClosed).toBe(false);
     release();
     expect(await client.answer()).toMatchObject({ status: 200, complete: true });
+    await closed;
+  });
+
+  test('answers every request of a pipeline that has come', async () => {
+    let release = (): void => {};
+    const released = new Promise<void>((resolve) => (release = resolve));
+    let allBegun = (): void => {};
+    const begun = new Promise<void>((resolve) => (allBegun = resolve));
+    let count = 0;
+    const { server, port } = await serving(
+      async ({ PATH_INFO }, startResponse) => {
+        startResponse('200 OK', []);
+        count += 1;
+        if (count === 3) allBegun();
+        await released;
+        return PATH_INFO;
+      },
+      { threads: 1 },
+    );
+    const client = await RawClient.connect({ port });
+    await client.send(['/1', '/2', '/3'].map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join(''));
+    await begun;
+    const closed = server.close();
+    while (!(await isRefused(port))) await turn();
+    release();
+    const answers = [await client.response(), await client.response(), await client.response()];
+    expect(answers.map((answer) => [String(answer.body), header(answer, 'connection')])).toEqual([
+      ['/1', undefined],
+      ['/2', undefined],
+      ['/3', 'close'],
+    ]);
+    client.close();
     await closed;
   });
 

@@ -282,6 +282,17 @@ impl Connection {
         self.exchanges.front() == Some(&key)
     }
 
+    /// Sees whether the connection has to end with the response that is about to be written: because of a body that is not read to its
+    /// end, or because the server closes and this is the last request of the pipeline that has come. `end`: nothing of it is still to come.
+    fn decide_end(&self, cx: &mut Context, key: Key, end: bool) {
+        let is_last = cx.closing && self.exchanges.back() == Some(&key);
+        if (is_last || self.body_bars(key, end))
+            && let Some(exchange) = cx.exchanges.get_mut(key)
+        {
+            exchange.keep_alive = false;
+        }
+    }
+
     /// Takes answered exchanges off the front and lets the next write.
     pub(super) fn advance(&mut self, cx: &mut Context) {
         while let Some(&key) = self.exchanges.front() {

@@ -201,7 +201,7 @@ impl Connection {
         known: Option<u64>,
         others: &[u8],
     ) -> Result<(), FrameError> {
-        let bars = self.body_bars(key, known.is_some());
+        self.decide_end(cx, key, known.is_some());
         let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
         if exchange.response.state != ResponseState::Awaited {
             return Err(FrameError("a second HEAD on one stream"));
@@ -222,7 +222,7 @@ impl Connection {
         if state == ResponseState::UntilClose {
             exchange.keep_alive = false;
         }
-        exchange.keep_alive &= !cx.closing && !bars && !head.close;
+        exchange.keep_alive &= !head.close;
         exchange.response.status = head.status;
         exchange.response.state = state;
 

@@ -18,9 +18,8 @@ pub(super) const SKIP_BODY: u64 = 64 * 1024;
 impl Connection {
     /// Answers an exchange with a page that says its status. `lines` are further header lines.
     pub(crate) fn answer(&mut self, cx: &mut Context, key: Key, status: u16, lines: &[u8]) {
-        let bars = self.body_bars(key, true);
+        self.decide_end(cx, key, true);
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
-        exchange.keep_alive &= !bars;
         let framing = Framing::of(exchange);
         let generation = Rc::clone(&exchange.generation);
         let page_of = generation.error_page(exchange.mount, status);
@@ -55,6 +54,7 @@ impl Connection {
         lines: &[u8],
         body: &[u8],
     ) {
+        self.decide_end(cx, key, true);
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let framing = Framing::of(exchange);
         let first = self.is_first(key);
@@ -146,6 +146,7 @@ impl Connection {
         entry: &Arc<FileEntry>,
         reply: &Reply,
     ) {
+        self.decide_end(cx, key, true);
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         if let Some(log) = &mut exchange.log {
             log.source = Source::File;

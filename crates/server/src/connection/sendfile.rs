@@ -96,7 +96,7 @@ impl Connection {
     }
 
     fn send_found(&mut self, cx: &mut Context, key: Key, sought: &Sought, entry: &Arc<FileEntry>) {
-        let bars = self.body_bars(key, true);
+        self.decide_end(cx, key, true);
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let gives = |name: &[u8]| {
             sought.lines.split_inclusive(|&byte| byte == b'\n').any(|line| is_field(line, name))
@@ -123,7 +123,7 @@ impl Connection {
                 return;
             }
         };
-        exchange.keep_alive &= !cx.closing && !bars && !sought.close;
+        exchange.keep_alive &= !sought.close;
         exchange.response.status = status;
         if let Some(log) = &mut exchange.log {
             log.source = Source::File;
