@@ -3,6 +3,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { serve, type Application, type Header, type Server } from '../../dist/index.js';
 import { header, RawClient, type Response } from './raw-client.js';
@@ -10,6 +12,7 @@ import { request } from './recording-server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'gwanmun-sendfile-'));
 const LARGE = Buffer.alloc(300_000, 'abcdefghij');
+const NOTES = 'a line of notes\n'.repeat(500);
 let server: Server;
 
 /** Answers as the request's headers say. */
@@ -30,6 +33,9 @@ beforeAll(async () => {
     ['private/deep/page.html', '<p>deep'],
     ['private/.hidden', 'hidden'],
     ['second/other.txt', 'other'],
+    ['second/notes.txt', NOTES],
+    ['second/beside.txt', NOTES],
+    ['second/beside.txt.br', 'as if it were brotli'],
     ['outside.txt', 'outside'],
   ] as const) {
     writeFileSync(join(folder, name), content);
@@ -43,6 +49,7 @@ beforeAll(async () => {
     mounts: [
       { path: '/', application, sendfile: [join(folder, 'private'), join(folder, 'second')] },
       { path: '/off', application },
+      { path: '/plain', application, sendfile: join(folder, 'second'), compression: false },
     ],
   });
 });
@@ -177,4 +184,40 @@ test('responses of a pipeline stay in order', async () => {
     [200, 5],
   ]);
   client.close();
+});
+
+test('text is compressed as that of files is, unless the application says otherwise', async () => {
+  const headers = ['Accept-Encoding: br;q=0.5, gzip'];
+  const codingOf = async (name: string, options: Options = {}): Promise<string | undefined> =>
+    header(await ask(name, { headers, ...options }), 'content-encoding');
+  // It is made in the background.
+  let response = await ask('notes.txt', { headers });
+  while (header(response, 'content-encoding') === undefined) {
+    expect(String(response.body)).toBe(NOTES);
+    expect(header(response, 'vary')).toBe('Accept-Encoding');
+    await turn();
+    response = await ask('notes.txt', { headers });
+  }
+  expect(header(response, 'content-encoding')).toBe('gzip');
+  expect(gunzipSync(response.body).toString()).toBe(NOTES);
+  expect(header(response, 'content-type')).toBe('text/plain; charset=utf-8');
+  const etag = header(response, 'etag') as string;
+  expect((await ask('notes.txt', { headers: [...headers, `If-None-Match: ${etag}`] })).status).toBe(304);
+  const plain = await ask('notes.txt');
+  expect(String(plain.body)).toBe(NOTES);
+  expect(header(plain, 'etag')).not.toBe(etag);
+  expect(await codingOf('beside.txt', { headers: ['Accept-Encoding: br'] })).toBe('br');
+
+  expect(await codingOf('notes.txt')).toBe('gzip');
+  expect(await codingOf('notes.txt', { add: { 'Content-Type': 'text/csv' } })).toBe('gzip');
+  for (const add of [
+    { 'Content-Type': 'application/octet-stream' },
+    { 'Cache-Control': 'private, no-transform' },
+    { ETag: '"own"' },
+  ]) {
+    expect(await codingOf('notes.txt', { add })).toBe(undefined);
+  }
+  expect(await codingOf('notes.txt', { add: { 'Content-Encoding': 'x-own' } })).toBe('x-own');
+  expect(await codingOf('notes.txt', { headers: [...headers, 'Range: bytes=0-9'] })).toBe(undefined);
+  expect(await codingOf('beside.txt', { headers: ['Accept-Encoding: br'], line: 'GET /plain/a' })).toBe(undefined);
 });

@@ -130,13 +130,15 @@ impl Generation {
             });
             let sendfile = match mount.sendfile.as_slice() {
                 [] => None,
-                paths => Some(Arc::new(AllowedFolders::open(paths).map_err(|(path, error)| {
-                    let path = path.display();
-                    Error::new(
-                        ErrorKind::Files,
-                        format!("The folder {path} can't be used for X-Sendfile: {error}."),
-                    )
-                })?)),
+                paths => Some(Arc::new(AllowedFolders::open(paths, mount.compress).map_err(
+                    |(path, error)| {
+                        let path = path.display();
+                        Error::new(
+                            ErrorKind::Files,
+                            format!("The folder {path} can't be used for X-Sendfile: {error}."),
+                        )
+                    },
+                )?)),
             };
             let mut error_pages = Vec::new();
             for page in &mount.error_pages {

@@ -4,7 +4,7 @@ use super::body::BodyReader;
 use super::{Connection, Phase, Reading};
 use crate::compression::Accepted;
 use crate::exchange::{Exchange, LogFields, RequestBody, Source, Upload};
-use crate::generation::{Application, Generation};
+use crate::generation::{Application, Files, Generation};
 use crate::mounts::files::{Cached, Conditions, FileEntry, Found, Known, evaluate, is_servable};
 use crate::request_id::{self, RequestId};
 use crate::router::Route;
@@ -206,7 +206,7 @@ impl Connection {
                 }
                 Cached::Fresh(Known::File(entry)) => {
                     let conditions = conditions(bytes, headers, head.method.of(bytes) == b"HEAD");
-                    let entry = negotiate(cx, generation, route.mount, entry, &conditions);
+                    let entry = negotiate(cx, files, entry, &conditions);
                     if entry.content.is_none() && !entry.is_unchanged() {
                         self.look_up(cx, generation, key, request, headers, None);
                         return;
@@ -273,7 +273,10 @@ impl Connection {
         match found {
             Found::File(entry) => {
                 let conditions = conditions_of(&view);
-                let entry = negotiate(cx, &generation, mount, Arc::clone(entry), &conditions);
+                let mut entry = Arc::clone(entry);
+                if let Some(files) = &generation.mounts[mount].files {
+                    entry = negotiate(cx, files, entry, &conditions);
+                }
                 self.respond_file(cx, key, &entry, &evaluate(&entry, &conditions));
             }
             Found::Directory => {
@@ -506,10 +509,9 @@ fn conditions<'a>(bytes: &'a [u8], headers: &[HeaderSpan], head_only: bool) -> C
 
 /// The file in the coding that the client likes best, if it is there; else one is made in the background for the next one who
 /// asks. A range is one of the file as it is.
-fn negotiate(
+pub(super) fn negotiate(
     cx: &Context,
-    generation: &Generation,
-    mount: usize,
+    files: &Arc<Files>,
     entry: Arc<FileEntry>,
     conditions: &Conditions<'_>,
 ) -> Arc<FileEntry> {
@@ -517,9 +519,7 @@ fn negotiate(
         return entry;
     };
     let (chosen, wanted) = entry.negotiate(Accepted::parse(accepted));
-    if let Some(coding) = wanted
-        && let Some(files) = &generation.mounts[mount].files
-    {
+    if let Some(coding) = wanted {
         if files.root.recall(&entry, coding) {
             return entry.negotiate(Accepted::parse(accepted)).0;
         }

@@ -3,10 +3,12 @@
 use super::Connection;
 use super::output::Output;
 use super::relay::{RelayedHead, write_head};
-use super::request::conditions_of;
+use super::request::{conditions_of, negotiate};
 use super::respond::write_connection;
+use crate::compression::is_compressible;
 use crate::exchange::{ResponseState, Source};
-use crate::mounts::files::{FileEntry, Found, Reply, evaluate, write_headers};
+use crate::generation::Files;
+use crate::mounts::files::{FileEntry, Found, Reply, evaluate, forbids_transform, write_headers};
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
 use gwanmun_gateway::frame::FrameError;
@@ -26,6 +28,26 @@ pub(crate) struct Sought {
     facts: BlockFacts,
     close: bool,
     path: Box<[u8]>,
+}
+
+impl Sought {
+    fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let lines = self.lines.split_inclusive(|&byte| byte == b'\n');
+        lines
+            .filter(move |line| is_field(line, name))
+            .map(|line| line[name.len() + 1..].trim_ascii())
+    }
+
+    fn gives(&self, name: &[u8]) -> bool {
+        self.values(name).next().is_some()
+    }
+
+    /// Whether what the application says of the file goes for it in another coding too.
+    fn may_be_coded(&self) -> bool {
+        !self.gives(b"content-encoding")
+            && !forbids_transform(&self.lines)
+            && self.values(b"content-type").all(is_compressible)
+    }
 }
 
 impl Connection {
@@ -76,11 +98,14 @@ impl Connection {
         cx: &mut Context,
         key: Key,
         sought: &Sought,
-        found: Option<Found>,
+        found: Option<(Found, Arc<Files>)>,
     ) {
+        let (found, files) = found.unzip();
         let (status, why) = match found {
             Some(Found::File(entry)) => {
-                self.send_found(cx, key, sought, &entry);
+                if let Some(files) = &files {
+                    self.send_found(cx, key, sought, files, entry);
+                }
                 return;
             }
             Some(Found::NotFound | Found::Directory | Found::Listing(_)) => {
@@ -95,22 +120,28 @@ impl Connection {
         self.answer(cx, key, status, b"");
     }
 
-    fn send_found(&mut self, cx: &mut Context, key: Key, sought: &Sought, entry: &Arc<FileEntry>) {
+    fn send_found(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        sought: &Sought,
+        files: &Arc<Files>,
+        mut entry: Arc<FileEntry>,
+    ) {
         self.decide_end(cx, key, true);
-        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
-        let gives = |name: &[u8]| {
-            sought.lines.split_inclusive(|&byte| byte == b'\n').any(|line| is_field(line, name))
-        };
+        let Some(exchange) = cx.exchanges.get(key) else { return };
         // Validators of the application's own are not the file's: what they would say is the application's to judge.
-        let own = gives(b"etag") || gives(b"last-modified");
-        let reply = if sought.status == 200 && !own {
-            match evaluate(entry, &conditions_of(&HeadView::new(&exchange.head))) {
-                Reply::Parts(_) => Reply::Full,
-                reply => reply,
+        let own = sought.gives(b"etag") || sought.gives(b"last-modified");
+        let mut reply = Reply::Full;
+        if sought.status == 200 && !own {
+            let view = HeadView::new(&exchange.head);
+            let conditions = conditions_of(&view);
+            if sought.may_be_coded() {
+                entry = negotiate(cx, files, entry, &conditions);
             }
-        } else {
-            Reply::Full
-        };
+            reply = evaluate(&entry, &conditions);
+        }
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let (status, start, end) = match reply {
             _ if !body_allowed(sought.status) => (sought.status, 0, 0),
             // Several parts of it: all of it will do (RFC 9110 §14.2).
@@ -142,7 +173,7 @@ impl Connection {
         }
         if body_allowed(sought.status) {
             let mut lines = Vec::new();
-            write_headers(&mut lines, entry, &reply);
+            write_headers(&mut lines, &entry, &reply);
             for line in lines.split_inclusive(|&byte| byte == b'\n') {
                 let is = |name: &[u8]| is_field(line, name);
                 let foreign = is(b"etag") || is(b"last-modified") || is(b"accept-ranges");
@@ -155,7 +186,7 @@ impl Connection {
         out.extend_from_slice(b"\r\n");
         if !exchange.head_only && start < end {
             exchange.response.bytes = end - start;
-            output.push_entry(entry, start, end, &mut cx.buffers);
+            output.push_entry(&entry, start, end, &mut cx.buffers);
         }
         self.finish(cx, key);
     }

@@ -17,7 +17,7 @@ use crate::connection::Connection;
 use crate::connection::compress::Compressed;
 use crate::connection::sendfile::Sought;
 use crate::exchange::Exchanges;
-use crate::generation::Generation;
+use crate::generation::{Files, Generation};
 use crate::log::{Level, LogBuffer};
 use crate::mounts::application::link::Links;
 use crate::mounts::application::marks::Marks;
@@ -128,7 +128,8 @@ pub(crate) enum Message {
     Sendfile {
         exchange: Key,
         sought: Sought,
-        found: Option<Found>,
+        /// With the folder that it was found in.
+        found: Option<(Found, Arc<Files>)>,
     },
     Spooled {
         connection: Key,

@@ -2,53 +2,61 @@
 
 use super::{FileRoot, FileRules, Found};
 use crate::config::Symlinks;
+use crate::generation::Files;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The folders of a mount's `sendfile`.
 #[derive(Debug)]
 pub(crate) struct AllowedFolders {
-    folders: Vec<(Vec<PathBuf>, FileRoot)>,
+    folders: Vec<(Vec<PathBuf>, Arc<Files>)>,
 }
 
 impl AllowedFolders {
-    /// Opens the folders. BLOCKING.
+    /// Opens the folders. `compress`: their files are compressed for clients that take it; what is made of them stays in memory, for
+    /// it is not for everyone. BLOCKING.
     ///
     /// # Errors
     /// With the folder that can't be opened.
-    pub(crate) fn open(paths: &[PathBuf]) -> Result<Self, (&Path, io::Error)> {
+    pub(crate) fn open(paths: &[PathBuf], compress: bool) -> Result<Self, (&Path, io::Error)> {
         let folders = paths.iter().map(|path| {
             let root =
                 FileRoot::open(path, Symlinks::Inside).map_err(|error| (path.as_path(), error))?;
             // An application may know the folder by the name that it was given, or by its real one.
             let mut names = vec![path.clone()];
             names.extend(path.canonicalize().ok().filter(|real| real != path));
-            Ok((names, root))
+            let rules = FileRules { compress, ..FileRules::default() };
+            Ok((names, Arc::new(Files { root, rules, packed: None })))
         });
         Ok(Self { folders: folders.collect::<Result<_, _>>()? })
     }
 
-    /// The file of an absolute path beneath one of the folders, or of a relative one beneath the first that has it. `None`: the
-    /// path leads to none of them. BLOCKING.
-    pub(crate) fn find(&self, path: &[u8]) -> Option<Found> {
+    /// The file of an absolute path beneath one of the folders, or of a relative one beneath the first that has it; and its folder.
+    /// `None`: the path leads to none of them. BLOCKING.
+    pub(crate) fn find(&self, path: &[u8]) -> Option<(Found, Arc<Files>)> {
+        let look = |files: &Arc<Files>, path: &[u8]| {
+            (files.root.find(path, &files.rules), Arc::clone(files))
+        };
         if !path.starts_with(b"/") {
             let relative = [b"/", path].concat();
-            let mut found = Found::NotFound;
-            for (_, root) in &self.folders {
-                found = root.find(&relative, &FileRules::default());
-                if !matches!(found, Found::NotFound) {
-                    break;
+            let mut last = None;
+            for (_, files) in &self.folders {
+                let found = look(files, &relative);
+                if !matches!(found.0, Found::NotFound) {
+                    return Some(found);
                 }
+                last = Some(found);
             }
-            return Some(found);
+            return last;
         }
-        self.folders.iter().find_map(|(names, root)| {
+        self.folders.iter().find_map(|(names, files)| {
             let beneath = names.iter().find_map(|name| {
                 let rest = path.strip_prefix(name.as_os_str().as_bytes())?;
                 rest.starts_with(b"/").then_some(rest)
             })?;
-            Some(root.find(beneath, &FileRules::default()))
+            Some(look(files, beneath))
         })
     }
 }
@@ -70,8 +78,8 @@ mod tests {
         }
         symlink("../two/b", scratch.path().join("one/out")).unwrap();
         let paths = [scratch.path().join("one"), scratch.path().join("two")];
-        let allowed = AllowedFolders::open(&paths).unwrap();
-        let text = |path: &str| match allowed.find(path.as_bytes()) {
+        let allowed = AllowedFolders::open(&paths, false).unwrap();
+        let text = |path: &str| match allowed.find(path.as_bytes()).map(|(found, _)| found) {
             Some(Found::File(entry)) => entry.size.to_string(),
             Some(Found::NotFound) => "not found".to_owned(),
             Some(Found::Directory) => "a folder".to_owned(),
@@ -84,7 +92,7 @@ mod tests {
         assert_eq!(at("onething/c"), "nowhere", "a name that only begins like the folder's");
         assert_eq!(at("one"), "nowhere");
         for path in ["../two/b", "out", "x/../a", "./a", "", "/etc/passwd", "a/"] {
-            assert!(!matches!(allowed.find(path.as_bytes()), Some(Found::File(_))), "{path}");
+            assert!(!matches!(allowed.find(path.as_bytes()), Some((Found::File(_), _))), "{path}");
         }
         assert_eq!(at("one/../two/b"), "not found");
     }

@@ -414,7 +414,7 @@ fn entity_tag(identity: &Identity, content: Option<&[u8]>) -> String {
 }
 
 /// Whether a Cache-Control forbids other codings (RFC 9111 §5.2.2.6).
-fn forbids_transform(lines: &[u8]) -> bool {
+pub(crate) fn forbids_transform(lines: &[u8]) -> bool {
     lines.to_ascii_lowercase().windows(12).any(|part| part == b"no-transform")
 }
 

@@ -28,7 +28,7 @@ mod scratch;
 pub(crate) use allowed::AllowedFolders;
 pub(crate) use cache::{Cached, FileCache, FileCacheLimits, Known};
 pub(crate) use conditional::{Conditions, PARTS_END, Reply, evaluate, part_head, write_headers};
-pub(crate) use entry::FileEntry;
+pub(crate) use entry::{FileEntry, forbids_transform};
 pub(crate) use packed::PackedFolder;
 pub(crate) use residency::{PIECE, load, read_resident, resident};
 pub(crate) use root::{FileRoot, Found, is_servable};
