@@ -240,11 +240,11 @@ mod tests {
         let residency = Residency::new(3 * PIECE);
         assert!(!residency.is_known(0, 0));
         for (noted, asked, expected) in [
-            (1000, 1000, true),
-            (1000, 1499, true),
-            (1000, 1500, false),
-            (1000, 950, true),
-            (1000, 500, false),
+            (2000, 2000, true),
+            (2000, 2999, true),
+            (2000, 3000, false),
+            (2000, 1950, true),
+            (2000, 1000, false),
             (u64::from(u32::MAX), u64::from(u32::MAX) + 50, true),
         ] {
             residency.note(PIECE, noted);
