@@ -186,6 +186,17 @@ test('responses of a pipeline stay in order', async () => {
   client.close();
 });
 
+test('several ranges of it are answered by all of it, framed as that', async () => {
+  const client = await RawClient.connect({ port: server.port as number });
+  for (const name of ['large', 'report.pdf']) {
+    const response = await ask(name, { headers: ['Range: bytes=0-1,4-5'] }, client);
+    expect([response.status, header(response, 'content-range')]).toEqual([200, undefined]);
+    expect(header(response, 'content-type')).not.toMatch(/multipart/);
+    expect(response.body).toEqual(name === 'large' ? LARGE : Buffer.from('a report'));
+  }
+  client.close();
+});
+
 test('text is compressed as that of files is, unless the application says otherwise', async () => {
   const headers = ['Accept-Encoding: br;q=0.5, gzip'];
   const codingOf = async (name: string, options: Options = {}): Promise<string | undefined> =>

@@ -139,12 +139,15 @@ impl Connection {
             if sought.may_be_coded() {
                 entry = negotiate(cx, files, entry, &conditions);
             }
-            reply = evaluate(&entry, &conditions);
+            reply = match evaluate(&entry, &conditions) {
+                // Several parts of it: all of it will do (RFC 9110 §14.2), in the head as in the body.
+                Reply::Parts(_) => Reply::Full,
+                reply => reply,
+            };
         }
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let (status, start, end) = match reply {
             _ if !body_allowed(sought.status) => (sought.status, 0, 0),
-            // Several parts of it: all of it will do (RFC 9110 §14.2).
             Reply::Full | Reply::Parts(_) => (sought.status, 0, entry.size),
             Reply::Partial { start, end } => (206, start, end),
             Reply::NotModified => (304, 0, 0),
