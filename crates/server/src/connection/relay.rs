@@ -494,11 +494,11 @@ fn lines_for_coding(head: RelayedHead<'_>) -> Vec<u8> {
     lines
 }
 
-fn head_lines(head: RelayedHead<'_>) -> impl Iterator<Item = &[u8]> {
+pub(super) fn head_lines(head: RelayedHead<'_>) -> impl Iterator<Item = &[u8]> {
     head.all_lines().flat_map(|lines| lines.split_inclusive(|&byte| byte == b'\n'))
 }
 
-fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().position(|&byte| byte == b':')?;
     Some((&line[..colon], line[colon + 1..].trim_ascii()))
 }
@@ -545,8 +545,7 @@ pub(super) fn write_head(
     }
     if head.status == 204 && facts.content_length.is_some() {
         // RFC 9110 §8.6: a 204 has no Content-Length (W58).
-        for line in head.all_lines().flat_map(|lines| lines.split_inclusive(|byte| *byte == b'\n'))
-        {
+        for line in head_lines(head) {
             if !line.get(..15).is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:")) {
                 out.extend_from_slice(line);
             }

@@ -2,7 +2,7 @@
 
 use super::Connection;
 use super::output::Output;
-use super::relay::{RelayedHead, write_head};
+use super::relay::{RelayedHead, head_lines, split_field, write_head};
 use super::request::{conditions_of, negotiate};
 use super::respond::write_connection;
 use crate::compression::is_compressible;
@@ -34,8 +34,9 @@ impl Sought {
     fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let lines = self.lines.split_inclusive(|&byte| byte == b'\n');
         lines
-            .filter(move |line| is_field(line, name))
-            .map(|line| line[name.len() + 1..].trim_ascii())
+            .filter_map(split_field)
+            .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     fn gives(&self, name: &[u8]) -> bool {
@@ -65,22 +66,24 @@ impl Connection {
         let Some(folders) = &exchange.generation.mounts[exchange.mount].sendfile else {
             return Ok(false);
         };
-        let lines = || head.all_lines().flat_map(|lines| lines.split_inclusive(|&b| b == b'\n'));
-        let Some(named) = lines().find(|line| is_field(line, NAME)) else { return Ok(false) };
+        let mut fields = head_lines(head).filter_map(split_field);
+        let Some((_, path)) = fields.find(|(field, _)| field.eq_ignore_ascii_case(NAME)) else {
+            return Ok(false);
+        };
         if exchange.response.state != ResponseState::Awaited {
             return Err(FrameError("a second HEAD on one stream"));
         }
         let sought = Sought {
             status: head.status,
             reason: head.reason.map(Into::into),
-            lines: lines()
+            lines: head_lines(head)
                 .filter(|line| !is_field(line, NAME) && !is_field(line, b"content-length"))
                 .flatten()
                 .copied()
                 .collect(),
             facts: head.facts,
             close: head.close,
-            path: named[NAME.len() + 1..].trim_ascii().into(),
+            path: path.into(),
         };
         exchange.response.status = head.status;
         exchange.response.state = ResponseState::Sought;
@@ -195,11 +198,9 @@ impl Connection {
     }
 }
 
-/// Whether a header line is of this field; `name` is in lower case.
+/// Whether a header line is of this field.
 fn is_field(line: &[u8], name: &[u8]) -> bool {
-    line.len() > name.len()
-        && line[name.len()] == b':'
-        && line[..name.len()].eq_ignore_ascii_case(name)
+    split_field(line).is_some_and(|(field, _)| field.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
