@@ -1,4 +1,4 @@
-import { RESET_BODY } from './frame.js';
+import { MAX_PAYLOAD, RESET_BODY } from './frame.js';
 import { passed } from './garbage.js';
 import { Input, inputError } from './input.js';
 
@@ -43,8 +43,9 @@ export class StreamedInput extends Input {
   constructor(source: InputSource, window: number) {
     super(EMPTY);
     this.source = source;
-    this.most = window;
-    this.owed = window;
+    // Whole frames, else each window would end with a tiny one.
+    this.most = window < MAX_PAYLOAD ? window : window - (window % MAX_PAYLOAD);
+    this.owed = this.most;
   }
 
   /** A piece has come; it is copied. */
@@ -92,7 +93,7 @@ export class StreamedInput extends Input {
     const piece = this.shift();
     if (piece === null && this.failure !== null) throw this.failure;
     this.owed += piece?.length ?? 0;
-    if (!this.complete && this.failure === null && this.owed >= this.most / 4) {
+    if (!this.complete && this.failure === null && this.owed >= this.most / 2) {
       this.source.grant(this.owed);
       this.owed = 0;
     }

@@ -65,7 +65,7 @@ describe('a streamed wsgi.input', () => {
       const { link } = worker(reading(use), { inProcess });
       link.deliver(streamedRequest());
       await turn();
-      expect(granted(link)).toEqual([WINDOW]);
+      expect(granted(link)).toEqual([f.MAX_PAYLOAD]);
       link.deliver(data('{"a":'), data('[1,'));
       await turn();
       link.deliver(data('2]'));

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
 use crate::listener::{Address, Inherited, Listener};
 use crate::log::{self, LogConfig, Logger, Record, Target, WorkerName};
+use crate::mounts::application::link;
 use crate::mounts::application::marks::{MAX_LINKS, Marks};
 use crate::mounts::application::pool::Pool;
 use crate::thread::mailbox::Mailbox;
@@ -13,7 +14,6 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -330,16 +330,8 @@ impl Server {
         let id = self.next_worker.fetch_add(1, Ordering::Relaxed);
         let (marks, descriptor) = Marks::new().map_err(fail)?;
         let marks = Arc::new(marks);
-        let pairs: Result<Vec<_>, _> =
-            self.shared.mailboxes.iter().map(|_| UnixStream::pair()).collect();
-        let mut links = Vec::new();
-        let mut ours = Vec::new();
-        for (near, far) in pairs.map_err(fail)? {
-            near.set_nonblocking(true).map_err(fail)?;
-            far.set_nonblocking(true).map_err(fail)?;
-            ours.push(OwnedFd::from(near));
-            links.push(OwnedFd::from(far));
-        }
+        let pairs: Result<Vec<_>, _> = self.shared.mailboxes.iter().map(|_| link::pair()).collect();
+        let (ours, links): (Vec<_>, Vec<_>) = pairs.map_err(fail)?.into_iter().unzip();
         let state = WorkerState { marks: Some(Arc::clone(&marks)), ..WorkerState::default() };
         self.shared.workers().insert(id, state);
         for (mailbox, fd) in self.shared.mailboxes.iter().zip(ours) {

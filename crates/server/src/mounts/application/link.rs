@@ -13,10 +13,12 @@ use gwanmun_gateway::request::HeadView;
 use gwanmun_gateway::response::Encoding;
 use gwanmun_http1::response::BlockFacts;
 use slab::Slab;
+use socket2::SockRef;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -28,6 +30,10 @@ const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 const CONGESTED: usize = 64 * 1024;
 /// A piece of a body of so many bytes is sent at once, which saves a copy; shorter ones share a system call.
 const DIRECT: usize = 8 * 1024;
+/// What the kernel is asked to hold of a link in each direction; it takes it twice for its own bookkeeping. Half of this, its
+/// default, is full with three pieces of a body, and the two sides wait for each other all the time; so much every system
+/// allows; a multiple does not stay in the processor's cache.
+const SEND_BUFFER: usize = 208 * 1024;
 /// A worker with a request that it has not begun for so long gets no more from this thread.
 const STALLED_AFTER_MS: u64 = 5;
 
@@ -105,6 +111,17 @@ pub(crate) enum Passed<'a> {
     File(&'a Arc<File>),
     /// It follows when the worker grants credit.
     Later,
+}
+
+/// The two ends of a new link: the core's and the worker's.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (near, far) = UnixStream::pair()?;
+    for end in [&near, &far] {
+        end.set_nonblocking(true)?;
+        // A failure costs time only.
+        let _ = SockRef::from(end).set_send_buffer_size(SEND_BUFFER);
+    }
+    Ok((near.into(), far.into()))
 }
 
 impl Link {
