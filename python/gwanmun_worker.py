@@ -188,7 +188,7 @@ class Link(object):
         """Takes in what has come. Requests go to the queue."""
         try:
             flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
-            data, control, _, _ = self.socket.recvmsg(262144, 64, flags)
+            data, control, _, _ = self.socket.recvmsg(65536, 64, flags)  # malloc maps and unmaps 128 KiB and more each time
         except BlockingIOError:
             return
         for _, _, fds in control:
