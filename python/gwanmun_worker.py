@@ -13,7 +13,7 @@ STATUS, VALUE = re.compile(r"[2-5][0-9][0-9] [ -~\x80-\xff]*\Z"), re.compile(r"[
 CONNECTION = r"(connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade)"  # W38: what is the server's
 NAME = re.compile(r"(?!" + CONNECTION + r"\Z)[!#$%&'*+\-.^_`|~0-9a-z]+\Z", re.I | re.A)
 Socket, get_ident, clock, poll = socket.socket, threading.get_ident, time.perf_counter, select.poll()  # not patched yet
-links, current = {}, None  # by descriptor; the request that is being answered
+links, current, only_tuples = {}, None, {tuple}.issuperset  # by descriptor; the request that is being answered
 queue = collections.deque()  # requests that are complete, in the order in which they are run
 
 @functools.lru_cache(500)
@@ -21,11 +21,11 @@ def check(status, headers):
     """Gives code, Content-Length and lines of a status with headers."""
     if not isinstance(status, str) or not STATUS.match(status):
         raise ValueError("the status must look like '200 OK', from 200 to 599; got %r" % (status,))  # W36, W59
-    for name, value in headers:
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError("a header's name and value must be str, got %r" % ((name, value),))
-        if not NAME.match(name) or not VALUE.match(value):
-            raise ValueError("a header that cannot be sent, or concerns the connection: %r" % ((name, value),))
+    for item in headers:
+        if len(item) != 2 or not all([isinstance(part, str) for part in item]):
+            raise TypeError("a header must be a tuple (name, value) of two str, got %r" % (item,))  # W37
+        if not NAME.match(item[0]) or not VALUE.match(item[1]):
+            raise ValueError("a header that cannot be sent, or concerns the connection: %r" % (item,))
     lengths = [value for name, value in headers if name.lower() == "content-length"] or [None]
     if lengths != [None] and not re.match("[0-9]{1,15}\\Z", ",".join(lengths)):
         raise ValueError("Content-Length must be one number of bytes, got %r" % (lengths,))
@@ -81,7 +81,7 @@ class Request(object):
         if exc_info is None and self.called:
             raise AssertionError("start_response was called twice, the second time without exc_info")  # W33
         self.called, self.head, exc_info = True, None, None
-        if type(headers) is not list or not all([type(item) is tuple and len(item) == 2 for item in headers]):
+        if type(headers) is not list or not only_tuples(map(type, headers)):
             raise TypeError("the headers must be a list of tuples (name, value), got %.200r" % (headers,))  # W37
         self.head = check(status, tuple(headers))
         return self.write
@@ -201,16 +201,16 @@ class Link(object):
             if following > end:
                 break
             if kind == HEAD:
-                values = iter(text[at + 24 : at + size].split("\0"))
-                environ = dict(zip(values, values))
-                environ.update(self.constants)
+                environ, values = self.constants.copy(), iter(text[at + 24 : at + size].split("\0"))
+                environ.update(zip(values, values))
+                environ.update(self.given)
                 request = self.streams[stream] = Request(self, stream, extra, environ)
             elif kind == HELLO:
                 _, self.window, flags, _ = struct.unpack_from("<4I", data, at + 16)
                 values = iter(text[at + 32 : at + size].split("\0"))
                 self.constants = {"wsgi.version": (1, 0), "wsgi.run_once": False, "wsgi.multithread": False}  # W09
                 self.constants.update({"wsgi.multiprocess": bool(flags & 1), "wsgi.errors": errors})
-                self.constants.update(zip(values, values))
+                self.given = dict(zip(values, values))  # wins
             elif kind == DATA and request:
                 request.parts.append(data[at + 16 : at + size])
             elif kind == CREDIT and request:

@@ -13,7 +13,7 @@ let port: number;
 beforeAll(async () => {
   server = startPython(
     { '/': 'contract', '/class': 'contract:Application', '/instance': 'contract:instance' },
-    { config: { environ: { APP_MODE: 'test' } } },
+    { config: { environ: { APP_MODE: 'test', HTTP_X_GIVEN: 'by the deployer' } } },
   );
   port = await server.port();
 });
@@ -85,8 +85,11 @@ describe('calling and environ', () => {
     expect(Object.keys(environ).filter((key) => /FORWARDED|PROXY|GWANMUN/.test(key))).toEqual([]);
   });
 
-  test('W11 the deployer adds to it', async () => {
-    expect(await json('GET /environ-dump')).toHaveProperty('APP_MODE', 'test');
+  test('W11 the deployer adds to it, and wins', async () => {
+    expect(await json('GET /environ-dump', ['X-Given: by the client'])).toMatchObject({
+      APP_MODE: 'test',
+      HTTP_X_GIVEN: 'by the deployer',
+    });
   });
 });
 
@@ -184,7 +187,7 @@ describe('start_response', () => {
     },
   );
 
-  test.each(['injection', 'nul', 'snowman', 'bad-name', 'bytes-name', 'list-pair', 'dict', 'tuple'])(
+  test.each(['injection', 'nul', 'snowman', 'bad-name', 'bytes-name', 'list-pair', 'triple', 'dict', 'tuple'])(
     'W37 headers that are none are refused at the call: %s',
     async (name) => {
       expect(await text(`GET /bad-head?${name}`)).toMatch(/^refused: (?:a header|the headers)/);
