@@ -88,6 +88,13 @@ export declare function closeFds(fds: Array<number>): void
  */
 export declare function followParent(parent: number): boolean
 
+/**
+ * Has the allocator keep what is freed, up to 32 MiB, and take buffers of less than 4 MiB from it (glibc; others decide for
+ * themselves). Else a process that bodies pass through may come into a state, and stay in it, in which it gives the memory of
+ * each piece back and has the kernel fault in new pages for the next, which costs more than all else that is done with it.
+ */
+export declare function keepMemory(): void
+
 /** An event as the main process tells it. */
 export interface LogRecord {
   /** `error`, `warn`, `info` or `debug`. */

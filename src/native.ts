@@ -116,6 +116,8 @@ export interface NativeBinding {
   reap(pid: number): void;
   /** The scheduler lets this thread wait for whole batches of requests. */
   preferBatches(): void;
+  /** This process keeps the memory that it frees, up to 32 MiB. */
+  keepMemory(): void;
 }
 
 /** What prebuilt cores are published for. Each is a package of its own: `@gwanmun/core-linux-x64-gnu`. */

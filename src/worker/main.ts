@@ -78,6 +78,7 @@ async function start(): Promise<void> {
   const page = new Int32Array(native.mapMarks(marks));
   for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, page, slot);
   beat(page);
+  native.keepMemory();
   collectOften();
   // The start is over: from here on the main process learns of us through the links alone.
   process.disconnect?.();

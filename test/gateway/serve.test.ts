@@ -86,6 +86,7 @@ function fakeNative() {
     closeFds: () => {},
     followParent: () => true,
     preferBatches: () => {},
+    keepMemory: () => {},
     notify: () => false,
     reap: () => {},
   };

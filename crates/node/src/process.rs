@@ -41,6 +41,19 @@ pub fn prefer_batches() {
     };
 }
 
+/// Has the allocator keep what is freed, up to 32 MiB, and take buffers of less than 4 MiB from it (glibc; others decide for
+/// themselves). Else a process that bodies pass through may come into a state, and stay in it, in which it gives the memory of
+/// each piece back and has the kernel fault in new pages for the next, which costs more than all else that is done with it.
+#[napi]
+pub fn keep_memory() {
+    // SAFETY: parameters of the allocator, which takes its own lock.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 32 * 1024 * 1024);
+    }
+}
+
 /// Sends a text to a service manager's socket, `NOTIFY_SOCKET` of sd_notify(3): a path, or `@` and an abstract name. Gives whether
 /// it was taken.
 #[napi]
