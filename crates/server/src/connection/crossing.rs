@@ -1,0 +1,135 @@
+//! How a request's head crosses to a worker.
+
+use super::Connection;
+use super::request::Resolved;
+use crate::request_id::{self, RequestId};
+use crate::thread::Context;
+use crate::thread::arena::Key;
+use gwanmun_gateway::request::{FLAG_HTTP10, Fixed, HeadWriter, Pair, Piece};
+use gwanmun_http1::{HeaderSpan, Span, TargetForm, Version};
+
+impl Connection {
+    /// Writes the head as it crosses to a worker into the exchange. `false`: too large for a frame.
+    pub(super) fn encode_head(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        application: u32,
+        request: &Resolved<'_>,
+        headers: &mut Vec<HeaderSpan>,
+    ) -> bool {
+        let Resolved { bytes, head, path_span, path, route, .. } = *request;
+        let made = match cx.exchanges.get(key).and_then(|exchange| exchange.id.as_ref()) {
+            Some(id @ RequestId::Made(_)) => Some(id),
+            _ => None,
+        };
+        // An id of ours crosses as if the client had sent it.
+        let added = made.map(|_| request_id::NAME);
+        let name = |header: &HeaderSpan| header.name.of(bytes);
+        let names = cx.names.last(headers.iter().map(name).chain(added));
+        let names = names.unwrap_or_else(|| {
+            headers.retain(|header| crosses(name(header)));
+            cx.names.id(headers.iter().map(name).chain(added))
+        });
+        let fixed = Fixed {
+            application,
+            names,
+            flags: if head.version == Version::Http10 { FLAG_HTTP10 } else { 0 },
+            server_port: self.local.port,
+            remote_port: self.remote_port,
+        };
+        let count = headers.len() + usize::from(made.is_some());
+        let appended = made.map_or(0, |id| request_id::NAME.len() + id.bytes().len())
+            + path.len()
+            + self.local.name.len()
+            + self.remote_addr.len();
+        let mut payload = cx.buffers.take_for(HeadWriter::size(count, head.len + appended));
+        let mut writer = HeadWriter::new(&mut payload, fixed);
+        let absolute = head.form == TargetForm::Absolute;
+        let received = headers.iter().map(|header| {
+            // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
+            let is_host = absolute && header.name.of(bytes).eq_ignore_ascii_case(b"host");
+            (pair(header.name), pair(if is_host { head.authority } else { header.value }))
+        });
+        // It stands right behind the head as received.
+        let added = made.map(|id| {
+            let name = head.len as u32;
+            let value = name + request_id::NAME.len() as u32;
+            (Pair::new(name, value), Pair::new(value, value + id.bytes().len() as u32))
+        });
+        writer.headers(count, received.chain(added));
+        writer.text(&bytes[..head.len]);
+        if let Some(id) = made {
+            writer.append(request_id::NAME);
+            writer.append(id.bytes());
+        }
+        writer.piece(Piece::Method, pair(head.method));
+        writer.piece(Piece::Target, pair(head.target));
+        writer.piece(Piece::Query, pair(head.query));
+        let (start, end) = match path_span {
+            Some(span) => (span.start, span.end),
+            None => {
+                let start = writer.position();
+                writer.append(path);
+                (start, start + path.len() as u32)
+            }
+        };
+        let middle = start + route.prefix as u32;
+        writer.piece(Piece::ScriptName, Pair::new(start, middle));
+        writer.piece(Piece::PathInfo, Pair::new(middle, end));
+        let server = if head.host.is_empty() {
+            writer.append(self.local.name.as_bytes())
+        } else {
+            pair(head.host)
+        };
+        writer.piece(Piece::ServerName, server);
+        let remote = writer.append(self.remote_addr.as_bytes());
+        writer.piece(Piece::RemoteAddr, remote);
+        let fits = writer.finish();
+        set_head(cx, key, payload);
+        fits
+    }
+}
+
+pub(super) fn set_head(cx: &mut Context, key: Key, payload: Vec<u8>) {
+    if let Some(exchange) = cx.exchanges.get_mut(key) {
+        exchange.head = payload;
+    }
+}
+
+fn pair(span: Span) -> Pair {
+    Pair::new(span.start, span.end)
+}
+
+/// Whether a header goes on to applications: names that could be taken for another's environ key (C24, H21) don't, nor
+/// does `Proxy` (C23), nor what described the framing that the core has undone (W24).
+fn crosses(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        && match name.len() {
+            5 => !name.eq_ignore_ascii_case(b"proxy"),
+            17 => !name.eq_ignore_ascii_case(b"transfer-encoding"),
+            _ => true,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c23_c24_ambiguous_names_do_not_cross() {
+        for name in [
+            "Proxy",
+            "PROXY",
+            "X_Forwarded_For",
+            "Content_Length",
+            "Transfer.Encoding",
+            "Transfer-Encoding",
+        ] {
+            assert!(!crosses(name.as_bytes()), "{name}");
+        }
+        for name in ["Host", "X-Forwarded-For", "Proxy-Thing", "Content-Length"] {
+            assert!(crosses(name.as_bytes()), "{name}");
+        }
+    }
+}
