@@ -15,6 +15,13 @@ export async function runScript(script: string, args: readonly string[]): Promis
     });
   }
   await import('../register.js');
+  const { hasListened } = await import('../adapters/node/server.js');
+  process.once('exit', (code) => {
+    if (code !== 0 || hasListened()) return;
+    process.stderr.write(
+      `gwanmun: ${script} has ended, and no http.Server of its own has listened. If it exports an application: gwanmun ${script}\n`,
+    );
+  });
   process.argv = [process.execPath, path, ...args];
   // TypeScript as everywhere in gwanmun; JavaScript as the main module, which `require.main` has to be.
   if (/\.[mc]?ts$/.test(path)) await importModule(path);

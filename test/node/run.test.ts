@@ -2,6 +2,9 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { RawClient } from '../http/raw-client.js';
@@ -35,4 +38,22 @@ test.each([
   const { status, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8' });
   expect(status).toBe(2);
   expect(stderr).toContain(message);
+});
+
+test('a program that exports its application and does not listen is told of the other way', () => {
+  const application = fileURLToPath(new URL('../../examples/koa/app.js', import.meta.url));
+  const { status, stderr } = spawnSync(process.execPath, [MAIN, 'run', application], { encoding: 'utf8' });
+  expect(status).toBe(0);
+  expect(stderr).toContain(`If it exports an application: gwanmun ${application}`);
+});
+
+test('one that has listened, and has ended, is told nothing', () => {
+  const script = "const s = require('http').createServer(() => {}).listen(0, '127.0.0.1', () => s.close())";
+  const folder = mkdtempSync(join(tmpdir(), 'gwanmun-run-'));
+  writeFileSync(join(folder, 'server.cjs'), script);
+  const { status, stderr } = spawnSync(process.execPath, [MAIN, 'run', join(folder, 'server.cjs')], {
+    encoding: 'utf8',
+  });
+  rmSync(folder, { recursive: true });
+  expect([status, stderr]).toEqual([0, '']);
 });

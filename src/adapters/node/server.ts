@@ -20,6 +20,12 @@ import { parseListen } from './listen.js';
 
 /** What a server that listens has, by the server: methods of ours are lent to Node's own servers too. */
 const states = new WeakMap<Server, State>();
+let listened = false;
+
+/** Whether a server of this process has ever been told to listen. */
+export function hasListened(): boolean {
+  return listened;
+}
 
 interface State {
   readonly core: InProcessServer;
@@ -32,6 +38,7 @@ interface State {
  */
 export class GatewayServer extends Server {
   override listen(...args: unknown[]): this {
+    listened = true;
     const { address, anyHost, signal, callback } = parseListen(args);
     if (states.has(this)) {
       throw Object.assign(new Error('Listen method has been called more than once without closing.'), {
