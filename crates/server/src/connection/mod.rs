@@ -1,8 +1,9 @@
 //! A client's connection: bytes in, exchanges, bytes out.
 //!
 //! The connection is a state machine that one I/O thread drives; it never waits. By role: [`read`] turns bytes into requests,
-//! [`request`] decides what answers a request, [`crossing`] makes of its head what a worker gets, [`body`] receives request bodies, [`respond`] writes the core's own answers,
-//! [`relay`] writes an application's, which [`compress`] may make smaller, and this file keeps their order, sends, and ends the connection.
+//! [`request`] decides what answers a request, [`crossing`] makes of its head what a worker gets, [`body`] receives request
+//! bodies, [`respond`] writes the core's own answers, [`relay`] writes an application's, which [`compress`] may make smaller,
+//! and this file keeps their order, sends, and ends the connection.
 
 pub(crate) mod body;
 pub(crate) mod compress;

@@ -30,9 +30,9 @@ const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 const CONGESTED: usize = 64 * 1024;
 /// A piece of a body of so many bytes is sent at once, which saves a copy; shorter ones share a system call.
 const DIRECT: usize = 8 * 1024;
-/// What the kernel is asked to hold of a link in each direction; it takes it twice for its own bookkeeping. Half of this, its
-/// default, is full with three pieces of a body, and the two sides wait for each other all the time; so much every system
-/// allows; a multiple does not stay in the processor's cache.
+/// What the kernel is asked to hold of a link in each direction; it makes twice as much of it, for its own bookkeeping too. Its
+/// default, this undoubled, is full with three pieces of a body, and the two sides wait for each other all the time. No more,
+/// for every system allows this, and a multiple does not stay in the processor's cache.
 const SEND_BUFFER: usize = 208 * 1024;
 /// A worker with a request that it has not begun for so long gets no more from this thread.
 const STALLED_AFTER_MS: u64 = 5;
