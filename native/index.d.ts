@@ -108,8 +108,8 @@ export interface LogRecord {
   stream?: string
 }
 
-/** Maps the shared page of started marks and closes its descriptor. The slot of link number t is the u32 at byte 64 × t. */
-export declare function mapMarks(fd: number): ArrayBuffer
+/** Maps the memory that a worker shares with the core, and closes its descriptor. */
+export declare function mapMemory(fd: number): ArrayBuffer
 
 /**
  * Sends a text to a service manager's socket, `NOTIFY_SOCKET` of sd_notify(3): a path, or `@` and an abstract name. Gives whether
@@ -133,6 +133,6 @@ export declare function reap(pid: number): void
 /** The ends of a new worker's links; the caller passes them to the worker and then closes its own with `closeFds`. */
 export interface WorkerFds {
   id: number
-  marks: number
+  memory: number
   links: Array<number>
 }

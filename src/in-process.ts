@@ -139,7 +139,7 @@ export class InProcessServer implements Server {
   }
 
   private join(pool: number, applications: readonly AnyApplication[], concurrency: number): InProcessWorker {
-    const { id, marks, links } = this.core.addWorker(pool);
+    const { id, memory: descriptor, links } = this.core.addWorker(pool);
     const dispatcher = new Dispatcher({
       applications,
       name: `node ${process.versions.node}`,
@@ -148,8 +148,8 @@ export class InProcessServer implements Server {
       onDrained: () => {},
       native: this.native,
     });
-    const page = new Int32Array(this.native.mapMarks(marks));
-    for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, page, slot);
+    const memory = this.native.mapMemory(descriptor);
+    for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, memory, slot);
     dispatcher.ready();
     return { id, pool, dispatcher, applications, concurrency };
   }

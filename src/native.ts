@@ -65,7 +65,7 @@ export interface CoreStatus {
 export interface NativeCore {
   /** The bound addresses as JSON. */
   addresses(): string;
-  addWorker(pool: number): { id: number; marks: number; links: number[] };
+  addWorker(pool: number): { id: number; memory: number; links: number[] };
   removeWorker(id: number): void;
   /** Makes everything that another configuration needs, while the current one goes on; gives the numbers of its pools. Throws as the constructor. */
   prepare(config: string): number[];
@@ -105,8 +105,8 @@ export interface NativeCoreConstructor {
 export interface NativeBinding {
   Link: NativeLinkConstructor;
   Core: NativeCoreConstructor;
-  /** Maps the page of started marks and closes its descriptor; slot t is the u32 at byte 64 × t. */
-  mapMarks(fd: number): ArrayBuffer;
+  /** Maps the memory that a worker shares with the core, and closes its descriptor. */
+  mapMemory(fd: number): ArrayBuffer;
   closeFds(fds: number[]): void;
   /** This process dies with its parent, even while it spins in JavaScript. False: the parent is dead already. */
   followParent(parent: number): boolean;

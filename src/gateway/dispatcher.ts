@@ -51,9 +51,9 @@ export class Dispatcher implements LinkOwner {
     this.errorPage = options.errorPage ?? null;
   }
 
-  /** Takes over the worker's end of a link and says HELLO. `slot` is the link's number in the page of marks. */
-  addLink(fd: number, marks: Int32Array, slot: number): void {
-    const link = new WorkerLink(this, fd, marks, slot);
+  /** Takes over the worker's end of a link and says HELLO. `slot` is the link's number in the worker's shared memory. */
+  addLink(fd: number, memory: ArrayBuffer, slot: number): void {
+    const link = new WorkerLink(this, fd, memory, slot);
     this.links.add(link);
     if (this.isReady) link.ready();
   }

@@ -36,6 +36,8 @@ export const KIND_PASSING = 15;
 export const FLAG_END = 1;
 /** One file descriptor comes with this frame. */
 export const FLAG_FD = 2;
+/** The bytes of this DATA are in a shared buffer: `extra` is its number × 65 536 + how many. */
+export const FLAG_SHARED = 4;
 
 export const RESET_APPLICATION_ERROR = 1;
 export const RESET_CLIENT_GONE = 2;
@@ -60,6 +62,8 @@ export const LOG_FROM_UNCAUGHT = 3;
 export const ENCODING_OFFSETS = 1;
 /** HELLO's capabilities: this worker wants CLOSED. */
 export const CAPABILITY_CLOSED = 1;
+/** HELLO's capabilities: this worker reads pieces of bodies from the shared buffers. */
+export const CAPABILITY_SHARED = 2;
 /** READY: the application gets request bodies as they come, if its mount says nothing. */
 export const WISH_STREAM = 1;
 /** READY: at `/`, the application also gets targets that have no path in normal form, as they are. */
@@ -70,6 +74,14 @@ export const HELLO_MULTIPROCESS = 1;
 
 /** Bytes between the started marks of two links. */
 export const MARK_STRIDE = 64;
+/** Bytes of the page of marks, which is the start of the shared memory. */
+export const MARK_PAGE = 4096;
+/** Buffers that each link has behind the page. */
+export const SHARED_BUFFERS = 16;
+/** Size of a shared buffer: a header, and as much as a frame's payload. */
+export const SHARED_BUFFER = 65_536;
+/** Where in a shared buffer the bytes of a piece are. The header before them begins with a u32, 0 when the buffer is the core's. */
+export const SHARED_BYTES = 16;
 
 /** Ids of header blocks go up to this here; the protocol would allow 65 535. */
 export const MAX_BLOCKS = 1024;

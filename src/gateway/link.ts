@@ -2,9 +2,11 @@
 
 import {
   CAPABILITY_CLOSED,
+  CAPABILITY_SHARED,
   ENCODING_OFFSETS,
   FLAG_END,
   FLAG_FD,
+  FLAG_SHARED,
   FRAME_HEADER,
   HEAD_APPLICATION,
   HEAD_FLAG_LENGTH,
@@ -24,6 +26,7 @@ import {
   KIND_READY,
   KIND_RESET,
   LOG_ERROR,
+  MARK_PAGE,
   MARK_STRIDE,
   MAX_FRAME,
   PROTOCOL_VERSION,
@@ -39,6 +42,7 @@ import type { AsyncLocalStorage } from 'node:async_hooks';
 import { RequestInput } from './input.js';
 import type { NativeLink, NativeLinkConstructor } from '../native.js';
 import type { Response } from './response.js';
+import { SharedBuffers } from './shared-buffers.js';
 import { type InputSource, StreamedInput } from './streamed-input.js';
 
 /** What a link needs of its dispatcher. */
@@ -95,6 +99,7 @@ export class WorkerLink implements ExchangeLink {
   private readonly marks: Int32Array;
   /** Index of this link's mark in `marks`. */
   private readonly mark: number;
+  private readonly shared: SharedBuffers;
   private readonly received: Batch;
   /** For blocking waits; what they receive is dispatched after the batch that is being dispatched. */
   private waited: Batch | null = null;
@@ -113,12 +118,13 @@ export class WorkerLink implements ExchangeLink {
   private passed: Promise<void> | null = null;
   private onPassing: () => void = () => {};
 
-  constructor(owner: LinkOwner, fd: number, marks: Int32Array, slot: number) {
+  constructor(owner: LinkOwner, fd: number, memory: ArrayBuffer, slot: number) {
     this.owner = owner;
     this.inProcess = owner.inProcess;
     this.errorPage = owner.errorPage;
     this.context = owner.context;
-    this.marks = marks;
+    this.marks = new Int32Array(memory, 0, MARK_PAGE / 4);
+    this.shared = new SharedBuffers(memory, slot);
     this.mark = (slot * MARK_STRIDE) / 4;
     this.received = batch(new ArrayBuffer(CAPACITY));
     this.writer = new FrameWriter((length, fd) =>
@@ -199,8 +205,8 @@ export class WorkerLink implements ExchangeLink {
    */
   private block(exchange: LinkedExchange, done: () => boolean): void {
     // It may have been received already, behind the frame that is being dispatched.
-    if (this.current !== null) take(this.current, this.current.next, exchange);
-    for (const queued of this.queue) take(queued, 0, exchange);
+    if (this.current !== null) take(this.current, this.current.next, exchange, this.shared);
+    for (const queued of this.queue) take(queued, 0, exchange, this.shared);
     while (!done()) {
       if (this.ending || this.closed) {
         if (exchange.input instanceof StreamedInput) exchange.input.fail(RESET_CLIENT_GONE);
@@ -212,7 +218,7 @@ export class WorkerLink implements ExchangeLink {
       if (end < 0) this.onClose(null);
       if (end <= 0) continue;
       this.waited.end = end;
-      take(this.waited, 0, exchange);
+      take(this.waited, 0, exchange, this.shared);
       const others = rest(this.waited);
       if (others === null) continue;
       this.queue.push(others);
@@ -400,15 +406,19 @@ export class WorkerLink implements ExchangeLink {
 
   private onData(frames: Batch, at: number, size: number, flags: number, stream: number): void {
     const exchange = this.streams[stream];
+    const input = exchange?.input;
+    const streamed = input instanceof StreamedInput ? input : null;
+    if (flags & FLAG_SHARED && !this.shared.read(frames.words[(at >> 2) + 3]!, streamed))
+      throw new ProtocolError('a piece of a body is in no shared buffer');
     if (exchange === undefined) return;
-    const { body, input } = exchange;
-    const length = size - FRAME_HEADER;
-    if (input instanceof StreamedInput) {
-      input.push(frames.bytes, at + FRAME_HEADER, at + size);
-      if (flags & FLAG_END) input.finish();
+    if (streamed !== null) {
+      if (!(flags & FLAG_SHARED)) streamed.push(frames.bytes, at + FRAME_HEADER, at + size);
+      if (flags & FLAG_END) streamed.finish();
       exchange.announce();
       return;
     }
+    const { body } = exchange;
+    const length = size - FRAME_HEADER;
     if (body === null || exchange.received + length > body.length)
       throw new ProtocolError('a body is longer than announced');
     // Copied out: the buffer is received into again.
@@ -495,7 +505,7 @@ export class WorkerLink implements ExchangeLink {
     writer.words[word] = PROTOCOL_VERSION;
     writer.words[word + 1] = ENCODING_OFFSETS;
     writer.words[word + 2] = owner.concurrency;
-    writer.words[word + 3] = CAPABILITY_CLOSED;
+    writer.words[word + 3] = CAPABILITY_CLOSED | CAPABILITY_SHARED;
     writer.bytes.set(name, at + 16);
     writer.finish(KIND_HELLO, 0, 0, 0, 16 + name.length);
     writer.send();
@@ -510,7 +520,7 @@ function batch(buffer: ArrayBuffer): Batch {
  * Takes what is one exchange's out of frames that are not dispatched yet: credit, and the pieces of a streamed body. Of what is
  * taken an empty CREDIT stays. A RESET takes effect, and is dispatched all the same.
  */
-function take(frames: Batch, from: number, exchange: LinkedExchange): void {
+function take(frames: Batch, from: number, exchange: LinkedExchange, shared: SharedBuffers): void {
   const { words, end } = frames;
   const { response, input } = exchange;
   for (let at = from; at < end;) {
@@ -526,8 +536,10 @@ function take(frames: Batch, from: number, exchange: LinkedExchange): void {
         response.gone = true;
         if (input instanceof StreamedInput) input.fail(words[word + 3]!);
       } else if (kind === KIND_DATA && input instanceof StreamedInput) {
-        input.push(frames.bytes, at + FRAME_HEADER, at + size);
-        if ((words[word + 1]! >>> 8) & FLAG_END) input.finish();
+        const flags = (words[word + 1]! >>> 8) & 0xff;
+        if (!(flags & FLAG_SHARED)) input.push(frames.bytes, at + FRAME_HEADER, at + size);
+        else if (!shared.read(words[word + 3]!, input)) return;
+        if (flags & FLAG_END) input.finish();
         words[word + 1] = KIND_CREDIT;
         words[word + 3] = 0;
       }

@@ -46,7 +46,7 @@ interface Report {
 /** Starts a worker for one application. The caller still owns its copies of the links and closes them. */
 export function spawnPythonWorker(
   number: number,
-  { marks, links }: WorkerLinks,
+  { memory, links }: WorkerLinks,
   application: WsgiApplication,
   settings: { readonly concurrency: number; readonly parent: number; readonly development: boolean },
   print?: Print,
@@ -54,7 +54,7 @@ export function spawnPythonWorker(
   const { python, directory, target } = application;
   const child = spawn(python, [WORKER], {
     cwd: directory,
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe', marks, ...links],
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', memory, ...links],
     env: environment(
       {
         application: target,

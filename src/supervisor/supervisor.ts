@@ -390,17 +390,17 @@ export class Supervisor {
   #spawn(slot: Slot, spawn: SupervisorOptions['spawn'] = this.#options.spawn): void {
     if (this.#isStopping) return;
     const { core, pool, closeFds, startTimeout } = this.#options;
-    const { id, marks, links } = core.addWorker(pool);
+    const { id, memory, links } = core.addWorker(pool);
     slot.id = id;
     slot.state = 'starting';
     slot.killedFor = undefined;
     slot.startedAt = performance.now();
     let worker: WorkerProcess;
     try {
-      worker = spawn(slot.number, { marks, links });
+      worker = spawn(slot.number, { memory, links });
     } finally {
       // As long as our copies are open, the core would not see the worker's end.
-      closeFds([marks, ...links]);
+      closeFds([memory, ...links]);
     }
     slot.process = worker;
     core.nameWorker(id, slot.number, worker.pid ?? 0);

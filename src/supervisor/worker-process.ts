@@ -9,7 +9,7 @@ import { prefixLines, readLines } from './lines.js';
 
 /** The worker's ends of its links, as file descriptors of this process. */
 export interface WorkerLinks {
-  readonly marks: number;
+  readonly memory: number;
   readonly links: readonly number[];
 }
 
@@ -53,7 +53,7 @@ export const FIRST_LINK_FD = 4;
 
 /** GWANMUN_LINKS for a worker's links. */
 export function linksVariable(links: readonly number[]): string {
-  return `marks=${FIRST_LINK_FD};links=${links.map((_, index) => FIRST_LINK_FD + 1 + index).join(',')}`;
+  return `memory=${FIRST_LINK_FD};links=${links.map((_, index) => FIRST_LINK_FD + 1 + index).join(',')}`;
 }
 
 /** Takes a line that a worker printed. */
@@ -65,7 +65,7 @@ export type Print = (stream: 'stdout' | 'stderr', line: string, worker: number, 
  */
 export function spawnWorker(
   number: number,
-  { marks, links }: WorkerLinks,
+  { memory, links }: WorkerLinks,
   settings: WorkerSettings,
   print?: Print,
 ): WorkerProcess {
@@ -80,7 +80,7 @@ export function spawnWorker(
     ],
     {
       // Its standard output is ours to pass on: the main process's standard output is the access log.
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc', marks, ...links],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc', memory, ...links],
       env: {
         ...process.env,
         GWANMUN_LINKS: linksVariable(links),

@@ -29,7 +29,7 @@ try {
 }
 
 async function start(): Promise<void> {
-  const { marks, links } = parseLinks(process.env['GWANMUN_LINKS']);
+  const { memory: descriptor, links } = parseLinks(process.env['GWANMUN_LINKS']);
   const settings = JSON.parse(process.env['GWANMUN_WORKER'] ?? '') as WorkerSettings;
   const { applications, concurrency, parent } = settings;
   // They are ours, and no program that an application starts should think that it is a worker.
@@ -75,9 +75,9 @@ async function start(): Promise<void> {
     errorPage: pages,
   });
   if (settings.capture) capture((...event) => dispatcher.log(...event));
-  const page = new Int32Array(native.mapMarks(marks));
-  for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, page, slot);
-  beat(page);
+  const memory = native.mapMemory(descriptor);
+  for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, memory, slot);
+  beat(new Int32Array(memory));
   native.keepMemory();
   collectOften();
   // The start is over: from here on the main process learns of us through the links alone.

@@ -339,6 +339,8 @@ export interface Worker {
   link: FakeLink;
   links: FakeLink[];
   dispatcher: Dispatcher;
+  /** What the worker shares with the core. */
+  memory: ArrayBuffer;
   marks: Int32Array;
   /** Resolves when the dispatcher is drained. */
   drained: Promise<void>;
@@ -354,7 +356,7 @@ export interface WorkerOptions extends Partial<Omit<DispatcherOptions, 'native' 
 /** A dispatcher with a fake core that has said HELLO and knows that the worker is ready; the handshake is forgotten. */
 export function worker(application: Application, options: WorkerOptions = {}): Worker {
   const links: FakeLink[] = [];
-  const marks = new Int32Array(1024);
+  const memory = new ArrayBuffer(f.MARK_PAGE + (options.links ?? 1) * f.SHARED_BUFFERS * f.SHARED_BUFFER);
   const faults: Error[] = [];
   let drain = (): void => {};
   const drained = new Promise<void>((resolve) => {
@@ -376,9 +378,9 @@ export function worker(application: Application, options: WorkerOptions = {}): W
     ...rest,
     native: { Link },
   });
-  for (let slot = 0; slot < count; slot++) dispatcher.addLink(100 + slot, marks, slot);
+  for (let slot = 0; slot < count; slot++) dispatcher.addLink(100 + slot, memory, slot);
   for (const link of links) link.deliver(hello(greeting));
   dispatcher.ready();
   for (const link of links) link.forget();
-  return { link: links[0]!, links, dispatcher, marks, drained, faults };
+  return { link: links[0]!, links, dispatcher, memory, marks: new Int32Array(memory), drained, faults };
 }

@@ -40,16 +40,22 @@ describe('handshake', () => {
       onDrained() {},
       native: { Link },
     });
-    dispatcher.addLink(4, new Int32Array(1024), 0);
+    const memory = new ArrayBuffer(f.MARK_PAGE + 2 * f.SHARED_BUFFERS * f.SHARED_BUFFER);
+    dispatcher.addLink(4, memory, 0);
     const [greeting] = links[0]!.frames;
     expect(greeting).toMatchObject({ kind: f.KIND_HELLO, stream: 0, extra: 0 });
-    expect([0, 4, 8, 12].map((at) => greeting!.payload.readUInt32LE(at))).toEqual([1, 1, 7, f.CAPABILITY_CLOSED]);
+    expect([0, 4, 8, 12].map((at) => greeting!.payload.readUInt32LE(at))).toEqual([
+      1,
+      1,
+      7,
+      f.CAPABILITY_CLOSED | f.CAPABILITY_SHARED,
+    ]);
     expect(greeting!.payload.subarray(16).toString()).toBe('node ☃');
     links[0]!.deliver(hello());
     expect(links[0]!.frames).toHaveLength(1);
     dispatcher.ready();
     expect(links[0]!.frames.map((one) => one.kind)).toEqual([f.KIND_HELLO, f.KIND_READY]);
-    dispatcher.addLink(5, new Int32Array(1024), 1);
+    dispatcher.addLink(5, memory, 1);
     expect(links[1]!.frames.map((one) => one.kind)).toEqual([f.KIND_HELLO, f.KIND_READY]);
   });
 
@@ -231,6 +237,8 @@ describe('protocol errors', () => {
     ['an END without the body', [requestFrames({ body: 'xyz' })[0]!, frame(f.KIND_END, f.FLAG_END, 1, 0)]],
     ['a descriptor that is missing', [request({ fd: 5, fileLength: 5 })]],
     ['another version', [frame(f.KIND_HELLO, 0, 0, 0, Buffer.from([2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))]],
+    ['a shared buffer that is not there', [frame(f.KIND_DATA, f.FLAG_SHARED, 1, f.SHARED_BUFFERS * 65_536 + 1)]],
+    ['a piece that is longer than its shared buffer', [frame(f.KIND_DATA, f.FLAG_SHARED, 1, 65_521)]],
     ['a frame without a size', [Buffer.alloc(16)]],
   ];
   test.each(broken)('%s closes the link and is reported', async (_what, frames) => {

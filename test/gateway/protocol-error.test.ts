@@ -32,8 +32,8 @@ test('a worker that breaks the protocol loses its links, and the error log says 
     events.push(event);
     if (event.type === 'closed') closed();
   });
-  const { id, marks, links } = server.addWorker(0);
-  native.closeFds([marks]);
+  const { id, memory, links } = server.addWorker(0);
+  native.closeFds([memory]);
   const [fd = -1] = links;
   const link = new Socket({ fd }).resume();
   link.write(Buffer.alloc(16));

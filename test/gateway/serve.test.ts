@@ -49,9 +49,9 @@ function fakeNative() {
           ),
         );
       }
-      addWorker(): { id: number; marks: number; links: number[] } {
+      addWorker(): { id: number; memory: number; links: number[] } {
         state.workers += 1;
-        return { id: 1, marks: 9, links: [10, 11] };
+        return { id: 1, memory: 9, links: [10, 11] };
       }
       removeWorker(): void {}
       prepare(): number[] {
@@ -82,7 +82,7 @@ function fakeNative() {
         setImmediate(() => state.event('{"type":"closed"}'));
       }
     },
-    mapMarks: () => new ArrayBuffer(4096),
+    mapMemory: () => new ArrayBuffer(4096 + 2 * 16 * 65_536),
     closeFds: () => {},
     followParent: () => true,
     preferBatches: () => {},

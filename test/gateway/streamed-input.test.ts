@@ -190,6 +190,27 @@ describe('a synchronous read of a streamed wsgi.input', () => {
     ]);
   });
 
+  test('pieces in shared buffers are read in order, and the buffers given back', async () => {
+    const { link, memory } = worker(reading((input) => input.text()));
+    const put = (buffer: number, body: string, stream: number, flags = 0): Buffer => {
+      const at = f.MARK_PAGE + buffer * f.SHARED_BUFFER;
+      new Int32Array(memory, at, 1)[0] = 1;
+      Buffer.from(memory, at + f.SHARED_BYTES).write(body);
+      return frame(f.KIND_DATA, f.FLAG_SHARED | flags, stream, buffer * 65_536 + body.length);
+    };
+    const states = (): (number | undefined)[] =>
+      [0, 1, 2, 3, 4, 5].map((buffer) => new Int32Array(memory, f.MARK_PAGE + buffer * f.SHARED_BUFFER, 1)[0]);
+    link.waits = [
+      Buffer.concat([streamedRequest({ stream: 2, sequence: 2 }), put(2, 'two, ', 2), put(3, 'b', 1)]),
+      Buffer.concat([data('c'), put(4, 'two', 2, f.FLAG_END), put(5, 'd', 1, f.FLAG_END)]),
+    ];
+    // Stream 9 has ended on this side.
+    link.deliver(streamedRequest(), put(0, 'a', 1), put(1, 'late', 9));
+    await turn();
+    expect([link.answer(1), link.answer(2)].map(({ body }) => body.toString())).toEqual(['abcd', 'two, two']);
+    expect([states(), link.logs()]).toEqual([[0, 0, 0, 0, 0, 0], []]);
+  });
+
   test('in-process throws where it would have to block, and reads what is there', () => {
     const codes: unknown[] = [];
     const { link } = worker(

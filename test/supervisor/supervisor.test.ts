@@ -34,7 +34,7 @@ function supervisor(count: number, options: { addWorker?: () => void } = {}): Su
       addWorker: () => {
         options.addWorker?.();
         id++;
-        return { id, marks: id * 10, links: [id * 10 + 1, id * 10 + 2] };
+        return { id, memory: id * 10, links: [id * 10 + 1, id * 10 + 2] };
       },
       removeWorker: (worker) => void removed.push(worker),
       nameWorker: () => {},
@@ -52,7 +52,7 @@ function supervisor(count: number, options: { addWorker?: () => void } = {}): Su
         await Promise.resolve();
       };
       const kill = vi.fn(() => void exit({ code: null, signal: 'SIGKILL' }));
-      workers.push({ number, id: links.marks / 10, pid: 1, exited, exit, kill, stack: async () => 'at place' });
+      workers.push({ number, id: links.memory / 10, pid: 1, exited, exit, kill, stack: async () => 'at place' });
       return workers.at(-1) as FakeWorker;
     },
     pool: 0,

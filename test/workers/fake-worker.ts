@@ -157,11 +157,13 @@ export class TestCore {
 export class FakeWorker {
   readonly id: number;
   readonly links: FakeLink[];
+  private readonly memory: ArrayBuffer;
   private readonly page: Int32Array;
 
-  constructor({ id, marks, links }: ReturnType<NativeCore['addWorker']>) {
+  constructor({ id, memory, links }: ReturnType<NativeCore['addWorker']>) {
     this.id = id;
-    this.page = new Int32Array(native.mapMarks(marks));
+    this.memory = native.mapMemory(memory);
+    this.page = new Int32Array(this.memory, 0, f.MARK_PAGE / 4);
     this.links = links.map((fd) => new FakeLink(fd));
   }
 
@@ -182,6 +184,16 @@ export class FakeWorker {
     this.page[slot * 16] = sequence;
   }
 
+  /** The bytes that a DATA frame has in a shared buffer of the first link. */
+  shared({ extra }: Frame): Buffer {
+    return Buffer.from(this.memory, sharedBuffer(extra >>> 16) + f.SHARED_BYTES, extra & 0xffff);
+  }
+
+  /** Says of a shared buffer of the first link whose it is; 0 is the core's. */
+  setShared(buffer: number, state: number): void {
+    new Int32Array(this.memory, sharedBuffer(buffer), 1)[0] = state;
+  }
+
   /** Waits for a request and begins it. */
   async begin(): Promise<Frame> {
     const request = await this.next(f.KIND_HEAD);
@@ -192,6 +204,10 @@ export class FakeWorker {
   close(): void {
     for (const link of this.links) link.close();
   }
+}
+
+function sharedBuffer(buffer: number): number {
+  return f.MARK_PAGE + buffer * f.SHARED_BUFFER;
 }
 
 export class FakeLink {

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import type { CoreConfig } from '../../src/config/core.js';
 import * as f from '../../src/gateway/frame.js';
-import { frame, head, response, TestCore, type FakeWorker } from './fake-worker.js';
+import { type FakeWorker, frame, type Frame, head, response, TestCore } from './fake-worker.js';
 import { Client, get } from './http-client.js';
 
 const MIB = 1024 * 1024;
@@ -128,6 +128,78 @@ describe('a streamed request body', () => {
     client.socket.resetAndDestroy();
     await worker.next(f.KIND_RESET);
     worker.send(frame(f.KIND_RESET, stream, 1));
+  });
+});
+
+describe('shared buffers', () => {
+  test('hold the pieces for a worker that says so; what follows the body is the next request', async () => {
+    await using core = streaming();
+    const worker = await core.worker(16, f.CAPABILITY_SHARED);
+    const client = await Client.connect(core.port);
+    const body = Buffer.from(Array.from({ length: 200_000 }, (_, index) => index % 251));
+    client.socket.write(post(`Content-Length: ${body.length}`));
+    const { stream } = await worker.begin();
+    worker.send(frame(f.KIND_CREDIT, stream, 2 * body.length));
+    client.socket.write(Buffer.concat([body, Buffer.from('GET /none HTTP/1.1\r\nHost: t\r\n\r\n')]));
+    const pieces: Buffer[] = [];
+    for (let ended = false; !ended;) {
+      const data = await worker.next(f.KIND_DATA);
+      expect([data.stream, data.flags & f.FLAG_SHARED, data.payload.length]).toEqual([stream, f.FLAG_SHARED, 0]);
+      pieces.push(Buffer.from(worker.shared(data)));
+      worker.setShared(data.extra >>> 16, 0);
+      ended = (data.flags & f.FLAG_END) !== 0;
+    }
+    expect(Buffer.concat(pieces).equals(body)).toBe(true);
+    worker.send(response(stream, 'thanks'));
+    expect((await client.answer()).body.toString()).toBe('thanks');
+    expect((await client.answer()).status).toBe(404);
+    client.destroy();
+  });
+
+  test("are the worker's until it gives them back; without one, pieces come in frames", async () => {
+    await using core = streaming();
+    const worker = await core.worker(16, f.CAPABILITY_SHARED);
+    const client = await Client.connect(core.port);
+    const text = 'abcdefghijklmnopqrstuvwxyz';
+    client.socket.write(post(`Content-Length: ${text.length}`));
+    const { stream } = await worker.begin();
+    client.socket.write(text);
+    const next = (): Promise<Frame> => {
+      worker.send(frame(f.KIND_CREDIT, stream, 1));
+      return worker.next(f.KIND_DATA);
+    };
+    const kept: Frame[] = [];
+    for (let buffer = 0; buffer < f.SHARED_BUFFERS; buffer += 1) {
+      kept.push(await next());
+      expect([kept[buffer]?.flags, kept[buffer]?.extra]).toEqual([f.FLAG_SHARED, buffer * 65_536 + 1]);
+    }
+    expect(await next()).toMatchObject({ flags: 0, payload: Buffer.from('q') });
+    // None of them has been overwritten.
+    expect(kept.map((data) => worker.shared(data).toString()).join('')).toBe(text.slice(0, f.SHARED_BUFFERS));
+    worker.setShared(5, 0);
+    expect((await next()).extra).toBe(5 * 65_536 + 1);
+    // Whatever a worker writes there says only that it has the buffer.
+    for (let buffer = 0; buffer < f.SHARED_BUFFERS; buffer += 1) worker.setShared(buffer, -1);
+    expect(await next()).toMatchObject({ flags: 0, payload: Buffer.from('s') });
+    client.destroy();
+  });
+
+  test('are not used for a chunked body, nor for a worker that does not say so', async () => {
+    for (const [capabilities, framing, body] of [
+      [f.CAPABILITY_SHARED, 'Transfer-Encoding: chunked', '5\r\nhello\r\n0\r\n\r\n'],
+      [0, 'Content-Length: 5', 'hello'],
+    ] as const) {
+      await using core = streaming();
+      const worker = await core.worker(16, capabilities);
+      const client = await Client.connect(core.port);
+      client.socket.write(post(framing));
+      const { stream } = await worker.begin();
+      worker.send(frame(f.KIND_CREDIT, stream, 100));
+      client.socket.write(body);
+      const data = await worker.next(f.KIND_DATA);
+      expect([data.flags & f.FLAG_SHARED, data.payload.toString()]).toEqual([0, 'hello']);
+      client.destroy();
+    }
   });
 });
 

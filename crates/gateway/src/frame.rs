@@ -15,6 +15,8 @@ pub const ALIGN: usize = 8;
 pub const FLAG_END: u8 = 1;
 /// One file descriptor travels with this frame.
 pub const FLAG_FD: u8 = 2;
+/// The bytes of this DATA are in a shared buffer; `extra` says in which, and how many.
+pub const FLAG_SHARED: u8 = 4;
 
 /// What a frame is for. The numbers are the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

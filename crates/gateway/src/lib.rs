@@ -21,6 +21,8 @@ pub const VERSION: u32 = 1;
 pub const ENCODING_OFFSETS: u32 = 1;
 /// HELLO's capabilities, worker → core: the worker wants CLOSED.
 pub const CAPABILITY_CLOSED: u32 = 1;
+/// HELLO's capabilities, worker → core: the worker reads pieces of bodies from the shared buffers.
+pub const CAPABILITY_SHARED: u32 = 2;
 /// HELLO, worker → core: the worker reads request heads as environ pairs.
 pub const ENCODING_PAIRS: u32 = 2;
 /// Bytes of body that each side may send on a stream before it gets CREDIT.
@@ -33,3 +35,10 @@ pub const PULSE_BEATS: usize = 32;
 pub const PULSE_LAG: usize = 36;
 /// Size in bytes of the shared page of started marks.
 pub const MARK_PAGE: usize = 4096;
+/// Buffers that each link has in the shared memory, behind the page: enough for as many clients that upload at once. With fewer,
+/// more pieces go through the socket.
+pub const SHARED_BUFFERS: usize = 16;
+/// Size in bytes of a shared buffer: a header, and as much as a frame's payload.
+pub const SHARED_BUFFER: usize = frame::MAX_FRAME;
+/// Where in a shared buffer the bytes of a piece are. The header before them begins with a u32, 0 when the buffer is the core's.
+pub const SHARED_BYTES: usize = frame::HEADER;

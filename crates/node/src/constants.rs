@@ -2,8 +2,9 @@
 
 use gwanmun_gateway::frame::{self, Kind, ResetReason};
 use gwanmun_gateway::{
-    ENCODING_OFFSETS, ENCODING_PAIRS, MARK_STRIDE, PULSE_BEATS, PULSE_LAG, VERSION, WINDOW,
-    request, response,
+    CAPABILITY_CLOSED, CAPABILITY_SHARED, ENCODING_OFFSETS, ENCODING_PAIRS, MARK_PAGE, MARK_STRIDE,
+    PULSE_BEATS, PULSE_LAG, SHARED_BUFFER, SHARED_BUFFERS, SHARED_BYTES, VERSION, WINDOW, request,
+    response,
 };
 use napi_derive::napi;
 use serde_json::json;
@@ -17,12 +18,15 @@ pub fn protocol_constants() -> String {
         "encodingOffsets": ENCODING_OFFSETS,
         "encodingPairs": ENCODING_PAIRS,
         "window": WINDOW,
+        "capabilities": { "closed": CAPABILITY_CLOSED, "shared": CAPABILITY_SHARED },
+        "markPage": MARK_PAGE,
         "markStride": MARK_STRIDE,
+        "shared": { "buffers": SHARED_BUFFERS, "buffer": SHARED_BUFFER, "bytes": SHARED_BYTES },
         "pulse": { "beats": PULSE_BEATS, "lag": PULSE_LAG },
         "header": frame::HEADER,
         "maxPayload": frame::MAX_PAYLOAD,
         "align": frame::ALIGN,
-        "flags": { "end": frame::FLAG_END, "fd": frame::FLAG_FD },
+        "flags": { "end": frame::FLAG_END, "fd": frame::FLAG_FD, "shared": frame::FLAG_SHARED },
         "requestFlags": { "http10": request::FLAG_HTTP10, "tls": request::FLAG_TLS, "body": request::FLAG_BODY },
         "headFixed": request::FIXED,
         "formHttp": response::FORM_HTTP,

@@ -32,7 +32,7 @@ struct Running {
 #[napi(object)]
 pub struct WorkerFds {
     pub id: u32,
-    pub marks: i32,
+    pub memory: i32,
     pub links: Vec<i32>,
 }
 
@@ -168,7 +168,7 @@ impl Core {
         let ends = server.add_worker(pool as usize).map_err(|error| thrown(&error))?;
         Ok(WorkerFds {
             id: ends.id,
-            marks: ends.marks.into_raw_fd(),
+            memory: ends.memory.into_raw_fd(),
             links: ends.links.into_iter().map(IntoRawFd::into_raw_fd).collect(),
         })
     }

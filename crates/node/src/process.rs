@@ -1,10 +1,10 @@
 //! What a worker process needs of the system that Node does not offer.
 
-use gwanmun_gateway::MARK_PAGE;
 use napi::bindgen_prelude::*;
 use napi::sys;
 use napi_derive::napi;
 use std::ffi::c_void;
+use std::fs::File;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -93,27 +93,28 @@ pub fn close_fds(fds: Vec<i32>) {
     }
 }
 
-/// Maps the shared page of started marks and closes its descriptor. The slot of link number t is the u32 at byte 64 × t.
+/// Maps the memory that a worker shares with the core, and closes its descriptor.
 #[napi(ts_return_type = "ArrayBuffer")]
-pub fn map_marks(env: Env, fd: i32) -> Result<Unknown<'static>> {
+pub fn map_memory(env: Env, fd: i32) -> Result<Unknown<'static>> {
     if fd < 0 {
         return Err(Error::from_reason("not a descriptor"));
     }
     // SAFETY: the caller hands the descriptor over.
-    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    let file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    let size = file.metadata()?.len() as usize;
     // SAFETY: a fresh shared mapping; the result is checked. The core has sealed the file's size.
-    let page = unsafe {
+    let start = unsafe {
         libc::mmap(
             ptr::null_mut(),
-            MARK_PAGE,
+            size,
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_SHARED,
             fd,
             0,
         )
     };
-    drop(owned);
-    if page == libc::MAP_FAILED {
+    drop(file);
+    if start == libc::MAP_FAILED {
         return Err(Error::from_reason(format!("mmap: {}", io::Error::last_os_error())));
     }
     let mut value = ptr::null_mut();
@@ -121,17 +122,17 @@ pub fn map_marks(env: Env, fd: i32) -> Result<Unknown<'static>> {
     unsafe {
         check(sys::napi_create_external_arraybuffer(
             env.raw(),
-            page,
-            MARK_PAGE,
+            start,
+            size,
             Some(unmap),
-            ptr::null_mut(),
+            ptr::without_provenance_mut(size),
             &raw mut value,
         ))?;
         Ok(Unknown::from_raw_unchecked(env.raw(), value))
     }
 }
 
-unsafe extern "C" fn unmap(_env: sys::napi_env, page: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: the mapping of `map_marks`, once.
-    unsafe { libc::munmap(page, MARK_PAGE) };
+unsafe extern "C" fn unmap(_env: sys::napi_env, start: *mut c_void, size: *mut c_void) {
+    // SAFETY: the mapping of `map_memory`, once.
+    unsafe { libc::munmap(start, size.addr()) };
 }

@@ -6,7 +6,7 @@ use crate::generation::Generation;
 use crate::listener::{Address, Inherited, Listener};
 use crate::log::{self, LogConfig, Logger, Record, Target, WorkerName};
 use crate::mounts::application::link;
-use crate::mounts::application::marks::{MAX_LINKS, Marks};
+use crate::mounts::application::memory::{MAX_LINKS, WorkerMemory};
 use crate::mounts::application::pool::Pool;
 use crate::thread::mailbox::Mailbox;
 use crate::thread::{Message, Sockets, Thread, sockets_of};
@@ -39,12 +39,12 @@ pub enum Event {
     Closed,
 }
 
-/// The ends of a new worker's links, and its page of started marks. They are close-on-exec; hand them to the worker and drop
+/// The ends of a new worker's links, and its shared memory. They are close-on-exec; hand them to the worker and drop
 /// them.
 #[derive(Debug)]
 pub struct WorkerEnds {
     pub id: u32,
-    pub marks: OwnedFd,
+    pub memory: OwnedFd,
     pub links: Vec<OwnedFd>,
 }
 
@@ -100,7 +100,7 @@ pub(crate) struct WorkerState {
     /// Of those that were to end.
     pub(crate) links_ended: usize,
     pub(crate) name: Option<WorkerName>,
-    pub(crate) marks: Option<Arc<Marks>>,
+    pub(crate) memory: Option<Arc<WorkerMemory>>,
 }
 
 impl Shared {
@@ -297,8 +297,8 @@ impl Server {
             (number, length, oldest)
         };
         let load = |(id, in_flight, requests)| {
-            let marks = states.get(&id).and_then(|state| state.marks.as_ref());
-            let pulse = marks.map(|marks| marks.pulse()).unwrap_or_default();
+            let memory = states.get(&id).and_then(|state| state.memory.as_ref());
+            let pulse = memory.map(|memory| memory.pulse()).unwrap_or_default();
             WorkerLoad { id, in_flight, requests, pulse }
         };
         Status {
@@ -328,21 +328,21 @@ impl Server {
         };
         let fail = |error| Error::system("Can't connect a worker", &error);
         let id = self.next_worker.fetch_add(1, Ordering::Relaxed);
-        let (marks, descriptor) = Marks::new().map_err(fail)?;
-        let marks = Arc::new(marks);
+        let (memory, descriptor) = WorkerMemory::new(self.shared.mailboxes.len()).map_err(fail)?;
+        let memory = Arc::new(memory);
         let pairs: Result<Vec<_>, _> = self.shared.mailboxes.iter().map(|_| link::pair()).collect();
         let (ours, links): (Vec<_>, Vec<_>) = pairs.map_err(fail)?.into_iter().unzip();
-        let state = WorkerState { marks: Some(Arc::clone(&marks)), ..WorkerState::default() };
+        let state = WorkerState { memory: Some(Arc::clone(&memory)), ..WorkerState::default() };
         self.shared.workers().insert(id, state);
         for (mailbox, fd) in self.shared.mailboxes.iter().zip(ours) {
             mailbox.post(Message::AddLink {
                 worker: id,
                 pool: Arc::clone(&pool),
                 fd,
-                marks: Arc::clone(&marks),
+                memory: Arc::clone(&memory),
             });
         }
-        Ok(WorkerEnds { id, marks: descriptor, links })
+        Ok(WorkerEnds { id, memory: descriptor, links })
     }
 
     /// Has the logs call a worker by the number and the process id that operators know it by.

@@ -43,15 +43,28 @@ fn retry(mut call: impl FnMut() -> isize) -> io::Result<Transfer> {
 }
 
 pub(crate) fn receive(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Transfer> {
+    // SAFETY: the pointer and length are one live, writable slice.
+    unsafe { receive_at(fd, into.as_mut_ptr(), into.len()) }
+}
+
+/// Receives to a place that need not be Rust's alone.
+///
+/// # Safety
+/// `length` bytes at `into` may be written.
+pub(crate) unsafe fn receive_at(
+    fd: BorrowedFd<'_>,
+    into: *mut u8,
+    length: usize,
+) -> io::Result<Transfer> {
     let none = std::ptr::null_mut::<libc::c_void>();
-    // SAFETY: the pointer and length are one live, writable slice; the address pointers may be null. Not `libc::recv`, which
-    // is a cancellation point and costs more than the rest of this function.
+    // SAFETY: as the caller says; the address pointers may be null. Not `libc::recv`, which is a cancellation point and costs
+    // more than the rest of this function.
     retry(|| unsafe {
         libc::syscall(
             libc::SYS_recvfrom,
             fd.as_raw_fd(),
-            into.as_mut_ptr(),
-            into.len(),
+            into,
+            length,
             libc::MSG_DONTWAIT,
             none,
             none,

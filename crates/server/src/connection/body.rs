@@ -3,7 +3,7 @@
 use super::respond::SKIP_BODY;
 use super::{Connection, Ending, Phase, Reading};
 use crate::exchange::{RequestBody, ResponseState};
-use crate::syscall;
+use crate::syscall::{self, Transfer};
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
 use gwanmun_http1::{Body, Chunk, ChunkedDecoder};
@@ -179,11 +179,14 @@ impl Connection {
 
     /// How many bytes are to be received now: of a body, what its worker takes, or the rest would have to be put aside.
     pub(super) fn most_to_receive(&self, cx: &mut Context) -> usize {
-        match &self.phase {
-            Phase::Body(reader) if reader.passes_on() => {
-                cx.upload_credit(reader.exchange, self.key)
-            }
-            _ => usize::MAX,
+        let Phase::Body(reader) = &self.phase else { return usize::MAX };
+        if !reader.passes_on() {
+            return usize::MAX;
+        }
+        let credit = cx.upload_credit(reader.exchange, self.key);
+        match reader.coding {
+            Coding::Length(left) => credit.min(usize::try_from(left).unwrap_or(usize::MAX)),
+            Coding::Chunked(_) => credit,
         }
     }
 
@@ -251,17 +254,46 @@ impl Connection {
                 cx.buffers.give(piece);
             }
         }
+        (used, self.passed_on(cx, reader))
+    }
+
+    /// After a piece that was passed on. Gives whether the body waits for more.
+    fn passed_on(&mut self, cx: &mut Context, reader: Box<BodyReader>) -> bool {
         if reader.complete {
             self.read_deadline = 0;
             self.phase = Phase::Head;
-            return (used, false);
+            return false;
         }
-        self.phase = Phase::Body(reader);
         self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
-        if cx.upload_credit(exchange, self.key) == 0 {
+        if cx.upload_credit(reader.exchange, self.key) == 0 {
             self.hold_body_back();
         }
-        (used, true)
+        self.phase = Phase::Body(reader);
+        true
+    }
+
+    /// Receives a piece of a body of known length, `most` bytes of it at the most, straight to where its worker sees it. `None`:
+    /// it has to go through [`receive_body`](Self::receive_body).
+    pub(super) fn receive_for_worker(
+        &mut self,
+        cx: &mut Context,
+        most: usize,
+    ) -> Option<io::Result<Transfer>> {
+        let Phase::Body(reader) = &mut self.phase else { return None };
+        let Coding::Length(left) = &mut reader.coding else { return None };
+        if !matches!(reader.sink, Sink::Worker { .. }) || !self.input.is_empty() {
+            return None;
+        }
+        let received = cx.receive_upload(reader.exchange, self.fd.as_fd(), most, *left)?;
+        if let Ok(Transfer::Bytes(count @ 1..)) = received {
+            *left -= count as u64;
+            reader.received += count as u64;
+            reader.complete = *left == 0;
+            if let Phase::Body(reader) = std::mem::replace(&mut self.phase, Phase::Head) {
+                self.passed_on(cx, reader);
+            }
+        }
+        Some(received)
     }
 
     /// The worker takes more of the body.

@@ -22,7 +22,11 @@ impl Connection {
                 break;
             }
             let mut scratch = std::mem::take(&mut cx.scratch);
-            match syscall::receive(self.fd.as_fd(), &mut scratch[..most]) {
+            let handed_on = self.receive_for_worker(cx, most);
+            let is_handed_on = handed_on.is_some();
+            let result = handed_on
+                .unwrap_or_else(|| syscall::receive(self.fd.as_fd(), &mut scratch[..most]));
+            match result {
                 Err(_) => self.close(cx),
                 Ok(Transfer::WouldBlock) => self.readable = false,
                 Ok(Transfer::Bytes(0)) => self.end_of_input(cx),
@@ -36,7 +40,7 @@ impl Connection {
                         if self.discarded > DISCARD_BYTES {
                             self.close(cx);
                         }
-                    } else {
+                    } else if !is_handed_on {
                         self.take_input(cx, &scratch[..count]);
                     }
                     received += count;

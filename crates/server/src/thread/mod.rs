@@ -20,7 +20,7 @@ use crate::exchange::Exchanges;
 use crate::generation::{Files, Generation};
 use crate::log::{Level, LogBuffer};
 use crate::mounts::application::link::Links;
-use crate::mounts::application::marks::Marks;
+use crate::mounts::application::memory::WorkerMemory;
 use crate::mounts::application::pool::Pool;
 use crate::mounts::files::{FileCache, FileCacheLimits, FileEntry, Found};
 use crate::request_id::IdSource;
@@ -103,7 +103,7 @@ pub(crate) enum Message {
         worker: u32,
         pool: Arc<Pool>,
         fd: OwnedFd,
-        marks: Arc<Marks>,
+        memory: Arc<WorkerMemory>,
     },
     /// No more requests for the worker. The last thread to hear it says so to all.
     DrainWorker {
@@ -328,7 +328,9 @@ impl Thread {
         let cx = &mut self.cx;
         match message {
             Message::Assigned { exchange, worker } => cx.on_assigned(exchange, worker),
-            Message::AddLink { worker, pool, fd, marks } => self.add_link(worker, pool, fd, marks),
+            Message::AddLink { worker, pool, fd, memory } => {
+                self.add_link(worker, pool, fd, memory)
+            }
             Message::DrainWorker { worker, others } => {
                 self.drain_worker(worker);
                 if others.fetch_sub(1, Ordering::AcqRel) == 1 {

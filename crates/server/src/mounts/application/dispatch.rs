@@ -4,11 +4,14 @@ use super::link::Passed;
 use super::pool::{Admission, Pool, Waiting};
 use crate::exchange::{Progress, RequestBody, ResponseState, StreamName, Upload};
 use crate::server::Event;
+use crate::syscall::Transfer;
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message, Thread};
 use gwanmun_gateway::WINDOW;
 use gwanmun_gateway::frame::{Kind, ResetReason};
 use gwanmun_gateway::request::{HeadView, Piece};
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 impl Context {
@@ -141,6 +144,28 @@ impl Context {
             open.send_body(stream, bytes, end);
             self.mark_link_dirty(link);
         }
+    }
+
+    /// Receives a piece of a streamed request body straight to where its worker sees it, within the worker's credit. `None`:
+    /// it is to be received and sent.
+    pub(crate) fn receive_upload(
+        &mut self,
+        key: Key,
+        fd: BorrowedFd<'_>,
+        most: usize,
+        left: u64,
+    ) -> Option<io::Result<Transfer>> {
+        let exchange = self.exchanges.get_mut(key)?;
+        let RequestBody::Streamed(upload) = &mut exchange.body else { return None };
+        let StreamName { link, stream } = exchange.stream?;
+        let received = self.links.get_mut(link)?.receive_body(stream, fd, most, left)?;
+        if let Ok(Transfer::Bytes(count @ 1..)) = received {
+            exchange.since_ms = self.clock.ms();
+            upload.begun = true;
+            upload.credit = upload.credit.saturating_sub(count as u32);
+            self.mark_link_dirty(link);
+        }
+        Some(received)
     }
 
     /// Tells the worker that nobody wants the response any more. The slot stays taken until the worker ends the stream.

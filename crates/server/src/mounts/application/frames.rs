@@ -1,7 +1,7 @@
 //! From the workers to the clients: a link's beginning and end, and the frames that come over it.
 
 use super::link::{Block, Link, LinkState};
-use super::marks::Marks;
+use super::memory::WorkerMemory;
 use super::pool::{Pool, Waiting};
 use crate::connection::relay::{self, RelayedHead};
 use crate::exchange::{self, RequestBody, ResponseState};
@@ -16,7 +16,7 @@ use crate::thread::{Context, Message, Thread};
 use gwanmun_gateway::frame::{FrameError, FrameReader, Kind, ResetReason};
 use gwanmun_gateway::request::{HeadView, Piece};
 use gwanmun_gateway::response::{FromWorker, LogLevel, LogOrigin};
-use gwanmun_gateway::{CAPABILITY_CLOSED, VERSION, WINDOW};
+use gwanmun_gateway::{CAPABILITY_CLOSED, CAPABILITY_SHARED, VERSION, WINDOW};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -29,11 +29,11 @@ impl Thread {
         worker: u32,
         pool: Arc<Pool>,
         fd: OwnedFd,
-        marks: Arc<Marks>,
+        memory: Arc<WorkerMemory>,
     ) {
         let cx = &mut self.cx;
         let slot = cx.thread;
-        let key = cx.links.insert_with(|_| Link::new(worker, pool, fd, marks, slot));
+        let key = cx.links.insert_with(|_| Link::new(worker, pool, fd, memory, slot));
         cx.worker_links.insert(worker, key);
         if let Some(link) = cx.links.get(key)
             && let Err(error) = cx.epoll.add_input_edges(link.fd.as_fd(), Token::Link(key))
@@ -186,6 +186,7 @@ impl Thread {
                 }
                 link.state = LinkState::Greeted { concurrency };
                 link.wants_closed = capabilities & CAPABILITY_CLOSED != 0;
+                link.shares = capabilities & CAPABILITY_SHARED != 0;
                 link.encoding = encoding;
                 self.cx.greet(key);
                 Ok(())

@@ -1,12 +1,12 @@
 //! A link: this thread's socketpair to one worker, its streams, and what waits to be written to it.
 
-use super::marks::Marks;
+use super::memory::WorkerMemory;
 use super::pool::Pool;
 use crate::exchange::StreamName;
 use crate::passing::send_with_fd;
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::{Arena, Key};
-use gwanmun_gateway::frame::{self, FLAG_END, FLAG_FD, FrameError, Kind, MAX_PAYLOAD};
+use gwanmun_gateway::frame::{self, FLAG_END, FLAG_FD, FLAG_SHARED, FrameError, Kind, MAX_PAYLOAD};
 use gwanmun_gateway::names::{MAX_NAMES, NamesTable};
 use gwanmun_gateway::pairs::write_pairs;
 use gwanmun_gateway::request::HeadView;
@@ -17,7 +17,7 @@ use socket2::SockRef;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) state: LinkState,
     /// The worker wants to know of clients that have ended their side.
     pub(crate) wants_closed: bool,
+    /// The worker reads pieces of bodies from the shared buffers.
+    pub(crate) shares: bool,
     /// How its worker reads heads, from HELLO on.
     pub(crate) encoding: Encoding,
     /// No more requests, but for those that another thread has assigned to it already.
@@ -66,7 +68,7 @@ pub(crate) struct Link {
     pub(crate) streams: Slab<Stream>,
     blocks: Vec<Option<Rc<Block>>>,
     block_bytes: usize,
-    marks: Arc<Marks>,
+    memory: Arc<WorkerMemory>,
     slot: usize,
     sequence: u32,
     unstarted: VecDeque<(u32, u64)>,
@@ -129,7 +131,7 @@ impl Link {
         worker: u32,
         pool: Arc<Pool>,
         fd: OwnedFd,
-        marks: Arc<Marks>,
+        memory: Arc<WorkerMemory>,
         slot: usize,
     ) -> Self {
         Self {
@@ -139,6 +141,7 @@ impl Link {
             fd,
             state: LinkState::Connected,
             wants_closed: false,
+            shares: false,
             encoding: Encoding::Offsets,
             draining: false,
             ending: false,
@@ -151,7 +154,7 @@ impl Link {
             streams: Slab::new(),
             blocks: Vec::new(),
             block_bytes: 0,
-            marks,
+            memory,
             slot,
             sequence: 0,
             unstarted: VecDeque::new(),
@@ -200,6 +203,28 @@ impl Link {
             self.send_body(stream, bytes, true);
         }
         stream
+    }
+
+    /// Receives a piece of a request body, `most` bytes at the most, where the worker sees it, and queues the word of that.
+    /// `left`: bytes to the body's end. `None`: no buffer is free.
+    pub(crate) fn receive_body(
+        &mut self,
+        stream: u32,
+        fd: BorrowedFd<'_>,
+        most: usize,
+        left: u64,
+    ) -> Option<io::Result<Transfer>> {
+        if !self.shares {
+            return None;
+        }
+        let buffer = self.memory.free_buffer(self.slot)?;
+        let received = self.memory.receive(self.slot, buffer, fd, most);
+        if let Ok(Transfer::Bytes(count @ 1..)) = received {
+            let flags = FLAG_SHARED | if count as u64 == left { FLAG_END } else { 0 };
+            let extra = (buffer << 16 | count) as u32;
+            frame::write(&mut self.out, Kind::Data, flags, stream, extra, b"");
+        }
+        Some(received)
     }
 
     /// Queues a piece of a request body. `end`: its last; that one may be empty.
@@ -280,7 +305,7 @@ impl Link {
 
     /// Whether the worker had begun a request of this sequence number.
     pub(crate) fn begun(&self, sequence: u32) -> bool {
-        reached(self.marks.begun(self.slot), sequence)
+        reached(self.memory.begun(self.slot), sequence)
     }
 
     /// Whether the worker has begun the request of a stream.
@@ -348,7 +373,7 @@ impl Link {
     }
 
     fn forget_started(&mut self) {
-        self.forget_unstarted(self.marks.begun(self.slot));
+        self.forget_unstarted(self.memory.begun(self.slot));
     }
 
     fn forget_unstarted(&mut self, mark: u32) {

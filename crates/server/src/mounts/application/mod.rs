@@ -3,5 +3,5 @@
 mod dispatch;
 mod frames;
 pub(crate) mod link;
-pub(crate) mod marks;
+pub(crate) mod memory;
 pub(crate) mod pool;
