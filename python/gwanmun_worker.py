@@ -13,7 +13,7 @@ STATUS, VALUE = re.compile(r"[2-5][0-9][0-9] [ -~\x80-\xff]*\Z"), re.compile(r"[
 CONNECTION = r"(connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade)"  # W38: what is the server's
 NAME = re.compile(r"(?!" + CONNECTION + r"\Z)[!#$%&'*+\-.^_`|~0-9a-z]+\Z", re.I | re.A)
 Socket, get_ident, clock, poll = socket.socket, threading.get_ident, time.perf_counter, select.poll()  # not patched yet
-links, current, only_tuples = {}, None, {tuple}.issuperset  # by descriptor; the request that is being answered
+links, current, padding = {}, None, [bytes(size) for size in range(8)]  # by descriptor; the request that is being answered
 queue = collections.deque()  # requests that are complete, in the order in which they are run
 
 @functools.lru_cache(500)
@@ -81,8 +81,9 @@ class Request(object):
         if exc_info is None and self.called:
             raise AssertionError("start_response was called twice, the second time without exc_info")  # W33
         self.called, self.head, exc_info = True, None, None
-        if type(headers) is not list or not only_tuples(map(type, headers)):
-            raise TypeError("the headers must be a list of tuples (name, value), got %.200r" % (headers,))  # W37
+        for item in headers if type(headers) is list else [None]:
+            if type(item) is not tuple:
+                raise TypeError("the headers must be a list of tuples (name, value), got %.200r" % (headers,))  # W37
         self.head = check(status, tuple(headers))
         return self.write
 
@@ -98,8 +99,7 @@ class Request(object):
             self.send_head(len(body))
             self.send(body)
             return self.push(True)
-        frame = RESPONSE.pack(size, HEAD, FLAG_END, 0, self.stream, code, len(lines), 0)
-        self.link.out += (frame, lines, body, bytes(-size & 7))
+        self.link.out += (RESPONSE.pack(size, HEAD, FLAG_END, 0, self.stream, code, len(lines), 0), lines, body, padding[-size & 7])
         del self.link.streams[self.stream]
 
     def iterate(self, result):
@@ -178,7 +178,7 @@ class Link(object):
 
     def frame(self, kind, flags, stream, extra, payload=b""):
         size = 16 + len(payload)
-        self.out += (FRAME.pack(size, kind, flags, 0, stream, extra), payload, bytes(-size & 7))
+        self.out += (FRAME.pack(size, kind, flags, 0, stream, extra), payload, padding[-size & 7])
 
     def log(self, level, stream, text):
         self.frame(LOG, 0, stream if stream in self.streams else 0, level, text[:MAX_PAYLOAD])  # 0: it has ended
