@@ -246,7 +246,7 @@ export const scenarios = [
     ...hello,
     name: 'upload',
     title:
-      'a body of 10 MiB, read by the application as it comes: two copies more than in Node, which has the client’s socket itself',
+      'a body of 10 MiB, read by the application as it comes: a copy and a process more than in Node, which has the client’s socket itself',
     application: 'upload',
     request: post('application/octet-stream', 'x'.repeat(10_485_760)),
     body: '10485760',
