@@ -89,6 +89,14 @@ pub(crate) struct Upload {
     pub(crate) refused: bool,
 }
 
+impl Upload {
+    /// So many bytes go to the worker.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        self.begun = true;
+        self.credit = self.credit.saturating_sub(bytes as u32);
+    }
+}
+
 impl RequestBody {
     /// Makes it ready for another worker. `false`: that one could not have all of it.
     pub(crate) fn rewind(&mut self) -> bool {

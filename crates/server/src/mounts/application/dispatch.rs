@@ -139,8 +139,7 @@ impl Context {
         {
             // It is at work on what comes.
             exchange.since_ms = self.clock.ms();
-            upload.begun = true;
-            upload.credit = upload.credit.saturating_sub(bytes.len() as u32);
+            upload.spend(bytes.len());
             open.send_body(stream, bytes, end);
             self.mark_link_dirty(link);
         }
@@ -160,9 +159,9 @@ impl Context {
         let StreamName { link, stream } = exchange.stream?;
         let received = self.links.get_mut(link)?.receive_body(stream, fd, most, left)?;
         if let Ok(Transfer::Bytes(count @ 1..)) = received {
+            // It is at work on what comes.
             exchange.since_ms = self.clock.ms();
-            upload.begun = true;
-            upload.credit = upload.credit.saturating_sub(count as u32);
+            upload.spend(count);
             self.mark_link_dirty(link);
         }
         Some(received)
