@@ -65,7 +65,10 @@ export declare class Link {
   send(length: number): number
   /** As `send`, with the descriptor `fd`, which stays the caller's, attached to the frame that stands first. */
   sendWithFd(length: number, fd: number): number
-  /** The next descriptor that came with a frame, in order; -1 if there is none. The caller owns it. */
+  /**
+   * The next descriptor that came with a frame, in order; -1 if there is none, -2 if it was lost because this process could have
+   * no more. The caller owns it.
+   */
   takeFd(): number
   /**
    * BLOCKS the thread until frames have come, which are then whole in `into[0..end)`; gives `end`, 0 after

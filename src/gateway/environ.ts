@@ -62,9 +62,10 @@ export class EnvironFactories {
     this.constants = constants;
   }
 
-  /** A names id stands for these lower-case names. */
+  /** A names id stands for these lower-case names, until it is given to others. */
   define(id: number, names: readonly string[]): void {
     if (!names.every((name) => /^[a-z0-9-]+$/.test(name))) throw new Error(`names ${id} has a name that may not cross`);
+    if (this.names[id] !== undefined) this.factories.fill(undefined, id << 3, (id + 1) << 3);
     this.names[id] = names;
   }
 

@@ -83,9 +83,6 @@ export const SHARED_BUFFER = 65_536;
 /** Where in a shared buffer the bytes of a piece are. The header before them begins with a u32, 0 when the buffer is the core's. */
 export const SHARED_BYTES = 16;
 
-/** Ids of header blocks go up to this here; the protocol would allow 65 535. */
-export const MAX_BLOCKS = 1024;
-
 // A request head, in u32 words from the start of the payload.
 export const HEAD_APPLICATION = 0;
 export const HEAD_NAMES = 1;

@@ -1,5 +1,5 @@
 import { types } from 'node:util';
-import { KIND_BLOCK, MAX_BLOCKS, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
+import { KIND_BLOCK, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
 import type { FrameWriter } from './frame-writer.js';
 import type { Header } from './types.js';
 
@@ -54,11 +54,14 @@ export class HeaderBlock {
   }
 }
 
-/** The header blocks of one link. Those that recur are sent once and named by a number afterwards. */
+/**
+ * The header blocks of one link. Those that recur are sent once and named by a number afterwards. A block that is no longer remembered
+ * gives its number to another: headers that clients have a say in, as in a redirect, use up nothing.
+ */
 export class HeaderBlocks {
   private readonly writer: FrameWriter;
   private readonly recent: HeaderBlock[] = [];
-  private defined = 0;
+  private readonly free = Array.from({ length: REMEMBERED }, (_, index) => REMEMBERED - index);
 
   constructor(writer: FrameWriter) {
     this.writer = writer;
@@ -78,17 +81,26 @@ export class HeaderBlocks {
     }
     const block = new HeaderBlock(status, headers);
     if (recent.length < REMEMBERED) recent.push(block);
+    else this.forget(recent[REMEMBERED - 1]);
     this.moveToFront(recent.length - 1, block);
     return block;
   }
 
   /** The block's id, which is defined first if it is worth it; 0 if its lines must be sent. */
   id(block: HeaderBlock): number {
-    if (block.id === 0 && block.recurring && block.lines !== '' && this.defined < MAX_BLOCKS) {
-      block.id = ++this.defined;
-      this.writer.lines(KIND_BLOCK, 0, block.id, block.lines);
+    if (block.id === 0 && block.recurring && block.lines !== '') {
+      block.id = this.free.pop() ?? 0;
+      if (block.id !== 0) this.writer.lines(KIND_BLOCK, 0, block.id, block.lines);
     }
     return block.id;
+  }
+
+  /** A response may still hold it; its lines are sent then. */
+  private forget(block: HeaderBlock | undefined): void {
+    if (block === undefined) return;
+    if (block.id !== 0) this.free.push(block.id);
+    block.id = 0;
+    block.recurring = false;
   }
 
   private moveToFront(from: number, block: HeaderBlock): void {

@@ -80,6 +80,12 @@ interface Batch {
   next: number;
 }
 
+/** What `takeFd()` gives when the kernel has dropped the descriptor. */
+const FD_LOST = -2;
+const OUT_OF_DESCRIPTORS =
+  'The request was not served: its body is a file, and this worker has no file descriptor left for it. ' +
+  'Close what the application leaves open, or raise the limit (ulimit -n, or LimitNOFILE= of systemd).';
+
 /** Four full frames: what one receive takes in at most. */
 const CAPACITY = 262_144;
 /** A blocking wait looks up this often; it goes on all the same. */
@@ -354,6 +360,11 @@ export class WorkerLink implements ExchangeLink {
       input = new StreamedInput(this.sourceOf(exchange), this.window);
     } else if (flags & FLAG_FD) {
       const fd = this.native.takeFd();
+      if (fd === FD_LOST) {
+        this.writer.log(LOG_ERROR, stream, OUT_OF_DESCRIPTORS);
+        this.writer.reset(stream, RESET_APPLICATION_ERROR);
+        return;
+      }
       if (fd < 0) throw new ProtocolError('a frame with a descriptor came without it');
       input = RequestInput.file(fd, length);
     } else if (flags & FLAG_END) {

@@ -132,7 +132,6 @@ export class FakeLink implements NativeLink {
         throw new Error(`a frame of kind ${last.kind} on stream ${last.stream}`);
       }
       if (last.kind === f.KIND_BLOCK) {
-        if (this.blocks.has(last.extra)) throw new Error(`block ${last.extra} is defined twice`);
         this.blocks.set(last.extra, last.payload.toString('latin1'));
       }
       at = next;

@@ -320,17 +320,36 @@ describe('header blocks', () => {
     expect(link.frames.filter((frame) => frame.kind === f.KIND_BLOCK)).toHaveLength(1);
   });
 
-  test('at most 1024 blocks are defined; the rest is sent as it is', () => {
+  test('headers that clients have a say in use up no number: a block that is forgotten gives its own away', () => {
     const { link } = worker((environ, startResponse) => {
-      startResponse('200 OK', [['X', environ.QUERY_STRING]]);
+      startResponse('302 Found', [['Location', environ.QUERY_STRING as string]]);
       return '';
     });
-    for (let id = 1; id <= 1100; id++) {
-      link.deliver(request({ stream: 2, query: `v${id}` }), request({ stream: 3, query: `v${id}` }));
-      expect(link.answer(3).headers).toEqual([`X: v${id}`]);
-      if (id < 1100) link.forget();
+    const ids = new Set<number>();
+    for (let url = 1; url <= 1100; url++) {
+      for (const stream of [2, 3, 4]) {
+        link.deliver(request({ stream, query: `/${url}` }));
+        expect(link.answer(stream).headers).toEqual([`Location: /${url}`]);
+      }
+      for (const { kind, extra } of link.frames) if (kind === f.KIND_BLOCK) ids.add(extra);
+      link.forget();
     }
-    expect(link.answer(2).headers).toEqual(['X: v1100']);
-    expect(link.frames.some((frame) => frame.kind === f.KIND_BLOCK)).toBe(false);
+    expect([...ids].sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  test('a response that is sent after its block was forgotten has its headers', async () => {
+    const later: (() => void)[] = [];
+    let calls = 0;
+    const { link } = worker((environ, startResponse) => {
+      startResponse('200 OK', [['X', environ.QUERY_STRING as string]]);
+      if (++calls !== 4) return '';
+      return new Promise<string>((resolve) => later.push(() => resolve('body')));
+    });
+    for (const stream of [1, 2, 3]) link.deliver(request({ stream, query: 'kept' }));
+    link.deliver(request({ stream: 4, query: 'kept' }));
+    for (let n = 1; n <= 10; n++)
+      link.deliver(request({ stream: 5, query: `n${n}` }), request({ stream: 6, query: `n${n}` }));
+    later[0]?.();
+    expect(await link.ended(4)).toMatchObject({ status: 200, headers: ['X: kept'] });
   });
 });

@@ -67,6 +67,46 @@ describe('handshake', () => {
 });
 
 describe('requests', () => {
+  test('NAMES gives a number to other names when clients have used all of them up', async () => {
+    await using core = new TestCore();
+    const worker = await core.worker();
+    const client = await Client.connect(core.port);
+    const defined = new Map<number, string>();
+    const ask = async (name: string): Promise<number> => {
+      client.get('/app', `${name}: 1`);
+      const { stream, payload } = await worker.begin();
+      for (const { kind, extra, payload: names } of worker.link.frames.splice(0)) {
+        expect(kind).toBe(f.KIND_NAMES);
+        defined.set(extra, names.toString());
+      }
+      worker.send(response(stream, ''));
+      await client.answer();
+      const number = payload.readUInt32LE(f.HEAD_NAMES * 4);
+      if (number !== 0) expect(defined.get(number)).toBe(`host\0${name}\0`);
+      return number;
+    };
+    for (let n = 0; n < 300; n++) for (let i = 0; i < 3; i++) await ask(`x-${n}`);
+    expect(defined.size).toBe(256);
+    let last = 0;
+    for (let i = 0; i < 100 && last === 0; i++) last = await ask('x-late');
+    expect(last).toBeGreaterThan(0);
+    expect(Math.max(...defined.keys())).toBe(256);
+    client.destroy();
+  });
+
+  test('BLOCK may be defined again', async () => {
+    await using core = new TestCore();
+    const worker = await core.worker();
+    const client = await Client.connect(core.port);
+    for (const value of ['one', 'two']) {
+      client.get('/app');
+      const { stream } = await worker.begin();
+      worker.send(frame(f.KIND_BLOCK, 0, 1, `X: ${value}\r\n`), head(stream, 200 + 65_536, '', '', f.FLAG_END));
+      expect((await client.answer()).headers.get('x')).toBe(value);
+    }
+    client.destroy();
+  });
+
   test('NAMES comes before the first HEAD that uses its id, and once', async () => {
     await using core = new TestCore();
     const worker = await core.worker();

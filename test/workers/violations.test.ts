@@ -124,11 +124,6 @@ describe('in a request, before HEAD: 502', () => {
     ['the last block id, not defined', /block that is not defined/, (stream) => head(stream, 200 + 65_535 * 65_536)],
     ['block id 0', /1 to 65 535/, () => frame(f.KIND_BLOCK, 0, 0, 'A: b\r\n')],
     ['block id 65 536', /1 to 65 535/, () => frame(f.KIND_BLOCK, 0, 65_536, 'A: b\r\n')],
-    [
-      'a block defined twice',
-      /defined once/,
-      () => Buffer.concat([frame(f.KIND_BLOCK, 0, 1, 'A: b\r\n'), frame(f.KIND_BLOCK, 0, 1, 'A: b\r\n')]),
-    ],
     ['a block with a bad line', /header line/, () => frame(f.KIND_BLOCK, 0, 1, 'A: b\r\nConnection: close\r\n')],
     [
       'two Content-Length, block and own',

@@ -10,7 +10,8 @@ pub const PAIRS_FIXED: usize = 8;
 
 /// Appends the payload for the head that [`HeadWriter`](crate::request::HeadWriter) wrote.
 ///
-/// It fits a frame: REQUEST_URI, which repeats the path and the query, is left out where it would not.
+/// It fits a frame. A request line of 16 KiB, headers of 32 KiB, a thousand times `HTTP_` and a host of 1 KiB that stands twice do; REQUEST_URI, which
+/// repeats the path and the query, is left out where it would not.
 pub fn write_pairs(out: &mut Vec<u8>, head: &[u8]) {
     if head.len() < FIXED {
         return;
@@ -121,6 +122,10 @@ mod tests {
 
     /// The payload that the core writes for a head with these headers.
     fn head(fixed: Fixed, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+        head_of(fixed, "example.org", path, headers)
+    }
+
+    fn head_of(fixed: Fixed, server: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
         let mut text = format!("GET {path}?a=%20b HTTP/1.1\r\n").into_bytes();
         let mut pairs = Vec::new();
         for (name, value) in headers {
@@ -142,7 +147,7 @@ mod tests {
         writer.piece(Piece::ScriptName, Pair::new(4, 6));
         writer.piece(Piece::PathInfo, Pair::new(6, end));
         writer.piece(Piece::Query, Pair::new(end + 1, end + 7));
-        let server = writer.append(b"example.org");
+        let server = writer.append(server.as_bytes());
         writer.piece(Piece::ServerName, server);
         let remote = writer.append(b"192.0.2.1");
         writer.piece(Piece::RemoteAddr, remote);
@@ -256,7 +261,8 @@ mod tests {
             (0..1000).map(|n| (format!("h{n}"), "v".repeat(24))).collect();
         let headers: Vec<_> =
             many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let environ = environ(&head(Fixed::default(), &path, &headers));
+        let server = "h".repeat(1024);
+        let environ = environ(&head_of(Fixed::default(), &server, &path, &headers));
         assert_eq!(value(&environ, "PATH_INFO").map(str::len), Some(16_301));
         assert_eq!(value(&environ, "HTTP_H999").map(str::len), Some(24));
         assert!(value(&environ, "REQUEST_URI").is_none());

@@ -1,6 +1,7 @@
 //! The core's HEAD payload: a table of offsets over the text of a request head.
 
-use crate::frame::{MAX_PAYLOAD, read_u32};
+use crate::frame::{HEADER, MAX_PAYLOAD, read_u32};
+use crate::names::NamesId;
 
 /// Bytes of the fixed part of the table.
 pub const FIXED: usize = 64;
@@ -50,7 +51,7 @@ impl Pair {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fixed {
     pub application: u32,
-    pub names: u32,
+    pub names: NamesId,
     pub flags: u32,
     pub server_port: u16,
     pub remote_port: u16,
@@ -77,7 +78,7 @@ impl<'a> HeadWriter<'a> {
         out.clear();
         let mut table = [0; FIXED];
         put(&mut table, 0, fixed.application);
-        put(&mut table, 4, fixed.names);
+        put(&mut table, 4, fixed.names.bits());
         put(&mut table, 8, fixed.flags);
         put(&mut table, 24, u32::from(fixed.server_port) << 16 | u32::from(fixed.remote_port));
         out.extend_from_slice(&table);
@@ -137,6 +138,11 @@ pub fn set_body_length(payload: &mut [u8], length: u64) {
     put(payload, 20, (length >> 32) as u32);
 }
 
+/// Sets the number that the names of a HEAD frame have on its link; 0: none.
+pub fn set_names_number(frame: &mut [u8], number: u32) {
+    put(frame, HEADER + 4, number);
+}
+
 /// Sets the flag that the body is streamed, and its length if that is known.
 pub fn set_body_streamed(payload: &mut [u8], length: Option<u64>) {
     if let Some(length) = length {
@@ -170,8 +176,8 @@ impl<'a> HeadView<'a> {
     }
 
     #[must_use]
-    pub fn names(&self) -> u32 {
-        read_u32(self.payload, 4)
+    pub fn names(&self) -> NamesId {
+        NamesId::from_bits(read_u32(self.payload, 4))
     }
 
     #[must_use]
@@ -206,7 +212,7 @@ mod tests {
         let mut out = vec![1, 2, 3];
         let fixed = Fixed {
             application: 3,
-            names: 9,
+            names: NamesId::from_bits(9),
             flags: FLAG_TLS,
             server_port: 8080,
             remote_port: 40_000,
@@ -228,7 +234,7 @@ mod tests {
         assert_eq!(view.piece(Piece::PathInfo), b"/a b");
         assert_eq!(view.piece(Piece::Query), b"");
         assert_eq!(view.flags(), FLAG_TLS | FLAG_BODY);
-        assert_eq!(view.names(), 9);
+        assert_eq!(view.names().bits(), 9);
         let headers: Vec<_> = view.headers().collect();
         assert_eq!(headers, [(&b"Host"[..], &b"h"[..]), (&b"X-A"[..], &b"1"[..])]);
         assert_eq!((read_u32(&out, 16), read_u32(&out, 20)), (2, 1));

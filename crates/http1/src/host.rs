@@ -5,10 +5,17 @@ use std::net::Ipv6Addr;
 use crate::rejection::Kind;
 use crate::syntax::HOST;
 
+/// Bytes of an authority. A name in the DNS has at most 255 (RFC 1035 §2.3.4); the host stands twice in an environ, which has to fit a
+/// frame however long the other headers are.
+const MAX_AUTHORITY: usize = 1024;
+
 /// Checks `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2) and returns the length of the host part.
 ///
 /// Userinfo, a path, a list and an empty host fail by their characters; so does a zone id.
 pub(crate) fn check_authority(authority: &[u8]) -> Result<usize, Kind> {
+    if authority.len() > MAX_AUTHORITY {
+        return Err(Kind::HostLong);
+    }
     let host_len = if authority.first() == Some(&b'[') {
         bracketed(authority).ok_or(Kind::Host)?
     } else {

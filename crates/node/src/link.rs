@@ -4,7 +4,7 @@
 use crate::uv;
 use crate::watch::{Callback, Ready, Watch, check, number, text};
 use gwanmun_gateway::frame::{MAX_FRAME, whole_frames};
-use gwanmun_server::passing::{receive_with_fds, send_with_fd};
+use gwanmun_server::passing::{self, receive_with_fds, send_with_fd};
 use napi::bindgen_prelude::*;
 use napi::sys;
 use napi_derive::napi;
@@ -37,7 +37,7 @@ struct State {
     queue: RefCell<VecDeque<u8>>,
     /// Descriptors of queued frames, each with the position in `queue` of its frame.
     queued_fds: RefCell<VecDeque<(usize, OwnedFd)>>,
-    descriptors: RefCell<VecDeque<OwnedFd>>,
+    descriptors: RefCell<VecDeque<passing::Received>>,
     ended: Cell<bool>,
 }
 
@@ -127,10 +127,15 @@ impl Link {
             .map_err(|error| Error::from_reason(format!("the descriptor can't be passed: {error}")))
     }
 
-    /// The next descriptor that came with a frame, in order; -1 if there is none. The caller owns it.
+    /// The next descriptor that came with a frame, in order; -1 if there is none, -2 if it was lost because this process could have
+    /// no more. The caller owns it.
     #[napi]
     pub fn take_fd(&self) -> i32 {
-        self.state.descriptors.borrow_mut().pop_front().map_or(-1, IntoRawFd::into_raw_fd)
+        match self.state.descriptors.borrow_mut().pop_front() {
+            None => -1,
+            Some(passing::Received::Lost) => -2,
+            Some(passing::Received::Descriptor(fd)) => fd.into_raw_fd(),
+        }
     }
 
     /// BLOCKS the thread until frames have come, which are then whole in `into[0..end)`; gives `end`, 0 after

@@ -116,7 +116,6 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     /// Body bytes handed to the connection.
     pub(crate) bytes: u64,
-    pub(crate) informational: u8,
 }
 
 /// How far the response is, and how its body is framed.

@@ -42,6 +42,14 @@ pub fn send_with_fd(fd: BorrowedFd<'_>, bytes: &[u8], passed: BorrowedFd<'_>) ->
     }
 }
 
+/// A descriptor that was sent.
+#[derive(Debug)]
+pub enum Received {
+    Descriptor(OwnedFd),
+    /// It came when this process could have no more, and the kernel has dropped it.
+    Lost,
+}
+
 /// Receives once, without blocking. Descriptors that come along are close-on-exec and are appended to `descriptors`, in order.
 /// A receive ends behind bytes that brought some: a short one then does not mean that the socket is empty.
 ///
@@ -50,7 +58,7 @@ pub fn send_with_fd(fd: BorrowedFd<'_>, bytes: &[u8], passed: BorrowedFd<'_>) ->
 pub fn receive_with_fds(
     fd: BorrowedFd<'_>,
     into: &mut [u8],
-    descriptors: &mut VecDeque<OwnedFd>,
+    descriptors: &mut VecDeque<Received>,
 ) -> io::Result<usize> {
     let mut vector = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let mut control: Control = [0; _];
@@ -77,10 +85,15 @@ pub fn receive_with_fds(
                 let bytes = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
                 let data = libc::CMSG_DATA(header).cast::<libc::c_int>();
                 for index in 0..bytes / size_of::<libc::c_int>() {
-                    descriptors.push_back(OwnedFd::from_raw_fd(data.add(index).read_unaligned()));
+                    let fd = OwnedFd::from_raw_fd(data.add(index).read_unaligned());
+                    descriptors.push_back(Received::Descriptor(fd));
                 }
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+        // There was room for what one message brings: what is missing, the table of descriptors had no place for.
+        if message.msg_flags & libc::MSG_CTRUNC != 0 {
+            descriptors.push_back(Received::Lost);
         }
         Ok(count)
     }
@@ -118,7 +131,8 @@ mod tests {
         assert_eq!(descriptors.len(), 1, "a receive ends behind the bytes that brought one");
         assert_eq!(receive_with_fds(theirs.as_fd(), &mut buffer, &mut descriptors).unwrap(), 2);
         let mut byte = [7];
-        let second = File::from(descriptors.pop_back().unwrap());
+        let Some(Received::Descriptor(second)) = descriptors.pop_back() else { unreachable!() };
+        let second = File::from(second);
         io::Read::read_exact(&mut &second, &mut byte).unwrap();
         assert_eq!((byte, descriptors.len()), ([0], 1));
         let error = receive_with_fds(theirs.as_fd(), &mut buffer, &mut descriptors).unwrap_err();

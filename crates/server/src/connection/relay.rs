@@ -22,9 +22,6 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-/// Most 1xx responses before the final one (H36).
-const MAX_INFORMATIONAL: u8 = 16;
-
 /// The head of an application's response: lines of a block that the worker defined before, and lines of its own.
 #[derive(Clone, Copy)]
 pub(crate) struct RelayedHead<'a> {
@@ -95,7 +92,7 @@ impl Connection {
         body: &[u8],
         end: bool,
     ) -> Result<(), FrameError> {
-        if self.begin_sendfile(cx, key, head)? {
+        if cx.is_answered(key) || self.begin_sendfile(cx, key, head) {
             return Ok(());
         }
         let known = if end && !head.chunked { Some(body.len() as u64) } else { None };
@@ -106,13 +103,13 @@ impl Connection {
                     exchange.generation.mounts.get(exchange.mount).is_some_and(|own| own.compress)
                 });
             let lines = if varies { VARY } else { b"" };
-            self.begin_response(cx, key, head, known, lines)?;
+            self.begin_response(cx, key, head, known, lines);
             self.relay_body(cx, key, body, end);
             return Ok(());
         };
         let mut lines = VARY.to_vec();
         let Some(coding) = plan.coding else {
-            self.begin_response(cx, key, head, known, &lines)?;
+            self.begin_response(cx, key, head, known, &lines);
             self.relay_body(cx, key, body, end);
             return Ok(());
         };
@@ -124,26 +121,41 @@ impl Connection {
         let head = RelayedHead { block: None, lines: &rewritten, facts, ..head };
         let is_head = cx.exchanges.get(key).is_some_and(|exchange| exchange.head_only);
         if is_head {
-            self.begin_response(cx, key, head, None, &lines)?;
+            self.begin_response(cx, key, head, None, &lines);
             self.relay_body(cx, key, body, end);
             return Ok(());
         }
-        let encoder = Encoder::new(coding);
-        let encoder = encoder.map_err(|_| FrameError("the compressor cannot be had"))?;
+        let encoder = match Encoder::new(coding) {
+            Ok(encoder) => encoder,
+            Err(error) => {
+                self.fail_compression(cx, key, &error);
+                return Ok(());
+            }
+        };
         let is_whole = end && plan.announced.is_none_or(|announced| announced == body.len() as u64);
         if is_whole && body.len() < LARGE {
-            let packed = encoder.finish(body);
-            let packed = packed.map_err(|_| FrameError("the compressor failed"))?;
-            self.begin_response(cx, key, head, Some(packed.len() as u64), &lines)?;
+            let packed = match encoder.finish(body) {
+                Ok(packed) => packed,
+                Err(error) => {
+                    self.fail_compression(cx, key, &error);
+                    return Ok(());
+                }
+            };
+            self.begin_response(cx, key, head, Some(packed.len() as u64), &lines);
             self.relay_body(cx, key, &packed, true);
         } else {
-            self.begin_response(cx, key, head, None, &lines)?;
+            self.begin_response(cx, key, head, None, &lines);
             if let Some(exchange) = cx.exchanges.get_mut(key) {
                 exchange.compression = Some(Box::new(Compression::new(encoder, plan.announced)));
             }
             self.relay_body(cx, key, body, end);
         }
         Ok(())
+    }
+
+    fn fail_compression(&mut self, cx: &mut Context, key: Key, error: &std::io::Error) {
+        cx.log_error(&format!("A response could not be compressed: {error}."));
+        self.answer(cx, key, 500, b"");
     }
 
     /// A whole response whose body is a part of a file. None: from the descriptor's position, to the file's end.
@@ -158,21 +170,26 @@ impl Connection {
         file: File,
         (offset, length): (Option<u64>, Option<u64>),
     ) -> Result<(), FrameError> {
-        if self.begin_sendfile(cx, key, head)? {
+        if cx.is_answered(key) || self.begin_sendfile(cx, key, head) {
             return Ok(());
         }
-        let size = match file.metadata() {
-            Ok(metadata) if metadata.is_file() => metadata.len(),
-            _ => return Err(FrameError("a response's descriptor is a regular file")),
-        };
-        let offset = match offset {
-            Some(offset) => offset,
-            None => syscall::position(file.as_fd())
-                .map_err(|_| FrameError("a response's descriptor can be read from a position"))?,
+        let position = || offset.map_or_else(|| syscall::position(file.as_fd()), Ok);
+        let (size, offset) = match (file.metadata(), position()) {
+            (Ok(metadata), Ok(offset)) if metadata.is_file() => (metadata.len(), offset),
+            (Ok(_), Ok(_)) => {
+                return Err(FrameError("a response's descriptor is a regular file"));
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                cx.log_error(&format!(
+                    "A file that an application answered with can't be read: {error}."
+                ));
+                self.answer(cx, key, 500, b"");
+                return Ok(());
+            }
         };
         let there = size.saturating_sub(offset);
         let part = length.map_or(there, |length| length.min(there));
-        self.begin_response(cx, key, head, Some(part), &[])?;
+        self.begin_response(cx, key, head, Some(part), &[]);
         let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
         if let ResponseState::Length(announced) = exchange.response.state {
             let sent = part.min(announced);
@@ -200,12 +217,9 @@ impl Connection {
         head: RelayedHead<'_>,
         known: Option<u64>,
         others: &[u8],
-    ) -> Result<(), FrameError> {
+    ) {
         self.decide_end(cx, key, known.is_some());
-        let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
-        if exchange.response.state != ResponseState::Awaited {
-            return Err(FrameError("a second HEAD on one stream"));
-        }
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let facts = head.facts;
         let bodiless = !body_allowed(head.status);
         let (state, length_line) = match facts.content_length {
@@ -242,7 +256,6 @@ impl Connection {
         }
         write_connection(out, exchange.keep_alive, exchange.http10);
         out.extend_from_slice(b"\r\n");
-        Ok(())
     }
 
     /// A part of the response's body.
@@ -307,26 +320,14 @@ impl Connection {
     }
 
     /// Fields that are to follow the body. A body whose end is known without them has none (RFC 9110 §6.5.1).
-    ///
-    /// # Errors
-    /// The worker broke a rule of the protocol.
-    pub(crate) fn relay_trailers(
-        &mut self,
-        cx: &mut Context,
-        key: Key,
-        lines: &[u8],
-    ) -> Result<(), FrameError> {
-        let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
-        if exchange.response.state == ResponseState::Awaited || !exchange.trailers.is_empty() {
-            return Err(FrameError("TRAILERS come once, after HEAD"));
-        }
+    pub(crate) fn relay_trailers(&mut self, cx: &mut Context, key: Key, lines: &[u8]) {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         match check_trailers(lines) {
             Ok(()) => exchange.trailers = lines.to_vec(),
             Err(error) => {
                 cx.log_error(&format!("An application's trailers were not sent: {error}."))
             }
         }
-        Ok(())
     }
 
     /// A 1xx response before the final one; HTTP/1.0 clients don't know them.
@@ -340,15 +341,9 @@ impl Connection {
         status: u16,
         lines: &[u8],
     ) -> Result<(), FrameError> {
-        let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
-        exchange.response.informational += 1;
-        if exchange.response.state != ResponseState::Awaited
-            || exchange.response.informational > MAX_INFORMATIONAL
-        {
-            return Err(FrameError("INFO comes before HEAD, and at most 16 times"));
-        }
         check(lines)?;
-        if exchange.http10 {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(()) };
+        if exchange.http10 || exchange.response.state != ResponseState::Awaited {
             return Ok(());
         }
         let first = self.is_first(key);
@@ -566,6 +561,13 @@ pub(super) fn take_announced<'a>(left: &mut u64, body: &'a [u8]) -> &'a [u8] {
 }
 
 impl Context {
+    /// Whether the client has got an answer of the core's already, or is going to: what the worker says comes too late.
+    fn is_answered(&self, key: Key) -> bool {
+        self.exchanges
+            .get(key)
+            .is_none_or(|exchange| exchange.response.state != ResponseState::Awaited)
+    }
+
     pub(super) fn log_surplus(&self) {
         self.log_error(
             "An application sent more than its Content-Length; the surplus was dropped.",

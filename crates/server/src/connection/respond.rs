@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use super::{Connection, Phase};
-use crate::exchange::{Exchange, LogFields, Source};
+use crate::exchange::{Exchange, LogFields, ResponseState, Source};
 use crate::mounts::files::{FileEntry, Reply, write_headers};
 use crate::thread::Context;
 use crate::thread::arena::Key;
@@ -43,6 +43,21 @@ impl Connection {
         exchange.response.bytes = write_body(out, framing, content_type, &body);
         exchange.response.status = status;
         self.finish(cx, key);
+    }
+
+    /// Answers an exchange for which nothing has been sent, and breaks off any other.
+    pub(crate) fn answer_unless_begun(
+        &mut self,
+        cx: &mut Context,
+        key: Key,
+        status: u16,
+        lines: &[u8],
+    ) {
+        match cx.exchanges.get(key).map(|exchange| exchange.response.state) {
+            Some(ResponseState::Awaited) => self.answer(cx, key, status, lines),
+            Some(_) => self.break_off(cx, key),
+            None => {}
+        }
     }
 
     /// Answers an exchange with something that the core has made. `lines` are further header lines.

@@ -11,7 +11,6 @@ use crate::generation::Files;
 use crate::mounts::files::{FileEntry, Found, Reply, evaluate, forbids_transform, write_headers};
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
-use gwanmun_gateway::frame::FrameError;
 use gwanmun_gateway::request::HeadView;
 use gwanmun_http1::response::{BlockFacts, body_allowed};
 use std::sync::Arc;
@@ -53,26 +52,20 @@ impl Sought {
 
 impl Connection {
     /// Takes over a response that names a file, if its mount lets it. `false`: it is an ordinary one.
-    ///
-    /// # Errors
-    /// The worker broke a rule of the protocol.
     pub(super) fn begin_sendfile(
         &mut self,
         cx: &mut Context,
         key: Key,
         head: RelayedHead<'_>,
-    ) -> Result<bool, FrameError> {
-        let Some(exchange) = cx.exchanges.get_mut(key) else { return Ok(false) };
+    ) -> bool {
+        let Some(exchange) = cx.exchanges.get_mut(key) else { return false };
         let Some(folders) = &exchange.generation.mounts[exchange.mount].sendfile else {
-            return Ok(false);
+            return false;
         };
         let mut fields = head_lines(head).filter_map(split_field);
         let Some((_, path)) = fields.find(|(field, _)| field.eq_ignore_ascii_case(NAME)) else {
-            return Ok(false);
+            return false;
         };
-        if exchange.response.state != ResponseState::Awaited {
-            return Err(FrameError("a second HEAD on one stream"));
-        }
         let sought = Sought {
             status: head.status,
             reason: head.reason.map(Into::into),
@@ -92,7 +85,7 @@ impl Connection {
             let found = folders.find(&sought.path);
             Message::Sendfile { exchange: key, sought, found }
         });
-        Ok(true)
+        true
     }
 
     /// The file has been looked for. `None`: the path is beneath none of the mount's folders.

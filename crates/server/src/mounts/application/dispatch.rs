@@ -177,7 +177,7 @@ impl Context {
                 RequestBody::Streamed(Upload { refused: true, .. }) => ResetReason::Body,
                 _ => ResetReason::ClientGone,
             };
-            open.send_frame(Kind::Reset, stream, reason as u32, b"");
+            open.reset(stream, reason);
             self.mark_link_dirty(link);
         }
     }
@@ -320,6 +320,8 @@ impl Thread {
             (exchange.progress, exchange.since_ms) = (Progress::GivenUp, self.cx.clock.ms());
             self.cx.log_late(key, worker);
             self.fail_exchange(key, 504);
+            // It may have to wait for its turn; the worker need not.
+            self.cx.reset_stream(key);
         }
         // One that it has not begun says nothing of the worker.
         if has_begun {

@@ -6,7 +6,7 @@ use super::pool::{Pool, Waiting};
 use crate::connection::relay::{self, RelayedHead};
 use crate::exchange::{self, RequestBody, ResponseState};
 use crate::log::{Level, Record, WorkerName};
-use crate::passing::receive_with_fds;
+use crate::passing::{Received, receive_with_fds};
 use crate::request_id::RequestId;
 use crate::server::Event;
 use crate::syscall::{self, Transfer};
@@ -221,7 +221,9 @@ impl Thread {
                 Ok(())
             }
             FromWorker::Head { stream, status, block, lines, body, end } => {
-                let exchange = open_stream(link, stream)?;
+                let open = link.open_stream(stream)?;
+                open.on_head()?;
+                let exchange = open.exchange;
                 let block = named_block(link, block)?;
                 self.cx.spend(exchange, body)?;
                 if end {
@@ -239,7 +241,9 @@ impl Thread {
                 result
             }
             FromWorker::HttpHead { stream, head, body, end } => {
-                let exchange = open_stream(link, stream)?;
+                let open = link.open_stream(stream)?;
+                open.on_head()?;
+                let exchange = open.exchange;
                 self.cx.spend(exchange, body)?;
                 if end {
                     self.end_stream(key, stream, exchange);
@@ -251,9 +255,28 @@ impl Thread {
                     .descriptors
                     .pop_front()
                     .ok_or(FrameError("a HEAD that says FD came without a descriptor"))?;
-                let exchange = open_stream(link, stream)?;
+                let open = link.open_stream(stream)?;
+                open.on_head()?;
+                let exchange = open.exchange;
                 let block = named_block(link, block)?;
                 self.end_stream(key, stream, exchange);
+                let Received::Descriptor(fd) = fd else {
+                    // The worker did send it: this process had no descriptor left for it.
+                    self.cx.log_unserved(exchange, "file descriptors have run out");
+                    return self.cx.with_connection(
+                        &mut self.connections,
+                        exchange,
+                        |connection, cx| {
+                            connection.answer_unless_begun(
+                                cx,
+                                exchange,
+                                503,
+                                b"Retry-After: 1\r\n",
+                            );
+                            Ok(())
+                        },
+                    );
+                };
                 let result =
                     self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
                         let head = RelayedHead::new(status, block.as_deref(), lines)?;
@@ -265,28 +288,37 @@ impl Thread {
                 result
             }
             FromWorker::Info { stream, status, lines } => {
-                let exchange = open_stream(link, stream)?;
+                let open = link.open_stream(stream)?;
+                open.on_informational()?;
+                let exchange = open.exchange;
                 self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
                     connection.relay_informational(cx, exchange, status, lines)
                 })
             }
             FromWorker::Data { stream, body, end } => {
-                let exchange = open_stream(link, stream)?;
+                let open = link.open_stream(stream)?;
+                open.on_body()?;
+                let exchange = open.exchange;
                 self.cx.spend(exchange, body)?;
                 self.relay_data(key, stream, exchange, body, end)
             }
             FromWorker::Trailers { stream, lines } => {
-                let exchange = open_stream(link, stream)?;
+                let open = link.open_stream(stream)?;
+                open.on_trailers()?;
+                let exchange = open.exchange;
                 self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                    connection.relay_trailers(cx, exchange, lines)
+                    connection.relay_trailers(cx, exchange, lines);
+                    Ok(())
                 })
             }
             FromWorker::End { stream } => {
-                let exchange = open_stream(link, stream)?;
+                let open = link.open_stream(stream)?;
+                open.on_body()?;
+                let exchange = open.exchange;
                 self.relay_data(key, stream, exchange, b"", true)
             }
             FromWorker::Reset { stream, reason } => {
-                let exchange = open_stream(link, stream)?;
+                let exchange = link.open_stream(stream)?.exchange;
                 self.end_stream(key, stream, exchange);
                 if reason == ResetReason::ClientGone as u32 {
                     // The application hung up, as one that owns its socket can.
@@ -300,7 +332,7 @@ impl Thread {
                 }
             }
             FromWorker::Credit { stream, bytes } => {
-                let exchange = open_stream(link, stream)?;
+                let exchange = link.open_stream(stream)?.exchange;
                 self.grant_upload(exchange, bytes)
             }
         }
@@ -360,16 +392,6 @@ impl Thread {
         body: &[u8],
         end: bool,
     ) -> Result<(), FrameError> {
-        // When the client is gone, the worker may end a stream that it has not answered; and the HEAD that came a moment ago has
-        // gone nowhere if the connection is closed and not removed yet.
-        let unanswered = self.cx.exchanges.get(exchange).is_some_and(|exchange| {
-            let connection = exchange.connection.and_then(|key| self.connections.get(key));
-            connection.is_some_and(|connection| !connection.is_closed())
-                && exchange.response.state == ResponseState::Awaited
-        });
-        if unanswered {
-            return Err(FrameError("body before HEAD"));
-        }
         if end {
             self.end_stream(link, stream, exchange);
         }
@@ -535,11 +557,6 @@ fn named_block(link: &Link, id: u16) -> Result<Option<Rc<Block>>, FrameError> {
             None => Err(FrameError("HEAD names a block that is not defined")),
         },
     }
-}
-
-fn open_stream(link: &Link, stream: u32) -> Result<Key, FrameError> {
-    let open = link.stream(stream).ok_or(FrameError("a frame on a stream that is not open"))?;
-    Ok(open.exchange)
 }
 
 /// What the threads tell the embedder about workers, once each.

@@ -3,13 +3,15 @@
 use super::memory::WorkerMemory;
 use super::pool::Pool;
 use crate::exchange::StreamName;
-use crate::passing::send_with_fd;
+use crate::passing::{Received, send_with_fd};
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::{Arena, Key};
-use gwanmun_gateway::frame::{self, FLAG_END, FLAG_FD, FLAG_SHARED, FrameError, Kind, MAX_PAYLOAD};
-use gwanmun_gateway::names::{MAX_NAMES, NamesTable};
+use gwanmun_gateway::frame::{
+    self, FLAG_END, FLAG_FD, FLAG_SHARED, FrameError, Kind, MAX_PAYLOAD, ResetReason,
+};
+use gwanmun_gateway::names::{MAX_NAMES, NamesId, NamesTable};
 use gwanmun_gateway::pairs::write_pairs;
-use gwanmun_gateway::request::HeadView;
+use gwanmun_gateway::request::{HeadView, set_names_number};
 use gwanmun_gateway::response::Encoding;
 use gwanmun_http1::response::BlockFacts;
 use slab::Slab;
@@ -24,7 +26,7 @@ use std::sync::Arc;
 
 pub(crate) type Links = Arena<Link>;
 
-/// Bytes of header lines that a worker may have defined on one link.
+/// Bytes of header lines that a worker may have defined on one link at once.
 const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 /// With more than this unsent, no streamed request body goes to the worker until all of it is sent.
 const CONGESTED: usize = 64 * 1024;
@@ -64,7 +66,7 @@ pub(crate) struct Link {
     /// The worker passes descriptors: only then is it worth looking for them.
     pub(crate) passing: bool,
     /// Descriptors that came with frames that are not handled yet.
-    pub(crate) descriptors: VecDeque<OwnedFd>,
+    pub(crate) descriptors: VecDeque<Received>,
     pub(crate) streams: Slab<Stream>,
     blocks: Vec<Option<Rc<Block>>>,
     block_bytes: usize,
@@ -72,7 +74,8 @@ pub(crate) struct Link {
     slot: usize,
     sequence: u32,
     unstarted: VecDeque<(u32, u64)>,
-    names_sent: [u64; MAX_NAMES / 64],
+    /// By their number: the names that the worker knows by it.
+    names_sent: Vec<NamesId>,
     out: Vec<u8>,
     out_sent: usize,
     /// Descriptors to pass, each with the position in `out` of the frame that it belongs to.
@@ -92,11 +95,65 @@ pub(crate) enum LinkState {
     Ready,
 }
 
+/// Most 1xx responses before the final one (H36).
+const MAX_INFORMATIONAL: u8 = 16;
+
 /// An open stream of a link; its number is its index + 1.
+///
+/// What the worker may send next depends on what it has sent, and on nothing else: the client may be gone, or have got an answer of the
+/// core's, at any time between.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stream {
     pub(crate) exchange: Key,
     pub(crate) sequence: u32,
+    informed: u8,
+    has_head: bool,
+    has_trailers: bool,
+    /// RESET has been sent: the worker may end it as it likes.
+    reset: bool,
+}
+
+impl Stream {
+    fn new(exchange: Key, sequence: u32) -> Self {
+        Self { exchange, sequence, informed: 0, has_head: false, has_trailers: false, reset: false }
+    }
+
+    /// # Errors
+    /// The worker has sent its HEAD before.
+    pub(crate) fn on_head(&mut self) -> Result<(), FrameError> {
+        if std::mem::replace(&mut self.has_head, true) {
+            return Err(FrameError("a second HEAD on one stream"));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// It comes after HEAD, or too often.
+    pub(crate) fn on_informational(&mut self) -> Result<(), FrameError> {
+        self.informed += 1;
+        if self.has_head || self.informed > MAX_INFORMATIONAL {
+            return Err(FrameError("INFO comes before HEAD, and at most 16 times"));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// It comes before HEAD.
+    pub(crate) fn on_body(&self) -> Result<(), FrameError> {
+        if self.has_head || self.reset {
+            return Ok(());
+        }
+        Err(FrameError("body before HEAD"))
+    }
+
+    /// # Errors
+    /// It comes before HEAD, or again.
+    pub(crate) fn on_trailers(&mut self) -> Result<(), FrameError> {
+        if !self.has_head || std::mem::replace(&mut self.has_trailers, true) {
+            return Err(FrameError("TRAILERS come once, after HEAD"));
+        }
+        Ok(())
+    }
 }
 
 /// Header lines that a worker has defined once.
@@ -158,7 +215,7 @@ impl Link {
             slot,
             sequence: 0,
             unstarted: VecDeque::new(),
-            names_sent: [0; MAX_NAMES / 64],
+            names_sent: Vec::new(),
             out: Vec::new(),
             out_sent: 0,
             out_files: VecDeque::new(),
@@ -176,11 +233,13 @@ impl Link {
         now_ms: u64,
     ) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
-        let stream = self.streams.insert(Stream { exchange, sequence: self.sequence }) as u32 + 1;
+        let stream = self.streams.insert(Stream::new(exchange, self.sequence)) as u32 + 1;
         self.unstarted.push_back((self.sequence, now_ms));
-        if self.encoding == Encoding::Offsets {
-            self.announce_names(HeadView::new(head).names(), names);
-        }
+        let number = if self.encoding == Encoding::Offsets {
+            self.announce_names(HeadView::new(head).names(), names)
+        } else {
+            0
+        };
         let flags = match body {
             Passed::None => FLAG_END,
             Passed::Bytes(_) | Passed::Later => 0,
@@ -191,7 +250,9 @@ impl Link {
         };
         match self.encoding {
             Encoding::Offsets => {
+                let start = self.out.len();
                 frame::write(&mut self.out, Kind::Head, flags, stream, self.sequence, head);
+                set_names_number(&mut self.out[start..], number);
             }
             Encoding::Pairs => {
                 let start = frame::begin(&mut self.out, Kind::Head, flags, stream, self.sequence);
@@ -267,7 +328,7 @@ impl Link {
         frame::write(&mut self.out, kind, 0, stream, extra, payload);
     }
 
-    /// Defines header lines under an id.
+    /// Defines header lines under an id, from now on.
     ///
     /// # Errors
     /// The worker broke a rule of the protocol.
@@ -276,8 +337,8 @@ impl Link {
         if self.blocks.len() <= index {
             self.blocks.resize(index + 1, None);
         }
-        if self.blocks[index].is_some() {
-            return Err(FrameError("a BLOCK is defined once"));
+        if let Some(old) = self.blocks[index].take() {
+            self.block_bytes -= old.lines.len();
         }
         self.block_bytes += block.lines.len();
         if self.block_bytes > MAX_BLOCK_BYTES {
@@ -293,6 +354,23 @@ impl Link {
 
     pub(crate) fn stream(&self, stream: u32) -> Option<Stream> {
         self.streams.get((stream as usize).checked_sub(1)?).copied()
+    }
+
+    /// # Errors
+    /// There is no such stream.
+    pub(crate) fn open_stream(&mut self, stream: u32) -> Result<&mut Stream, FrameError> {
+        (stream as usize)
+            .checked_sub(1)
+            .and_then(|index| self.streams.get_mut(index))
+            .ok_or(FrameError("a frame on a stream that is not open"))
+    }
+
+    /// Tells the worker, once, that nobody wants the rest of a stream.
+    pub(crate) fn reset(&mut self, stream: u32, reason: ResetReason) {
+        let Ok(open) = self.open_stream(stream) else { return };
+        if !std::mem::replace(&mut open.reset, true) {
+            self.send_frame(Kind::Reset, stream, reason as u32, b"");
+        }
     }
 
     /// Removes a stream that has ended in the worker's direction.
@@ -384,14 +462,23 @@ impl Link {
         }
     }
 
-    fn announce_names(&mut self, id: u32, names: &NamesTable) {
-        let Some(sequence) = names.sequence(id) else { return };
-        let index = id as usize - 1;
-        let (word, bit) = (index / 64, 1 << (index % 64));
-        if self.names_sent[word] & bit == 0 {
-            self.names_sent[word] |= bit;
-            frame::write(&mut self.out, Kind::Names, 0, 0, id, sequence);
+    /// Sees to it that the worker knows these names, and gives their number there; 0 if the number has become others'.
+    fn announce_names(&mut self, id: NamesId, names: &NamesTable) -> u32 {
+        let number = id.number();
+        let Some(known) = self.names_sent.get_mut(number as usize) else {
+            if number as usize > MAX_NAMES {
+                return 0;
+            }
+            self.names_sent.resize(MAX_NAMES + 1, NamesId::NONE);
+            return self.announce_names(id, names);
+        };
+        if *known == id {
+            return number;
         }
+        let Some(sequence) = names.sequence(id) else { return 0 };
+        *known = id;
+        frame::write(&mut self.out, Kind::Names, 0, 0, number, sequence);
+        number
     }
 }
 
