@@ -2,6 +2,7 @@
 
 import { parseListen } from '../config/listen.js';
 import type { Settings } from '../config/resolve.js';
+import { MAX_HEAD_BYTES } from '../config/schema.js';
 import { GwanmunError } from '../errors.js';
 
 interface Option {
@@ -71,7 +72,9 @@ export const GUNICORN_OPTIONS: Readonly<Record<string, Option>> = {
   'keep-alive': number(MOST_SECONDS, (seconds) => ({ timeouts: { keepAlive: seconds * 1000 } })),
   'max-requests': number(1e9, (requests) => (requests === 0 ? {} : { recycle: { requests } })),
   'max-requests-jitter': number(1e9, (jitter) => ({ recycle: { jitter } })),
-  'limit-request-line': number(16_384, (requestLine) => ({ limits: { requestLine: requestLine || 16_384 } })),
+  'limit-request-line': number(MAX_HEAD_BYTES, (requestLine) => ({
+    limits: { requestLine: requestLine || MAX_HEAD_BYTES },
+  })),
   'limit-request-fields': number(1000, (headerCount) => ({ limits: { headerCount: headerCount || 1000 } })),
   user: { ...file((user) => ({ user: account(user) })), short: 'u' },
   group: { ...file((group) => ({ group: account(group) })), short: 'g' },

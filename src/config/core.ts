@@ -2,7 +2,15 @@
 
 /** Where the core listens. Port 0 takes a free one. */
 export type CoreListener =
-  | { kind: 'tcp'; host: string; port: number; backlog?: number; single?: boolean }
+  | {
+      kind: 'tcp';
+      host: string;
+      port: number;
+      backlog?: number;
+      single?: boolean;
+      ipv6Only?: boolean;
+      shared?: boolean;
+    }
   | { kind: 'unix'; path: string; mode?: number };
 
 /** An address that the core has bound. */

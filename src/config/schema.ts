@@ -332,6 +332,8 @@ function hook() {
 }
 
 const U32 = 0xffff_ffff;
+/** What the core takes: a head has to fit a frame, with the table of its pieces. */
+export const MAX_HEAD_BYTES = 61_440;
 
 /** The schema of a configuration; its output has every address parsed and every mount's path normalised. */
 export const configSchema = object(
@@ -351,8 +353,8 @@ export const configSchema = object(
     queue: v.optional(object({ length: v.optional(integer('a number', 0, U32)), timeout: milliseconds() })),
     limits: v.optional(
       object({
-        requestLine: bytes(256, 16_384),
-        headerBytes: bytes(256, 32_768),
+        requestLine: bytes(256, MAX_HEAD_BYTES),
+        headerBytes: bytes(256, MAX_HEAD_BYTES),
         headerCount: v.optional(integer('a number', 1, 1000)),
         body: bytes(0, Number.MAX_SAFE_INTEGER),
         bodyInMemory: bytes(0, 262_144),

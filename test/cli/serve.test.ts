@@ -225,7 +225,7 @@ describe('a start that fails', () => {
   });
 
   test('takes every limit that the configuration may have', async () => {
-    const limits = { requestLine: 16_384, headerBytes: 32_768, headerCount: 1000, bodyInMemory: 262_144 };
+    const limits = { requestLine: 61_440, headerBytes: 61_440, headerCount: 1000, bodyInMemory: 262_144 };
     const file = join(directory, 'limits.config.json');
     writeFileSync(file, JSON.stringify({ listen: 0, limits, mounts: [{ path: '/', files: './site' }] }));
     const server = new Gwanmun('-c', file);

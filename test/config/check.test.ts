@@ -110,7 +110,7 @@ describe('a configuration with faults', () => {
     [{ mounts: [ROOT], limits: { body: Number.NaN } }, 'limits.body: expected a number of bytes from 0 on, got NaN'],
     [
       { mounts: [ROOT], limits: { headerBytes: 65_536 } },
-      'limits.headerBytes: expected a number of bytes from 256 to 32768, got 65536',
+      'limits.headerBytes: expected a number of bytes from 256 to 61440, got 65536',
     ],
     [
       { mounts: [ROOT], limits: { bodyInMemory: 262_145 } },

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { createServer as nodeServer, request as httpRequest, Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -80,6 +80,81 @@ describe('listen', () => {
     }
   });
 
+  test('takes and ignores what Node takes and ignores', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'gwanmun-listen-'));
+    const path = join(folder, 'socket');
+    const host = '127.0.0.1';
+    const outcome = async (server: Server, args: unknown[]): Promise<unknown> => {
+      try {
+        server.listen(...(args as []));
+        await once(server, 'listening');
+      } catch (error) {
+        return (error as NodeJS.ErrnoException).code;
+      }
+      const address = server.address() as AddressInfo | string;
+      const mode = typeof address === 'string' ? (statSync(address).mode & 0o777).toString(8) : undefined;
+      await new Promise((resolve) => server.close(resolve));
+      return typeof address === 'string' ? { address, mode } : { ...address, port: address.port > 0 };
+    };
+    try {
+      for (const args of [
+        // As SvelteKit's server calls it.
+        [{ path: false, host, port: 0 }],
+        [{ path: undefined, host, port: '0' }],
+        [{ path, host, port: 0 }],
+        [{ path, port: undefined, host }],
+        [{ path }],
+        [{ path, host }],
+        [{ path, readableAll: true }],
+        [{ path, writableAll: true }],
+        [{ path, readableAll: 1, writableAll: 'yes' }],
+        [{ path: '80' }],
+        [{ path: '' }],
+        [{ path: 7 }],
+        [{ port: null, host }],
+        [{ port: null, host: false }],
+        [{ port: 0, host: '' }],
+        [{ port: 0, host, fd: undefined, handle: undefined, _handle: null, signal: undefined }],
+        [{ port: 0, host, fd: -1, handle: false, backlog: undefined, exclusive: true }],
+        [{ port: 0, host, backlog: 0 }],
+        [{ port: 0, host, backlog: '5' }],
+        [{ port: 0, host, ipv6Only: false, reusePort: false }],
+        [{ port: 0, host, reusePort: true }],
+        [{ port: 0, signal: 'stop' }],
+        [{ port: true }],
+        [{ port: '' }],
+        [{ port: -1 }],
+        [{ host }],
+        [{}],
+        [undefined],
+        [null, host],
+        [true],
+        [false],
+        [''],
+        ['0', host, '5'],
+        [0, undefined, 5],
+        [path, 5],
+      ]) {
+        const shown = JSON.stringify(args);
+        expect([shown, await outcome(create(), args)]).toEqual([shown, await outcome(nodeServer(), args)]);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('ipv6Only leaves the addresses of IPv4 to others; reusePort shares an address', async () => {
+    const six = create((_req, res) => void res.end('six')).listen({ port: 0, host: '::', ipv6Only: true });
+    const port = portOf(six);
+    const four = create((_req, res) => void res.end('four')).listen(port, '127.0.0.1');
+    await once(four, 'listening');
+    expect(await ask(port)).toBe('four');
+    const shared = create().listen({ port: 0, host: '127.0.0.1', reusePort: true });
+    const other = create().listen({ port: portOf(shared), host: '127.0.0.1', reusePort: true });
+    await once(other, 'listening');
+    expect(portOf(other)).toBe(portOf(shared));
+  });
+
   test('on every address tells clients as Node does', async () => {
     const server = create((req, res) => void res.end(req.socket.remoteAddress)).listen(0);
     const { address } = server.address() as AddressInfo;
@@ -105,6 +180,7 @@ describe('listen', () => {
     const server = create().listen(0);
     expect(() => server.listen(0)).toThrow(expect.objectContaining({ code: 'ERR_SERVER_ALREADY_LISTEN' }));
     expect(() => create().listen({ fd: 3 })).toThrow('descriptor');
+    expect(() => create().listen({ port: 0, handle: {} } as object)).toThrow('handle');
   });
 
   test('can be called again after close', async () => {
@@ -114,6 +190,31 @@ describe('listen', () => {
       expect(await ask(portOf(server))).toBe('again');
       await new Promise((resolve) => server.close(resolve));
     }
+  });
+});
+
+describe('maxHeaderSize', () => {
+  test('is what the program wishes, as far as the core can; beyond that it is warned', async () => {
+    const warnings: (string | undefined)[] = [];
+    const note = (warning: Error & { code?: string }): void => void warnings.push(warning.code);
+    process.on('warning', note);
+    const server = create({ maxHeaderSize: 131_072 }, (req, res) => {
+      res.end(String(req.url?.length ?? 0 + (req.headers.cookie?.length ?? 0)));
+    }).listen(0);
+    const status = async (text: string): Promise<number> => {
+      const client = await RawClient.connect({ port: portOf(server) });
+      await client.send(text);
+      const response = await client.response();
+      client.close();
+      return response.status;
+    };
+    expect(await status(request('GET /', `Cookie: ${'a'.repeat(60_000)}`))).toBe(200);
+    expect(await status(request(`GET /?${'a'.repeat(60_000)}`))).toBe(200);
+    // Within the limits of both, together more than a frame holds.
+    expect(await status(request(`GET /?${'a'.repeat(40_000)}`, `Cookie: ${'a'.repeat(40_000)}`))).toBe(431);
+    expect(await status(request('GET /', `Cookie: ${'a'.repeat(70_000)}`))).toBe(431);
+    process.off('warning', note);
+    expect(warnings).toContain('GWM_MAX_HEADER_SIZE');
   });
 });
 

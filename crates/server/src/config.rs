@@ -52,6 +52,12 @@ pub enum Listen {
         /// Of a name's addresses only the first.
         #[serde(default)]
         single: bool,
+        /// `::` means the addresses of IPv6 alone.
+        #[serde(default, rename = "ipv6Only")]
+        only_v6: bool,
+        /// Other processes of the same user that say so too may listen on the address at the same time.
+        #[serde(default)]
+        shared: bool,
     },
     Unix {
         path: PathBuf,

@@ -70,9 +70,9 @@ pub(crate) struct Application {
     pub(crate) stream: Option<bool>,
 }
 
-/// A head must fit a frame together with its table and the decoded path.
-const MAX_HEADER_BYTES: usize = 32 * 1024;
-const MAX_REQUEST_LINE: usize = 16 * 1024;
+/// A head must fit a frame together with its table and the decoded path; one that does not is refused when it has come.
+const MAX_HEADER_BYTES: usize = 60 * 1024;
+const MAX_REQUEST_LINE: usize = 60 * 1024;
 const MAX_HEADER_COUNT: usize = 1000;
 
 impl Generation {

@@ -105,9 +105,10 @@ impl Listener {
         inherited: &mut Inherited,
     ) -> Result<Vec<Self>, Error> {
         match listen {
-            Listen::Tcp { host, port, backlog, single } => {
-                let backlog = backlog.unwrap_or(BACKLOG);
-                bind_host(host, *port, *single, backlog, threads, inherited)
+            Listen::Tcp { host, port, backlog, single, only_v6, shared } => {
+                let tcp =
+                    Tcp { backlog: backlog.unwrap_or(BACKLOG), only_v6: *only_v6, shared: *shared };
+                bind_host(host, *port, *single, tcp, threads, inherited)
             }
             Listen::Unix { path, mode } => {
                 match inherited.take(|own| *own == Address::Unix(path.clone())) {
@@ -177,11 +178,19 @@ impl Drop for Listener {
     }
 }
 
+/// What is said of the sockets of an address.
+#[derive(Clone, Copy)]
+struct Tcp {
+    backlog: i32,
+    only_v6: bool,
+    shared: bool,
+}
+
 fn bind_host(
     host: &str,
     mut port: u16,
     single: bool,
-    backlog: i32,
+    tcp: Tcp,
     threads: usize,
     inherited: &mut Inherited,
 ) -> Result<Vec<Listener>, Error> {
@@ -209,7 +218,7 @@ fn bind_host(
         };
         let listener = match inherited.take(is_it) {
             Some((address, sockets)) => Listener::new(address, sockets),
-            None => bind_tcp(address, backlog, threads)?,
+            None => bind_tcp(address, tcp, threads)?,
         };
         if let Address::Tcp(bound) = &listener.address {
             // Port 0 is chosen once; the other addresses of the same name share it.
@@ -220,32 +229,33 @@ fn bind_host(
     Ok(listeners)
 }
 
-fn bind_tcp(address: SocketAddr, backlog: i32, threads: usize) -> Result<Listener, Error> {
+fn bind_tcp(address: SocketAddr, tcp: Tcp, threads: usize) -> Result<Listener, Error> {
     let fail = |error: io::Error| listen_error(&address.to_string(), &error);
-    let first = tcp_socket(address).map_err(fail)?;
+    let first = tcp_socket(address, tcp.only_v6).map_err(fail)?;
+    first.set_reuse_port(tcp.shared).map_err(fail)?;
     first.bind(&address.into()).map_err(fail)?;
     let bound = first.local_addr().ok().and_then(|address| address.as_socket()).unwrap_or(address);
     first.set_reuse_port(true).map_err(fail)?;
-    first.listen(backlog).map_err(fail)?;
+    first.listen(tcp.backlog).map_err(fail)?;
     let mut sockets = vec![Arc::new(OwnedFd::from(first))];
     for _ in 1..threads {
-        let socket = tcp_socket(address).map_err(fail)?;
+        let socket = tcp_socket(address, tcp.only_v6).map_err(fail)?;
         socket.set_reuse_port(true).map_err(fail)?;
         socket.bind(&bound.into()).map_err(fail)?;
-        socket.listen(backlog).map_err(fail)?;
+        socket.listen(tcp.backlog).map_err(fail)?;
         sockets.push(Arc::new(OwnedFd::from(socket)));
     }
     Ok(Listener::new(Address::Tcp(bound), sockets))
 }
 
-fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+fn tcp_socket(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     // A restart must not wait for connections of its predecessor in TIME_WAIT.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // `::` means every address of the machine, as elsewhere; a specific IPv6 address means itself.
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+        socket.set_only_v6(only_v6 || !address.ip().is_unspecified())?;
     }
     Ok(socket)
 }
@@ -326,7 +336,14 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str, port: u16) -> Listen {
-        Listen::Tcp { host: host.into(), port, backlog: None, single: false }
+        Listen::Tcp {
+            host: host.into(),
+            port,
+            backlog: None,
+            single: false,
+            only_v6: false,
+            shared: false,
+        }
     }
 
     fn bind(listen: &Listen, threads: usize) -> Result<Vec<Listener>, Error> {

@@ -11,6 +11,7 @@ import {
 import { Socket, type AddressInfo } from 'node:net';
 import { resolveConfig, toCoreConfig } from '../../config/resolve.js';
 import type { CoreConfig, CoreListener } from '../../config/core.js';
+import { MAX_HEAD_BYTES } from '../../config/schema.js';
 import { GwanmunError } from '../../errors.js';
 import { InProcessServer, MOST_MS } from '../../in-process.js';
 import { loadNative } from '../../native.js';
@@ -39,12 +40,12 @@ interface State {
 export class GatewayServer extends Server {
   override listen(...args: unknown[]): this {
     listened = true;
-    const { address, anyHost, signal, callback } = parseListen(args);
     if (states.has(this)) {
       throw Object.assign(new Error('Listen method has been called more than once without closing.'), {
         code: 'ERR_SERVER_ALREADY_LISTEN',
       });
     }
+    const { address, anyHost, signal, callback } = parseListen(args);
     if (signal?.aborted === true) {
       process.nextTick(() => this.close());
       return this;
@@ -200,18 +201,29 @@ function optionsOf(server: Server): ServerOptions {
   };
 }
 
+/** What the program has asked for, by its options or `--max-http-header-size`, as far as a frame holds it. */
+function headerBytesOf(server: Server): number {
+  const wished = optionsOf(server).maxHeaderSize || maxHeaderSize;
+  if (wished > MAX_HEAD_BYTES) {
+    process.emitWarning(`gwanmun takes request heads of up to ${MAX_HEAD_BYTES} bytes, not of ${wished}`, {
+      code: 'GWM_MAX_HEADER_SIZE',
+    });
+  }
+  return Math.min(Math.max(wished, 256), MAX_HEAD_BYTES);
+}
+
 /** Node's servers have no limit. */
 const CONCURRENCY = 65_535;
 
 function configFor(server: Server, listener: CoreListener): CoreConfig {
   const most = (ms: number): number => (ms > 0 ? Math.min(ms, MOST_MS) : MOST_MS);
-  const headerBytes = Math.min(Math.max(optionsOf(server).maxHeaderSize || maxHeaderSize, 256), 32_768);
+  const headerBytes = headerBytesOf(server);
   const requestTimeout = most(server.requestTimeout);
   const resolved = resolveConfig({
     config: {
       mounts: [{ path: '/' }],
       limits: {
-        requestLine: Math.min(headerBytes, 16_384),
+        requestLine: headerBytes,
         headerBytes,
         headerCount: Math.min(server.maxHeadersCount || 1000, 1000),
         body: Number.MAX_SAFE_INTEGER,
