@@ -6,7 +6,7 @@ import array, collections, contextlib, ctypes, faulthandler, functools, gc, impo
 import struct, sys, threading, time, traceback
 
 HELLO, READY, HEAD, DATA, END, RESET, CREDIT, LOG = 1, 2, 5, 7, 10, 11, 12, 13
-FLAG_END, FLAG_FD, APPLICATION_ERROR, CLIENT_GONE, LOG_ERROR, LOG_TEXT, MAX_PAYLOAD = 1, 2, 1, 2, 1, 4, 65520
+FLAG_END, FLAG_FD, FLAG_NARROW, APPLICATION_ERROR, CLIENT_GONE, LOG_ERROR, LOG_TEXT, MAX_PAYLOAD, NARROW_WINDOW = 1, 2, 8, 1, 2, 1, 4, 65520, 8192
 FRAME, RESPONSE = struct.Struct("<IBBHII"), struct.Struct("<IBBHIIII")  # size, kind, flags, 0, stream, extra; also length of the lines, 0
 PATIENCE = 0.001  # seconds that a response may wait for others to be sent together with it
 STATUS, VALUE = re.compile(r"[2-5][0-9][0-9] [ -~\x80-\xff]*\Z"), re.compile(r"[ -~\x80-\xff]*\Z")
@@ -52,7 +52,8 @@ class Request(object):
     head, left, rest, credit = None, None, b"", 0  # left: of the Content-Length; rest: what has no credit yet
     called = sent = gone = final = bodiless = False
 
-    def __init__(self, link, stream, sequence, environ):
+    def __init__(self, link, stream, sequence, environ, window):
+        self.window = window  # what may be sent before there is credit
         self.link, self.stream, self.sequence, self.environ, self.parts = link, stream, sequence, environ, []
 
     def run(self):
@@ -95,7 +96,7 @@ class Request(object):
         """Sends a body that is complete: in one frame, or as its client takes it while other requests go on."""
         code, _, lines = self.head
         size = 24 + len(lines) + len(body)
-        if size > MAX_PAYLOAD:
+        if size > MAX_PAYLOAD or len(body) > self.window:
             self.send_head(len(body))
             self.send(body)
             return self.push(True)
@@ -146,7 +147,7 @@ class Request(object):
         self.bodiless = code in (204, 304) or self.environ.get("REQUEST_METHOD") == "HEAD"
         if length is not None and self.left is None and (length or not self.bodiless):
             lines, self.left = lines + b"Content-Length: %d\r\n" % length, length
-        self.sent, self.credit = True, self.link.window
+        self.sent, self.credit = True, self.window
         self.link.frame(HEAD, 0, self.stream, code, struct.pack("<II", len(lines), 0) + lines)
 
     def push(self, final=False):
@@ -204,7 +205,7 @@ class Link(object):
                 environ, values = self.constants.copy(), iter(text[at + 24 : at + size].split("\0"))
                 environ.update(zip(values, values))
                 environ.update(self.given)
-                request = self.streams[stream] = Request(self, stream, extra, environ)
+                request = self.streams[stream] = Request(self, stream, extra, environ, NARROW_WINDOW if flags & FLAG_NARROW else self.window)
             elif kind == HELLO:
                 _, self.window, flags, _ = struct.unpack_from("<4I", data, at + 16)
                 values = iter(text[at + 32 : at + size].split("\0"))

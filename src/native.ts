@@ -43,12 +43,30 @@ export interface LogRecord {
   stream?: 'stdout' | 'stderr';
 }
 
+/** What the core holds, counted a few times a second; in bytes but for the descriptors. */
+export interface CoreUsage {
+  /** For the clients' connections: requests that are in progress, and responses that are not sent. */
+  readonly clients: number;
+  /** Of the connections: sockets, and files that are sent or that bodies are buffered in. */
+  readonly descriptors: number;
+  /** Of the connection that has most. */
+  readonly most: number;
+  readonly mostDescriptors: number;
+  /** What workers have not taken. */
+  readonly queued: number;
+  /** Buffers that wait to be used again. */
+  readonly kept: number;
+  /** Request bodies in temporary files. */
+  readonly spooled: number;
+}
+
 /** What goes on in the core. */
 export interface CoreStatus {
   /** Connections of clients. */
   readonly connections: number;
   /** Requests that wait for a worker, and for how many milliseconds the first one has. */
   readonly queues: readonly { readonly pool: number; readonly length: number; readonly oldest: number }[];
+  readonly held: CoreUsage;
   /** The workers that are ready, by the core's ids. */
   readonly workers: readonly {
     readonly id: number;

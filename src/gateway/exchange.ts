@@ -187,7 +187,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
       this.finish();
       return;
     }
-    if (result instanceof FileBody && !this.response.headersSent) {
+    if (result instanceof FileBody && !this.response.headersSent && !this.response.narrow) {
       const passing = this.link.passing();
       if (passing === null) this.deliverFile(result);
       else void passing.then(() => this.deliverFile(result));

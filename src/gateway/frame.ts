@@ -60,6 +60,10 @@ export const LOG_FROM_UNCAUGHT = 3;
 
 /** The environ encoding this worker asks for: a table of offsets into the request's text. */
 export const ENCODING_OFFSETS = 1;
+/** HEAD from the core: the response has to wait behind others. It begins with a window of {@link NARROW_WINDOW} and passes no descriptor. */
+export const FLAG_NARROW = 8;
+/** Body bytes that a response with {@link FLAG_NARROW} may send before it gets CREDIT. */
+export const NARROW_WINDOW = 8192;
 /** HELLO's capabilities: this worker wants CLOSED. */
 export const CAPABILITY_CLOSED = 1;
 /** HELLO's capabilities: this worker reads pieces of bodies from the shared buffers. */

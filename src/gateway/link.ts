@@ -6,6 +6,7 @@ import {
   ENCODING_OFFSETS,
   FLAG_END,
   FLAG_FD,
+  FLAG_NARROW,
   FLAG_SHARED,
   FRAME_HEADER,
   HEAD_APPLICATION,
@@ -29,6 +30,7 @@ import {
   MARK_PAGE,
   MARK_STRIDE,
   MAX_FRAME,
+  NARROW_WINDOW,
   PROTOCOL_VERSION,
   RESET_APPLICATION_ERROR,
   RESET_CLIENT_GONE,
@@ -349,10 +351,15 @@ export class WorkerLink implements ExchangeLink {
     const sequence = words[(at >> 2) + 3]!;
     const start = at + FRAME_HEADER + words[head + HEAD_TEXT_START]!;
     const text = frames.bytes.latin1Slice(start, start + words[head + HEAD_TEXT_LENGTH]!);
+    const window = flags & FLAG_NARROW ? NARROW_WINDOW : this.window;
     const exchange =
       this.context === null
-        ? application.open(this, stream, this.window, sequence)
-        : this.openIn(this.context, application, stream, sequence, environs.header(words, head, text, 'x-request-id'));
+        ? application.open(this, stream, window, sequence)
+        : this.openIn(
+            this.context,
+            () => application.open(this, stream, window, sequence),
+            environs.header(words, head, text, 'x-request-id'),
+          );
     const length = words[head + HEAD_FLAGS]! & HEAD_FLAG_LENGTH ? bodyLength(words, head) : 0;
     let input: RequestInput | StreamedInput;
     const streamed = (words[head + HEAD_FLAGS]! & HEAD_FLAG_STREAMED) !== 0;
@@ -384,13 +391,11 @@ export class WorkerLink implements ExchangeLink {
   /** Makes the exchange in a context of its own: async resources keep the one that they were made in. */
   private openIn(
     context: AsyncLocalStorage<RunningRequest>,
-    application: Adapter,
-    stream: number,
-    sequence: number,
+    open: () => LinkedExchange,
     id: string | undefined,
   ): LinkedExchange {
     const request: RunningRequest = { id, writer: this.writer, exchange: null };
-    const exchange = context.run(request, () => application.open(this, stream, this.window, sequence));
+    const exchange = context.run(request, open);
     request.exchange = exchange;
     return exchange;
   }

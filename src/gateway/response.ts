@@ -9,6 +9,7 @@ import {
   KIND_HEAD,
   KIND_INFO,
   MAX_PAYLOAD,
+  NARROW_WINDOW,
   RESPONSE_HEAD,
 } from './frame.js';
 import type { FilePart } from './file-body.js';
@@ -35,6 +36,8 @@ export class Response {
   readonly stream: number;
   /** Body bytes that may still be sent. */
   credit: number;
+  /** It has to wait behind others, and passes no descriptor. */
+  readonly narrow: boolean;
   /** The request's method is HEAD: the client gets no body. */
   headOnly = false;
   /** This side of the stream has ended. */
@@ -56,6 +59,7 @@ export class Response {
     this.writer = link.writer;
     this.stream = stream;
     this.credit = credit;
+    this.narrow = credit <= NARROW_WINDOW;
   }
 
   /** `startResponse` as PEP 3333 has it, without its result. */

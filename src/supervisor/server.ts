@@ -6,7 +6,7 @@ import { placeError } from '../config/origin.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, GwanmunError } from '../errors.js';
 import { VERSION } from '../config/version.js';
-import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
+import { loadNative, type CoreStatus, type CoreUsage, type NativeCore } from '../native.js';
 import { framesOf } from '../stack.js';
 import type { Inheritance } from './inheritance.js';
 import { nameHolder } from './socket-holder.js';
@@ -63,6 +63,8 @@ export interface ServerStatus {
   /** For how many milliseconds the first of them has waited. */
   readonly queueAge: number;
   readonly memory: number | undefined;
+  /** What of that is counted, as clients and workers cause it. */
+  readonly held: CoreUsage | undefined;
   readonly workers: readonly WorkerLine[];
 }
 
@@ -388,6 +390,7 @@ export class Server {
       queue: (core.queues ?? []).reduce((sum, { length }) => sum + length, 0),
       queueAge: Math.max(0, ...(core.queues ?? []).map(({ oldest }) => oldest)),
       memory: residentBytes(process.pid),
+      held: core.held,
       workers: [
         ...this.#pools.flatMap((pool) => describe(pool, 'current')),
         ...this.#coming.flatMap((pool) => describe(pool, 'coming')),

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CoreAddress, CoreConfig, CoreEvent } from '../../src/config/core.js';
 import * as f from '../../src/gateway/frame.js';
-import { loadNative, type NativeCore, type NativeLink } from '../../src/native.js';
+import { loadNative, type CoreStatus, type CoreUsage, type NativeCore, type NativeLink } from '../../src/native.js';
 
 const native = loadNative();
 
@@ -132,6 +132,15 @@ export class TestCore {
         }
       }
       await new Promise<void>((resolve) => this.wake.push(resolve));
+    }
+  }
+
+  /** Waits until what the core counts is as a test wants it. */
+  async held(isSo: (held: CoreUsage) => boolean): Promise<CoreUsage> {
+    for (;;) {
+      const { held } = JSON.parse(this.core.status()) as CoreStatus;
+      if (isSo(held)) return held;
+      await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
 

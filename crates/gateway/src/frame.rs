@@ -18,6 +18,10 @@ pub const FLAG_FD: u8 = 2;
 /// The bytes of this DATA are in a shared buffer; `extra` says in which, and how many.
 pub const FLAG_SHARED: u8 = 4;
 
+/// With HEAD, core → worker: the response has to wait behind others. Its window is [`NARROW_WINDOW`](crate::NARROW_WINDOW), and it brings
+/// no descriptor.
+pub const FLAG_NARROW: u8 = 8;
+
 /// What a frame is for. The numbers are the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

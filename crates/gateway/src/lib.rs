@@ -27,6 +27,8 @@ pub const CAPABILITY_SHARED: u32 = 2;
 pub const ENCODING_PAIRS: u32 = 2;
 /// Bytes of body that each side may send on a stream before it gets CREDIT.
 pub const WINDOW: u32 = 256 * 1024;
+/// The same for a response that has to wait behind others: a client that pipelines has the core keep no more of each.
+pub const NARROW_WINDOW: u32 = 8 * 1024;
 /// Distance in bytes between two links' started marks in the shared page: one cache line each.
 pub const MARK_STRIDE: usize = 64;
 /// Where in the page a worker counts the beats of its event loop, in bytes: behind the first link's mark.

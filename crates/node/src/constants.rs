@@ -3,8 +3,8 @@
 use gwanmun_gateway::frame::{self, Kind, ResetReason};
 use gwanmun_gateway::{
     CAPABILITY_CLOSED, CAPABILITY_SHARED, ENCODING_OFFSETS, ENCODING_PAIRS, MARK_PAGE, MARK_STRIDE,
-    PULSE_BEATS, PULSE_LAG, SHARED_BUFFER, SHARED_BUFFERS, SHARED_BYTES, VERSION, WINDOW, request,
-    response,
+    NARROW_WINDOW, PULSE_BEATS, PULSE_LAG, SHARED_BUFFER, SHARED_BUFFERS, SHARED_BYTES, VERSION,
+    WINDOW, request, response,
 };
 use napi_derive::napi;
 use serde_json::json;
@@ -26,7 +26,8 @@ pub fn protocol_constants() -> String {
         "header": frame::HEADER,
         "maxPayload": frame::MAX_PAYLOAD,
         "align": frame::ALIGN,
-        "flags": { "end": frame::FLAG_END, "fd": frame::FLAG_FD, "shared": frame::FLAG_SHARED },
+        "flags": { "end": frame::FLAG_END, "fd": frame::FLAG_FD, "shared": frame::FLAG_SHARED, "narrow": frame::FLAG_NARROW },
+        "narrowWindow": NARROW_WINDOW,
         "requestFlags": { "http10": request::FLAG_HTTP10, "tls": request::FLAG_TLS, "body": request::FLAG_BODY },
         "headFixed": request::FIXED,
         "formHttp": response::FORM_HTTP,

@@ -136,10 +136,20 @@ impl Core {
                 "lag": load.pulse.lag_ms,
             })
         };
+        let held = status.usage;
         json!({
             "connections": status.connections,
             "queues": status.queues.iter().map(queue).collect::<Vec<_>>(),
             "workers": status.workers.iter().map(worker).collect::<Vec<_>>(),
+            "held": {
+                "clients": held.clients,
+                "descriptors": held.descriptors,
+                "most": held.most,
+                "mostDescriptors": held.most_descriptors,
+                "queued": held.queued,
+                "kept": held.kept,
+                "spooled": held.spooled,
+            },
         })
         .to_string()
     }

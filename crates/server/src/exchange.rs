@@ -1,6 +1,7 @@
 //! An exchange: one request and its response, from the end of its head until both the client and the worker are done with it.
 
 use crate::connection::compress::Compression;
+use crate::connection::holding::Holding;
 use crate::connection::output::Output;
 use crate::generation::Generation;
 use crate::request_id::RequestId;
@@ -43,6 +44,14 @@ pub(crate) struct Exchange {
     pub(crate) compression: Option<Box<Compression>>,
     /// Response bytes while earlier exchanges of the connection are not answered.
     pub(crate) held: Option<Box<Output>>,
+    /// What of that has been counted in `holds`.
+    pub(crate) held_counted: Holding,
+    /// What its connection holds for it, as far as it is not in the connection's output.
+    pub(crate) holds: Holding,
+    /// Earlier exchanges of its connection are not answered.
+    pub(crate) is_behind: bool,
+    /// Body bytes that the worker may send ahead of its client.
+    pub(crate) window: u32,
     /// Body bytes that the worker may still send before it gets credit.
     pub(crate) credit: u32,
     pub(crate) started: Instant,
@@ -98,6 +107,14 @@ impl Upload {
 }
 
 impl RequestBody {
+    /// Its bytes in memory.
+    pub(crate) fn holds(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.capacity(),
+            Self::None | Self::File(_) | Self::Streamed(_) => 0,
+        }
+    }
+
     /// Makes it ready for another worker. `false`: that one could not have all of it.
     pub(crate) fn rewind(&mut self) -> bool {
         match self {
@@ -201,6 +218,10 @@ impl Exchange {
             trailers: Vec::new(),
             compression: None,
             held: None,
+            held_counted: Holding::default(),
+            holds: Holding::default(),
+            is_behind: false,
+            window: WINDOW,
             credit: WINDOW,
             started,
             id: None,

@@ -21,7 +21,9 @@ mod router;
 mod server;
 mod syscall;
 mod thread;
+mod usage;
 
 pub use error::{Error, ErrorKind};
 pub use listener::Address;
 pub use server::{Event, Pulse, Server, Status, WorkerEnds, WorkerLoad};
+pub use usage::Usage;

@@ -10,6 +10,7 @@ use crate::mounts::application::memory::{MAX_LINKS, WorkerMemory};
 use crate::mounts::application::pool::Pool;
 use crate::thread::mailbox::Mailbox;
 use crate::thread::{Message, Sockets, Thread, sockets_of};
+use crate::usage::{Gauge, Usage};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -57,6 +58,7 @@ pub struct Status {
     pub queues: Vec<(usize, usize, Duration)>,
     /// The workers that are ready.
     pub workers: Vec<WorkerLoad>,
+    pub usage: Usage,
 }
 
 /// What a worker has to do.
@@ -87,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) mailboxes: Vec<Mailbox<Message>>,
     /// Connections of each I/O thread, as its last turn left them.
     pub(crate) connections: Vec<AtomicUsize>,
+    /// What each I/O thread holds, as its last look at the deadlines has seen it.
+    pub(crate) gauges: Vec<Gauge>,
     pub(crate) logger: Logger,
     pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
     workers: Mutex<HashMap<u32, WorkerState>>,
@@ -194,6 +198,7 @@ impl Server {
             pools: Mutex::default(),
             generation: Mutex::new(Arc::clone(&generation)),
             connections: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
+            gauges: (0..threads).map(|_| Gauge::default()).collect(),
             mailboxes: mailboxes
                 .map_err(|error| Error::system("Can't create an event descriptor", &error))?,
             logger: open_log(config)?,
@@ -301,6 +306,10 @@ impl Server {
             let pulse = memory.map(|memory| memory.pulse()).unwrap_or_default();
             WorkerLoad { id, in_flight, requests, pulse }
         };
+        let mut usage = Usage::default();
+        for gauge in &self.shared.gauges {
+            usage.add(gauge.get());
+        }
         Status {
             connections: self
                 .shared
@@ -310,6 +319,7 @@ impl Server {
                 .sum(),
             queues: pools.iter().map(queue).collect(),
             workers: pools.values().flat_map(|pool| pool.loads()).map(load).collect(),
+            usage,
         }
     }
 

@@ -173,6 +173,23 @@ impl Connection {
         (position, self.complete_body(cx, reader))
     }
 
+    /// Bytes of a request body that are collected, or are being written to a file.
+    pub(super) fn body_holds(&self) -> usize {
+        let Phase::Body(reader) = &self.phase else { return 0 };
+        match &reader.sink {
+            Sink::Memory(memory) => memory.capacity(),
+            Sink::File(spool) => {
+                spool.pending.capacity() + if spool.writing { WRITE_SIZE } else { 0 }
+            }
+            Sink::Discard | Sink::Worker { .. } => 0,
+        }
+    }
+
+    /// Whether a request body has a file.
+    pub(super) fn spools(&self) -> bool {
+        matches!(&self.phase, Phase::Body(reader) if matches!(reader.sink, Sink::File(_)))
+    }
+
     pub(super) fn passes_body_on(&self) -> bool {
         matches!(&self.phase, Phase::Body(reader) if reader.passes_on())
     }
@@ -439,6 +456,9 @@ impl Connection {
             && cx.exchanges.get(key).is_some_and(|exchange| !exchange.answered())
         {
             self.exchanges.pop_back();
+            if let Some(exchange) = cx.exchanges.get(key) {
+                self.exchanges_hold -= exchange.holds;
+            }
             cx.log_access(&self.remote_addr, key);
             cx.abandon(key);
         }

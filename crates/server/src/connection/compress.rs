@@ -29,6 +29,11 @@ impl Compression {
         Self { encoder: Some(encoder), left: announced, waiting: Vec::new(), is_whole: false }
     }
 
+    /// Its compressor has less than half a MiB.
+    pub(crate) fn holds(&self) -> usize {
+        512 * 1024 + self.waiting.capacity()
+    }
+
     /// Bytes of the application that wait for the compressor.
     pub(crate) fn waiting(&self) -> u32 {
         self.waiting.len() as u32

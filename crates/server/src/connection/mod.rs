@@ -8,6 +8,7 @@
 pub(crate) mod body;
 pub(crate) mod compress;
 mod crossing;
+pub(crate) mod holding;
 pub(crate) mod output;
 mod read;
 pub(crate) mod relay;
@@ -21,6 +22,7 @@ use crate::thread::arena::Key;
 use crate::thread::epoll::Readiness;
 use crate::thread::{Context, Message};
 use body::BodyReader;
+use holding::Holding;
 use output::{Output, Sent};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -47,6 +49,8 @@ pub(crate) struct Connection {
     pipeline_held: bool,
     /// Requests whose responses are not sent yet, in the order of their arrival.
     exchanges: VecDeque<Key>,
+    /// What they hold together.
+    exchanges_hold: Holding,
     output: Output,
     readable: bool,
     writable: bool,
@@ -122,6 +126,7 @@ impl Connection {
             blocked: false,
             pipeline_held: false,
             exchanges: VecDeque::new(),
+            exchanges_hold: Holding::default(),
             output: Output::default(),
             readable: false,
             writable: true,
@@ -302,12 +307,17 @@ impl Connection {
                 self.exchanges.pop_front();
                 continue;
             };
+            exchange.is_behind = false;
             if let Some(held) = exchange.held.take() {
                 self.output.append(*held, &mut cx.buffers);
+                let counted = std::mem::take(&mut exchange.held_counted);
+                exchange.holds -= counted;
+                self.exchanges_hold -= counted;
             }
             if !exchange.answered() {
                 return;
             }
+            self.exchanges_hold -= exchange.holds;
             if !exchange.keep_alive || exchange.response.state == ResponseState::Broken {
                 self.ending = Ending::AfterOutput;
             }
@@ -316,6 +326,7 @@ impl Connection {
             self.leave_body(key);
             if self.ending != Ending::No {
                 self.phase = Phase::Closing;
+                self.exchanges_hold = Holding::default();
                 for later in std::mem::take(&mut self.exchanges) {
                     cx.abandon(later);
                 }

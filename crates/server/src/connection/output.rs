@@ -1,5 +1,6 @@
 //! What a connection still has to send: bytes and pieces of files, in order.
 
+use super::holding::Holding;
 use crate::mounts::files::{FileEntry, PARTS_END, PIECE, part_head, read_resident, resident};
 use crate::syscall::{self, Transfer};
 use crate::thread::buffers::Buffers;
@@ -44,6 +45,14 @@ impl OpenFile {
         }
     }
 
+    /// Tells it from others.
+    fn address(&self) -> usize {
+        match self {
+            Self::Entry(entry) => Arc::as_ptr(entry).addr(),
+            Self::Passed(file) => Arc::as_ptr(file).addr(),
+        }
+    }
+
     /// Whether a part of one [piece](PIECE) can be sent without waiting for the disk.
     fn is_resident(&self, offset: u64, length: usize, now_ms: u64) -> bool {
         match self {
@@ -71,6 +80,23 @@ pub(crate) enum Sent {
 impl Output {
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.rest.is_empty()
+    }
+
+    /// What is not sent yet. Pieces of one file count once.
+    pub(crate) fn holds(&self) -> Holding {
+        let mut held = Holding { bytes: self.bytes.len() - self.sent, files: 0 };
+        let mut last = None;
+        for segment in &self.rest {
+            match segment {
+                Segment::Bytes(bytes) => held.bytes += bytes.len(),
+                Segment::File { source, .. } => {
+                    let file = source.address();
+                    held.files += usize::from(last != Some(file));
+                    last = Some(file);
+                }
+            }
+        }
+        held
     }
 
     /// What an exchange writes to: the connection's output when it is its turn, else one of its own.

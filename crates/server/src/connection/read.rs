@@ -121,7 +121,10 @@ impl Connection {
                         break;
                     }
                     self.pipeline_held &= !self.exchanges.is_empty();
-                    if self.exchanges.len() >= MAX_PIPELINE || self.pipeline_held {
+                    if self.exchanges.len() >= MAX_PIPELINE
+                        || self.pipeline_held
+                        || !self.has_room()
+                    {
                         self.blocked = true;
                         break;
                     }

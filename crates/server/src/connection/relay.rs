@@ -77,6 +77,9 @@ impl<'a> RelayedHead<'a> {
     }
 }
 
+/// With more than this unsent no informational response is added.
+const MOST_BEFORE_INFORMATIONAL: usize = 64 * 1024;
+
 const VARY: &[u8] = b"Vary: Accept-Encoding\r\n";
 
 impl Connection {
@@ -256,6 +259,9 @@ impl Connection {
         }
         write_connection(out, exchange.keep_alive, exchange.http10);
         out.extend_from_slice(b"\r\n");
+        if !first {
+            self.weigh(cx, key);
+        }
     }
 
     /// A part of the response's body.
@@ -316,6 +322,9 @@ impl Connection {
             ResponseState::Bodiless | ResponseState::Sought => cx.grant_credit(key),
             ResponseState::Awaited | ResponseState::Complete | ResponseState::Broken => {}
         }
+        if !first {
+            self.weigh(cx, key);
+        }
         self.mark_dirty(cx);
     }
 
@@ -346,9 +355,11 @@ impl Connection {
         if exchange.http10 || exchange.response.state != ResponseState::Awaited {
             return Ok(());
         }
-        let first = self.is_first(key);
-        let output = Output::in_turn(first, &mut self.output, &mut exchange.held);
-        let out = output.tail(&mut cx.buffers);
+        // It is for a client that waits for nothing else; one that does not read what it has got has no use for it.
+        if exchange.is_behind || self.output.holds().bytes > MOST_BEFORE_INFORMATIONAL {
+            return Ok(());
+        }
+        let out = self.output.tail(&mut cx.buffers);
         write_status_line(out, status);
         out.extend_from_slice(lines);
         out.extend_from_slice(b"\r\n");
@@ -405,6 +416,8 @@ impl Connection {
             self.mark_dirty(cx);
             if self.is_first(key) {
                 self.advance(cx);
+            } else {
+                self.weigh(cx, key);
             }
         }
     }
@@ -436,6 +449,11 @@ fn plan_coding(
     let exchange = cx.exchanges.get(key)?;
     if exchange.http10 || !exchange.generation.mounts.get(exchange.mount)?.compress {
         return None;
+    }
+    // A compressor takes half a MiB: a client that pipelines has one, and not one for each request.
+    let is_whole = known.is_some_and(|length| length < LARGE as u64);
+    if exchange.is_behind && !is_whole {
+        return Some(CodingPlan { coding: None, announced });
     }
     let mut is_compressible = false;
     for line in head_lines(head) {

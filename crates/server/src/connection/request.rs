@@ -125,6 +125,7 @@ impl Connection {
             http10,
             keep_alive: head.keep_alive && !cx.closing,
             id,
+            is_behind: !self.exchanges.is_empty(),
             ..Exchange::new(connection, now, &cx.generation)
         });
         if cx.generation.log_access
@@ -142,6 +143,8 @@ impl Connection {
                 traceparent: of_json(b"traceparent"),
                 ..LogFields::default()
             }));
+            // What was copied of it.
+            self.charge(exchange, head.len, 0);
         }
         self.exchanges.push_back(key);
         key
@@ -257,6 +260,11 @@ impl Connection {
             self.refuse_exchange(cx, key, 431, "the request head is too large to pass on");
             return;
         }
+        self.charge_request(cx, key);
+        if let Some(exchange) = cx.exchanges.get_mut(key) {
+            // The file, or what is kept of a small one.
+            self.charge(exchange, 0, 1);
+        }
         let path = &request.path[request.route.prefix..];
         let own = Rc::clone(&cx.generation);
         cx.look_for(&own, mount, path, known, Waiter { connection: self.key, exchange: key });
@@ -324,6 +332,7 @@ impl Connection {
             self.refuse_exchange(cx, key, 431, "the request head is too large to pass on");
             return;
         }
+        self.charge_request(cx, key);
         if request.head.body == Body::None {
             self.hand_over(cx, key);
             return;

@@ -84,6 +84,10 @@ impl<T> Arena<T> {
         })
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slab.iter().map(|(_, (_, value))| value)
+    }
+
     pub(crate) fn keys(&self) -> Vec<Key> {
         let key = |(index, (generation, _)): (usize, &(u32, T))| Key {
             index: index as u32,

@@ -11,10 +11,20 @@ const SHELVES: usize = 9;
 const USUAL: usize = 2048;
 /// Bytes that a shelf keeps.
 const KEEP: usize = 2 * 1024 * 1024;
+/// What has not been used for so long goes back to the allocator.
+const KEEP_MS: u64 = 2000;
 
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    shelves: [Vec<Vec<u8>>; SHELVES],
+    shelves: [Shelf; SHELVES],
+    aged_ms: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    buffers: Vec<Vec<u8>>,
+    /// The fewest that lay there since the last look: so many were not needed.
+    fewest: usize,
 }
 
 impl Buffers {
@@ -25,18 +35,39 @@ impl Buffers {
     /// An empty buffer that holds `length` bytes before it must grow, if it is not too long to be kept.
     pub(crate) fn take_for(&mut self, length: usize) -> Vec<u8> {
         let size = length.next_power_of_two().clamp(SMALLEST, SMALLEST << (SHELVES - 1));
-        self.shelves[shelf(size)].pop().unwrap_or_else(|| Vec::with_capacity(size))
+        let shelf = &mut self.shelves[shelf(size)];
+        let buffer = shelf.buffers.pop();
+        shelf.fewest = shelf.fewest.min(shelf.buffers.len());
+        buffer.unwrap_or_else(|| Vec::with_capacity(size))
     }
 
     pub(crate) fn give(&mut self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
         if (SMALLEST..=SMALLEST << (SHELVES - 1)).contains(&capacity) {
             let index = shelf(capacity);
-            if self.shelves[index].len() < KEEP / (SMALLEST << index) {
+            if self.shelves[index].buffers.len() < KEEP / (SMALLEST << index) {
                 buffer.clear();
-                self.shelves[index].push(buffer);
+                self.shelves[index].buffers.push(buffer);
             }
         }
+    }
+
+    /// Gives up what was not needed lately.
+    pub(crate) fn age(&mut self, now_ms: u64) {
+        if now_ms < self.aged_ms + KEEP_MS {
+            return;
+        }
+        self.aged_ms = now_ms;
+        for shelf in &mut self.shelves {
+            shelf.buffers.drain(..shelf.fewest);
+            shelf.fewest = shelf.buffers.len();
+        }
+    }
+
+    /// Bytes that lie here.
+    pub(crate) fn kept(&self) -> usize {
+        let sizes = (0..SHELVES).map(|index| SMALLEST << index);
+        self.shelves.iter().zip(sizes).map(|(shelf, size)| shelf.buffers.len() * size).sum()
     }
 }
 
@@ -72,10 +103,30 @@ mod tests {
         // Nothing was allocated, or too much.
         buffers.give(Vec::new());
         buffers.give(Vec::with_capacity(1024 * 1024));
-        assert!(buffers.shelves.iter().all(Vec::is_empty));
+        assert_eq!(buffers.kept(), 0);
         for _ in 0..100 {
             buffers.give(Vec::with_capacity(65_536));
         }
-        assert_eq!(buffers.shelves[SHELVES - 1].len(), KEEP / 65_536);
+        assert_eq!(buffers.kept(), KEEP);
+    }
+
+    #[test]
+    fn what_is_not_needed_for_a_while_goes_back() {
+        let mut buffers = Buffers::default();
+        buffers.age(10_000);
+        for _ in 0..20 {
+            buffers.give(Vec::with_capacity(1024));
+        }
+        // They have only just come.
+        buffers.age(12_000);
+        assert_eq!(buffers.kept(), 20 * 1024);
+        let used: Vec<_> = (0..5).map(|_| buffers.take_for(1024)).collect();
+        used.into_iter().for_each(|buffer| buffers.give(buffer));
+        buffers.age(13_999);
+        assert_eq!(buffers.kept(), 20 * 1024);
+        buffers.age(14_000);
+        assert_eq!(buffers.kept(), 5 * 1024);
+        buffers.age(16_000);
+        assert_eq!(buffers.kept(), 0);
     }
 }

@@ -25,6 +25,7 @@ use crate::mounts::application::pool::Pool;
 use crate::mounts::files::{FileCache, FileCacheLimits, FileEntry, Found};
 use crate::request_id::IdSource;
 use crate::server::{Event, Shared};
+use crate::usage::Usage;
 use accept::Acceptor;
 pub(crate) use accept::{Sockets, sockets_of};
 use arena::{Arena, Key};
@@ -465,6 +466,26 @@ impl Thread {
         }
         // After the clients' own deadlines, which say more.
         self.expire_running();
+        self.cx.buffers.age(now);
+        self.measure();
+    }
+
+    /// Counts what is held, for whoever asks.
+    fn measure(&mut self) {
+        let cx = &self.cx;
+        let mut usage = Usage { kept: cx.buffers.kept() as u64, ..Usage::default() };
+        for connection in self.connections.iter() {
+            let held = connection.holds(cx);
+            let (bytes, files) = (held.bytes as u64, held.files as u64);
+            usage.clients += bytes;
+            usage.descriptors += files;
+            usage.most = usage.most.max(bytes);
+            usage.most_descriptors = usage.most_descriptors.max(files);
+        }
+        for link in cx.links.iter() {
+            usage.queued += link.unsent() as u64;
+        }
+        cx.shared.gauges[cx.thread].set(&usage);
     }
 
     fn finished(&self) -> bool {

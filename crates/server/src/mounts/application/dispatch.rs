@@ -7,9 +7,9 @@ use crate::server::Event;
 use crate::syscall::Transfer;
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message, Thread};
-use gwanmun_gateway::WINDOW;
 use gwanmun_gateway::frame::{Kind, ResetReason};
 use gwanmun_gateway::request::{HeadView, Piece};
+use gwanmun_gateway::{NARROW_WINDOW, WINDOW};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -60,7 +60,10 @@ impl Context {
             RequestBody::File(file) => Passed::File(file),
             RequestBody::Streamed(_) => Passed::Later,
         };
-        let stream = link.send_request(key, &exchange.head, &body, &self.names, self.clock.ms());
+        let (narrow, now_ms) = (exchange.is_behind, self.clock.ms());
+        let stream = link.send_request(key, &exchange.head, &body, narrow, &self.names, now_ms);
+        exchange.window = if narrow { NARROW_WINDOW } else { WINDOW };
+        exchange.credit = exchange.window;
         exchange.stream = Some(StreamName { link: link_key, stream });
         exchange.since_ms = self.clock.ms();
         exchange.progress = Progress::Sent;
@@ -198,12 +201,16 @@ impl Context {
     pub(crate) fn grant_credit(&mut self, key: Key) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         let waiting = exchange.compression.as_ref().map_or(0, |compression| compression.waiting());
-        let owed = (WINDOW - exchange.credit).saturating_sub(waiting);
-        if owed >= WINDOW / 4
+        // One that was begun behind others gets the whole window when it is its turn, if it needs more than it has.
+        let is_wide = !exchange.is_behind && exchange.credit < exchange.window;
+        let window = if is_wide { WINDOW } else { exchange.window };
+        let owed = (window - exchange.credit).saturating_sub(waiting);
+        if owed >= window / 4
             && !exchange.answered()
             && let Some(StreamName { link, stream }) = exchange.stream
             && let Some(open) = self.links.get_mut(link)
         {
+            exchange.window = window;
             exchange.credit += owed;
             open.send_frame(Kind::Credit, stream, owed, b"");
             self.mark_link_dirty(link);

@@ -257,6 +257,9 @@ impl Thread {
                     .ok_or(FrameError("a HEAD that says FD came without a descriptor"))?;
                 let open = link.open_stream(stream)?;
                 open.on_head()?;
+                if open.is_narrow {
+                    return Err(FrameError("a stream that is narrow brings no descriptor"));
+                }
                 let exchange = open.exchange;
                 let block = named_block(link, block)?;
                 self.end_stream(key, stream, exchange);

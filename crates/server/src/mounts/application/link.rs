@@ -7,7 +7,7 @@ use crate::passing::{Received, send_with_fd};
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::{Arena, Key};
 use gwanmun_gateway::frame::{
-    self, FLAG_END, FLAG_FD, FLAG_SHARED, FrameError, Kind, MAX_PAYLOAD, ResetReason,
+    self, FLAG_END, FLAG_FD, FLAG_NARROW, FLAG_SHARED, FrameError, Kind, MAX_PAYLOAD, ResetReason,
 };
 use gwanmun_gateway::names::{MAX_NAMES, NamesId, NamesTable};
 use gwanmun_gateway::pairs::write_pairs;
@@ -111,11 +111,21 @@ pub(crate) struct Stream {
     has_trailers: bool,
     /// RESET has been sent: the worker may end it as it likes.
     reset: bool,
+    /// It was begun behind other responses: no descriptor comes with it.
+    pub(crate) is_narrow: bool,
 }
 
 impl Stream {
-    fn new(exchange: Key, sequence: u32) -> Self {
-        Self { exchange, sequence, informed: 0, has_head: false, has_trailers: false, reset: false }
+    fn new(exchange: Key, sequence: u32, is_narrow: bool) -> Self {
+        Self {
+            exchange,
+            sequence,
+            informed: 0,
+            has_head: false,
+            has_trailers: false,
+            reset: false,
+            is_narrow,
+        }
     }
 
     /// # Errors
@@ -223,31 +233,35 @@ impl Link {
         }
     }
 
-    /// Queues a request and gives its stream.
+    /// Queues a request and gives its stream. `is_narrow`: its response has to wait behind others.
     pub(crate) fn send_request(
         &mut self,
         exchange: Key,
         head: &[u8],
         body: &Passed<'_>,
+        is_narrow: bool,
         names: &NamesTable,
         now_ms: u64,
     ) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
-        let stream = self.streams.insert(Stream::new(exchange, self.sequence)) as u32 + 1;
+        let stream =
+            self.streams.insert(Stream::new(exchange, self.sequence, is_narrow)) as u32 + 1;
         self.unstarted.push_back((self.sequence, now_ms));
         let number = if self.encoding == Encoding::Offsets {
             self.announce_names(HeadView::new(head).names(), names)
         } else {
             0
         };
-        let flags = match body {
-            Passed::None => FLAG_END,
-            Passed::Bytes(_) | Passed::Later => 0,
-            Passed::File(file) => {
-                self.out_files.push_back((self.out.len(), Arc::clone(file)));
-                FLAG_END | FLAG_FD
-            }
-        };
+        let narrow = if is_narrow { FLAG_NARROW } else { 0 };
+        let flags = narrow
+            | match body {
+                Passed::None => FLAG_END,
+                Passed::Bytes(_) | Passed::Later => 0,
+                Passed::File(file) => {
+                    self.out_files.push_back((self.out.len(), Arc::clone(file)));
+                    FLAG_END | FLAG_FD
+                }
+            };
         match self.encoding {
             Encoding::Offsets => {
                 let start = self.out.len();
@@ -318,9 +332,14 @@ impl Link {
         }
     }
 
+    /// Bytes that the worker has not taken.
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.len() - self.out_sent
+    }
+
     /// Whether so much is unsent that request bodies have to wait.
     pub(crate) fn congested(&self) -> bool {
-        self.out.len() - self.out_sent > CONGESTED
+        self.unsent() > CONGESTED
     }
 
     /// Queues a frame without a payload, or a small one about the link.

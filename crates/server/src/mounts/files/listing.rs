@@ -9,6 +9,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// Of a folder with more entries, so many are shown.
 const MOST: usize = 5000;
+/// And of those whose names are long, so many as fit a page that a client may have in the server's memory.
+const MOST_BYTES: usize = 512 * 1024;
 
 /// A folder in both forms.
 #[derive(Debug)]
@@ -56,7 +58,14 @@ pub(super) fn list(folder: &File, path: &[u8]) -> io::Result<Listing> {
     }
     items.sort_by(|one, other| (!one.is_folder, &one.name).cmp(&(!other.is_folder, &other.name)));
     let path = String::from_utf8_lossy(path);
-    Ok(Listing { html: page(&path, &items, is_cut), json: json(&items) })
+    loop {
+        let listing = Listing { html: page(&path, &items, is_cut), json: json(&items) };
+        if listing.html.len().max(listing.json.len()) <= MOST_BYTES {
+            return Ok(listing);
+        }
+        items.truncate(items.len() / 2);
+        is_cut = true;
+    }
 }
 
 fn page(path: &str, items: &[Item], is_cut: bool) -> String {
