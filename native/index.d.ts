@@ -35,6 +35,8 @@ export declare class Core {
   reopenLogs(): void
   /** No more requests for this worker; its links end when its requests are done. */
   removeWorker(id: number): void
+  /** The worker's process has ended, whoever else may hold its links: what it was at fails, and the rest goes to others. */
+  workerDied(id: number): void
   /**
    * Accepts no more, finishes requests in progress, cuts what is left after `graceMs`; then comes the event `closed`.
    * A second call can shorten the grace.

@@ -85,6 +85,8 @@ export interface NativeCore {
   addresses(): string;
   addWorker(pool: number): { id: number; memory: number; links: number[] };
   removeWorker(id: number): void;
+  /** The worker's process has ended, whoever else may hold its links: what it was at fails, and the rest goes to others. */
+  workerDied(id: number): void;
   /** Makes everything that another configuration needs, while the current one goes on; gives the numbers of its pools. Throws as the constructor. */
   prepare(config: string): number[];
   /** Drops what was prepared. */

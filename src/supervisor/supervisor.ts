@@ -12,6 +12,8 @@ export interface WorkerRegistry {
   addWorker(pool: number): { id: number } & WorkerLinks;
   /** Sends it no more requests, and ends its links when its streams have ended. */
   removeWorker(id: number): void;
+  /** Its process has ended, whoever else may hold its links. */
+  workerDied(id: number): void;
   /** What operators know the worker by. */
   nameWorker(id: number, number: number, pid: number): void;
   /** How many requests wait for a worker of the pool. */
@@ -412,6 +414,7 @@ export class Supervisor {
       );
       worker.kill();
     }, startTimeout);
+    void worker.died.then(() => core.workerDied(id));
     void worker.exited.then((exit) => this.#exited(slot, exit, worker.pid));
   }
 
@@ -421,7 +424,6 @@ export class Supervisor {
     const { code, signal } = exit;
     if (pid !== undefined) this.#options.onExit?.({ worker: slot.number, pid, code, signal, expected });
     const wasStarting = slot.state === 'starting' || (slot.state === 'gone' && !this.#hasStarted);
-    if (slot.id !== undefined) this.#options.core.removeWorker(slot.id);
     slot.id = undefined;
     slot.process = undefined;
     if (this.#isStopping) {

@@ -44,6 +44,8 @@ export interface WorkerProcess {
   kill(signal?: 'SIGTERM' | 'SIGKILL'): void;
   /** Where its code is, as a stack of the user's frames; undefined if it does not say. Never rejects. */
   stack(): Promise<string | undefined>;
+  /** Settles when it has ended; never rejects. */
+  readonly died: Promise<void>;
   /** Settles when it has ended and all that it printed has been passed on; never rejects. */
   readonly exited: Promise<WorkerExit>;
 }
@@ -165,6 +167,10 @@ export function followWorker(
       });
     }
   }
+  const died = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => child.pid === undefined && resolve());
+  });
   const exited = new Promise<WorkerExit>((resolve) => {
     child.once('error', (error) => {
       if (child.pid !== undefined) return;
@@ -196,7 +202,7 @@ export function followWorker(
       return undefined;
     }
   };
-  return { pid: child.pid, kill: (signal = 'SIGKILL') => void child.kill(signal), stack, exited };
+  return { pid: child.pid, kill: (signal = 'SIGKILL') => void child.kill(signal), stack, died, exited };
 }
 
 function isFailure(message: unknown): message is { failure: SerializedError } {

@@ -54,6 +54,7 @@ function fakeNative() {
         return { id: 1, memory: 9, links: [10, 11] };
       }
       removeWorker(): void {}
+      workerDied(): void {}
       prepare(): number[] {
         return [];
       }

@@ -30,6 +30,43 @@ describe('a worker that ends', () => {
     await server.says(/worker 1 was ended by SIGKILL; a new one starts in 100 ms/);
   });
 
+  test('and leaves a process behind that holds its links: the same', async () => {
+    const helped = `
+import os, signal, time
+
+if os.fork() == 0:
+    print("helper", os.getpid(), flush=True)
+    while True:
+        time.sleep(1)
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/held":
+        print("holding", flush=True)
+        time.sleep(60)
+    start_response("200 OK", [])
+    return [str(os.getpid()).encode()]
+`;
+    await using server = startPython(
+      { '/': 'helped:application' },
+      { config: { workers: 1, threads: 1 }, files: { 'helped.py': helped } },
+    );
+    const port = await server.port();
+    const [first, second] = await Promise.all([Client.connect(port), Client.connect(port)]);
+    first.get('/held');
+    await server.says(/holding/);
+    second.get('/next');
+    const helpers = (): number[] => [...server.stderr.matchAll(/helper (\d+)/g)].map(([, pid]) => Number(pid));
+    const worker = server.workers().find((pid) => !helpers().includes(pid));
+    process.kill(worker ?? 0, 'SIGKILL');
+    expect((await first.answer()).status).toBe(502);
+    const answer = await second.answer();
+    expect(answer.status).toBe(200);
+    expect(answer.body.toString()).not.toBe(String(worker));
+    await expect.poll(() => helpers().length).toBe(2);
+    for (const helper of helpers()) process.kill(helper, 'SIGKILL');
+    for (const client of [first, second]) client.destroy();
+  });
+
   test('by a segmentation fault: 502, and the connection goes on', async () => {
     await using server = startPython({ '/': 'contract' });
     const client = await Client.connect(await server.port());

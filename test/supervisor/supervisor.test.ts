@@ -15,6 +15,7 @@ const FAILURE = new GwanmunError('GWM_NO_APPLICATION', 'app.ts exports nothing')
 
 let workers: FakeWorker[];
 let removed: number[];
+let died: number[];
 let closed: number[][];
 let lines: string[];
 
@@ -22,6 +23,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   workers = [];
   removed = [];
+  died = [];
   closed = [];
   lines = [];
 });
@@ -37,6 +39,7 @@ function supervisor(count: number, options: { addWorker?: () => void } = {}): Su
         return { id, memory: id * 10, links: [id * 10 + 1, id * 10 + 2] };
       },
       removeWorker: (worker) => void removed.push(worker),
+      workerDied: (worker) => void died.push(worker),
       nameWorker: () => {},
       queued: () => 0,
     },
@@ -52,7 +55,16 @@ function supervisor(count: number, options: { addWorker?: () => void } = {}): Su
         await Promise.resolve();
       };
       const kill = vi.fn(() => void exit({ code: null, signal: 'SIGKILL' }));
-      workers.push({ number, id: links.memory / 10, pid: 1, exited, exit, kill, stack: async () => 'at place' });
+      workers.push({
+        number,
+        id: links.memory / 10,
+        pid: 1,
+        died: exited.then(() => {}),
+        exited,
+        exit,
+        kill,
+        stack: async () => 'at place',
+      });
       return workers.at(-1) as FakeWorker;
     },
     pool: 0,
@@ -156,7 +168,7 @@ test('a worker that ends is replaced, with doubling waits, and quickly again aft
   await worker(3).exit();
   expect(lines.at(-1)).toContain('starts in 100 ms');
   // The core was told of each: a grandchild may hold the links open.
-  expect(removed).toEqual([1, 2, 3, 4]);
+  expect(died).toEqual([1, 2, 3, 4]);
 });
 
 test('a worker whose links the core closed gets a moment to exit, then is killed and replaced', async () => {

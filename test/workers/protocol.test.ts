@@ -3,7 +3,17 @@
 import { closeSync, readFileSync, readSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import * as f from '../../src/gateway/frame.js';
-import { frame, head, hello, piece, response, TestCore, type FakeWorker } from './fake-worker.js';
+import {
+  frame,
+  head,
+  hello,
+  piece,
+  response,
+  TestCore,
+  type FakeLink,
+  type FakeWorker,
+  type Frame,
+} from './fake-worker.js';
 import { Client, get } from './http-client.js';
 
 const MIB = 1024 * 1024;
@@ -562,6 +572,64 @@ describe('the end of a worker', () => {
     expect(taken(hung)).toBe(before);
     for (const client of clients) client.destroy();
   });
+});
+
+describe('a worker whose process has died', () => {
+  test('is at its end though its links are held open: what it had sent counts, what it had begun fails, the rest goes to another', async () => {
+    await using core = new TestCore({ threads: 2 });
+    const worker = core.connect();
+    for (const link of worker.links) link.send(hello(), frame(f.KIND_READY, 0));
+    await core.event('worker-ready', worker.id);
+    const clients = new Map<string, Client>();
+    for (const name of ['answered', 'begun', 'waiting']) {
+      const client = await Client.connect(core.port);
+      client.get(`/app/${name}`);
+      clients.set(name, client);
+      // One after the other, so that none is behind another one that its worker has begun later.
+      const count = (): number => worker.links.flatMap(({ frames }) => frames).filter(isHead).length;
+      await expect.poll(count, { interval: 1 }).toBe(clients.size);
+    }
+    for (const [slot, link] of worker.links.entries()) {
+      for (const { payload, extra, stream } of link.frames.filter(isHead)) {
+        const path = piece(payload, f.HEAD_PATH_INFO);
+        if (path !== '/waiting') worker.mark(extra, slot);
+        if (path === '/answered') link.send(response(stream, 'sent before'));
+      }
+    }
+    core.core.workerDied(worker.id);
+    await core.event('worker-gone', worker.id);
+    expect((await clients.get('answered')?.answer())?.body.toString()).toBe('sent before');
+    expect((await clients.get('begun')?.answer())?.status).toBe(502);
+    const next = core.connect();
+    for (const link of next.links) link.send(hello(), frame(f.KIND_READY, 0));
+    await core.event('worker-ready', next.id);
+    const link = await withHead(next);
+    const request = await link.next(f.KIND_HEAD);
+    expect(piece(request.payload, f.HEAD_PATH_INFO)).toBe('/waiting');
+    link.send(response(request.stream, 'by another'));
+    expect((await clients.get('waiting')?.answer())?.body.toString()).toBe('by another');
+    // Its end of the links is told too.
+    await Promise.all(worker.links.map((own) => own.end()));
+    for (const client of clients.values()) client.destroy();
+  });
+
+  test('and that had been let go is at its end too', async () => {
+    await using core = new TestCore();
+    const worker = await core.worker();
+    core.core.removeWorker(worker.id);
+    await worker.link.end();
+    expect(core.events.filter(({ type }) => type === 'worker-gone')).toEqual([]);
+    core.core.workerDied(worker.id);
+    expect((await core.event('worker-gone', worker.id)).reason).toBe('');
+  });
+
+  const isHead = ({ kind }: Frame): boolean => kind === f.KIND_HEAD;
+
+  async function withHead(worker: FakeWorker): Promise<FakeLink> {
+    const found = (): FakeLink | undefined => worker.links.find(({ frames }) => frames.some(isHead));
+    await expect.poll(found, { interval: 1 }).toBeDefined();
+    return found() as FakeLink;
+  }
 });
 
 describe('drain', () => {

@@ -231,6 +231,14 @@ impl Core {
         }
     }
 
+    /// The worker's process has ended, whoever else may hold its links: what it was at fails, and the rest goes to others.
+    #[napi]
+    pub fn worker_died(&self, id: u32) {
+        if let Some(server) = self.server() {
+            server.worker_died(id);
+        }
+    }
+
     /// Accepts no more, finishes requests in progress, cuts what is left after `graceMs`; then comes the event `closed`.
     /// A second call can shorten the grace.
     #[napi]

@@ -383,6 +383,14 @@ impl Server {
         }
     }
 
+    /// The worker's process has ended. What it had sent still counts; then its links are at their end, whatever other process
+    /// may hold their other side.
+    pub fn worker_died(&self, worker: u32) {
+        for mailbox in &self.shared.mailboxes {
+            mailbox.post(Message::WorkerGone { worker });
+        }
+    }
+
     /// Accepts no more, finishes what is in progress, and cuts what is left after `grace`; then comes [`Event::Closed`].
     /// A further call can shorten the grace.
     pub fn close(&self, grace: Duration) {

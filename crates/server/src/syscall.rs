@@ -143,8 +143,17 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
 
 /// Ends our side of a connection: the peer reads an end after what was sent.
 pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
+    shutdown(fd, libc::SHUT_WR)
+}
+
+/// Ends both sides of a connection: reading gives what had arrived before, and then an end.
+pub(crate) fn shutdown_both(fd: BorrowedFd<'_>) -> io::Result<()> {
+    shutdown(fd, libc::SHUT_RDWR)
+}
+
+fn shutdown(fd: BorrowedFd<'_>, how: libc::c_int) -> io::Result<()> {
     // SAFETY: no pointers.
-    if unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_WR) } < 0 {
+    if unsafe { libc::shutdown(fd.as_raw_fd(), how) } < 0 {
         Err(io::Error::last_os_error())
     } else {
         Ok(())

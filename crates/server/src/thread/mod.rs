@@ -115,7 +115,7 @@ pub(crate) enum Message {
     EndWorker {
         worker: u32,
     },
-    /// Another thread has seen that the worker is gone.
+    /// Its process has ended, or another thread has seen that it is of no more use.
     WorkerGone {
         worker: u32,
     },
@@ -341,11 +341,7 @@ impl Thread {
                 }
             }
             Message::EndWorker { worker } => self.end_worker(worker),
-            Message::WorkerGone { worker } => {
-                if let Some(&key) = cx.worker_links.get(&worker) {
-                    self.fail_link(key, "");
-                }
-            }
+            Message::WorkerGone { worker } => self.hang_up(worker),
             Message::Found { generation, mount, path, found } => {
                 if Arc::ptr_eq(&generation, &cx.generation) {
                     cx.files.insert(mount as u32, &path, &found, cx.clock.now());

@@ -59,6 +59,15 @@ impl Thread {
         }
     }
 
+    /// The worker is gone: what it had sent is read, and then the link ends, even if another process holds its other side.
+    pub(crate) fn hang_up(&mut self, worker: u32) {
+        let Some(&key) = self.cx.worker_links.get(&worker) else { return };
+        let Some(link) = self.cx.links.get(key) else { return };
+        // A socket pair has no reason to refuse; if it did, the end of file would tell.
+        let _ = syscall::shutdown_both(link.fd.as_fd());
+        self.read_link(key, true);
+    }
+
     fn link_to(&mut self, worker: u32) -> Option<&mut Link> {
         let key = *self.cx.worker_links.get(&worker)?;
         self.cx.links.get_mut(key)
