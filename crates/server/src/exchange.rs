@@ -166,6 +166,8 @@ pub(crate) struct LogFields {
     pub(crate) host: Option<Box<[u8]>>,
     pub(crate) traceparent: Option<Box<[u8]>>,
     pub(crate) routed: bool,
+    /// Bytes that were copied, at the most.
+    pub(crate) copied: usize,
     /// The number of the worker that got it.
     pub(crate) worker: u32,
     /// When the request was complete, when a worker got it, and when that was done with it.

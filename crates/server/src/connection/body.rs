@@ -459,7 +459,9 @@ impl Connection {
             if let Some(exchange) = cx.exchanges.get(key) {
                 self.exchanges_hold -= exchange.holds;
             }
-            cx.log_access(&self.remote_addr, key);
+            if let Some(line) = cx.access_line(key, 0) {
+                cx.log_access(&self.remote_addr, line, u64::MAX);
+            }
             cx.abandon(key);
         }
         self.mark_dirty(cx);

@@ -17,19 +17,27 @@ use std::ops::{AddAssign, SubAssign};
 /// While as much is held, the next request of a pipeline stays unread.
 const BEGIN_BELOW: Holding = Holding { bytes: 320 * 1024, files: 12 };
 /// Bytes that are never held for long: beyond them the connection is closed.
-const MOST: usize = 1024 * 1024;
+const MOST: u32 = 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Holding {
-    pub(crate) bytes: usize,
+    pub(crate) bytes: u32,
     /// Open files.
-    pub(crate) files: usize,
+    pub(crate) files: u32,
+}
+
+impl Holding {
+    /// Beyond 4 GiB it counts as that.
+    pub(crate) fn new(bytes: usize, files: usize) -> Self {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { bytes: count(bytes), files: count(files) }
+    }
 }
 
 impl AddAssign for Holding {
     fn add_assign(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.files += other.files;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.files = self.files.saturating_add(other.files);
     }
 }
 
@@ -50,7 +58,7 @@ impl Connection {
 
     /// Counts what an exchange comes to hold: `files` are those that its answer may bring.
     pub(super) fn charge(&mut self, exchange: &mut Exchange, bytes: usize, files: usize) {
-        let more = Holding { bytes, files };
+        let more = Holding::new(bytes, files);
         exchange.holds += more;
         self.exchanges_hold += more;
     }
@@ -81,7 +89,7 @@ impl Connection {
         exchange.holds += held;
         self.exchanges_hold -= before;
         self.exchanges_hold += held;
-        if self.exchanges_hold.bytes + self.output.holds().bytes > MOST {
+        if self.exchanges_hold.bytes.saturating_add(self.output.holds().bytes) > MOST {
             exchange.set_reason("its client does not take the responses before it");
             self.close(cx);
         }
@@ -91,16 +99,14 @@ impl Connection {
     pub(crate) fn holds(&self, cx: &Context) -> Holding {
         let mut held = self.exchanges_hold;
         held += self.output.holds();
-        held.bytes += self.input.capacity() + self.body_holds();
-        // Its socket.
-        held.files += 1 + usize::from(self.spools());
+        let mut bytes = self.input.capacity() + self.body_holds();
         for &key in &self.exchanges {
             let Some(exchange) = cx.exchanges.get(key) else { continue };
-            held.bytes += exchange.body.holds() + exchange.trailers.len();
-            if let Some(compression) = &exchange.compression {
-                held.bytes += compression.holds();
-            }
+            bytes += exchange.body.holds() + exchange.trailers.len();
+            bytes += exchange.compression.as_ref().map_or(0, |compression| compression.holds());
         }
+        // Its socket.
+        held += Holding::new(bytes, 1 + usize::from(self.spools()));
         held
     }
 }

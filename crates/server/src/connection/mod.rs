@@ -20,6 +20,7 @@ use crate::exchange::{self, ResponseState};
 use crate::syscall;
 use crate::thread::arena::Key;
 use crate::thread::epoll::Readiness;
+use crate::thread::log::AccessLine;
 use crate::thread::{Context, Message};
 use body::BodyReader;
 use holding::Holding;
@@ -60,7 +61,7 @@ pub(crate) struct Connection {
     reset_at_end: bool,
     ending: Ending,
     /// Bytes that were thrown away since the connection is closing.
-    discarded: usize,
+    discarded: u32,
     dirty: bool,
     closed: bool,
     /// A piece of a file is being read in by a blocking thread, or has just been.
@@ -71,7 +72,17 @@ pub(crate) struct Connection {
     reading: Reading,
     write_deadline: u64,
     /// Bytes that the kernel held for the client at the last look, and was given since, while not all is sent.
-    untaken: u64,
+    untaken: u32,
+    /// The access log waits until these are sent.
+    unlogged: Option<Box<Unlogged>>,
+}
+
+/// What the access log will say of responses that are complete and not sent.
+#[derive(Debug, Default)]
+struct Unlogged {
+    lines: VecDeque<AccessLine>,
+    /// Bytes that the kernel has been given since the first of them.
+    sent: u64,
 }
 
 /// The listener's side of a connection.
@@ -142,6 +153,7 @@ impl Connection {
             reading: Reading::Head,
             write_deadline: 0,
             untaken: 0,
+            unlogged: None,
         }
     }
 
@@ -231,8 +243,8 @@ impl Connection {
     /// Puts the write deadline off by what the client has taken since the last look. What counts is what was acknowledged: the
     /// kernel's buffer fills at once, and wants more only when a good part of it is gone.
     fn pay_for_taken(&mut self, cx: &Context) {
-        let untaken = syscall::unacknowledged(self.fd.as_fd()).into();
-        let taken = self.untaken.saturating_sub(untaken);
+        let untaken = syscall::unacknowledged(self.fd.as_fd());
+        let taken = self.untaken.saturating_sub(untaken).into();
         self.untaken = untaken;
         self.write_deadline =
             cx.paid_up(self.write_deadline, taken, cx.generation.timeouts.write_ms);
@@ -274,11 +286,24 @@ impl Connection {
 
     /// Lets go of everything; the connection is removed after this.
     pub(crate) fn dispose(&mut self, cx: &mut Context) {
+        // What the kernel held when it was last asked, the client most likely has not got.
+        let untaken = u64::from(self.untaken);
+        if let Some(unlogged) = self.unlogged.take() {
+            for line in unlogged.lines {
+                let left = line.end.saturating_sub(unlogged.sent) + untaken;
+                cx.log_access(&self.remote_addr, line, left);
+            }
+        }
+        let left = self.output.left() + untaken;
         self.output.clear(&mut cx.buffers);
         let input = std::mem::take(&mut self.input);
         cx.buffers.give(input);
-        for key in std::mem::take(&mut self.exchanges) {
-            cx.log_access(&self.remote_addr, key);
+        for (index, key) in std::mem::take(&mut self.exchanges).into_iter().enumerate() {
+            // Those behind the first have sent nothing.
+            let left = if index == 0 { left } else { u64::MAX };
+            if let Some(line) = cx.access_line(key, 0) {
+                cx.log_access(&self.remote_addr, line, left);
+            }
             cx.abandon(key);
         }
         cx.epoll.remove(self.fd.as_fd());
@@ -322,12 +347,18 @@ impl Connection {
                 self.ending = Ending::AfterOutput;
             }
             self.exchanges.pop_front();
-            cx.log_access(&self.remote_addr, key);
+            let sent = self.unlogged.as_ref().map_or(0, |unlogged| unlogged.sent);
+            if let Some(line) = cx.access_line(key, sent + self.output.left()) {
+                self.exchanges_hold += Holding::new(line.holds(), 0);
+                self.unlogged.get_or_insert_default().lines.push_back(line);
+            }
             self.leave_body(key);
             if self.ending != Ending::No {
                 self.phase = Phase::Closing;
-                self.exchanges_hold = Holding::default();
                 for later in std::mem::take(&mut self.exchanges) {
+                    if let Some(exchange) = cx.exchanges.get(later) {
+                        self.exchanges_hold -= exchange.holds;
+                    }
                     cx.abandon(later);
                 }
             }
@@ -343,7 +374,9 @@ impl Connection {
         match self.output.send(self.fd.as_fd(), &mut cx.buffers, loaded, cx.clock.ms()) {
             Err(_) => self.close(cx),
             Ok((sent, bytes)) => {
-                self.untaken += bytes;
+                self.untaken =
+                    self.untaken.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+                self.log_sent(cx, bytes);
                 // Who has only had its turn for now is looked at soon enough.
                 if !matches!(sent, Sent::All | Sent::Yielded) {
                     self.pay_for_taken(cx);
@@ -368,6 +401,21 @@ impl Connection {
                     }
                 }
             }
+        }
+    }
+
+    /// Writes the log's lines of responses whose last byte has left.
+    fn log_sent(&mut self, cx: &mut Context, bytes: u64) {
+        let Some(unlogged) = &mut self.unlogged else { return };
+        unlogged.sent += bytes;
+        while unlogged.lines.front().is_some_and(|line| line.end <= unlogged.sent)
+            && let Some(line) = unlogged.lines.pop_front()
+        {
+            self.exchanges_hold -= Holding::new(line.holds(), 0);
+            cx.log_access(&self.remote_addr, line, 0);
+        }
+        if unlogged.lines.is_empty() {
+            self.unlogged = None;
         }
     }
 

@@ -84,19 +84,29 @@ impl Output {
 
     /// What is not sent yet. Pieces of one file count once.
     pub(crate) fn holds(&self) -> Holding {
-        let mut held = Holding { bytes: self.bytes.len() - self.sent, files: 0 };
+        let mut bytes = self.bytes.len() - self.sent;
+        let mut files = 0;
         let mut last = None;
         for segment in &self.rest {
             match segment {
-                Segment::Bytes(bytes) => held.bytes += bytes.len(),
+                Segment::Bytes(part) => bytes += part.len(),
                 Segment::File { source, .. } => {
                     let file = source.address();
-                    held.files += usize::from(last != Some(file));
+                    files += usize::from(last != Some(file));
                     last = Some(file);
                 }
             }
         }
-        held
+        Holding::new(bytes, files)
+    }
+
+    /// How many bytes are not sent yet.
+    pub(super) fn left(&self) -> u64 {
+        let segment = |segment: &Segment| match segment {
+            Segment::Bytes(bytes) => bytes.len() as u64,
+            Segment::File { offset, end, .. } => end - offset,
+        };
+        (self.bytes.len() - self.sent) as u64 + self.rest.iter().map(segment).sum::<u64>()
     }
 
     /// What an exchange writes to: the connection's output when it is its turn, else one of its own.

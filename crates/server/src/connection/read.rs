@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 /// Bytes that one connection receives in a row before the others of its thread get their turn.
 const TURN_BYTES: usize = 256 * 1024;
 /// Bytes that a closing connection throws away at most (H56).
-const DISCARD_BYTES: usize = 16 * 1024 * 1024;
+const DISCARD_BYTES: u32 = 16 * 1024 * 1024;
 
 impl Connection {
     /// Receives and consumes until the socket has nothing more or the connection has to wait.
@@ -36,7 +36,7 @@ impl Connection {
                         self.readable = false;
                     }
                     if matches!(self.phase, Phase::Closing) {
-                        self.discarded += count;
+                        self.discarded += count as u32;
                         if self.discarded > DISCARD_BYTES {
                             self.close(cx);
                         }

@@ -78,7 +78,7 @@ impl<'a> RelayedHead<'a> {
 }
 
 /// With more than this unsent no informational response is added.
-const MOST_BEFORE_INFORMATIONAL: usize = 64 * 1024;
+const MOST_BEFORE_INFORMATIONAL: u32 = 64 * 1024;
 
 const VARY: &[u8] = b"Vary: Accept-Encoding\r\n";
 

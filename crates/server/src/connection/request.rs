@@ -141,6 +141,7 @@ impl Connection {
                 user_agent: find(b"user-agent"),
                 host: of_json(b"host"),
                 traceparent: of_json(b"traceparent"),
+                copied: head.len,
                 ..LogFields::default()
             }));
             // What was copied of it.

@@ -1,12 +1,34 @@
 //! What a thread says of its requests.
 
-use super::Context;
 use super::arena::Key;
-use crate::exchange::ResponseState;
+use super::{ByThread, Context};
+use crate::exchange::{LogFields, Response, ResponseState};
+use crate::generation::Generation;
 use crate::log::{AccessDetails, AccessRecord, Level, Record};
 use crate::request_id::RequestId;
 use crate::server::Event;
-use std::time::SystemTime;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime};
+
+/// What the access log says of an exchange whose response is being sent.
+#[derive(Debug)]
+pub(crate) struct AccessLine {
+    log: Option<Box<LogFields>>,
+    id: Option<RequestId>,
+    generation: ByThread<Generation>,
+    mount: usize,
+    started: Instant,
+    response: Response,
+    /// Where its response ends in all that its connection sends.
+    pub(crate) end: u64,
+}
+
+impl AccessLine {
+    /// Bytes that it keeps.
+    pub(crate) fn holds(&self) -> usize {
+        size_of::<Self>() + self.log.as_ref().map_or(0, |log| log.copied)
+    }
+}
 
 impl Context {
     pub(crate) fn log_error(&self, text: &str) {
@@ -45,25 +67,34 @@ impl Context {
         }
     }
 
-    /// Writes the line of an exchange that is over.
-    pub(crate) fn log_access(&mut self, remote: &str, key: Key) {
+    /// Takes what the access log says of an exchange. `end`: where its response ends in all that its connection sends.
+    pub(crate) fn access_line(&mut self, key: Key, end: u64) -> Option<AccessLine> {
         if !self.generation.log_access {
-            return;
+            return None;
         }
-        let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        let log = exchange.log.take();
+        let exchange = self.exchanges.get_mut(key)?;
+        Some(AccessLine {
+            log: exchange.log.take(),
+            id: exchange.id.clone(),
+            generation: Rc::clone(&exchange.generation),
+            mount: exchange.mount,
+            started: exchange.started,
+            response: exchange.response,
+            end,
+        })
+    }
+
+    /// Writes the line of an exchange that is over. `left`: bytes of its response that its client did not get.
+    pub(crate) fn log_access(&mut self, remote: &str, line: AccessLine, left: u64) {
+        let AccessLine { log, id, generation, mount, started, response, end: _ } = line;
         // A client that left before there was an answer: nginx's number for it.
-        let status = if exchange.response.state == ResponseState::Awaited {
-            499
-        } else {
-            exchange.response.status
-        };
+        let status = if response.state == ResponseState::Awaited { 499 } else { response.status };
         let now = self.clock.now();
         let details = log.as_ref().map(|log| AccessDetails {
-            request_id: exchange.id.as_ref().map(RequestId::bytes),
+            request_id: id.as_ref().map(RequestId::bytes),
             traceparent: log.traceparent.as_deref(),
             host: log.host.as_deref(),
-            mount: log.routed.then(|| exchange.generation.mounts[exchange.mount].path.as_str()),
+            mount: log.routed.then(|| generation.mounts[mount].path.as_str()),
             worker: log.worker,
             queue: log
                 .complete
@@ -72,7 +103,7 @@ impl Context {
                 .sent
                 .map(|sent| log.done.unwrap_or(now).saturating_duration_since(sent)),
             reason: log.reason,
-            incomplete: exchange.response.state != ResponseState::Complete,
+            incomplete: left > 0 || response.state != ResponseState::Complete,
         });
         self.log.access(&AccessRecord {
             remote,
@@ -81,10 +112,10 @@ impl Context {
             target: log.as_ref().map_or(b"", |log| &log.target),
             version_minor: u8::from(!log.as_ref().is_some_and(|log| log.http10)),
             status,
-            bytes: exchange.response.bytes,
+            bytes: response.bytes.saturating_sub(left),
             referer: log.as_ref().and_then(|log| log.referer.as_deref()),
             user_agent: log.as_ref().and_then(|log| log.user_agent.as_deref()),
-            duration: now.saturating_duration_since(exchange.started),
+            duration: now.saturating_duration_since(started),
             source: log.as_ref().map_or("core", |log| log.source.name()),
             when: SystemTime::now(),
             details: details.unwrap_or_default(),

@@ -9,7 +9,7 @@ pub(crate) mod arena;
 pub(crate) mod buffers;
 pub(crate) mod clock;
 pub(crate) mod epoll;
-mod log;
+pub(crate) mod log;
 pub(crate) mod mailbox;
 mod shedding;
 
@@ -472,7 +472,7 @@ impl Thread {
         let mut usage = Usage { kept: cx.buffers.kept() as u64, ..Usage::default() };
         for connection in self.connections.iter() {
             let held = connection.holds(cx);
-            let (bytes, files) = (held.bytes as u64, held.files as u64);
+            let (bytes, files) = (u64::from(held.bytes), u64::from(held.files));
             usage.clients += bytes;
             usage.descriptors += files;
             usage.most = usage.most.max(bytes);
