@@ -100,6 +100,19 @@ export class StreamedInput extends Input {
     return piece;
   }
 
+  /** Lets the client send so many bytes before anybody asks for them, if nobody has. */
+  readAhead(bytes: number): void {
+    if (this.owed < this.most || this.complete || this.failure !== null || this.over) return;
+    const granted = Math.min(bytes, this.owed);
+    this.owed -= granted;
+    this.source.grant(granted);
+  }
+
+  /** All of the body is here, read or not. */
+  get arrived(): boolean {
+    return this.complete;
+  }
+
   /** Whether {@link pull} gives or throws something, or the end has come. */
   get isReady(): boolean {
     return this.complete || this.failure !== null || this.over || this.pieces.length > 0 || this.start < this.end;

@@ -68,6 +68,10 @@ pub enum FromWorker<'a> {
     End {
         stream: u32,
     },
+    /// The application ends the client's connection with this response.
+    Closed {
+        stream: u32,
+    },
     Reset {
         stream: u32,
         reason: u32,
@@ -207,9 +211,8 @@ impl<'a> FromWorker<'a> {
                 let request_id = (!id.is_empty()).then_some(id);
                 Ok(Self::Log { stream, level, origin, request_id, text })
             }
-            Kind::Names | Kind::Closed => {
-                Err(FrameError("NAMES and CLOSED go from the core to the worker only"))
-            }
+            Kind::Closed => Ok(Self::Closed { stream }),
+            Kind::Names => Err(FrameError("NAMES goes from the core to the worker only")),
         }
     }
 }
@@ -356,7 +359,7 @@ mod tests {
             decode(Kind::Block, 0, 0, 65_536, b""),
             decode(Kind::Block, 0, 1, 1, b""),
             decode(Kind::Names, 0, 0, 1, b""),
-            decode(Kind::Closed, 0, 1, 0, b""),
+            decode(Kind::Closed, 0, 0, 0, b""),
             decode(Kind::Info, 0, 1, 100, b""),
             decode(Kind::Info, 0, 1, 101, b""),
             decode(Kind::Info, FLAG_END, 1, 103, b""),

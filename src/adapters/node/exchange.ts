@@ -8,7 +8,6 @@ import type { EnvironFactories } from '../../gateway/environ.js';
 import { type ExchangeLink, show } from '../../gateway/exchange.js';
 import {
   HEAD_FLAG_HTTP10,
-  HEAD_FLAG_LENGTH,
   HEAD_FLAG_STREAMED,
   HEAD_FLAG_TLS,
   HEAD_FLAGS,
@@ -24,7 +23,7 @@ import { type Input, inputError } from '../../gateway/input.js';
 import { StreamedInput } from '../../gateway/streamed-input.js';
 import { Outgoing } from './outgoing.js';
 import { fillRequest } from './request.js';
-import { type Peer, RequestSocket, type SocketOwner } from './socket.js';
+import { HIGH_WATER_MARK, type Peer, RequestSocket, type SocketOwner } from './socket.js';
 
 /** What answers the requests: a handler, or the `http.Server` that an application made. */
 export interface Host {
@@ -87,6 +86,8 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   private holding = false;
   /** The core has refused the body, and told the client. */
   private refused = false;
+  /** All of the response has been written, and there is credit for it. */
+  private written = false;
   /** The response is over, and the stream. */
   private finished = false;
 
@@ -159,8 +160,9 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
       this.fail(error);
     }
     this.calling = false;
-    // As from Node's parser: a request without a body is complete once its handler has been called.
-    if ((this.flags & (HEAD_FLAG_LENGTH | HEAD_FLAG_STREAMED)) === 0) req.complete = true;
+    // As from Node's parser: a request that is all here is complete once its handler has been called.
+    if ((this.flags & HEAD_FLAG_STREAMED) === 0) req.complete = true;
+    else if (req.headers.expect === undefined) (this.input as StreamedInput).readAhead(HIGH_WATER_MARK);
     if (this.scheduled) this.flushOrFail();
   }
 
@@ -185,7 +187,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   }
 
   get waiting(): number {
-    return this.response.length;
+    return this.written ? 0 : this.response.length;
   }
 
   write(data: string | Uint8Array, encoding: BufferEncoding | null): boolean {
@@ -303,16 +305,25 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   }
 
   announce(): void {
+    if ((this.input as StreamedInput).arrived) this.req.complete = true;
     if (this.wanting) this.runInAsyncScope(pull, undefined, this);
   }
 
+  /** With Node, the kernel has by now what was written: that still goes out, as far as there is credit. */
   hangUp(error: Error | undefined): void {
-    const { response, socket } = this;
+    const { response, socket, res } = this;
+    // What was written by hand has no other end.
+    const ends = this.ends || (response.begun && res?.headersSent === false);
+    socket.quiet();
+    socket.destroyed = true;
+    try {
+      this.send(ends);
+    } catch {
+      // A head that is too large: nobody gets it.
+    }
     response.clear();
     response.reset(RESET_CLIENT_GONE);
     response.gone = true;
-    socket.quiet();
-    socket.destroyed = true;
     process.nextTick(hungUp, this, error);
   }
 
@@ -338,15 +349,15 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
       return;
     }
     if (this.mustHold(res)) return;
-    // Node would write them behind the last chunk, which is the core's.
-    if (res.writableEnded) response.trailers = (res as unknown as { _trailer?: string })._trailer ?? '';
     try {
-      response.flush(res.writableEnded || !socket.writable);
+      if (this.ends && !response.fits) response.flush(false);
+      if (this.ends && response.begun && response.fits) this.conclude(res);
+      else this.send(this.ends);
     } catch (error) {
       this.fail(error);
     }
     if (response.length > 0) return;
-    if (response.ended) this.conclude(res);
+    if (response.ended) this.close();
     else if (response.gone) this.finish();
     this.callBack();
     if (!socket._writableState.needDrain) return;
@@ -357,6 +368,20 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     const internals = res as unknown as { outputData: unknown[]; outputSize: number; _flush(): void };
     internals.outputData.push({ data: '', encoding: 'latin1', callback: null });
     internals._flush();
+  }
+
+  /** Whether the application has written all that it will. */
+  private get ends(): boolean {
+    return this.res?.writableEnded === true || !this.socket.writable;
+  }
+
+  /** Sends what was written; with its end, that the application has closed the connection. */
+  private send(ends: boolean): void {
+    const { response, res, socket } = this;
+    // Node would write them behind the last chunk, which is the core's.
+    if (res?.writableEnded) response.trailers = (res as unknown as { _trailer?: string })._trailer ?? '';
+    if (ends && !socket.writable && response.fits) response.close();
+    response.flush(ends);
   }
 
   /**
@@ -382,10 +407,21 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     for (const callback of callbacks) callback();
   }
 
-  /** The response has been written: what Node's server does then, before `finish` is emitted. */
+  /** Sends the end of a response. Who is told that all is written may hang up, of which the core learns with the end. */
   private conclude(res: ServerResponse): void {
+    this.written = true;
+    this.detach(res);
+    try {
+      this.callBack();
+    } finally {
+      this.send(true);
+      if (this.response.ended) this.close();
+    }
+  }
+
+  /** The response has been written: what Node's server does then, before `finish` is emitted. */
+  private detach(res: ServerResponse): void {
     const { req, socket } = this;
-    this.finish();
     if (socket._httpMessage !== res) return;
     if (finishChannel.hasSubscribers) {
       finishChannel.publish({ request: req, response: res, socket, server: this.host.server });
@@ -397,6 +433,16 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     // A tick later, for those who listen.
     if (res.listenerCount('close') > 0 || res.listenerCount('finish') > 0) process.nextTick(closeResponse, res);
     else closeResponse(res);
+  }
+
+  /** The request is over, and with it its socket: the connection is the core's. */
+  private close(): void {
+    const { socket } = this;
+    this.finish();
+    if (socket.destroyed) return;
+    socket.quiet();
+    socket.destroyed = true;
+    if (socket.listenerCount('close') > 0) process.nextTick(closeSocket, socket);
   }
 
   /** @internal The client has gone: as when Node's socket closes. */
@@ -502,6 +548,10 @@ function closeResponse(res: ServerResponse): void {
   res.destroyed = true;
   internals._closed = true;
   res.emit('close');
+}
+
+function closeSocket(socket: RequestSocket): void {
+  socket.shut(undefined);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

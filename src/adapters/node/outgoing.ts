@@ -1,6 +1,7 @@
 import {
   FLAG_END,
   FORM_HTTP,
+  KIND_CLOSED,
   KIND_DATA,
   KIND_END,
   KIND_HEAD,
@@ -59,6 +60,17 @@ export class Outgoing implements LinkedResponse {
     this.pieces.push(data);
     this.encodings.push(encoding);
     this.length += data.length;
+  }
+
+  /** Whether there is credit for all that waits. */
+  get fits(): boolean {
+    return this.room() - (this.headSent ? 0 : this.head) <= this.credit;
+  }
+
+  /** The connection is to end with this response. */
+  close(): void {
+    if (this.ended || this.gone || this.head === 0) return;
+    this.writer.control(KIND_CLOSED, this.stream, 0);
   }
 
   /** Sends as much as there is credit for. `end`: nothing more comes. */

@@ -30,8 +30,8 @@ export interface Peer {
   readonly localPort: number | undefined;
 }
 
-/** A write gives false from here on. */
-const HIGH_WATER_MARK = 65_536;
+/** A write gives false from here on; of a request body that nobody reads yet, so much is received. */
+export const HIGH_WATER_MARK = 65_536;
 
 /**
  * What stands in for the `net.Socket` of a request: `IncomingMessage` and `ServerResponse` are Node's own, and this is all

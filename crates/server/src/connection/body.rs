@@ -1,7 +1,7 @@
 //! Request bodies: counted or unchunked, collected in memory or, when large, in a temporary file, or passed on as they come.
 
 use super::respond::SKIP_BODY;
-use super::{Connection, Ending, Phase, Reading};
+use super::{Connection, Ending, LINGER_MS, Phase, Reading};
 use crate::exchange::{RequestBody, ResponseState};
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::Key;
@@ -73,6 +73,12 @@ impl BodyReader {
     /// For a body that nobody wants but that stands before the next request.
     pub(super) fn discard(exchange: Key, body: Body) -> Self {
         Self::new(exchange, body, SKIP_BODY, Sink::Discard)
+    }
+
+    /// How long the client may pause. Nobody waits for what is thrown away.
+    pub(super) fn patience_ms(&self, cx: &Context) -> u64 {
+        let body_ms = cx.generation.timeouts.body_ms;
+        if matches!(self.sink, Sink::Discard) { body_ms.min(LINGER_MS) } else { body_ms }
     }
 
     /// Whether all of the body has been received.
@@ -164,8 +170,8 @@ impl Connection {
             self.collect(cx, &mut reader, data);
             if data.is_empty() && !reader.complete {
                 let received = reader.received - before;
-                self.read_deadline =
-                    cx.paid_up(self.read_deadline, received, cx.generation.timeouts.body_ms);
+                let patience_ms = reader.patience_ms(cx);
+                self.read_deadline = cx.paid_up(self.read_deadline, received, patience_ms);
                 self.phase = Phase::Body(reader);
                 return (position, true);
             }
@@ -363,7 +369,7 @@ impl Connection {
     }
 
     /// The request is answered. What is left of its body is thrown away if that is little; else the connection ends (W23).
-    pub(super) fn leave_body(&mut self, exchange: Key) {
+    pub(super) fn leave_body(&mut self, cx: &Context, exchange: Key) {
         if let Phase::Body(reader) = &mut self.phase
             && reader.passes_on()
             && reader.exchange == exchange
@@ -371,6 +377,8 @@ impl Connection {
             if reader.can_be_skipped() {
                 reader.sink = Sink::Discard;
                 reader.limit = reader.received + SKIP_BODY;
+                self.reading = Reading::Body;
+                self.read_deadline = cx.clock.ms() + reader.patience_ms(cx);
             } else {
                 self.ending = Ending::AfterOutput;
             }

@@ -352,7 +352,7 @@ impl Connection {
                 self.exchanges_hold += Holding::new(line.holds(), 0);
                 self.unlogged.get_or_insert_default().lines.push_back(line);
             }
-            self.leave_body(key);
+            self.leave_body(cx, key);
             if self.ending != Ending::No {
                 self.phase = Phase::Closing;
                 for later in std::mem::take(&mut self.exchanges) {

@@ -106,10 +106,10 @@ impl Connection {
             Body::None => {}
             // A client that waits for 100 Continue may or may not send the body after this: only closing is unambiguous (H33).
             Body::Length(length) if length <= SKIP_BODY && !head.expect_continue => {
-                self.phase =
-                    Phase::Body(Box::new(super::body::BodyReader::discard(key, head.body)));
+                let reader = super::body::BodyReader::discard(key, head.body);
                 self.reading = super::Reading::Body;
-                self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
+                self.read_deadline = cx.clock.ms() + reader.patience_ms(cx);
+                self.phase = Phase::Body(Box::new(reader));
             }
             _ => {
                 if let Some(exchange) = cx.exchanges.get_mut(key) {

@@ -329,6 +329,13 @@ impl Thread {
                 let exchange = open.exchange;
                 self.relay_data(key, stream, exchange, b"", true)
             }
+            FromWorker::Closed { stream } => {
+                let exchange = link.open_stream(stream)?.exchange;
+                if let Some(exchange) = self.cx.exchanges.get_mut(exchange) {
+                    exchange.keep_alive = false;
+                }
+                Ok(())
+            }
             FromWorker::Reset { stream, reason } => {
                 let exchange = link.open_stream(stream)?.exchange;
                 self.end_stream(key, stream, exchange);
