@@ -84,6 +84,12 @@ export declare class Link {
   close(): void
 }
 
+/**
+ * Answers each byte that comes on the socket `fd` by what `where` returns, a text, also while JavaScript spins. `where`
+ * is called in the middle of whatever runs. Gives false if this Node has no way to do so. For one thread of a process, once.
+ */
+export declare function answerWhere(fd: number, where: () => string): boolean
+
 /** Closes descriptors that were handed to a child process. */
 export declare function closeFds(fds: Array<number>): void
 

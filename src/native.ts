@@ -130,6 +130,11 @@ export interface NativeBinding {
   closeFds(fds: number[]): void;
   /** This process dies with its parent, even while it spins in JavaScript. False: the parent is dead already. */
   followParent(parent: number): boolean;
+  /**
+   * Answers each byte that comes on the socket `fd` by what `where` returns, also while JavaScript spins: `where` is called
+   * in the middle of whatever runs. False: this Node has no way to do so.
+   */
+  answerWhere(fd: number, where: () => string): boolean;
   /** Sends a text to a service manager's socket (sd_notify); false if nobody takes it. */
   notify(socket: string, text: string): boolean;
   /** Takes note of the end of a child that nobody waits for. */

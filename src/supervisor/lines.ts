@@ -6,16 +6,11 @@ const MAX_LINE = 65_536;
 
 /**
  * Passes whole lines from one stream to another, each with a prefix. Lines of several workers stay apart that way, and
- * what a worker prints can't be taken for the main process's own output. `isWanted` is asked of each.
+ * what a worker prints can't be taken for the main process's own output.
  */
-export function prefixLines(
-  from: Readable,
-  to: Writable,
-  prefix: string,
-  isWanted: (line: string) => boolean = () => true,
-): void {
+export function prefixLines(from: Readable, to: Writable, prefix: string): void {
   readLines(from, (lines) => {
-    const text = lines.filter(isWanted).map((line) => `${prefix}${line}\n`);
+    const text = lines.map((line) => `${prefix}${line}\n`);
     const isFull = !to.write(text.join(''));
     // Whoever reads slowly slows down the worker's printing, not the growth of our memory.
     if (isFull && !from.readableEnded) {

@@ -5,15 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { displayPath } from '../config/display-path.js';
 import type { WsgiApplication } from '../config/python.js';
 import { suggest } from '../config/suggest.js';
-import { GwanmunError } from '../errors.js';
-import {
-  followWorker,
-  linksVariable,
-  type Overheard,
-  type Print,
-  type WorkerLinks,
-  type WorkerProcess,
-} from './worker-process.js';
+import { formatError, GwanmunError } from '../errors.js';
+import { Report, REPORT_FD } from './report.js';
+import { followWorker, linksVariable, type Print, type WorkerLinks, type WorkerProcess } from './worker-process.js';
 
 const WORKER = fileURLToPath(new URL('../../python/gwanmun_worker.py', import.meta.url));
 
@@ -23,11 +17,8 @@ const WORKER = fileURLToPath(new URL('../../python/gwanmun_worker.py', import.me
  */
 const MOST_CONCURRENCY = 8;
 
-/** Where the worker reports its start: the channel that a Node worker has its messages on. */
-const REPORT_FD = 3;
-
-/** What the worker writes to its report: facts, of which {@link failureOf} makes a message. */
-interface Report {
+/** What the worker writes to its report at its start: facts, of which {@link failureOf} makes a message. */
+interface Facts {
   /** `3.11.2` */
   readonly version: string;
   /** Absent: the application has been loaded. `version`, `callable`, or the type of the exception. */
@@ -67,28 +58,17 @@ export function spawnPythonWorker(
       settings.development ? { PYTHONDONTWRITEBYTECODE: '1' } : {},
     ),
   });
-  let report = '';
-  const stream = child.stdio[REPORT_FD];
-  stream?.on('error', () => {});
-  if (stream && 'setEncoding' in stream) stream.setEncoding('utf8').on('data', (text: string) => (report += text));
+  const report = new Report(child);
   let missing: GwanmunError | undefined;
   child.once('error', (error: NodeJS.ErrnoException) => (missing = notStarted(application, error)));
-  return followWorker(number, child, () => missing ?? failureOf(report, application), askForTraceback, print);
-}
-
-/** How Python's faulthandler writes where each thread is. */
-const TRACEBACK = /^(?:(?:Current thread|Thread) 0x|  File "|  <no Python frame>|$)/;
-/** So long after the first line of a traceback the last one has come. */
-const TRACEBACK_MS = 200;
-
-/** Has Python write where its code is, which works in the middle of anything. */
-function askForTraceback(pid: number, overheard: Overheard): Promise<string | undefined> {
-  const lines: string[] = [];
-  overheard.hear = (line) => lines.push(line);
-  overheard.isAnswer = TRACEBACK;
-  process.kill(pid, 'SIGUSR1');
-  const text = (): string | undefined => lines.join('\n').trim() || undefined;
-  return new Promise((resolve) => setTimeout(() => resolve(text()), TRACEBACK_MS));
+  return followWorker(
+    number,
+    child,
+    () => missing ?? failureOf(report.text, application),
+    // Its faulthandler writes where each thread is, in the middle of anything.
+    async (pid) => (await report.answer(() => process.kill(pid, 'SIGUSR1'))).trim() || undefined,
+    print,
+  );
 }
 
 /** Loads an application and ends again. Gives Python's version, or throws what keeps the application from being loaded. */
@@ -104,8 +84,11 @@ export function checkPython(application: WsgiApplication): string {
   const report = output[REPORT_FD] ?? '';
   const failure = failureOf(report, application);
   if (failure) throw failure;
-  if (report === '') throw new GwanmunError('GWM_WORKER_EXITED', `${target} ended the Python that was to load it`);
-  return (JSON.parse(report) as Report).version;
+  try {
+    return (JSON.parse(report) as Facts).version;
+  } catch {
+    throw new GwanmunError('GWM_WORKER_EXITED', `${target} ended the Python that was to load it`);
+  }
 }
 
 function environment(settings: object, links: string, others: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
@@ -124,10 +107,20 @@ function notStarted({ python }: WsgiApplication, error: Error): GwanmunError {
   });
 }
 
-/** What a report says is wrong, if anything. */
-function failureOf(text: string, { target, python, directory }: WsgiApplication): GwanmunError | undefined {
-  if (text === '') return undefined;
-  const { version, kind, name, where = [], stack = [], found, names = [] } = JSON.parse(text) as Report;
+/** What a report says is wrong, if anything. An application may have written anything there: then its end is all that is known. */
+function failureOf(text: string, application: WsgiApplication): GwanmunError | undefined {
+  try {
+    const error = failureBy(JSON.parse(text) as Facts, application);
+    // What is not as it should be shows here, and not where it is told.
+    if (error !== undefined) formatError(error);
+    return error;
+  } catch {
+    return undefined;
+  }
+}
+
+function failureBy(facts: Facts, { target, python, directory }: WsgiApplication): GwanmunError | undefined {
+  const { version, kind, name, where = [], stack = [], found, names = [] } = facts;
   const [file, line, column] = where;
   const module = target.replace(/:.*/, '');
   const place = file ? { file: displayPath(file), line: line ?? undefined, column: column ?? undefined } : undefined;

@@ -1,11 +1,12 @@
 // One worker process: how it is started and what it tells.
 
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ResolvedApplication } from '../config/resolve.js';
-import { GwanmunError, type SerializedError } from '../errors.js';
+import { formatError, GwanmunError, isErrorCode, type SerializedError } from '../errors.js';
 import { framesOf, withoutOwnFrames } from '../stack.js';
 import { prefixLines, readLines } from './lines.js';
+import { Report } from './report.js';
 
 /** The worker's ends of its links, as file descriptors of this process. */
 export interface WorkerLinks {
@@ -50,7 +51,7 @@ export interface WorkerProcess {
   readonly exited: Promise<WorkerExit>;
 }
 
-/** The worker's first descriptor after standard input, output, error and the channel for its start. */
+/** The worker's first descriptor after standard input, output, error and its report. */
 export const FIRST_LINK_FD = 4;
 
 /** GWANMUN_LINKS for a worker's links. */
@@ -75,14 +76,14 @@ export function spawnWorker(
     process.execPath,
     [
       '--enable-source-maps',
-      // For the moment in which it is asked for its stack: any free port.
+      // Whoever has inspectors opened, by --inspect or NODE_OPTIONS, gets one for each worker, at any free port.
       ...(process.features.inspector ? ['--inspect-port=0'] : []),
       ...process.execArgv,
       fileURLToPath(new URL('../worker/main.js', import.meta.url)),
     ],
     {
       // Its standard output is ours to pass on: the main process's standard output is the access log.
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc', memory, ...links],
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', memory, ...links],
       env: {
         ...process.env,
         GWANMUN_LINKS: linksVariable(links),
@@ -90,47 +91,28 @@ export function spawnWorker(
       },
     },
   );
-  let failure: GwanmunError | undefined;
-  child.on('message', (message) => {
-    if (isFailure(message)) failure = GwanmunError.fromJSON(message.failure);
-  });
-  return followWorker(number, child, () => failure, askForStack, print);
+  const report = new Report(child);
+  return followWorker(
+    number,
+    child,
+    () => failureOf(report.text),
+    async () => userFrames(await report.answer(() => report.ask())),
+    print,
+  );
 }
 
-/** So long a worker may take to say where it is. */
-const STACK_MS = 3000;
-
-/** How Node tells where its inspector listens, and what else it prints of that. */
-const INSPECTOR =
-  /^Debugger (?:listening on|attached|ending on|disconnected)|^Waiting for the debugger to disconnect|^For help, see: http/;
-
-/** What a worker prints while it is asked for its stack: whatever `isAnswer` fits is not passed on. */
-export interface Overheard {
-  isAnswer: RegExp | undefined;
-  hear: (line: string) => void;
-}
-
-/** Has Node open its inspector, which works while JavaScript spins, and asks that. */
-async function askForStack(pid: number, overheard: Overheard): Promise<string | undefined> {
-  const url = new Promise<string | undefined>((resolve) => {
-    setTimeout(resolve, STACK_MS, undefined).unref();
-    overheard.hear = (line) => {
-      const [found] = /ws:\/\/\S+/.exec(line) ?? [];
-      if (found !== undefined) resolve(found);
-    };
-  });
-  overheard.isAnswer = INSPECTOR;
-  process.kill(pid, 'SIGUSR1');
-  const place = await url;
-  if (place === undefined) return undefined;
-  const helper = fileURLToPath(new URL('inspect-worker.js', import.meta.url));
-  const flags = typeof WebSocket === 'undefined' ? ['--experimental-websocket', '--no-warnings'] : [];
-  return new Promise((resolve) => {
-    execFile(process.execPath, [...flags, helper, place], { timeout: STACK_MS }, (error, stdout) => {
-      if (error) resolve(undefined);
-      else resolve(userFrames(stdout));
-    });
-  });
+/** Why a worker's applications did not load, by its report: what {@link GwanmunError.toJSON} gives, or whatever an application has written. */
+function failureOf(text: string): GwanmunError | undefined {
+  try {
+    const { failure } = JSON.parse(text) as { failure: SerializedError };
+    if (!isErrorCode(failure.code) || typeof failure.message !== 'string') return undefined;
+    const error = GwanmunError.fromJSON(failure);
+    // What is not as it should be shows here, and not where it is told.
+    formatError(error);
+    return error;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The frames of a stack that are the user's, or all if there are none. */
@@ -147,23 +129,17 @@ export function followWorker(
   number: number,
   child: ChildProcess,
   failure: () => GwanmunError | undefined,
-  ask: (pid: number, overheard: Overheard) => Promise<string | undefined>,
+  ask: (pid: number) => Promise<string | undefined>,
   print?: Print,
 ): WorkerProcess {
-  const overheard: Overheard = { isAnswer: undefined, hear: () => {} };
-  const isNews = (line: string): boolean => {
-    if (overheard.isAnswer?.test(line) !== true) return true;
-    overheard.hear(line);
-    return false;
-  };
   for (const name of ['stdout', 'stderr'] as const) {
     const stream = child[name];
     // Without descriptors left there is neither a process nor its streams.
     if (!stream) continue;
-    if (print === undefined) prefixLines(stream, process.stderr, `[worker ${number}] `, isNews);
+    if (print === undefined) prefixLines(stream, process.stderr, `[worker ${number}] `);
     else {
       readLines(stream, (lines) => {
-        for (const line of lines.filter(isNews)) print(name, line, number, child.pid ?? 0);
+        for (const line of lines) print(name, line, number, child.pid ?? 0);
       });
     }
   }
@@ -196,15 +172,11 @@ export function followWorker(
   });
   const stack = async (): Promise<string | undefined> => {
     try {
-      return child.pid === undefined ? undefined : await ask(child.pid, overheard);
+      return child.pid === undefined ? undefined : await ask(child.pid);
     } catch {
       // It has ended.
       return undefined;
     }
   };
   return { pid: child.pid, kill: (signal = 'SIGKILL') => void child.kill(signal), stack, died, exited };
-}
-
-function isFailure(message: unknown): message is { failure: SerializedError } {
-  return typeof message === 'object' && message !== null && 'failure' in message;
 }

@@ -1,7 +1,9 @@
 // A worker process: loads the applications and answers the requests that come over its links. Started by the
 // supervisor, never by hand.
 
+import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
+import { REPORT_FD } from '../supervisor/report.js';
 import type { WorkerSettings } from '../supervisor/worker-process.js';
 import type { Adapter } from '../gateway/adapter.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
@@ -20,11 +22,13 @@ import { loadApplication } from './load.js';
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
 process.on('SIGHUP', () => {});
+// The logs are opened anew by it, and Node would open its inspector, where every user of the machine can have it run code.
+process.on('SIGUSR1', () => {});
 
 try {
   await start();
 } catch (error) {
-  await report(error);
+  report(error);
   process.exit(1);
 }
 
@@ -80,8 +84,7 @@ async function start(): Promise<void> {
   beat(new Int32Array(memory));
   native.keepMemory();
   collectOften();
-  // The start is over: from here on the main process learns of us through the links alone.
-  process.disconnect?.();
+  native.answerWhere(REPORT_FD, whereWeAre);
   dispatcher.ready();
 }
 
@@ -108,8 +111,22 @@ function beat(page: Int32Array): void {
   }, PULSE_MS).unref();
 }
 
+/** Frames that a stack has when somebody wants to know where the code is. */
+const STACK_FRAMES = 30;
+
+/** The stack of whatever runs. */
+function whereWeAre(): string {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = STACK_FRAMES;
+  try {
+    return String(new Error().stack);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
 /** Tells the main process why this worker could not start. */
-async function report(error: unknown): Promise<void> {
+function report(error: unknown): void {
   const failure =
     error instanceof GwanmunError
       ? error
@@ -117,10 +134,5 @@ async function report(error: unknown): Promise<void> {
           userStack: error instanceof Error ? error.stack : undefined,
           remedy: 'this looks like a fault of gwanmun; please report it',
         });
-  await new Promise<void>((resolve) => {
-    if (!process.send) {
-      process.stderr.write(`${failure.message}\n`);
-      resolve();
-    } else process.send({ failure: failure.toJSON() }, () => resolve());
-  });
+  writeSync(REPORT_FD, JSON.stringify({ failure }));
 }

@@ -90,6 +90,7 @@ function fakeNative() {
     keepMemory: () => {},
     notify: () => false,
     reap: () => {},
+    answerWhere: () => false,
   };
   return { native, state };
 }

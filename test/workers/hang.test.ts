@@ -1,5 +1,7 @@
 // A worker that does nothing any more is found, says where it was, and is replaced.
 
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { ask, startPython } from '../python/python.js';
 import { Gwanmun, type Settings } from './gwanmun-process.js';
@@ -10,12 +12,19 @@ const TIMEOUT = 1500;
 /** An application whose file is in the server's folder, so that the places in it are known. */
 const APP = `
 import { pbkdf2Sync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { url } from 'node:inspector';
 const forever = (): never => {
-  for (;;);
+  for (;;) if (url() !== undefined) writeFileSync('inspector', String(url()));
+};
+const untold = (): never => {
+  Error.prepareStackTrace = () => { throw new Error('no stack'); };
+  return forever();
 };
 
 function handler(path: string): unknown {
   if (path === '/spin') return forever();
+  if (path === '/untold') return untold();
   if (path === '/never') return new Promise(() => {});
   if (path === '/spin-later') setTimeout(() => forever(), 50);
   if (path === '/native') pbkdf2Sync('a', 'b', 2 ** 31 - 1, 64, 'sha512');
@@ -54,8 +63,8 @@ describe('a request that hangs', () => {
     const answer = await first?.answer();
     expect([answer?.status, answer?.complete, answer?.headers.get('connection')]).toEqual([504, true, undefined]);
     const [, pid] = await server.says(/worker 1 \((\d+)\) hangs in GET \/spin, and is replaced; its code is at\n/);
-    await server.says(/at forever \(.*\/hang\.ts:4:\d+\)$/m);
-    expect(server.stderr).toMatch(/at handler \(.*hang\.ts:8:\d+\)/);
+    await server.says(/at forever \(.*\/hang\.ts:6:\d+\)$/m);
+    expect(server.stderr).toMatch(/at handler \(.*hang\.ts:14:\d+\)/);
     expect(server.stderr).toMatch(/no response after 1\.5 s; the client got a 504/);
     expect(server.stderr).not.toMatch(/Debugger|node:internal|dist\//);
     const answers = await Promise.all(later.map((client) => client.answer()));
@@ -65,6 +74,28 @@ describe('a request that hangs', () => {
     for (const client of [first, ...later]) client?.destroy();
   });
 
+  test('opens no inspector, where other users could have it run code: neither to say where it is, nor by a signal to all', async () => {
+    await using server = start();
+    const port = await server.port();
+    const pid = (await get(port, '/pid')).body.toString();
+    for (const worker of server.workers()) process.kill(worker, 'SIGUSR1');
+    expect((await get(port, '/pid')).body.toString()).toBe(pid);
+    expect((await get(port, '/spin')).status).toBe(504);
+    await server.says(/its code is at\n.*at forever/);
+    expect(existsSync(join(server.folder, 'inspector'))).toBe(false);
+    expect(server.stderr).not.toContain('Debugger');
+  });
+
+  test('in an application whose stacks cannot be had: it does not say where, and is replaced all the same', async () => {
+    await using server = start();
+    const port = await server.port();
+    expect((await get(port, '/untold')).status).toBe(504);
+    const [, pid] = await server.says(
+      /worker 1 \((\d+)\) hangs in GET \/untold, .*; it does not say where its code is/,
+    );
+    await expect.poll(() => server.workers().map(String), { timeout: 10_000 }).not.toContain(pid);
+  });
+
   test('in a JSON log', async () => {
     await using server = start({ config: { errorLog: { format: 'json' }, requestId: true } });
     const [, port] = await server.says(/"msg":"[^"]*http:\/\/127\.0\.0\.1:(\d+)/);
@@ -72,7 +103,7 @@ describe('a request that hangs', () => {
     const [line] = await server.says(/^.*"event":"worker-hung".*$/m);
     const event = JSON.parse(line) as Record<string, unknown>;
     expect(event).toMatchObject({ level: 'error', worker: 1 });
-    expect(event['stack']).toMatch(/at forever \(.*hang\.ts:4:\d+\)/);
+    expect(event['stack']).toMatch(/at forever \(.*hang\.ts:6:\d+\)/);
     const [request] = await server.says(/^.*"event":"request-timeout".*$/m);
     expect(JSON.parse(request)).toMatchObject({ level: 'error', worker: 1, method: 'GET', path: '/spin' });
   });
@@ -137,7 +168,7 @@ test('a worker that spins without a request is found', async () => {
   const port = await server.port();
   const pid = (await get(port, '/spin-later')).body.toString();
   await server.says(/worker 1 \(\d+\) has been busy without a pause for [\d.]+ s, and is replaced; its code is at\n/);
-  await server.says(/at forever \(.*hang\.ts:4:\d+\)/);
+  await server.says(/at forever \(.*hang\.ts:6:\d+\)/);
   await expect.poll(() => server.workers().map(String), { timeout: 10_000 }).not.toContain(pid);
   expect((await get(port, '/pid')).body.toString()).not.toBe(pid);
 });

@@ -25,5 +25,5 @@ mod usage;
 
 pub use error::{Error, ErrorKind};
 pub use listener::Address;
-pub use server::{Event, Pulse, Server, Status, WorkerEnds, WorkerLoad};
+pub use server::{Event, Pulse, Server, Status, WorkerEnds, WorkerLoad, block_signals};
 pub use usage::Usage;

@@ -542,7 +542,7 @@ fn run((thread, runtime): (Thread, tokio::runtime::Runtime)) -> std::io::Result<
 }
 
 /// Signals are Node's: none is ever delivered to this thread or those it starts.
-fn block_signals() {
+pub fn block_signals() {
     // SAFETY: an all-zero sigset_t is a valid argument for sigfillset, which initialises it.
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
