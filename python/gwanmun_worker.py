@@ -14,6 +14,7 @@ CONNECTION = r"(connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|up
 NAME = re.compile(r"(?!" + CONNECTION + r"\Z)[!#$%&'*+\-.^_`|~0-9a-z]+\Z", re.I | re.A)
 Socket, get_ident, clock, poll = socket.socket, threading.get_ident, time.perf_counter, select.poll()  # not patched yet
 links, current, padding = {}, None, [bytes(size) for size in range(8)]  # by descriptor; the request that is being answered
+handlers, masks = {}, {}  # of signals, as they were; by thread
 queue = collections.deque()  # requests that are complete, in the order in which they are run
 
 @functools.lru_cache(500)
@@ -170,7 +171,6 @@ class Link(object):
     """The socket to one I/O thread of the core: frames out, frames in, streams."""
     def __init__(self, fd, slot, concurrency):
         self.socket, self.slot, self.begun, self.ended = Socket(fileno=fd), slot, 0, False
-        self.socket.set_inheritable(False)
         self.socket.setblocking(True)
         poll.register(fd, select.POLLIN)
         self.out, self.rest, self.fds, self.streams = [], b"", collections.deque(), {}
@@ -250,6 +250,26 @@ def load(target):
     names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     report(kind="callable", name=attribute or "application", found=hasattr(module, part), names=names)
 
+def ignore(*_):
+    pass
+
+def hold():  # signals to a process that the application forks wait until it is no worker any more
+    masks[get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, [*handlers, signal.SIGUSR1])
+
+def go_on():
+    signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop(get_ident()))
+
+def leave():
+    """In that process: it holds nothing of ours, and ends by signals as any process does."""
+    for fd in fds:
+        links[fd].socket.close() if fd in links else os.close(fd)
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is ignore:  # else it is the application's
+            signal.signal(number, handler)
+    faulthandler.unregister(signal.SIGUSR1)
+    os.close(settings["report"])
+    go_on()
+
 def flush():
     for link in [link for link in links.values() if link.out]:
         data, link.out = b"".join(link.out), []
@@ -275,6 +295,7 @@ def serve():
             links[fd].receive(False)
             if links[fd].ended:
                 poll.unregister(links.pop(fd).socket)
+                fds.remove(fd)
         sent = clock()
 
 if __name__ == "__main__":
@@ -283,18 +304,20 @@ if __name__ == "__main__":
     if sys.version_info < (3, 8):
         report(kind="version")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they reach the whole group; the core ends the links to stop us
-        signal.signal(number, lambda *_: None)
-    faulthandler.register(signal.SIGUSR1)  # says where the code is, while it hangs
+        handlers[number] = signal.signal(number, ignore)
+    for fd in fds + [settings["report"]]:  # of programs that the application starts, too, none holds a link
+        os.set_inheritable(fd, False)
+    os.register_at_fork(before=hold, after_in_child=leave, after_in_parent=go_on)
+    faulthandler.register(signal.SIGUSR1, settings["report"])  # says where the code is, while it hangs
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: dies with the main process
     if os.getppid() != settings["parent"]:
         os._exit(1)
     sys.path[:] = [os.getcwd()] + [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
     sys.stdout.reconfigure(line_buffering=True)
     application = load(settings["application"])
-    os.close(settings["report"]) if fds else report()
+    fds or report()
     marks = memoryview(mmap.mmap(fds[0], 4096)).cast("I")
     links.update({fd: Link(fd, 16 * slot, settings["concurrency"]) for slot, fd in enumerate(fds[1:])})
-    os.register_at_fork(after_in_child=lambda: [link.socket.close() for link in links.values()])
     gc.freeze()  # what is loaded by now need not be looked at again
     with contextlib.suppress(ConnectionError):  # the core has cut the links
         serve()
