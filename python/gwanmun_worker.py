@@ -232,7 +232,7 @@ class Link(object):
         self.rest = data[at:]
 
 def report(**facts):  # ends with what the main process makes a message of: why there is no application; no facts: there is one
-    os.write(settings["report"], json.dumps(dict(facts, version="%d.%d.%d" % sys.version_info[:3])).encode())
+    os.write(settings["report"], json.dumps(dict(facts, version="%d.%d.%d" % sys.version_info[:3]), default=str).encode())
     os._exit(1 if facts else 0)
 
 def load(target):

@@ -5,7 +5,8 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { displayPath } from '../config/display-path.js';
 import { createColors, GwanmunError } from '../errors.js';
-import { controlFolder, type ControlRequest, type ControlResponse } from '../supervisor/control.js';
+import { parseError, parseJson } from '../parse-error.js';
+import { controlFolder, type ControlRequest } from '../supervisor/control.js';
 import type { ServerStatus } from '../supervisor/server.js';
 import { formatAddress } from './banner.js';
 
@@ -106,9 +107,16 @@ function ask(path: string, request: ControlRequest): Promise<unknown> {
         else reject(new GwanmunError('GWM_CONTROL', 'The server has ended before it answered'));
         return;
       }
-      const response = JSON.parse(text) as ControlResponse;
-      if ('error' in response) reject(GwanmunError.fromJSON(response.error));
-      else resolve(response.result);
+      // The server may be of another version.
+      const response = parseJson(text);
+      const isAnswer = typeof response === 'object' && response !== null;
+      if (isAnswer && 'result' in response) resolve(response.result);
+      else {
+        const fault = isAnswer && 'error' in response ? parseError(response.error) : undefined;
+        reject(
+          fault ?? new GwanmunError('GWM_CONTROL', `The server gave an answer that is not understood: ${text.trim()}`),
+        );
+      }
     });
   });
 }

@@ -2,10 +2,12 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import * as v from 'valibot';
 import { displayPath } from '../config/display-path.js';
 import type { WsgiApplication } from '../config/python.js';
 import { suggest } from '../config/suggest.js';
-import { formatError, GwanmunError } from '../errors.js';
+import { GwanmunError } from '../errors.js';
+import { parseJson } from '../parse-error.js';
 import { Report, REPORT_FD } from './report.js';
 import { followWorker, linksVariable, type Print, type WorkerLinks, type WorkerProcess } from './worker-process.js';
 
@@ -17,22 +19,28 @@ const WORKER = fileURLToPath(new URL('../../python/gwanmun_worker.py', import.me
  */
 const MOST_CONCURRENCY = 8;
 
-/** What the worker writes to its report at its start: facts, of which {@link failureOf} makes a message. */
-interface Facts {
+const text = v.nullish(v.string());
+const number = v.nullish(v.number());
+
+/** What the worker writes to its report: facts, of which {@link failureOf} makes a message. */
+const REPORT = v.object({
   /** `3.11.2` */
-  readonly version: string;
+  version: v.string(),
   /** Absent: the application has been loaded. `version`, `callable`, or the type of the exception. */
-  readonly kind?: string;
-  /** The module that is missing, or the callable. */
-  readonly name?: string | null;
+  kind: v.optional(v.string()),
+  /** The module that is missing, or the callable; an exception of the user's own may have anything by that name. */
+  name: v.fallback(text, undefined),
   /** File, line, column. */
-  readonly where?: readonly [file?: string | null, line?: number | null, column?: number | null];
-  readonly stack?: readonly string[];
+  where: v.fallback(
+    v.union([v.tuple([text, number, number]), v.tuple([text, number]), v.tuple([text]), v.tuple([])]),
+    [],
+  ),
+  stack: v.optional(v.array(v.string()), []),
   /** Whether the module has something of that name. */
-  readonly found?: boolean;
+  found: v.optional(v.boolean()),
   /** The callables that the module has. */
-  readonly names?: readonly string[];
-}
+  names: v.optional(v.array(v.string()), []),
+});
 
 /** Starts a worker for one application. The caller still owns its copies of the links and closes them. */
 export function spawnPythonWorker(
@@ -84,11 +92,9 @@ export function checkPython(application: WsgiApplication): string {
   const report = output[REPORT_FD] ?? '';
   const failure = failureOf(report, application);
   if (failure) throw failure;
-  try {
-    return (JSON.parse(report) as Facts).version;
-  } catch {
-    throw new GwanmunError('GWM_WORKER_EXITED', `${target} ended the Python that was to load it`);
-  }
+  const { success, output: facts } = v.safeParse(REPORT, parseJson(report));
+  if (!success) throw new GwanmunError('GWM_WORKER_EXITED', `${target} ended the Python that was to load it`);
+  return facts.version;
 }
 
 function environment(settings: object, links: string, others: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
@@ -108,19 +114,10 @@ function notStarted({ python }: WsgiApplication, error: Error): GwanmunError {
 }
 
 /** What a report says is wrong, if anything. An application may have written anything there: then its end is all that is known. */
-function failureOf(text: string, application: WsgiApplication): GwanmunError | undefined {
-  try {
-    const error = failureBy(JSON.parse(text) as Facts, application);
-    // What is not as it should be shows here, and not where it is told.
-    if (error !== undefined) formatError(error);
-    return error;
-  } catch {
-    return undefined;
-  }
-}
-
-function failureBy(facts: Facts, { target, python, directory }: WsgiApplication): GwanmunError | undefined {
-  const { version, kind, name, where = [], stack = [], found, names = [] } = facts;
+function failureOf(text: string, { target, python, directory }: WsgiApplication): GwanmunError | undefined {
+  const { success, output } = v.safeParse(REPORT, parseJson(text));
+  if (!success) return undefined;
+  const { version, kind, name, where, stack, found, names } = output;
   const [file, line, column] = where;
   const module = target.replace(/:.*/, '');
   const place = file ? { file: displayPath(file), line: line ?? undefined, column: column ?? undefined } : undefined;

@@ -1,13 +1,14 @@
-// A worker's descriptor 3: on it a worker says why it does not start, and later, when it is asked, where its code is.
+// A child's descriptor 3: on it a worker says why it does not start, and later, when it is asked, where its code is; a successor says that it
+// serves. Not Node's own channel: that one throws in this process at what it does not understand, and the child runs code of the user's.
 
 import type { ChildProcess } from 'node:child_process';
 import { Duplex } from 'node:stream';
 
-/** The worker's end, behind standard input, output and error: a socket. */
+/** The child's end, behind standard input, output and error: a socket. */
 export const REPORT_FD = 3;
 
-/** Whatever a worker says, no more of it is kept. Characters. */
-const MOST_TEXT = 65_536;
+/** Whatever a child says, no more of it is kept. An error with a deep stack takes a tenth of it. Characters. */
+const MOST_TEXT = 1_048_576;
 
 /** So long a worker may take to say where its code is. */
 const ANSWER_MS = 3000;
@@ -18,25 +19,34 @@ const QUIET_MS = 200;
 export class Report {
   readonly #stream: Duplex | undefined;
   #text = '';
-  #grown = (): void => {};
+  #grown: () => void;
   #answer: Promise<string> | undefined;
 
-  constructor(child: ChildProcess) {
-    const stream = child.stdio[REPORT_FD];
-    // Without descriptors left there is neither a process nor its streams.
+  /** `grown` is called when it has said more. */
+  constructor(child: ChildProcess, grown = (): void => {}) {
+    this.#grown = grown;
+    // Without descriptors left there is neither a process nor any of its streams.
+    const stream = (child.stdio as ChildProcess['stdio'] | undefined)?.[REPORT_FD];
     if (!(stream instanceof Duplex)) return;
     this.#stream = stream;
     // That it has ended is told by the process.
     stream.on('error', () => {});
     stream.setEncoding('utf8').on('data', (text: string) => {
       this.#text += text.slice(0, MOST_TEXT - this.#text.length);
+      // It may go on for ever.
+      if (this.#text.length === MOST_TEXT) this.close();
       this.#grown();
     });
   }
 
-  /** What the worker has said. */
+  /** What it has said. */
   get text(): string {
     return this.#text;
+  }
+
+  /** Hears no more. */
+  close(): void {
+    this.#stream?.destroy();
   }
 
   /** Sends a byte, which is the question of a worker in Node. */

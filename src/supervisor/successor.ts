@@ -1,12 +1,16 @@
 // Another process that takes this one's place, with every listening socket: the upgrade to another version of gwanmun or of Node.
 
 import { spawn } from 'node:child_process';
-import { realpathSync } from 'node:fs';
+import { closeSync, realpathSync, writeSync } from 'node:fs';
 import { GwanmunError } from '../errors.js';
 import { bequest } from './inheritance.js';
+import { Report, REPORT_FD } from './report.js';
 
-/** The successor's first socket, behind standard input, output, error and the channel on which it says that it serves. */
-const FIRST_FD = 4;
+/** The successor's first socket, behind standard input, output, error and its report. */
+const FIRST_FD = REPORT_FD + 1;
+
+/** The line by which it says that it serves. */
+const SERVING = 'serving';
 
 /** Where this process was started, by the name that the shell has for it: that of a symbolic link may stand for another folder by now. */
 const STARTED_IN = startedIn();
@@ -25,22 +29,25 @@ export function startSuccessor({ sockets, isActivated, env, patience }: Successo
   const [, main = '', ...args] = process.argv;
   const child = spawn(process.execPath, [...process.execArgv, main, ...args], {
     cwd: STARTED_IN,
-    stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...sockets],
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe', ...sockets],
     env: { ...process.env, ...env, ...bequest(FIRST_FD, sockets.length, isActivated) },
   });
   return new Promise((resolve, reject) => {
     const fail = (what: string): void => {
       clearTimeout(timer);
       child.kill('SIGKILL');
+      report.close();
       reject(new GwanmunError('GWM_SUCCESSOR', `The new process ${what}; everything goes on as it was`));
     };
     const timer = setTimeout(() => fail(`does not serve after ${patience} ms`), patience);
-    child.once('error', (error) => fail(`could not be started: ${error.message}`));
+    child.on('error', (error) => fail(`could not be started: ${error.message}`));
     child.once('exit', (code, signal) => fail(signal === null ? `ended with ${code}` : `was ended by ${signal}`));
-    child.once('message', () => {
+    const report = new Report(child, () => {
+      // The configuration's code may have written there too.
+      if (!report.text.split('\n').includes(SERVING)) return;
       clearTimeout(timer);
       child.removeAllListeners('exit');
-      child.disconnect();
+      report.close();
       child.unref();
       resolve(child.pid ?? 0);
     });
@@ -49,7 +56,12 @@ export function startSuccessor({ sockets, isActivated, env, patience }: Successo
 
 /** Says to the predecessor that this process serves. */
 export function tellPredecessor(): void {
-  process.send?.('serving', () => process.disconnect());
+  try {
+    writeSync(REPORT_FD, `${SERVING}\n`);
+    closeSync(REPORT_FD);
+  } catch {
+    // It has ended meanwhile.
+  }
 }
 
 function startedIn(): string {

@@ -3,10 +3,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ResolvedApplication } from '../config/resolve.js';
-import { formatError, GwanmunError, isErrorCode, type SerializedError } from '../errors.js';
+import { GwanmunError, type SerializedError } from '../errors.js';
+import { parseError, parseJson } from '../parse-error.js';
 import { framesOf, withoutOwnFrames } from '../stack.js';
 import { prefixLines, readLines } from './lines.js';
-import { Report } from './report.js';
+import { Report, REPORT_FD } from './report.js';
 
 /** The worker's ends of its links, as file descriptors of this process. */
 export interface WorkerLinks {
@@ -26,6 +27,8 @@ export interface WorkerSettings {
   readonly capture: boolean;
   /** Errors are shown to clients. */
   readonly development: boolean;
+  /** Where a worker whose applications do not load writes why, as a SerializedError in JSON, and where it is asked for its stack. */
+  readonly report: number;
   /** In development: why the applications do not load. The worker shows this instead of them. */
   readonly failure?: SerializedError | undefined;
 }
@@ -52,7 +55,7 @@ export interface WorkerProcess {
 }
 
 /** The worker's first descriptor after standard input, output, error and its report. */
-export const FIRST_LINK_FD = 4;
+export const FIRST_LINK_FD = REPORT_FD + 1;
 
 /** GWANMUN_LINKS for a worker's links. */
 export function linksVariable(links: readonly number[]): string {
@@ -69,7 +72,7 @@ export type Print = (stream: 'stdout' | 'stderr', line: string, worker: number, 
 export function spawnWorker(
   number: number,
   { memory, links }: WorkerLinks,
-  settings: WorkerSettings,
+  settings: Omit<WorkerSettings, 'report'>,
   print?: Print,
 ): WorkerProcess {
   const child = spawn(
@@ -87,7 +90,7 @@ export function spawnWorker(
       env: {
         ...process.env,
         GWANMUN_LINKS: linksVariable(links),
-        GWANMUN_WORKER: JSON.stringify(settings),
+        GWANMUN_WORKER: JSON.stringify({ ...settings, report: REPORT_FD }),
       },
     },
   );
@@ -95,24 +98,10 @@ export function spawnWorker(
   return followWorker(
     number,
     child,
-    () => failureOf(report.text),
+    () => parseError(parseJson(report.text)),
     async () => userFrames(await report.answer(() => report.ask())),
     print,
   );
-}
-
-/** Why a worker's applications did not load, by its report: what {@link GwanmunError.toJSON} gives, or whatever an application has written. */
-function failureOf(text: string): GwanmunError | undefined {
-  try {
-    const { failure } = JSON.parse(text) as { failure: SerializedError };
-    if (!isErrorCode(failure.code) || typeof failure.message !== 'string') return undefined;
-    const error = GwanmunError.fromJSON(failure);
-    // What is not as it should be shows here, and not where it is told.
-    formatError(error);
-    return error;
-  } catch {
-    return undefined;
-  }
 }
 
 /** The frames of a stack that are the user's, or all if there are none. */
@@ -145,7 +134,7 @@ export function followWorker(
   }
   const died = new Promise<void>((resolve) => {
     child.once('exit', () => resolve());
-    child.once('error', () => child.pid === undefined && resolve());
+    child.on('error', () => child.pid === undefined && resolve());
   });
   const exited = new Promise<WorkerExit>((resolve) => {
     child.once('error', (error) => {

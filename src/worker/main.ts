@@ -3,7 +3,6 @@
 
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
-import { REPORT_FD } from '../supervisor/report.js';
 import type { WorkerSettings } from '../supervisor/worker-process.js';
 import type { Adapter } from '../gateway/adapter.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
@@ -25,6 +24,9 @@ process.on('SIGHUP', () => {});
 // The logs are opened anew by it, and Node would open its inspector, where every user of the machine can have it run code.
 process.on('SIGUSR1', () => {});
 
+/** Where the main process learns why this one does not start. */
+let reportFd = -1;
+
 try {
   await start();
 } catch (error) {
@@ -36,6 +38,7 @@ async function start(): Promise<void> {
   const { memory: descriptor, links } = parseLinks(process.env['GWANMUN_LINKS']);
   const settings = JSON.parse(process.env['GWANMUN_WORKER'] ?? '') as WorkerSettings;
   const { applications, concurrency, parent } = settings;
+  reportFd = settings.report;
   // They are ours, and no program that an application starts should think that it is a worker.
   delete process.env['GWANMUN_LINKS'];
   delete process.env['GWANMUN_WORKER'];
@@ -84,7 +87,7 @@ async function start(): Promise<void> {
   beat(new Int32Array(memory));
   native.keepMemory();
   collectOften();
-  native.answerWhere(REPORT_FD, whereWeAre);
+  native.answerWhere(reportFd, whereWeAre);
   dispatcher.ready();
 }
 
@@ -134,5 +137,10 @@ function report(error: unknown): void {
           userStack: error instanceof Error ? error.stack : undefined,
           remedy: 'this looks like a fault of gwanmun; please report it',
         });
-  writeSync(REPORT_FD, JSON.stringify({ failure }));
+  try {
+    writeSync(reportFd, JSON.stringify(failure));
+  } catch {
+    // The application has closed it, or it was not said.
+    process.stderr.write(`${failure.message}\n`);
+  }
 }

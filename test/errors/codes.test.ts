@@ -20,9 +20,15 @@ const HELLO = `export function application(environ, startResponse) {
 const config = (mount: string, rest = ''): string =>
   `export default {\n  mounts: [{ path: '/', ${mount} }],\n${rest}};\n`;
 
+/** Holds more descriptors than the loading of modules takes for a moment, so that it is the worker's start that lacks them. */
+const HOLDING = `import { openSync } from 'node:fs';
+for (let count = 0; count < 50; count += 1) openSync('/dev/null', 'r');
+export default { listen: { port: 0 }, mounts: [{ path: '/', app: './app.ts' }] };
+`;
+
 /** The first limit of descriptors with which a server starts and a worker does not: it depends on the number of processors. */
-const LIMITED = `for limit in $(seq 34 400); do
-  said=$(ulimit -n $limit; timeout 20 '${process.execPath}' '${MAIN}' app.ts 2>&1)
+const LIMITED = `for limit in $(seq 70 400); do
+  said=$(ulimit -n $limit; timeout 20 '${process.execPath}' '${MAIN}' 2>&1)
   code=$?
   case "$said" in *'Worker 1 could not be started'*) echo "$said" >&2; exit $code ;; esac
 done`;
@@ -118,7 +124,7 @@ export const application = validator((environ, startResponse) => {
     const error = fromCore(new Error("Can't start an I/O thread: Resource temporarily unavailable (os error 11)."));
     return { code: error.exitCode, stdout: '', stderr: formatError(error) };
   },
-  GWM_FD_LIMIT: (user) => user.has({ 'app.ts': HELLO }).runs('bash', ['-c', LIMITED]),
+  GWM_FD_LIMIT: (user) => user.has({ 'app.ts': HELLO, 'gwanmun.config.mjs': HOLDING }).runs('bash', ['-c', LIMITED]),
   GWM_FETCH: (user) =>
     user
       .has({

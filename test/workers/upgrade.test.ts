@@ -64,6 +64,27 @@ describe('an upgrade', () => {
     expect(existsSync(join(server.folder, 'site.pid'))).toBe(false);
   });
 
+  test('to a process whose configuration talks on the channel by which it says that it serves: only that is believed', async () => {
+    await using server = new Gwanmun();
+    const port = await server.port();
+    const file = join(server.folder, 'gwanmun.config.mjs');
+    const talks = `import { writeSync } from 'node:fs';
+try {
+  writeSync(3, '{"cmd":"NODE_HANDLE","type":"no such"}\\nready\\n');
+} catch {
+  // It was started by hand.
+}
+`;
+    const text = readFileSync(file, 'utf8');
+    writeFileSync(file, `${talks}process.exit(3);\n${text}`);
+    await expect(upgrade(server)).rejects.toMatchObject({ stderr: expect.stringMatching(/ended with 3/) as string });
+    expect((await get(port, '/pid')).status).toBe(200);
+    writeFileSync(file, `${talks}${text}`);
+    const next = await upgrade(server);
+    expect((await get(port, '/pid')).status).toBe(200);
+    await end(server, next);
+  });
+
   test('an idle connection gets one more answer, which says that it is the last', async () => {
     await using server = new Gwanmun({ config: { accessLog: false } });
     const port = await server.port();
