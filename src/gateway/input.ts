@@ -168,12 +168,12 @@ export class RequestInput extends Input {
     if (this.beyond === 0) return false;
     if (this.over) throw inputError('GWM_INPUT_CLOSED');
     // A new window each time: what has been given to the application are views of the old ones.
-    const window = Buffer.allocUnsafe(Math.min(WINDOW, this.beyond));
+    const window = Buffer.allocUnsafeSlow(Math.min(WINDOW, this.beyond));
     const count = readSync(this.fd, window, 0, window.length, this.offset);
     if (count === 0) throw new Error('the file with the request body is shorter than the body');
     this.offset += count;
     this.beyond -= count;
-    this.window = count === window.length ? window : window.subarray(0, count);
+    this.window = count === window.length ? window : window.fill(0, count).subarray(0, count);
     this.position = 0;
     return true;
   }
@@ -204,5 +204,10 @@ function limit(size: number | null | undefined): number {
 
 function join(pieces: Buffer[], length: number): Buffer {
   const [first = EMPTY] = pieces;
-  return pieces.length <= 1 ? first : Buffer.concat(pieces, length);
+  if (pieces.length <= 1) return first;
+  // `Buffer.concat` takes of Node's pool, which the application would see through `buffer`.
+  const whole = Buffer.allocUnsafeSlow(length);
+  let at = 0;
+  for (const piece of pieces) at += piece.copy(whole, at);
+  return whole;
 }

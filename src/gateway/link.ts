@@ -378,7 +378,8 @@ export class WorkerLink implements ExchangeLink {
       if (length !== 0) throw new ProtocolError('a body is announced and missing');
       input = RequestInput.empty();
     } else {
-      exchange.body = Buffer.allocUnsafe(length);
+      // Not of Node’s pool: its buffer is the application’s to see, and holds bytes of others.
+      exchange.body = Buffer.allocUnsafeSlow(length);
       input = new RequestInput(exchange.body);
     }
     exchange.input = input;

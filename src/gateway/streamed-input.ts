@@ -54,7 +54,8 @@ export class StreamedInput extends Input {
     const length = end - start;
     if (this.block.length - this.end < length) {
       if (this.start < this.end) this.pieces.push(this.block.subarray(this.start, this.end));
-      this.block = Buffer.allocUnsafe(Math.max(length, BLOCK));
+      // Its buffer is the application’s to see: nothing of others is in it.
+      this.block = length < BLOCK ? Buffer.alloc(BLOCK) : Buffer.allocUnsafeSlow(length);
       this.start = 0;
       this.end = 0;
     }

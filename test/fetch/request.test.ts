@@ -30,6 +30,7 @@ inEachHost('request', (host) => {
 
   test.each([
     ['/request?q=\'"', 'http://example.test:8080/request?q=%27%22'],
+    ['/request?q=\xc3\xa9&r=\xff', 'http://example.test:8080/request?q=%C3%A9&r=%FF'],
     ['/x/../request', 'http://example.test:8080/request'],
     ['/%2e/request', 'http://example.test:8080/request'],
     ['http://other.test/request?x', 'http://other.test/request?x'],

@@ -10,8 +10,8 @@ pub const PAIRS_FIXED: usize = 8;
 
 /// Appends the payload for the head that [`HeadWriter`](crate::request::HeadWriter) wrote.
 ///
-/// It fits a frame. A request line of 16 KiB, headers of 32 KiB, a thousand times `HTTP_` and a host of 1 KiB that stands twice do; REQUEST_URI, which
-/// repeats the path and the query, is left out where it would not.
+/// It fits a frame, which [`HeadWriter::finish`](crate::request::HeadWriter::finish) has seen to; REQUEST_URI, which repeats the path and the query, is
+/// left out where it would not.
 pub fn write_pairs(out: &mut Vec<u8>, head: &[u8]) {
     if head.len() < FIXED {
         return;
@@ -126,6 +126,15 @@ mod tests {
     }
 
     fn head_of(fixed: Fixed, server: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+        try_head_of(fixed, server, path, headers).expect("it fits a frame")
+    }
+
+    fn try_head_of(
+        fixed: Fixed,
+        server: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Option<Vec<u8>> {
         let mut text = format!("GET {path}?a=%20b HTTP/1.1\r\n").into_bytes();
         let mut pairs = Vec::new();
         for (name, value) in headers {
@@ -151,8 +160,7 @@ mod tests {
         writer.piece(Piece::ServerName, server);
         let remote = writer.append(b"192.0.2.1");
         writer.piece(Piece::RemoteAddr, remote);
-        assert!(writer.finish());
-        out
+        writer.finish().then_some(out)
     }
 
     fn environ(head: &[u8]) -> Vec<(String, String)> {
@@ -266,5 +274,30 @@ mod tests {
         assert_eq!(value(&environ, "PATH_INFO").map(str::len), Some(16_301));
         assert_eq!(value(&environ, "HTTP_H999").map(str::len), Some(24));
         assert!(value(&environ, "REQUEST_URI").is_none());
+    }
+    #[test]
+    fn every_head_that_fits_as_a_table_fits_as_pairs() {
+        let host = "h".repeat(1024);
+        for count in [1, 2, 100, 1000] {
+            // As long as it can be.
+            let mut length = 60_000 / count;
+            let payload = loop {
+                let value = "v".repeat(length);
+                let names: Vec<_> = (0..count).map(|n| format!("h{n}")).collect();
+                let mut headers: Vec<_> =
+                    names.iter().map(|name| (name.as_str(), value.as_str())).collect();
+                headers.push(("Host", &host));
+                if let Some(payload) = try_head_of(Fixed::default(), &host, "/a/p", &headers) {
+                    break payload;
+                }
+                length -= 1;
+            };
+            let environ = environ(&payload);
+            assert_eq!(value(&environ, "HTTP_HOST").map(str::len), Some(1024));
+            assert_eq!(
+                environ.iter().filter(|(name, _)| name.starts_with("HTTP_H")).count(),
+                count + 1
+            );
+        }
     }
 }

@@ -7,6 +7,9 @@ use crate::names::NamesId;
 pub const FIXED: usize = 64;
 /// Bytes of a header's two pairs in the table.
 const ENTRY: usize = 8;
+/// What the same head takes more as [pairs](crate::pairs): the names of what stands in the fixed part, and the host, of 1 KiB at
+/// the most, a second time. A header takes less than with its entry.
+const MORE_AS_PAIRS: usize = 2048;
 
 /// `flags` bit: the request came as HTTP/1.0.
 pub const FLAG_HTTP10: u32 = 1;
@@ -121,12 +124,12 @@ impl<'a> HeadWriter<'a> {
         put(self.out, piece as usize, pair.0);
     }
 
-    /// Completes the table. `false` if the payload is too large for a frame.
+    /// Completes the table. `false` if the payload is too large for a frame, in either encoding.
     #[must_use]
     pub fn finish(self) -> bool {
         let length = self.out.len() - self.text;
         put(self.out, 32, length as u32);
-        self.out.len() <= MAX_PAYLOAD
+        self.out.len() + MORE_AS_PAIRS <= MAX_PAYLOAD
     }
 }
 

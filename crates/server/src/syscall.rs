@@ -177,6 +177,12 @@ pub(crate) fn peer_of(fd: BorrowedFd<'_>) -> Option<std::net::SocketAddr> {
     Some(std::net::SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
+/// The address of a connection's own end; none for a Unix socket.
+pub(crate) fn local_of(fd: BorrowedFd<'_>) -> Option<std::net::IpAddr> {
+    // As the client has it, as with `peer_of`.
+    Some(SockRef::from(&fd).local_addr().ok()?.as_socket()?.ip().to_canonical())
+}
+
 /// Bytes that the kernel has taken and the other side has not acknowledged yet; 0 where it does not say.
 pub(crate) fn unacknowledged(fd: BorrowedFd<'_>) -> u32 {
     let mut count: libc::c_int = 0;

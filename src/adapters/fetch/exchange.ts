@@ -61,6 +61,8 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
   /** The client has left, or has ended its side, which most likely is the same. */
   private hasLeft = false;
   private reader: Reader | null = null;
+  /** The chunks that came at once: their length may be known before the headers go. Null: those have gone. */
+  private gathered: Uint8Array[] | null = null;
   private sentBytes = 0;
   private sentChunks = 0;
   private finished = false;
@@ -227,7 +229,22 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
       this.finish();
       return;
     }
+    this.gathered = [];
+    // Behind all that waits for nothing but other promises.
+    queueMicrotask(() => process.nextTick(sendGathered, this));
     this.read();
+  }
+
+  /**
+   * @internal Once all is done that waits for nothing: a body that has ended by then has had a length, whatever middleware has made of
+   * it. Of any other goes out what there is.
+   */
+  sendGathered(): void {
+    const { gathered, response } = this;
+    this.gathered = null;
+    if (gathered === null || gathered.length === 0 || this.finished) return;
+    // Less than the window.
+    response.send(gathered.length === 1 ? (gathered[0] as Uint8Array) : Buffer.concat(gathered));
   }
 
   /** @internal Goes on with the body: there is credit, or what was written is on its way. */
@@ -257,15 +274,31 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
   private accept(done: boolean, chunk: unknown): void {
     const { response } = this;
     if (this.finished) return;
+    const { gathered } = this;
     if (done) {
       this.reader = null;
+      this.gathered = null;
+      if (gathered !== null && !response.sendPieces(gathered)) {
+        response.sendHeaders(this.sentBytes);
+        this.gathered = gathered;
+        this.sendGathered();
+      }
       this.pump();
       return;
     }
     try {
       if (!isBytes(chunk))
         throw new TypeError(`the stream of a response gave ${describe(chunk)}; it must give Uint8Arrays`);
-      response.send(chunk);
+      if (gathered !== null) {
+        gathered.push(chunk);
+        this.sentBytes += chunk.length;
+        if (this.sentBytes < TURN_BYTES && gathered.length < TURN_CHUNKS) {
+          this.read();
+          return;
+        }
+        this.sentBytes = 0;
+        this.sendGathered();
+      } else response.send(chunk);
     } catch (error) {
       this.fail(error);
       return;
@@ -397,6 +430,10 @@ function pump(exchange: FetchExchange): void {
 
 function leave(exchange: FetchExchange): void {
   exchange.leave();
+}
+
+function sendGathered(exchange: FetchExchange): void {
+  exchange.sendGathered();
 }
 
 function notify(input: StreamedInput): void {

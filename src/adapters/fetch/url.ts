@@ -23,6 +23,8 @@ export function originOf(scheme: string, authority: string): string | null {
 export function urlOf(origin: string, target: string): string {
   if (PLAIN.test(target) && !DOTS.test(target)) return origin + target;
   const path = target.replace(/^[a-z][a-z\d+\-.]*:\/\/[^/?#]*/i, '');
+  // Bytes beyond ASCII stand for themselves, as in PATH_INFO: `URL` would take each for a character.
+  const ascii = path.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
   // Joined and not resolved against the origin: a path that begins with two slashes is no other host.
-  return new URL(`${origin}${path.startsWith('/') ? '' : '/'}${path}`).href;
+  return new URL(`${origin}${path.startsWith('/') ? '' : '/'}${ascii}`).href;
 }

@@ -3,10 +3,14 @@
 use super::Connection;
 use super::request::Resolved;
 use crate::request_id::{self, RequestId};
+use crate::syscall;
 use crate::thread::Context;
 use crate::thread::arena::Key;
 use gwanmun_gateway::request::{FLAG_HTTP10, Fixed, HeadWriter, Pair, Piece};
 use gwanmun_http1::{HeaderSpan, Span, TargetForm, Version};
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
 
 impl Connection {
     /// Writes the head as it crosses to a worker into the exchange. `false`: too large for a frame.
@@ -38,10 +42,11 @@ impl Connection {
             server_port: self.local.port,
             remote_port: self.remote_port,
         };
+        let server = if head.host.is_empty() { self.local_name() } else { Cow::Borrowed("") };
         let count = headers.len() + usize::from(made.is_some());
         let appended = made.map_or(0, |id| request_id::NAME.len() + id.bytes().len())
             + path.len()
-            + self.local.name.len()
+            + server.len()
             + self.remote_addr.len();
         let mut payload = cx.buffers.take_for(HeadWriter::size(count, head.len + appended));
         let mut writer = HeadWriter::new(&mut payload, fixed);
@@ -77,17 +82,31 @@ impl Connection {
         let middle = start + route.prefix as u32;
         writer.piece(Piece::ScriptName, Pair::new(start, middle));
         writer.piece(Piece::PathInfo, Pair::new(middle, end));
-        let server = if head.host.is_empty() {
-            writer.append(self.local.name.as_bytes())
-        } else {
-            pair(head.host)
-        };
+        let server =
+            if server.is_empty() { pair(head.host) } else { writer.append(server.as_bytes()) };
         writer.piece(Piece::ServerName, server);
         let remote = writer.append(self.remote_addr.as_bytes());
         writer.piece(Piece::RemoteAddr, remote);
         let fits = writer.finish();
         set_head(cx, key, payload);
         fits
+    }
+
+    /// What stands in for a missing Host (H22): the address that the client has connected to.
+    fn local_name(&self) -> Cow<'_, str> {
+        match &self.local.name {
+            Some(name) => Cow::Borrowed(name),
+            None => syscall::local_of(self.fd.as_fd())
+                .map_or(Cow::Borrowed("localhost"), |ip| Cow::Owned(in_url(ip))),
+        }
+    }
+}
+
+/// An address as it stands in a URL: that of IPv6 in brackets (RFC 3986 §3.2.2, RFC 3875 §4.1.14).
+pub(crate) fn in_url(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
     }
 }
 

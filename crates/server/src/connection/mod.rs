@@ -7,7 +7,7 @@
 
 pub(crate) mod body;
 pub(crate) mod compress;
-mod crossing;
+pub(crate) mod crossing;
 pub(crate) mod holding;
 pub(crate) mod output;
 mod read;
@@ -88,7 +88,8 @@ struct Unlogged {
 /// The listener's side of a connection.
 #[derive(Debug)]
 pub(crate) struct Local {
-    pub(crate) name: String,
+    /// As it stands in a URL. None: every address of the machine.
+    pub(crate) name: Option<Box<str>>,
     pub(crate) port: u16,
 }
 

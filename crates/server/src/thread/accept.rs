@@ -3,7 +3,7 @@
 use super::epoll::{Epoll, Token};
 use super::{Thread, shedding};
 use crate::config::Listen;
-use crate::connection::{Connection, Local};
+use crate::connection::{Connection, Local, crossing};
 use crate::listener::{Address, Listener};
 use crate::log::Level;
 use crate::syscall;
@@ -233,9 +233,13 @@ impl Thread {
 impl ThreadListener {
     fn new((socket, address): &(Arc<OwnedFd>, Address)) -> Self {
         let local = match address {
-            Address::Tcp(address) => Local { name: address.ip().to_string(), port: address.port() },
+            Address::Tcp(address) => {
+                let ip = address.ip();
+                let name = (!ip.is_unspecified()).then(|| crossing::in_url(ip).into());
+                Local { name, port: address.port() }
+            }
             // SERVER_NAME and SERVER_PORT are never empty (W03).
-            Address::Unix(_) => Local { name: "localhost".to_owned(), port: 80 },
+            Address::Unix(_) => Local { name: Some("localhost".into()), port: 80 },
         };
         Self { socket: Arc::clone(socket), local: Rc::new(local) }
     }
