@@ -63,6 +63,7 @@ export interface CoreConfig {
     headerCount: number;
     body: number;
     bodyInMemory: number;
+    spool: number;
     minRate: number;
   };
   timeouts: { headerMs: number; bodyMs: number; keepAliveMs: number; writeMs: number };
@@ -77,6 +78,8 @@ export interface CoreConfig {
   /** Where files that were compressed are kept. */
   compressionCache?: string;
   tempDir: string;
+  /** Descriptors that clients leave to workers that are started. */
+  reservedDescriptors: number;
   /** `wsgi.multiprocess`: whether several workers serve one pool. */
   multiprocess: boolean;
   /** Descriptors of listening sockets, handed over: taken instead of binding the addresses that they have. */

@@ -96,6 +96,8 @@ export interface Limits {
   body?: number | undefined;
   /** A body up to this size is kept in memory, a larger one in a temporary file without a name. Default 65536. */
   bodyInMemory?: number | undefined;
+  /** All bodies together that are in temporary files; beyond it a request gets a 503. Default 1073741824, 1 GiB, or `body` if that is more. */
+  spool?: number | undefined;
   /**
    * Bytes a second that a client must send of a body, or take of a response, on average; slower than that gets a 408, or loses its
    * connection, once the timeout is used up. 0: any pace. A body that a mount takes as a stream may pause. Default 240.

@@ -184,6 +184,7 @@ export function resolveConfig(
       headerCount: limits.headerCount ?? 100,
       body: limits.body ?? 10_485_760,
       bodyInMemory: limits.bodyInMemory ?? 65_536,
+      spool: limits.spool ?? Math.max(1_073_741_824, limits.body ?? 10_485_760),
       minRate: limits.minRate ?? 240,
     },
     timeouts: {
@@ -235,6 +236,15 @@ export function processCount({ applications, wsgi, workers }: ResolvedConfig): n
   return workers * ((applications.length > 0 ? 1 : 0) + wsgi.length);
 }
 
+/**
+ * Descriptors that a reload needs, which starts all workers anew while the old ones serve: of each, one for every I/O thread, as many again until it
+ * has them, its memory, pipes and channel. The rest is for control connections and what Node opens.
+ */
+function descriptorsFor({ applications, wsgi, mostWorkers, threads }: ResolvedConfig): number {
+  const workers = mostWorkers * ((applications.length > 0 ? 1 : 0) + wsgi.length);
+  return 24 + workers * (2 * (threads === 0 ? parallelism() : threads) + 8);
+}
+
 /** The core's part of the configuration. One pool of workers runs every module, and one each Python application. */
 export function toCoreConfig(config: ResolvedConfig): CoreConfig {
   const firstWsgi = config.applications.length > 0 ? 1 : 0;
@@ -266,6 +276,7 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     requestIds: config.requestIds,
     ...(config.compressionCache === undefined ? {} : { compressionCache: config.compressionCache }),
     tempDir: tmpdir(),
+    reservedDescriptors: descriptorsFor(config),
     multiprocess: config.mostWorkers > 1,
   };
 }

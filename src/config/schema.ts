@@ -358,6 +358,7 @@ export const configSchema = object(
         headerCount: v.optional(integer('a number', 1, 1000)),
         body: bytes(0, Number.MAX_SAFE_INTEGER),
         bodyInMemory: bytes(0, 262_144),
+        spool: bytes(0, Number.MAX_SAFE_INTEGER),
         minRate: bytes(0, 1_048_576),
       }),
     ),

@@ -11,6 +11,7 @@ import {
   type Overrides,
   type ResolvedConfig,
 } from '../../src/config/resolve.js';
+import { parallelism } from '../../src/config/parallelism.js';
 import { GwanmunError } from '../../src/errors.js';
 
 let directory: string;
@@ -164,6 +165,7 @@ describe("the core's configuration", () => {
         headerCount: 100,
         body: 10_485_760,
         bodyInMemory: 65_536,
+        spool: 1_073_741_824,
         minRate: 240,
       },
       timeouts: { headerMs: 15_000, bodyMs: 30_000, keepAliveMs: 75_000, writeMs: 30_000 },
@@ -172,8 +174,15 @@ describe("the core's configuration", () => {
       environ: {},
       errorLog: { format: 'text', level: 'info' },
       requestIds: 'off',
+      reservedDescriptors: 24 + 1 * (2 * parallelism() + 8),
       multiprocess: false,
     });
+  });
+
+  test('keeps descriptors for all workers of a reload, of every pool', () => {
+    const config = { ...resolved({ mounts: [{ path: '/', app: 'app.ts' }], threads: 4, workers: { min: 1, max: 5 } }) };
+    expect(toCoreConfig(config).reservedDescriptors).toBe(24 + 5 * (2 * 4 + 8));
+    expect(toCoreConfig({ ...config, wsgi: [{} as never] }).reservedDescriptors).toBe(24 + 10 * (2 * 4 + 8));
   });
 
   test('takes what is configured', () => {

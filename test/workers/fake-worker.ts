@@ -75,7 +75,10 @@ export class TestCore {
   private readonly workers: FakeWorker[] = [];
   private wake: (() => void)[] = [];
 
-  constructor(config: Partial<CoreConfig> = {}) {
+  constructor({
+    limits,
+    ...config
+  }: Partial<Omit<CoreConfig, 'limits'>> & { limits?: Partial<CoreConfig['limits']> } = {}) {
     const whole: CoreConfig = {
       threads: 1,
       listen: [{ kind: 'tcp', host: '127.0.0.1', port: 0 }],
@@ -87,7 +90,9 @@ export class TestCore {
         headerCount: 100,
         body: 10_000_000,
         bodyInMemory: 65_536,
+        spool: 1e9,
         minRate: 240,
+        ...limits,
       },
       timeouts: { headerMs: 15_000, bodyMs: 15_000, keepAliveMs: 15_000, writeMs: 15_000 },
       serverHeader: null,
@@ -95,6 +100,7 @@ export class TestCore {
       errorLog: { format: 'text', level: 'info', file: join(this.folder, 'error.log') },
       requestIds: 'off',
       tempDir: this.folder,
+      reservedDescriptors: 0,
       environ: {},
       multiprocess: true,
       ...config,

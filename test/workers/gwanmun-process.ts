@@ -28,6 +28,8 @@ export interface Settings {
   args?: readonly string[];
   /** In a process group of its own, as under a terminal's shell. */
   group?: boolean;
+  /** Its limit on file descriptors. */
+  descriptors?: number;
 }
 
 /** A gwanmun process and what it has printed. */
@@ -42,7 +44,16 @@ export class Gwanmun {
   private isClosed = false;
   private readonly waiting = new Set<() => void>();
 
-  constructor({ config = {}, app = APP, env = {}, files = {}, folder, args, group = false }: Settings = {}) {
+  constructor({
+    config = {},
+    app = APP,
+    env = {},
+    files = {},
+    folder,
+    args,
+    group = false,
+    descriptors,
+  }: Settings = {}) {
     this.folder = realpathSync(folder ?? mkdtempSync(join(tmpdir(), 'gwanmun-workers-')));
     const file = join(this.folder, 'gwanmun.config.mjs');
     const whole = { listen: { host: '127.0.0.1', port: 0 }, threads: 2, mounts: [{ path: '/', app }], ...config };
@@ -51,12 +62,18 @@ export class Gwanmun {
       mkdirSync(dirname(join(this.folder, path)), { recursive: true });
       writeFileSync(join(this.folder, path), text);
     }
-    this.child = spawn(process.execPath, [MAIN, ...(args ?? ['--config', file])], {
-      cwd: this.folder,
-      detached: group,
-      env: { ...process.env, NO_COLOR: '1', GWANMUN_TEST: this.mark, FOLDER: this.folder, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const command = [process.execPath, MAIN, ...(args ?? ['--config', file])];
+    const limited = descriptors === undefined ? [] : ['-c', `ulimit -n ${descriptors}; exec "$0" "$@"`];
+    this.child = spawn(
+      limited.length > 0 ? 'sh' : process.execPath,
+      [...limited, ...command.slice(limited.length > 0 ? 0 : 1)],
+      {
+        cwd: this.folder,
+        detached: group,
+        env: { ...process.env, NO_COLOR: '1', GWANMUN_TEST: this.mark, FOLDER: this.folder, ...env },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => this.grow(() => (this.stdout += text)));
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => this.grow(() => (this.stderr += text)));
     this.child.once('close', () => this.grow(() => (this.isClosed = true)));

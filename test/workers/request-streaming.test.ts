@@ -1,7 +1,6 @@
 // Streamed request bodies as the core passes them on, seen from a worker that is written by hand.
 
 import { describe, expect, test } from 'vitest';
-import type { CoreConfig } from '../../src/config/core.js';
 import * as f from '../../src/gateway/frame.js';
 import { type FakeWorker, frame, type Frame, head, response, TestCore } from './fake-worker.js';
 import { Client, get } from './http-client.js';
@@ -9,7 +8,7 @@ import { Client, get } from './http-client.js';
 const MIB = 1024 * 1024;
 const post = (...headers: string[]): string => `POST /app HTTP/1.1\r\n${['Host: t', ...headers].join('\r\n')}\r\n\r\n`;
 
-function streaming(config: Partial<CoreConfig> = {}): TestCore {
+function streaming(config: ConstructorParameters<typeof TestCore>[0] = {}): TestCore {
   return new TestCore({ mounts: [{ path: '/app', application: 0, pool: 0, stream: true }], ...config });
 }
 

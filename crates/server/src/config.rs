@@ -36,6 +36,9 @@ pub struct Config {
     /// have, instead of binding those.
     #[serde(default)]
     pub inherited: Vec<i32>,
+    /// Descriptors that clients leave to what the embedder starts: workers, at a reload those of another generation, its own connections.
+    #[serde(default)]
+    pub reserved_descriptors: u64,
     /// The embedder wants to know of requests that are refused.
     #[serde(default)]
     pub tell_refusals: bool,
@@ -177,8 +180,15 @@ pub struct Limits {
     pub body: u64,
     /// Request bodies up to this size stay in memory, larger ones go to a temporary file.
     pub body_in_memory: usize,
+    /// Bytes of all request bodies together that are in temporary files; beyond it a request gets a 503.
+    #[serde(default = "unlimited")]
+    pub spool: u64,
     /// Bytes a second that a client sends of a body, or takes of a response, on average; 0: any. By default 240, as Kestrel has it.
     pub min_rate: u64,
+}
+
+fn unlimited() -> u64 {
+    u64::MAX
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

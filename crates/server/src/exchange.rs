@@ -5,13 +5,12 @@ use crate::connection::holding::Holding;
 use crate::connection::output::Output;
 use crate::generation::Generation;
 use crate::request_id::RequestId;
+use crate::spool::SpooledBody;
 use crate::thread::ByThread;
 use crate::thread::arena::{Arena, Key};
 use crate::thread::buffers::Buffers;
 use gwanmun_gateway::WINDOW;
-use std::fs::File;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) type Exchanges = Arena<Exchange>;
@@ -82,7 +81,7 @@ pub(crate) struct StreamName {
 pub(crate) enum RequestBody {
     None,
     Memory(Vec<u8>),
-    File(Arc<File>),
+    File(SpooledBody),
     /// Comes as the client sends it.
     Streamed(Upload),
 }

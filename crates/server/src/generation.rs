@@ -1,6 +1,7 @@
 //! A generation: the configuration as the I/O threads use it, built and validated whole, never changed.
 
 use crate::config::{self, Config, RequestIds, Timeouts};
+use crate::descriptors;
 use crate::error::{Error, ErrorKind};
 use crate::mounts::application::pool::Pool;
 use crate::mounts::files::{AllowedFolders, FileRoot, FileRules, PackedFolder, Pattern};
@@ -17,6 +18,8 @@ pub(crate) struct Generation {
     pub(crate) head_limits: gwanmun_http1::Limits,
     pub(crate) body_limit: u64,
     pub(crate) body_in_memory: usize,
+    /// Bytes of all bodies together that are in temporary files.
+    pub(crate) spool_limit: u64,
     pub(crate) min_rate: u64,
     pub(crate) timeouts: Timeouts,
     /// `Server: …\r\n`, or nothing.
@@ -96,6 +99,7 @@ impl Generation {
         }) {
             return invalid("The Server header holds printable ASCII characters only.".to_owned());
         }
+        descriptors::keep_for_workers(config.reserved_descriptors);
         let packed = config.compression_cache.as_deref().map(PackedFolder::new).map(Arc::new);
         let mut mounts = Vec::new();
         for (index, mount) in config.mounts.iter().enumerate() {
@@ -173,6 +177,7 @@ impl Generation {
             },
             body_limit: limits.body,
             body_in_memory: limits.body_in_memory,
+            spool_limit: limits.spool,
             min_rate: limits.min_rate,
             timeouts: config.timeouts,
             server_line: server

@@ -7,6 +7,7 @@
 mod compression;
 pub mod config;
 mod connection;
+mod descriptors;
 mod error;
 mod exchange;
 #[cfg(fuzzing)]
@@ -19,6 +20,7 @@ pub mod passing;
 mod request_id;
 mod router;
 mod server;
+mod spool;
 mod syscall;
 mod thread;
 mod usage;

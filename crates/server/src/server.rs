@@ -1,6 +1,7 @@
 //! The server as the embedder sees it: start, workers, close.
 
 use crate::config::{AccessFormat, Config, ErrorFormat, Listen};
+use crate::descriptors;
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
 use crate::listener::{Address, Inherited, Listener};
@@ -8,6 +9,7 @@ use crate::log::{self, LogConfig, Logger, Record, Target, WorkerName};
 use crate::mounts::application::link;
 use crate::mounts::application::memory::{MAX_LINKS, WorkerMemory};
 use crate::mounts::application::pool::Pool;
+use crate::spool::Spooled;
 use crate::thread::mailbox::Mailbox;
 use crate::thread::{Message, Sockets, Thread, sockets_of};
 use crate::usage::{Gauge, Usage};
@@ -91,6 +93,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Vec<AtomicUsize>,
     /// What each I/O thread holds, as its last look at the deadlines has seen it.
     pub(crate) gauges: Vec<Gauge>,
+    pub(crate) spooled: Spooled,
     pub(crate) logger: Logger,
     pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
     workers: Mutex<HashMap<u32, WorkerState>>,
@@ -198,6 +201,7 @@ impl Server {
             pools: Mutex::default(),
             generation: Mutex::new(Arc::clone(&generation)),
             connections: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
+            spooled: Spooled::default(),
             gauges: (0..threads).map(|_| Gauge::default()).collect(),
             mailboxes: mailboxes
                 .map_err(|error| Error::system("Can't create an event descriptor", &error))?,
@@ -208,6 +212,9 @@ impl Server {
             closing: AtomicBool::new(false),
         });
         shared.register(&generation);
+        if let Some(complaint) = descriptors::complaint(config.reserved_descriptors) {
+            shared.logger.error(log::Level::Warn, &complaint);
+        }
         let server = Self {
             threads: Mutex::default(),
             next_worker: AtomicU32::new(1),
@@ -306,7 +313,7 @@ impl Server {
             let pulse = memory.map(|memory| memory.pulse()).unwrap_or_default();
             WorkerLoad { id, in_flight, requests, pulse }
         };
-        let mut usage = Usage::default();
+        let mut usage = Usage { spooled: self.shared.spooled.bytes(), ..Usage::default() };
         for gauge in &self.shared.gauges {
             usage.add(gauge.get());
         }

@@ -2,19 +2,25 @@
 
 use super::respond::SKIP_BODY;
 use super::{Connection, Ending, LINGER_MS, Phase, Reading};
+use crate::descriptors;
 use crate::exchange::{RequestBody, ResponseState};
+use crate::spool::{Share, SpooledBody, temporary_file};
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
 use gwanmun_http1::{Body, Chunk, ChunkedDecoder};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Why a body is refused that would be in a temporary file.
+pub(super) const SPOOL_FULL: &str = "the request bodies that are buffered take all of limits.spool";
+/// Who sends, or takes, so many bytes a second is not slow, however short descriptors run.
+const BRISK: u64 = 16 * 1024;
+/// Who has only just begun is not known to be slow.
+const PACE_MS: u64 = 1000;
 /// Bytes that go to the temporary file in one write.
 const WRITE_SIZE: usize = 256 * 1024;
 
@@ -29,6 +35,8 @@ pub(super) struct BodyReader {
     sink: Sink,
     /// The end of the body has been received.
     complete: bool,
+    /// When it began; in milliseconds of the thread's clock.
+    since_ms: u64,
 }
 
 #[derive(Debug)]
@@ -51,8 +59,9 @@ enum Sink {
 
 /// A body on its way into a temporary file. Blocking threads write it, one piece after the other; meanwhile one more
 /// piece is collected, and then the client has to wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Spool {
+    share: Share,
     file: Option<Arc<File>>,
     pending: Vec<u8>,
     written: u64,
@@ -61,8 +70,9 @@ struct Spool {
 
 impl BodyReader {
     /// For a body that an application gets whole.
-    pub(super) fn collect(exchange: Key, body: Body, limit: u64) -> Self {
-        Self::new(exchange, body, limit, Sink::Memory(Vec::new()))
+    pub(super) fn collect(exchange: Key, body: Body, limit: u64, now_ms: u64) -> Self {
+        let reader = Self::new(exchange, body, limit, Sink::Memory(Vec::new()));
+        Self { since_ms: now_ms, ..reader }
     }
 
     /// For a body that an application gets as it comes.
@@ -97,7 +107,7 @@ impl BodyReader {
             Body::Length(length) => Coding::Length(length),
             Body::Chunked => Coding::Chunked(ChunkedDecoder::new()),
         };
-        Self { exchange, coding, received: 0, limit, sink, complete: false }
+        Self { exchange, coding, received: 0, limit, sink, complete: false, since_ms: 0 }
     }
 
     /// Whether the rest can be read and thrown away before the next request.
@@ -167,7 +177,11 @@ impl Connection {
                 self.fail_body(cx, 413, "the request body is over limits.body");
                 return (bytes.len(), true);
             }
-            self.collect(cx, &mut reader, data);
+            if !self.collect(cx, &mut reader, data) {
+                self.phase = Phase::Body(reader);
+                self.fail_body(cx, 503, SPOOL_FULL);
+                return (bytes.len(), true);
+            }
             if data.is_empty() && !reader.complete {
                 let received = reader.received - before;
                 let patience_ms = reader.patience_ms(cx);
@@ -194,6 +208,16 @@ impl Connection {
     /// Whether a request body has a file.
     pub(super) fn spools(&self) -> bool {
         matches!(&self.phase, Phase::Body(reader) if matches!(reader.sink, Sink::File(_)))
+    }
+
+    /// Bytes a second of the request body that is being received, if its client is slow.
+    pub(super) fn slow_body(&self, now_ms: u64) -> Option<u64> {
+        let Phase::Body(reader) = &self.phase else { return None };
+        // What a worker takes at its own pace is not the client's doing.
+        if reader.complete || reader.passes_on() {
+            return None;
+        }
+        slow_pace(reader.received, now_ms.saturating_sub(reader.since_ms))
     }
 
     pub(super) fn passes_body_on(&self) -> bool {
@@ -405,11 +429,15 @@ impl Connection {
         }
         match result {
             Err(error) => {
-                cx.log_error(&format!(
-                    "A request body could not be written to a temporary file: {error}."
-                ));
                 self.phase = Phase::Body(reader);
-                self.fail_body(cx, 500, "the request body could not be buffered");
+                if descriptors::is_exhaustion(&error) {
+                    self.fail_body(cx, 503, "file descriptors run short");
+                } else {
+                    cx.log_error(&format!(
+                        "A request body could not be written to a temporary file: {error}."
+                    ));
+                    self.fail_body(cx, 500, "the request body could not be buffered");
+                }
             }
             Ok(file) => {
                 spool.file = Some(file);
@@ -475,21 +503,34 @@ impl Connection {
         self.mark_dirty(cx);
     }
 
-    fn collect(&mut self, cx: &mut Context, reader: &mut BodyReader, data: &[u8]) {
+    /// Keeps a piece of a body. `false`: all that is spooled would be more than `limits.spool`.
+    fn collect(&mut self, cx: &mut Context, reader: &mut BodyReader, data: &[u8]) -> bool {
+        let limit = cx.generation.spool_limit;
         match &mut reader.sink {
             Sink::Discard | Sink::Worker { .. } => {}
             Sink::Memory(memory) => {
                 if memory.len() + data.len() <= cx.generation.body_in_memory {
                     memory.extend_from_slice(data);
-                    return;
+                    return true;
+                }
+                let mut share = cx.shared.spooled.share();
+                if !share.grow((memory.len() + data.len()) as u64, limit) {
+                    return false;
                 }
                 let mut pending = std::mem::take(memory);
                 pending.extend_from_slice(data);
-                reader.sink = Sink::File(Spool { pending, ..Spool::default() });
+                let (file, written, writing) = (None, 0, false);
+                reader.sink = Sink::File(Spool { share, file, pending, written, writing });
             }
-            Sink::File(spool) => spool.pending.extend_from_slice(data),
+            Sink::File(spool) => {
+                if !spool.share.grow(data.len() as u64, limit) {
+                    return false;
+                }
+                spool.pending.extend_from_slice(data);
+            }
         }
         self.write_spool(cx, reader);
+        true
     }
 
     /// Has a blocking thread write what has been collected, if it is worth it or the end.
@@ -537,7 +578,9 @@ impl Connection {
                 return false;
             }
             Sink::Memory(memory) => RequestBody::Memory(memory),
-            Sink::File(Spool { file: Some(file), .. }) => RequestBody::File(file),
+            Sink::File(Spool { file: Some(file), share, .. }) => {
+                RequestBody::File(SpooledBody { file, _share: share })
+            }
             Sink::File(_) => RequestBody::None,
         };
         let Some(exchange) = cx.exchanges.get_mut(key) else { return false };
@@ -548,23 +591,8 @@ impl Connection {
     }
 }
 
-/// A file without a name: it is gone when the last descriptor is, whatever happens to the process.
-fn temporary_file(directory: &Path) -> io::Result<File> {
-    static SERIAL: AtomicU64 = AtomicU64::new(0);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
-    match options.clone().custom_flags(libc::O_TMPFILE).open(directory) {
-        Err(error)
-            if matches!(
-                error.raw_os_error(),
-                Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
-            ) => {}
-        result => return result,
-    }
-    // A file system without nameless files: a name that is taken away at once.
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    let path = directory.join(format!(".gwanmun-body-{}-{serial}", std::process::id()));
-    let file = options.create_new(true).open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
+/// So many bytes in so many milliseconds, as bytes a second, if that is slow.
+pub(super) fn slow_pace(bytes: u64, passed_ms: u64) -> Option<u64> {
+    let pace = bytes.saturating_mul(1000).checked_div(passed_ms)?;
+    (passed_ms >= PACE_MS && pace < BRISK).then_some(pace)
 }

@@ -21,8 +21,9 @@ use crate::syscall;
 use crate::thread::arena::Key;
 use crate::thread::epoll::Readiness;
 use crate::thread::log::AccessLine;
+use crate::thread::shedding::Standing;
 use crate::thread::{Context, Message};
-use body::BodyReader;
+use body::{BodyReader, slow_pace};
 use holding::Holding;
 use output::{Output, Sent};
 use std::collections::VecDeque;
@@ -73,8 +74,17 @@ pub(crate) struct Connection {
     write_deadline: u64,
     /// Bytes that the kernel held for the client at the last look, and was given since, while not all is sent.
     untaken: u32,
+    /// While the client does not take at once what it is sent.
+    pace: Option<Box<Pace>>,
     /// The access log waits until these are sent.
     unlogged: Option<Box<Unlogged>>,
+}
+
+/// How fast a client takes what it is sent.
+#[derive(Debug)]
+struct Pace {
+    since_ms: u64,
+    taken: u64,
 }
 
 /// What the access log will say of responses that are complete and not sent.
@@ -154,6 +164,7 @@ impl Connection {
             reading: Reading::Head,
             write_deadline: 0,
             untaken: 0,
+            pace: None,
             unlogged: None,
         }
     }
@@ -207,20 +218,47 @@ impl Connection {
         }
     }
 
-    /// Since when the connection has waited for its client's next request, and whether a part of the head is there; nothing
-    /// if a request is in progress.
-    pub(crate) fn waiting_since(&self, cx: &Context) -> Option<(bool, u64)> {
+    /// Whether the connection may be closed when others need its descriptor: its client has sent no request, or is slow.
+    pub(crate) fn gives_way(&self, cx: &Context) -> Option<Standing> {
+        if self.closed {
+            return None;
+        }
+        if let Some(pace) = self.slow_body(cx.clock.ms()).or_else(|| self.slow_response(cx)) {
+            return Some(Standing::Slow { pace });
+        }
         let waits = self.exchanges.is_empty()
             && self.output.is_empty()
             && matches!(self.phase, Phase::Head)
-            && !self.readable
-            && !self.closed;
+            && !self.readable;
         let allowed_ms = match self.reading {
             Reading::Head => cx.generation.timeouts.header_ms,
             Reading::Idle => cx.generation.timeouts.keep_alive_ms,
             Reading::Body | Reading::Linger => return None,
         };
-        waits.then(|| (!self.input.is_empty(), self.read_deadline.saturating_sub(allowed_ms)))
+        let since_ms = self.read_deadline.saturating_sub(allowed_ms);
+        if !waits {
+            None
+        } else if self.input.is_empty() {
+            Some(Standing::Idle { since_ms })
+        } else {
+            Some(Standing::Head { since_ms })
+        }
+    }
+
+    /// Bytes a second that the client takes of what waits for it, if it is slow.
+    fn slow_response(&self, cx: &Context) -> Option<u64> {
+        let pace = self.pace.as_ref().filter(|_| !self.output.is_empty() && !self.loading)?;
+        slow_pace(pace.taken, cx.clock.ms().saturating_sub(pace.since_ms))
+    }
+
+    /// Closes the connection so that others can come.
+    pub(crate) fn shed(&mut self, cx: &mut Context) {
+        for &key in &self.exchanges {
+            if let Some(exchange) = cx.exchanges.get_mut(key) {
+                exchange.set_reason("file descriptors run short, and its client is slow");
+            }
+        }
+        self.close(cx);
     }
 
     /// Gives up on whatever takes too long.
@@ -247,6 +285,9 @@ impl Connection {
         let untaken = syscall::unacknowledged(self.fd.as_fd());
         let taken = self.untaken.saturating_sub(untaken).into();
         self.untaken = untaken;
+        let now_ms = cx.clock.ms();
+        let pace = self.pace.get_or_insert_with(|| Box::new(Pace { since_ms: now_ms, taken: 0 }));
+        pace.taken += taken;
         self.write_deadline =
             cx.paid_up(self.write_deadline, taken, cx.generation.timeouts.write_ms);
     }
@@ -386,6 +427,7 @@ impl Connection {
                     Sent::All => {
                         self.write_deadline = 0;
                         self.untaken = 0;
+                        self.pace = None;
                         self.grant_credit(cx);
                     }
                     Sent::Blocked => self.writable = false,

@@ -1,9 +1,10 @@
 //! What answers a request: the core, a file, or an application.
 
-use super::body::BodyReader;
+use super::body::{BodyReader, SPOOL_FULL};
 use super::crossing::set_head;
 use super::{Connection, Phase, Reading};
 use crate::compression::Accepted;
+use crate::descriptors;
 use crate::exchange::{Exchange, LogFields, RequestBody, Source, Upload};
 use crate::generation::{Application, Files, Generation};
 use crate::mounts::files::{Cached, Conditions, FileEntry, Found, Known, evaluate, is_servable};
@@ -305,6 +306,10 @@ impl Connection {
                 self.answer_with(cx, key, content_type, LISTING_LINES, body.as_bytes());
             }
             Found::Forbidden => self.answer(cx, key, 403, b""),
+            Found::Failed(error) if descriptors::is_exhaustion(error) => {
+                cx.log_unserved(key, "file descriptors run short");
+                self.answer(cx, key, 503, b"Retry-After: 1\r\n");
+            }
             Found::Failed(error) => {
                 cx.log_error(&format!("A file could not be opened: {error}."));
                 self.answer(cx, key, 500, b"");
@@ -351,13 +356,21 @@ impl Connection {
             self.start_streamed(cx, key, request.head);
             return;
         }
+        let limit = cx.generation.body_limit;
+        // What is announced and cannot be kept is not waited for.
+        if let Body::Length(length) = body
+            && length > cx.generation.body_in_memory as u64
+            && cx.shared.spooled.bytes().saturating_add(length) > cx.generation.spool_limit
+        {
+            self.refuse_exchange(cx, key, 503, SPOOL_FULL);
+            return;
+        }
         if request.head.expect_continue && !is_here {
             // The body is buffered here, so it is the core that wants it. It is the only exchange: its output is the next.
             self.output.tail(&mut cx.buffers).extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             self.mark_dirty(cx);
         }
-        self.phase =
-            Phase::Body(Box::new(BodyReader::collect(key, body, cx.generation.body_limit)));
+        self.phase = Phase::Body(Box::new(BodyReader::collect(key, body, limit, cx.clock.ms())));
         self.reading = Reading::Body;
         self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
     }

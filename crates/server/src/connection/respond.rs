@@ -146,7 +146,8 @@ impl Connection {
         if let Some(exchange) = cx.exchanges.get_mut(key) {
             exchange.keep_alive = false;
         }
-        self.answer(cx, key, status, b"");
+        let lines: &[u8] = if status == 503 { b"Retry-After: 1\r\n" } else { b"" };
+        self.answer(cx, key, status, lines);
         self.phase = Phase::Closing;
         self.blocked = false;
         self.read_deadline = 0;

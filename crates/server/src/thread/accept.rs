@@ -4,6 +4,7 @@ use super::epoll::{Epoll, Token};
 use super::{Thread, shedding};
 use crate::config::Listen;
 use crate::connection::{Connection, Local, crossing};
+use crate::descriptors::{self, Purpose, is_exhaustion};
 use crate::listener::{Address, Listener};
 use crate::log::Level;
 use crate::syscall;
@@ -27,8 +28,11 @@ pub(super) struct Acceptor {
     sockets: Rc<RefCell<Sockets>>,
     /// Accepting is paused until then, for want of descriptors; 0 = it is not.
     again_ms: u64,
-    /// Accepted, but their descriptors belong to the reserve and no other connection could give way: they wait until then, too.
+    /// Accepted, but their descriptors are kept for others. They come in when another connection has given way, with a descriptor that has
+    /// become free: else what is kept would be used up one by one.
     held_back: Vec<(Rc<Local>, OwnedFd)>,
+    /// Connections have been closed for them, at the end of this turn.
+    has_shed: bool,
     /// Until then the log has it that connections are shed.
     tell_shedding_ms: u64,
     /// Until then the log has it that accepting is paused at times.
@@ -68,6 +72,7 @@ impl Acceptor {
             sockets,
             again_ms: 0,
             held_back: Vec::new(),
+            has_shed: false,
             tell_shedding_ms: 0,
             tell_pause_ms: 0,
         })
@@ -120,7 +125,7 @@ impl Thread {
                 Ok(None) => return,
                 Ok(Some(fd)) => {
                     let local = Rc::clone(&listener.local);
-                    let is_last = shedding::is_reserved(fd.as_fd());
+                    let is_last = descriptors::is_kept(fd.as_fd(), Purpose::Connection);
                     self.admit(local, fd);
                     // What is shed is closed at the end of this turn.
                     if is_last {
@@ -129,7 +134,7 @@ impl Thread {
                 }
                 Err(error) => {
                     if is_exhaustion(&error) {
-                        self.shed();
+                        self.acceptor.has_shed |= self.shed();
                         self.pause_accepting(&error);
                         return;
                     }
@@ -139,13 +144,21 @@ impl Thread {
         }
     }
 
-    /// Where only the reserve is left, a connection comes in if another gives way, and else waits for that.
+    /// Where only descriptors that are kept for others are left, a connection comes in when another has given way.
     fn admit(&mut self, local: Rc<Local>, fd: OwnedFd) {
-        if shedding::is_reserved(fd.as_fd()) && !self.shed() {
-            self.acceptor.held_back.push((local, fd));
-            self.pause_accepting("only the reserve of file descriptors is left");
-        } else {
+        if !descriptors::is_kept(fd.as_fd(), Purpose::Connection) {
             self.add_connection(local, fd);
+            return;
+        }
+        self.acceptor.held_back.push((local, fd));
+        self.acceptor.has_shed |= self.shed();
+        self.pause_accepting("only the reserve of file descriptors is left");
+    }
+
+    /// What was shed is closed: who was held back comes in.
+    pub(super) fn accept_after_shedding(&mut self) {
+        if std::mem::take(&mut self.acceptor.has_shed) {
+            self.resume_accepting();
         }
     }
 
@@ -172,19 +185,19 @@ impl Thread {
     /// H43: closes the connections that have waited longest, so that others can come. Gives whether there were any.
     fn shed(&mut self) -> bool {
         let cx = &mut self.cx;
-        let waiting = self.connections.iter_mut();
-        let waiting = waiting.filter_map(|(key, other)| Some((other.waiting_since(cx)?, key)));
-        let victims = shedding::victims(waiting.collect(), cx.clock.ms());
+        let candidates = self.connections.iter_mut();
+        let candidates = candidates.filter_map(|(key, other)| Some((other.gives_way(cx)?, key)));
+        let victims = shedding::victims(candidates.collect(), cx.clock.ms());
         for &key in &victims {
             if let Some(connection) = self.connections.get_mut(key) {
-                connection.close(cx);
+                connection.shed(cx);
             }
         }
         if !victims.is_empty() && cx.clock.ms() >= self.acceptor.tell_shedding_ms {
             self.acceptor.tell_shedding_ms = cx.clock.ms() + TELL_AGAIN_MS;
             cx.shared.logger.error(
                 Level::Warn,
-                "File descriptors run short: the connections that have been idle longest are closed. \
+                "File descriptors run short: connections that are idle or slow are closed, the longest and slowest first. \
                  Raise the limit (ulimit -n, or LimitNOFILE= of systemd).",
             );
         }
@@ -194,7 +207,7 @@ impl Thread {
     /// H62: without descriptors, accepting again at once would only spin.
     fn pause_accepting(&mut self, why: impl Display) {
         if self.acceptor.again_ms == 0 {
-            if self.cx.clock.ms() >= self.acceptor.tell_pause_ms {
+            if !self.acceptor.has_shed && self.cx.clock.ms() >= self.acceptor.tell_pause_ms {
                 self.acceptor.tell_pause_ms = self.cx.clock.ms() + TELL_AGAIN_MS;
                 self.cx.log_error(&format!(
                     "No connection could be accepted: {why}. Accepting is paused for a moment."
@@ -243,8 +256,4 @@ impl ThreadListener {
         };
         Self { socket: Arc::clone(socket), local: Rc::new(local) }
     }
-}
-
-fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }

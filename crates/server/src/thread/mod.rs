@@ -11,11 +11,12 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod log;
 pub(crate) mod mailbox;
-mod shedding;
+pub(crate) mod shedding;
 
 use crate::connection::Connection;
 use crate::connection::compress::Compressed;
 use crate::connection::sendfile::Sought;
+use crate::descriptors;
 use crate::exchange::Exchanges;
 use crate::generation::{Files, Generation};
 use crate::log::{Level, LogBuffer};
@@ -206,6 +207,7 @@ impl Thread {
         let tick_ms = tick_ms(&generation);
         let cx = Context {
             thread,
+            files: FileCache::new(file_cache_limits(&shared)),
             shared: Rc::new(shared),
             generation: Rc::new(generation),
             epoll,
@@ -215,7 +217,6 @@ impl Thread {
             links: Links::of_life(life),
             worker_links: FxHashMap::default(),
             names: NamesTable::default(),
-            files: FileCache::new(FileCacheLimits::default()),
             lookups: FxHashMap::default(),
             log,
             ids,
@@ -281,6 +282,7 @@ impl Thread {
                 }
             }
             let more = self.settle();
+            self.accept_after_shedding();
             if more || count < epoll::BATCH {
                 self.cx.log.flush();
                 return Ok(more);
@@ -422,7 +424,7 @@ impl Thread {
         }
         self.listen_on(sockets);
         // Its keys are mounts of the generation that goes.
-        self.cx.files = FileCache::new(FileCacheLimits::default());
+        self.cx.files = FileCache::new(file_cache_limits(&self.cx.shared));
         self.cx.ids = IdSource::new(generation.request_ids);
         self.tick_ms = tick_ms(&generation);
         self.cx.generation = Rc::new(generation);
@@ -548,6 +550,12 @@ impl Context {
             _ => Ok(()),
         }
     }
+}
+
+/// A thread keeps fewer files open where descriptors are few.
+fn file_cache_limits(shared: &Shared) -> FileCacheLimits {
+    let descriptors = descriptors::files_to_keep(shared.mailboxes.len());
+    FileCacheLimits { descriptors, ..FileCacheLimits::default() }
 }
 
 /// How often deadlines are looked at: often enough for the shortest.

@@ -57,7 +57,7 @@ impl Context {
         let body = match &exchange.body {
             RequestBody::None => Passed::None,
             RequestBody::Memory(bytes) => Passed::Bytes(bytes),
-            RequestBody::File(file) => Passed::File(file),
+            RequestBody::File(body) => Passed::File(&body.file),
             RequestBody::Streamed(_) => Passed::Later,
         };
         let (narrow, now_ms) = (exchange.is_behind, self.clock.ms());

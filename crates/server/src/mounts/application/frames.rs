@@ -4,6 +4,7 @@ use super::link::{Block, Link, LinkState};
 use super::memory::WorkerMemory;
 use super::pool::{Pool, Waiting};
 use crate::connection::relay::{self, RelayedHead};
+use crate::descriptors;
 use crate::exchange::{self, RequestBody, ResponseState};
 use crate::log::{Level, Record, WorkerName};
 use crate::passing::{Received, receive_with_fds};
@@ -272,7 +273,11 @@ impl Thread {
                 let exchange = open.exchange;
                 let block = named_block(link, block)?;
                 self.end_stream(key, stream, exchange);
-                let Received::Descriptor(fd) = fd else {
+                let fd = match fd {
+                    Received::Descriptor(fd) => descriptors::checked(File::from(fd)).ok(),
+                    Received::Lost => None,
+                };
+                let Some(file) = fd else {
                     // The worker did send it: this process had no descriptor left for it.
                     self.cx.log_unserved(exchange, "file descriptors have run out");
                     return self.cx.with_connection(
@@ -292,7 +297,7 @@ impl Thread {
                 let result =
                     self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
                         let head = RelayedHead::new(status, block.as_deref(), lines)?;
-                        connection.relay_file(cx, exchange, head, File::from(fd), (offset, length))
+                        connection.relay_file(cx, exchange, head, file, (offset, length))
                     });
                 if result.is_err() {
                     self.fail_exchange(exchange, 502);

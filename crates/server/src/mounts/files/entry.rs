@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::residency::{PIECE, Residency, resident};
 use super::rules::FileRules;
 use crate::compression::{self, Accepted, Coding, LEAST};
+use crate::descriptors;
 
 /// Files up to this many bytes are kept in memory whole.
 pub(super) const INLINE_LIMIT: u64 = 32 * 1024;
@@ -125,7 +126,7 @@ impl FileEntry {
             last_modified: last_modified.into(),
             headers: headers.into(),
             validators,
-            file: if content.is_some() { None } else { Some(file) },
+            file: if content.is_some() { None } else { Some(descriptors::checked(file)?) },
             content,
             variants: Default::default(),
             is_compressible,
