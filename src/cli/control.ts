@@ -7,7 +7,7 @@ import { displayPath } from '../config/display-path.js';
 import { createColors, GwanmunError } from '../errors.js';
 import { parseError, parseJson } from '../parse-error.js';
 import { controlFolder, type ControlRequest } from '../supervisor/control.js';
-import type { ServerStatus } from '../supervisor/server.js';
+import type { ServerStatus } from '../supervisor/status.js';
 import { formatAddress } from './banner.js';
 
 /** Which server is meant: by its process, else the one of this folder, else the only one. */

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { displayPath } from '../config/display-path.js';
 import type { ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, GwanmunError, wantsColor } from '../errors.js';
+import { coalesce } from '../supervisor/coalesce.js';
 import { listenForControl, type ControlRequest } from '../supervisor/control.js';
 import { takeInheritance } from '../supervisor/inheritance.js';
 import { Server } from '../supervisor/server.js';
@@ -38,7 +39,8 @@ export async function serve(
     return server.stop().then(() => process.exit(0));
   };
   const unwatch = onStopSignal(() => void stop());
-  const reload = async (): Promise<void> => {
+  // However many ask for it while one goes on, one more is enough.
+  const reload = coalesce(async () => {
     manager.reloading();
     try {
       await server.reload(load);
@@ -50,7 +52,7 @@ export async function serve(
     } finally {
       manager.ready('serving');
     }
-  };
+  });
   let upgrading: Promise<number> | undefined;
   const upgrade = (): Promise<number> =>
     (upgrading ??= succeed(server, config, inheritance?.isActivated === true, manager, development).then(

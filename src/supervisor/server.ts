@@ -6,14 +6,16 @@ import { placeError } from '../config/origin.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, GwanmunError } from '../errors.js';
 import { VERSION } from '../config/version.js';
-import { loadNative, type CoreStatus, type CoreUsage, type NativeCore } from '../native.js';
+import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
 import { framesOf } from '../stack.js';
+import { Generations, type Pool } from './generations.js';
 import type { Inheritance } from './inheritance.js';
 import { nameHolder } from './socket-holder.js';
-import { spawnPythonWorker } from './python-worker.js';
-import { Supervisor, type SupervisorOptions, type WorkerStatus } from './supervisor.js';
-import { residentBytes, Upkeep, type Pool } from './upkeep.js';
-import { spawnWorker, type Print } from './worker-process.js';
+import { showing, startersOf } from './starters.js';
+import { describeLoad, type ServerStatus } from './status.js';
+import { Supervisor } from './supervisor.js';
+import { Upkeep } from './upkeep.js';
+import type { Print } from './worker-process.js';
 
 /** A server that listens and whose applications are ready. */
 export interface RunningServer {
@@ -33,41 +35,6 @@ export interface ServerEvent {
   readonly stack?: string | undefined;
 }
 
-/** A worker, for operators. */
-export interface WorkerLine extends Omit<WorkerStatus, 'id'> {
-  /** `current`, `coming` during a reload, or `old`: it finishes what it has. */
-  readonly generation: string;
-  readonly inFlight: number;
-  readonly requests: number;
-  /** By how many milliseconds its event loop is late at this moment; of a worker in Node. */
-  readonly eventLoopDelay: number | undefined;
-  /** Resident bytes. */
-  readonly memory: number | undefined;
-}
-
-/** A server, for operators: what `gwanmun status --json` prints. */
-export interface ServerStatus {
-  readonly pid: number;
-  readonly version: string;
-  readonly config: string;
-  readonly directory: string;
-  /** Milliseconds. */
-  readonly uptime: number;
-  /** Counts the configurations since the start. */
-  readonly generation: number;
-  readonly state: 'serving' | 'reloading' | 'stopping';
-  readonly listen: readonly CoreAddress[];
-  readonly connections: number;
-  /** Requests that wait for a worker. */
-  readonly queue: number;
-  /** For how many milliseconds the first of them has waited. */
-  readonly queueAge: number;
-  readonly memory: number | undefined;
-  /** What of that is counted, as clients and workers cause it. */
-  readonly held: CoreUsage | undefined;
-  readonly workers: readonly WorkerLine[];
-}
-
 /** The I/O threads take a configuration over within a turn of their loop; more than this is a hang that nobody has to wait for. */
 const RENEW_MS = 5000;
 /** In development nobody wants to wait for a stream of the code that was. */
@@ -84,9 +51,6 @@ const KEPT = {
   pidFile: 'pidFile',
   privileges: 'user, group or umask',
 } as const;
-/** So many generations may finish at once. */
-const MOST_LEAVING = 2;
-
 /** After the core has ended all connections, workers get this long to end. */
 const WORKER_EXIT_MS = 3000;
 /** The core ends every connection at the end of its grace; this much later it is taken to hang. */
@@ -98,23 +62,17 @@ export class Server {
   readonly #development: boolean;
   readonly #inheritance: Inheritance | undefined;
   readonly #startedAt = performance.now();
-  /** Counts the configurations that were taken over. */
-  #generation = 1;
   readonly #log: (message: string, error?: GwanmunError) => void;
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
   #core: NativeCore | undefined;
-  /** One for each pool of workers, in the order of the configuration. */
-  #pools: readonly Pool[] = [];
-  /** Pools of a configuration that is coming, and of old ones that finish. */
-  #coming: readonly Pool[] = [];
-  readonly #leaving: (readonly Pool[])[] = [];
+  readonly #generations = new Generations();
   #renewed: () => void = () => {};
   #reloading: Promise<void> | undefined;
   readonly #upkeep = new Upkeep({
     config: () => this.#config,
-    pools: () => this.#pools,
-    everyPool: () => this.#everyPool,
+    pools: () => this.#generations.current,
+    everyPool: () => this.#generations.every,
     isBusy: () => (this.#stopping ?? this.#reloading) !== undefined,
     coreStatus: () => this.#coreStatus(),
     tell: (event) => this.#tell(event),
@@ -167,13 +125,13 @@ export class Server {
       await this.stop(0);
       throw placeError(fromCore(error), this.#config);
     }
-    this.#pools = this.#makePools(this.#config, core, (index) => index);
+    this.#generations.begin(this.#makePools(this.#config, core, (index) => index));
     if (this.#development) {
       await this.loadAnew();
       return this.#started(addresses);
     }
     try {
-      await Promise.all(this.#pools.map(({ supervisor }) => supervisor.start()));
+      await Promise.all(this.#generations.current.map(({ supervisor }) => supervisor.start()));
     } catch (error) {
       await this.stop(0);
       throw placeError(fromCore(error), this.#config);
@@ -210,9 +168,7 @@ export class Server {
    * in both. Rejects with a GwanmunError if the new configuration or an application fails; then nothing has changed.
    */
   async reload(load: () => Promise<ResolvedConfig>): Promise<void> {
-    // One after the other; whoever asks meanwhile gets one of their own.
-    while (this.#reloading !== undefined) await this.#reloading.catch(() => {});
-    if (this.#stopping) return;
+    if (this.#reloading !== undefined) throw new Error('a reload is going on');
     const reloading = this.#reload(load);
     this.#reloading = reloading;
     try {
@@ -222,11 +178,16 @@ export class Server {
     }
   }
 
+  /** Other changes wait for a reload: they are for what comes of it. One that is at work when a reload takes over ends with what it was at. */
+  async #reloadIsOver(): Promise<void> {
+    while (this.#reloading !== undefined) await this.#reloading.catch(() => {});
+  }
+
   async #reload(load: () => Promise<ResolvedConfig>): Promise<void> {
     const core = this.#core;
-    if (core === undefined) return;
     const began = performance.now();
     const loaded = await load();
+    if (core === undefined || this.#stopping) return;
     const kept = this.#keptSettings(loaded);
     // Functions can't be told apart, so that nothing says whether the hooks have changed.
     const { threads, accessLog, errorLog, pidFile, hooks, privileges } = this.#config;
@@ -237,31 +198,27 @@ export class Server {
     } catch (error) {
       throw placeError(nameHolder(fromCore(error), config.listen), config);
     }
-    this.#coming = this.#makePools(config, core, (index) => numbers[index] ?? 0);
     try {
-      await Promise.all(this.#coming.map(({ supervisor }) => supervisor.startAll()));
-      if (this.#stopping) return;
+      await this.#generations.prepare(this.#makePools(config, core, (index) => numbers[index] ?? 0));
     } catch (error) {
-      await Promise.all(this.#coming.map(({ supervisor }) => supervisor.stop(0)));
-      this.#coming = [];
       core.discard();
       throw placeError(fromCore(error), config);
     }
+    if (this.#stopping) return;
     const renewed = new Promise<void>((resolve) => (this.#renewed = resolve));
     core.commit();
     await settles(renewed, RENEW_MS);
-    const old = this.#pools;
-    this.#pools = this.#coming;
-    this.#coming = [];
     this.#config = config;
-    this.#generation += 1;
-    this.#retire(old, core);
+    this.#generations.takeOver(config.drainTimeout, ({ number }) => {
+      if (!this.#stopping) core.forgetPool(number);
+    });
+    const generation = this.#generations.number;
     this.#tell({
       level: 'info',
       event: 'reloaded',
-      message: `configuration ${this.#generation} is in use after ${Math.round(performance.now() - began)} ms`,
+      message: `configuration ${generation} is in use after ${Math.round(performance.now() - began)} ms`,
     });
-    this.#call('onReload', { generation: this.#generation });
+    this.#call('onReload', { generation });
     for (const key of kept) {
       this.#tell({
         level: 'warn',
@@ -278,22 +235,12 @@ export class Server {
     );
   }
 
-  /** Lets old workers finish. Of more than two generations that do, the oldest is cut. */
-  #retire(old: readonly Pool[], core: NativeCore): void {
-    if (this.#leaving.length >= MOST_LEAVING) {
-      for (const { supervisor } of this.#leaving[0] ?? []) void supervisor.stop(0);
-    }
-    this.#leaving.push(old);
-    const gone = old.map(async ({ supervisor, number }) => {
-      await supervisor.retire(this.#config.drainTimeout);
-      if (!this.#stopping) core.forgetPool(number);
-    });
-    void Promise.all(gone).then(() => this.#leaving.splice(this.#leaving.indexOf(old), 1));
-  }
-
   /** In development: loads the applications anew under the same configuration. Requests wait for them. Gives whether they load. */
   async loadAnew(): Promise<boolean> {
-    const failures = await Promise.all(this.#pools.map(({ supervisor }) => supervisor.swap(DEVELOPMENT_DRAIN_MS)));
+    await this.#reloadIsOver();
+    const failures = await Promise.all(
+      this.#generations.current.map(({ supervisor }) => supervisor.swap(DEVELOPMENT_DRAIN_MS)),
+    );
     const failure = failures.find((fault) => fault !== undefined);
     if (failure !== undefined && !this.#stopping) {
       const message = 'the application does not load; save the file to try again';
@@ -304,16 +251,18 @@ export class Server {
 
   /** Replaces the workers of these numbers, or all, one after the other; each finishes what it has. */
   async restartWorkers(worker?: number): Promise<number[]> {
+    await this.#reloadIsOver();
     const replaced: number[] = [];
-    for (const { supervisor } of this.#pools) {
-      for (const number of supervisor.numbers) {
+    for (const pool of this.#generations.current) {
+      for (const number of pool.supervisor.numbers) {
         if (worker !== undefined && number !== worker) continue;
         try {
-          await supervisor.replace(number, this.#config.drainTimeout);
+          const isNew = await pool.supervisor.replace(number, this.#config.drainTimeout);
+          // After a reload all workers are new.
+          if (isNew || !this.#generations.current.includes(pool)) replaced.push(number);
         } catch (error) {
           throw placeError(fromCore(error), this.#config);
         }
-        replaced.push(number);
       }
     }
     return replaced;
@@ -324,14 +273,15 @@ export class Server {
    * has one number. Rejects with a GwanmunError if a worker does not start. Gives the number of workers of each pool.
    */
   async scale(workers: { readonly to: number } | { readonly by: number }): Promise<number[]> {
+    await this.#reloadIsOver();
     const { workers: least, mostWorkers: most } = this.#config;
-    if (this.#pools.length === 0) {
+    if (this.#generations.current.length === 0) {
       throw new GwanmunError('GWM_CONTROL', 'This server has no application, and so no workers', {
         remedy: 'files are served by the I/O threads: see threads in the configuration',
       });
     }
     const [min, max] = least === most ? [1, MOST_WORKERS] : [least, most];
-    for (const pool of this.#pools) {
+    for (const pool of this.#generations.current) {
       if (this.#stopping) break;
       const decide = (count: number): number =>
         Math.min(Math.max('to' in workers ? workers.to : count + workers.by, min), max);
@@ -344,13 +294,13 @@ export class Server {
         throw placeError(fromCore(error), this.#config);
       }
     }
-    return this.#pools.map(({ supervisor }) => supervisor.count);
+    return this.#generations.current.map(({ supervisor }) => supervisor.count);
   }
 
   /** Writes what goes on to the log, with where the code is of workers that hang: for who ends a server that misbehaves. */
   async report(): Promise<void> {
     const status = this.status();
-    const busy = this.#everyPool.map(({ supervisor }) =>
+    const busy = this.#generations.every.map(({ supervisor }) =>
       supervisor.stacks((id) => (this.#upkeep.lag(id) ?? 0) >= REPORT_LAG_MS),
     );
     const stack = (await Promise.all(busy)).flat().join('\n');
@@ -364,38 +314,17 @@ export class Server {
 
   /** What goes on, for operators. */
   status(): ServerStatus {
-    const core = this.#coreStatus();
-    const describe = (pool: Pool, generation: string): WorkerLine[] =>
-      pool.supervisor.status().map(({ id, ...worker }) => {
-        const load = core.workers?.find((other) => other.id === id);
-        return {
-          ...worker,
-          generation,
-          inFlight: load?.inFlight ?? 0,
-          requests: load?.requests ?? 0,
-          eventLoopDelay: id === undefined ? undefined : this.#upkeep.lag(id),
-          memory: worker.pid === undefined ? undefined : residentBytes(worker.pid),
-        };
-      });
+    const { source } = this.#config.origin;
     return {
       pid: process.pid,
       version: VERSION,
-      config: this.#config.origin.source.name,
+      config: source.name,
       directory: process.cwd(),
       uptime: Math.round(performance.now() - this.#startedAt),
-      generation: this.#generation,
+      generation: this.#generations.number,
       state: this.#stopping ? 'stopping' : this.#reloading ? 'reloading' : 'serving',
       listen: JSON.parse(this.#core?.addresses() ?? '[]') as CoreAddress[],
-      connections: core.connections ?? 0,
-      queue: (core.queues ?? []).reduce((sum, { length }) => sum + length, 0),
-      queueAge: Math.max(0, ...(core.queues ?? []).map(({ oldest }) => oldest)),
-      memory: residentBytes(process.pid),
-      held: core.held,
-      workers: [
-        ...this.#pools.flatMap((pool) => describe(pool, 'current')),
-        ...this.#coming.flatMap((pool) => describe(pool, 'coming')),
-        ...this.#leaving.flat().flatMap((pool) => describe(pool, 'old')),
-      ],
+      ...describeLoad(this.#generations, this.#coreStatus(), (id) => this.#upkeep.lag(id)),
     };
   }
 
@@ -404,7 +333,7 @@ export class Server {
     const { startTimeout } = config;
     let last = 0;
     const development = this.#development;
-    return pools(config, this.#printer(core), development).map((spawn, index) => ({
+    return startersOf(config, this.#printer(core), development).map((spawn, index) => ({
       number: numberOf(index),
       supervisor: new Supervisor({
         core,
@@ -431,14 +360,9 @@ export class Server {
     return JSON.parse(this.#core?.status() ?? '{}') as Partial<CoreStatus>;
   }
 
-  /** Every pool that has workers. */
-  get #everyPool(): Pool[] {
-    return [...this.#pools, ...this.#coming, ...this.#leaving.flat()];
-  }
-
   /** How many workers a pool begins with: where they are scaled, as many as serve now. */
   #countFor({ workers, mostWorkers }: ResolvedConfig, index: number): number {
-    const now = workers === mostWorkers ? workers : (this.#pools[index]?.supervisor.count ?? workers);
+    const now = workers === mostWorkers ? workers : (this.#generations.current[index]?.supervisor.count ?? workers);
     return Math.min(Math.max(now, workers), mostWorkers);
   }
 
@@ -480,7 +404,7 @@ export class Server {
 
   async #stop(graceMs: number): Promise<void> {
     this.#upkeep.end();
-    for (const { supervisor } of this.#everyPool) supervisor.drain();
+    for (const { supervisor } of this.#generations.every) supervisor.drain();
     if (this.#core) {
       this.#core.close(graceMs);
       if (!(await settles(this.#closed, graceMs + CLOSE_SLACK_MS))) {
@@ -493,7 +417,7 @@ export class Server {
         await settles(this.#closed, CLOSE_SLACK_MS);
       }
     }
-    await Promise.all(this.#everyPool.map(({ supervisor }) => supervisor.stop(WORKER_EXIT_MS)));
+    await Promise.all(this.#generations.every.map(({ supervisor }) => supervisor.stop(WORKER_EXIT_MS)));
     this.#core?.dispose();
   }
 
@@ -529,10 +453,10 @@ export class Server {
   #onEvent(event: CoreEvent): void {
     switch (event.type) {
       case 'worker-ready':
-        for (const { supervisor } of this.#everyPool) supervisor.workerReady(event.worker);
+        for (const { supervisor } of this.#generations.every) supervisor.workerReady(event.worker);
         break;
       case 'worker-gone':
-        for (const { supervisor } of this.#everyPool) supervisor.workerGone(event.worker, event.reason);
+        for (const { supervisor } of this.#generations.every) supervisor.workerGone(event.worker, event.reason);
         break;
       case 'worker-late':
         void this.#upkeep.late(event.worker, event.request, event.stuck);
@@ -557,38 +481,6 @@ export class Server {
 async function dropPrivileges({ privileges }: ResolvedConfig): Promise<void> {
   if (Object.values(privileges).every((value) => value === undefined)) return;
   (await import('./privileges.js')).dropPrivileges(privileges);
-}
-
-/** How the workers of each pool are started; the order is that of the core's pools. */
-function pools(config: ResolvedConfig, print: Print | undefined, development: boolean): SupervisorOptions['spawn'][] {
-  const { applications, wsgi, concurrency, errorLog } = config;
-  const parent = process.pid;
-  const requestIds = config.requestIds !== 'off';
-  const capture = requestIds || errorLog.format === 'json';
-  const modules: SupervisorOptions['spawn'] = (number, links) =>
-    spawnWorker(number, links, { applications, concurrency, parent, requestIds, capture, development }, print);
-  return [
-    ...(applications.length > 0 ? [modules] : []),
-    ...wsgi.map((application): SupervisorOptions['spawn'] => {
-      return (number, links) =>
-        spawnPythonWorker(number, links, application, { concurrency, parent, development }, print);
-    }),
-  ];
-}
-
-/** Starts workers that show why an application does not load. */
-function showing({ applications, concurrency }: ResolvedConfig): SupervisorOptions['spawnFailed'] {
-  return (number, links, failure) =>
-    spawnWorker(number, links, {
-      // A pool of Python has one application.
-      applications: applications.length > 0 ? applications : [{ module: '' }],
-      concurrency,
-      parent: process.pid,
-      requestIds: false,
-      capture: false,
-      development: true,
-      failure: failure.toJSON(),
-    });
 }
 
 /** Whether the promise settles within that time. */

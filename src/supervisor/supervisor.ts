@@ -1,61 +1,32 @@
 // Keeps the workers of a pool running: starts them, waits until they are ready, replaces those that end.
 
-import { setTimeout as delay } from 'node:timers/promises';
-import type { WorkerExitInfo } from '../config/define.js';
 import { GwanmunError } from '../errors.js';
-import { Backoff } from './backoff.js';
+import {
+  describeExit,
+  newPlace,
+  Slot,
+  type Place,
+  type SlotOptions,
+  type SlotState,
+  type Spawn,
+  type Start,
+} from './slot.js';
 import type { WorkerExit, WorkerLinks, WorkerProcess } from './worker-process.js';
 
-/** What the supervisor needs of the core. */
-export interface WorkerRegistry {
-  /** Makes the links for one worker of the pool. */
-  addWorker(pool: number): { id: number } & WorkerLinks;
-  /** Sends it no more requests, and ends its links when its streams have ended. */
-  removeWorker(id: number): void;
-  /** Its process has ended, whoever else may hold its links. */
-  workerDied(id: number): void;
-  /** What operators know the worker by. */
-  nameWorker(id: number, number: number, pid: number): void;
-  /** How many requests wait for a worker of the pool. */
-  queued(pool: number): number;
-}
-
-/** Something in the life of a worker that its operator should know. */
-export interface WorkerEvent {
-  readonly level: 'warn' | 'error';
-  readonly event: 'worker-exited' | 'worker-lost' | 'worker-not-started' | 'worker-killed' | 'worker-hung';
-  readonly message: string;
-  readonly worker: number;
-  readonly pid?: number | undefined;
-  readonly error?: GwanmunError | undefined;
-  /** Where its code is. */
-  readonly stack?: string | undefined;
-}
-
-export interface SupervisorOptions {
-  readonly core: WorkerRegistry;
-  /** Starts the process of worker `number` on these links. */
-  readonly spawn: (number: number, links: WorkerLinks) => WorkerProcess;
+export interface SupervisorOptions extends Omit<SlotOptions, 'isEnding' | 'ended'> {
+  readonly spawn: Spawn;
   /** In development: starts a worker that shows why the real one does not start. */
   readonly spawnFailed?: ((number: number, links: WorkerLinks, failure: GwanmunError) => WorkerProcess) | undefined;
-  /** Closes our copies of the worker's ends. */
-  readonly closeFds: (fds: number[]) => void;
-  /** The core's number of the pool. */
-  readonly pool: number;
   /** What its workers are called, one each. */
   readonly numbers: readonly number[];
-  /** Milliseconds that a worker may take until it is ready. */
-  readonly startTimeout: number;
-  readonly tell: (event: WorkerEvent) => void;
-  readonly onReady?: (worker: number, pid: number) => void;
-  readonly onExit?: (exit: WorkerExitInfo) => void;
 }
 
 /** What a worker is about. */
 export interface WorkerStatus {
   readonly worker: number;
   readonly pid: number | undefined;
-  readonly state: Slot['state'];
+  /** Of a process; or nobody has the place: the next attempt is waited for, or there is none. */
+  readonly state: SlotState | 'waiting' | 'failed';
   /** The core's id, while it has links. */
   readonly id: number | undefined;
   /** Milliseconds since its start. */
@@ -69,44 +40,22 @@ export interface WorkerStatus {
 /** How often a pool that is to go looks whether requests wait yet. */
 const QUEUE_POLL_MS = 20;
 
-/** After the core has closed a worker's links, the worker gets this long to exit by itself. */
-const GONE_GRACE_MS = 1000;
-
-/** A worker that hangs gets so long to end by SIGTERM. */
-const HUNG_GRACE_MS = 1000;
-
-interface Slot {
-  readonly number: number;
-  readonly backoff: Backoff;
-  process: WorkerProcess | undefined;
-  /** The core's id of the running worker. */
-  id: number | undefined;
-  state: 'starting' | 'ready' | 'draining' | 'hung' | 'gone' | 'waiting' | 'failed' | 'stopped';
-  startedAt: number;
-  /** Of the state: start timeout, grace, or wait before the restart. */
-  timer: NodeJS.Timeout | undefined;
-  /** Why it was killed, if the supervisor did it. */
-  killedFor: GwanmunError | undefined;
-  restarts: number;
-  lastExit: string | undefined;
-  /** It takes this worker's place once it is ready. */
-  successor: Slot | undefined;
-  /** Told whether it has become ready. */
-  onStarted: ((failure: GwanmunError | undefined) => void) | undefined;
-}
-
-/** Runs workers until {@link Supervisor.stop}. */
+/** Runs workers until {@link Supervisor.stop} or {@link Supervisor.retire}. */
 export class Supervisor {
   readonly #options: SupervisorOptions;
-  readonly #slots: Slot[];
-  /** Workers that finish what they have. */
-  readonly #leaving = new Set<Slot>();
+  readonly #places: Place[];
+  /**
+   * Every process there is, from its start to its end, whether it has a place or is on its way out: what ends the pool goes by this, so that
+   * none is forgotten, whoever waits for it.
+   */
+  readonly #slots = new Set<Slot>();
   readonly #started: Promise<void>;
   #resolveStarted!: () => void;
   #rejectStarted!: (failure: GwanmunError) => void;
   /** Until the first worker is ready, a failure is the user's to see, not to be retried. */
   #hasStarted = false;
-  #isStopping = false;
+  /** No process is started any more. */
+  #isEnding = false;
   #firstFailure: GwanmunError | undefined;
 
   constructor(options: SupervisorOptions) {
@@ -115,12 +64,12 @@ export class Supervisor {
       this.#resolveStarted = resolve;
       this.#rejectStarted = reject;
     });
-    this.#slots = options.numbers.map((number) => newSlot(number));
+    this.#places = options.numbers.map((number) => newPlace(number));
   }
 
   /** Starts all workers. Resolves when the first is ready; rejects with the first failure when all have failed. */
   async start(): Promise<void> {
-    for (const slot of this.#slots) this.#spawn(slot);
+    if (!this.#isEnding) for (const place of this.#places) place.slot = this.#begin(place, false);
     await this.#started;
   }
 
@@ -128,7 +77,7 @@ export class Supervisor {
   async startAll(): Promise<void> {
     this.#hasStarted = true;
     try {
-      await Promise.all(this.#slots.map((slot) => this.#launch(slot)));
+      await Promise.all(this.#places.map((place) => this.#fill(place)));
     } catch (error) {
       await this.stop(0);
       throw error;
@@ -137,27 +86,28 @@ export class Supervisor {
 
   /**
    * Starts a new worker beside one that serves, which finishes what it has once the new one is ready, for at most `drainMs`.
-   * Rejects if the new one fails to start: then the old one stays.
+   * Rejects if the new one fails to start: then the old one stays. Gives whether the worker was replaced: not if the pool is to end, or the
+   * worker's place was given up meanwhile.
    */
-  async replace(number: number, drainMs: number): Promise<void> {
-    const slot = this.#slots.find((other) => other.number === number);
-    if (slot === undefined || this.#isStopping || slot.successor !== undefined) return;
-    const next = newSlot(number);
-    next.restarts = slot.restarts;
-    slot.successor = next;
-    try {
-      await this.#launch(next);
-    } finally {
-      slot.successor = undefined;
+  async replace(number: number, drainMs: number): Promise<boolean> {
+    const place = this.#places.find((other) => other.number === number);
+    if (place === undefined || this.#isEnding) return false;
+    // It is being replaced.
+    if (place.successor !== undefined) return isReady(await place.successor.started);
+    const next = this.#begin(place, true);
+    // Nobody may have the place: the wait for the next attempt is over.
+    if (place.slot === undefined) place.slot = next;
+    else place.successor = next;
+    const start = await next.started;
+    if (place.successor === next && start === 'ready') {
+      const old = place.slot;
+      this.#promote(place);
+      old?.release(drainMs);
+    } else if (start !== 'ready' && this.#isFree(place)) {
+      // It had the place already, for who had it before has ended.
+      this.#refill(place);
     }
-    const index = this.#slots.indexOf(slot);
-    if (index >= 0) this.#slots[index] = next;
-    // Its place is gone meanwhile: the new one goes too.
-    const old = index >= 0 ? slot : next;
-    clearTimeout(old.timer);
-    if (old.process === undefined) return;
-    this.#leaving.add(old);
-    this.#release(old, drainMs);
+    return isReady(start);
   }
 
   /**
@@ -165,32 +115,32 @@ export class Supervisor {
    * not start are replaced by workers that show why. Gives the first failure.
    */
   async swap(drainMs: number): Promise<GwanmunError | undefined> {
-    const fresh = this.#slots.map(({ number }) => newSlot(number));
-    for (const slot of this.#slots.splice(0, this.#slots.length, ...fresh)) {
-      clearTimeout(slot.timer);
-      slot.onStarted = undefined;
-      if (slot.process === undefined) continue;
-      this.#leaving.add(slot);
-      // What it loads is out of date.
-      if (slot.state === 'ready') this.#release(slot, drainMs);
-      else slot.process.kill();
-    }
+    if (this.#isEnding) return undefined;
     this.#hasStarted = true;
     this.#resolveStarted();
-    const failures = await Promise.all(fresh.map((slot) => this.#launchOrShow(slot)));
+    const failures = await Promise.all(
+      this.#places.map((place) => {
+        // What starts yet is out of date.
+        this.#vacate(place, (slot) => (slot.state === 'starting' ? 0 : drainMs));
+        return this.#fillOrShow(place);
+      }),
+    );
     return failures.find((failure) => failure !== undefined);
   }
 
-  async #launchOrShow(slot: Slot): Promise<GwanmunError | undefined> {
+  async #fillOrShow(place: Place): Promise<GwanmunError | undefined> {
     try {
-      await this.#launch(slot);
+      await this.#fill(place);
       return undefined;
     } catch (error) {
       const failure = error as GwanmunError;
       const { spawnFailed } = this.#options;
       // By now another change may have come.
-      if (spawnFailed === undefined || this.#isStopping || !this.#slots.includes(slot)) return undefined;
-      await this.#launch(slot, (number, links) => spawnFailed(number, links, failure)).catch(() => {});
+      if (!this.#isFree(place)) return undefined;
+      if (spawnFailed !== undefined) {
+        await this.#fill(place, (number, links) => spawnFailed(number, links, failure)).catch(() => {});
+      }
+      if (this.#isFree(place)) this.#refill(place);
       return failure;
     }
   }
@@ -200,9 +150,9 @@ export class Supervisor {
     const end = performance.now() + drainMs;
     this.drain();
     // Whoever is in the queue has come under this configuration.
-    while (this.#options.core.queued(this.#options.pool) > 0 && performance.now() < end) await delay(QUEUE_POLL_MS);
-    for (const slot of this.#slots) this.#release(slot, end - performance.now());
-    await Promise.all([...this.#slots, ...this.#leaving].map((slot) => slot.process?.exited));
+    while (this.#options.core.queued(this.#options.pool) > 0 && performance.now() < end) await delay();
+    for (const slot of this.#slots) slot.release(end - performance.now());
+    await this.#ended();
   }
 
   /**
@@ -211,39 +161,24 @@ export class Supervisor {
    */
   async endHung(id: number, why: string): Promise<void> {
     const slot = this.#slotOf(id);
-    const worker = slot?.process;
-    if (slot === undefined || worker === undefined || (slot.state !== 'ready' && slot.state !== 'draining')) return;
-    clearTimeout(slot.timer);
-    this.#options.core.removeWorker(id);
-    slot.state = 'hung';
-    const index = this.#slots.indexOf(slot);
-    if (index >= 0 && slot.successor === undefined && !this.#isStopping) {
-      const next = newSlot(slot.number);
-      next.restarts = slot.restarts + 1;
-      next.lastExit = 'hung';
-      this.#slots[index] = next;
-      this.#leaving.add(slot);
-      this.#tryToSpawn(next);
+    if (slot === undefined || (slot.state !== 'ready' && slot.state !== 'draining')) return;
+    const over = slot.giveUp(why);
+    const { place } = slot;
+    if (place.slot === slot) {
+      place.restarts += 1;
+      place.lastExit = 'hung';
+      if (!this.#promote(place)) this.#tryToBegin(place);
     }
-    const stack = await worker.stack();
-    this.#options.tell({
-      level: 'error',
-      event: 'worker-hung',
-      message: `worker ${slot.number} (${worker.pid}) ${why}, and is replaced${stack === undefined ? '; it does not say where its code is' : '; its code is at'}`,
-      worker: slot.number,
-      pid: worker.pid,
-      stack,
-    });
-    worker.kill('SIGTERM');
-    slot.timer = setTimeout(() => worker.kill(), HUNG_GRACE_MS);
+    await over;
   }
 
   /** Where the code of some workers is, by the core's ids. */
   async stacks(isWanted: (id: number) => boolean): Promise<string[]> {
-    const wanted = this.#everyone().filter(({ id }) => id !== undefined && isWanted(id));
-    const asked = wanted.map(async ({ number, process: worker }) => {
-      const stack = await worker?.stack();
-      return `worker ${number} (${worker?.pid}): ${stack === undefined ? 'it does not say where its code is' : `\n${stack}`}`;
+    const wanted = [...this.#slots].filter(({ id }) => id !== undefined && isWanted(id));
+    const asked = wanted.map(async (slot) => {
+      const stack = await slot.stack();
+      const where = stack === undefined ? 'it does not say where its code is' : `\n${stack}`;
+      return `worker ${slot.place.number} (${slot.pid}): ${where}`;
     });
     return Promise.all(asked);
   }
@@ -251,131 +186,74 @@ export class Supervisor {
   /** What each worker is about. */
   status(): WorkerStatus[] {
     const now = performance.now();
-    return this.#everyone().map((slot) => ({
-      worker: slot.number,
-      pid: slot.process?.pid,
-      state: slot.state,
-      id: slot.id,
-      age: now - slot.startedAt,
-      restarts: slot.restarts,
-      lastExit: slot.lastExit,
-    }));
+    const describe = ({ place, pid, state, id, startedAt }: Slot): WorkerStatus => {
+      const { number: worker, restarts, lastExit } = place;
+      return { worker, pid, state, id, age: now - startedAt, restarts, lastExit };
+    };
+    const held = new Set<Slot>();
+    const places = this.#places.flatMap((place): WorkerStatus[] => {
+      const { slot, successor, number: worker, hasFailed, restarts, lastExit } = place;
+      const state = hasFailed ? 'failed' : 'waiting';
+      const vacant: WorkerStatus = { worker, pid: undefined, state, id: undefined, age: 0, restarts, lastExit };
+      const slots = [slot, successor].filter((other) => other !== undefined);
+      for (const other of slots) held.add(other);
+      return slots.length === 0 ? [vacant] : slots.map(describe);
+    });
+    return [...places, ...[...this.#slots].filter((slot) => !held.has(slot)).map(describe)];
   }
 
   /** How many workers it has, or is to have. */
   get count(): number {
-    return this.#slots.length;
-  }
-
-  /** Starts one more worker. Rejects if it does not become ready; then there are as many as before. False: the pool is to end. */
-  async grow(number: number): Promise<boolean> {
-    if (this.#isStopping) return false;
-    const slot = newSlot(number);
-    this.#slots.push(slot);
-    try {
-      await this.#launch(slot);
-    } catch (error) {
-      const index = this.#slots.indexOf(slot);
-      if (index >= 0) this.#slots.splice(index, 1);
-      if (this.#isStopping) return false;
-      throw error;
-    }
-    return true;
-  }
-
-  /** Has the last worker finish what it has, for at most `drainMs`. */
-  shrink(drainMs: number): void {
-    const slot = this.#slots.pop();
-    if (slot === undefined) return;
-    clearTimeout(slot.timer);
-    if (slot.process === undefined) return;
-    this.#leaving.add(slot);
-    this.#release(slot, drainMs);
+    return this.#places.length;
   }
 
   /** The numbers of its workers. */
   get numbers(): number[] {
-    return this.#slots.map(({ number }) => number);
+    return this.#places.map(({ number }) => number);
   }
 
-  /** Has a worker finish what it has; then it ends by itself, or is ended after `drainMs`. */
-  #release(slot: Slot, drainMs: number): void {
-    const { process: worker } = slot;
-    if (worker === undefined) return;
-    clearTimeout(slot.timer);
-    if (slot.id !== undefined) this.#options.core.removeWorker(slot.id);
-    slot.state = 'draining';
-    slot.timer = setTimeout(
-      () => {
-        this.#options.tell({
-          level: 'warn',
-          event: 'worker-killed',
-          message: `worker ${slot.number} (${worker.pid}) was not done in time; what it had is cut`,
-          worker: slot.number,
-          pid: worker.pid,
-        });
-        worker.kill();
-      },
-      Math.max(drainMs, 0),
-    );
+  /**
+   * Starts one more worker. Rejects if it does not become ready; then there are as many as before. False: the pool is to end, or has
+   * become smaller meanwhile.
+   */
+  async grow(number: number): Promise<boolean> {
+    if (this.#isEnding) return false;
+    const place = newPlace(number);
+    this.#places.push(place);
+    try {
+      return await this.#fill(place);
+    } catch (error) {
+      const index = this.#places.indexOf(place);
+      if (index >= 0) this.#places.splice(index, 1);
+      this.#vacate(place, () => 0);
+      throw error;
+    }
   }
 
-  /** Starts a slot's worker. Settles when that is ready, or has failed. */
-  #launch(slot: Slot, spawn: SupervisorOptions['spawn'] = this.#options.spawn): Promise<void> {
-    return new Promise((resolve, reject) => {
-      slot.onStarted = (failure) => {
-        slot.onStarted = undefined;
-        if (failure === undefined) resolve();
-        else reject(failure);
-      };
-      this.#spawn(slot, spawn);
-    });
+  /** Has the last worker finish what it has, for at most `drainMs`. */
+  shrink(drainMs: number): void {
+    const place = this.#places.pop();
+    if (place !== undefined) this.#vacate(place, () => drainMs);
   }
 
   /** The core's event: every link of the worker is ready. */
   workerReady(id: number): void {
-    const slot = this.#slotOf(id);
-    if (slot?.state !== 'starting') return;
-    clearTimeout(slot.timer);
-    slot.state = 'ready';
-    this.#options.onReady?.(slot.number, slot.process?.pid ?? 0);
-    slot.onStarted?.(undefined);
-    if (this.#hasStarted) return;
+    if (this.#slotOf(id)?.ready() !== true || this.#hasStarted) return;
     this.#hasStarted = true;
     this.#resolveStarted();
-    for (const other of this.#slots) if (other.state === 'failed') this.#restart(other);
+    for (const place of this.#places) if (place.hasFailed) this.#refill(place);
   }
 
   /** The core's event: it has closed the worker's links, because they ended or because of a protocol error. */
   workerGone(id: number, reason: string): void {
-    const slot = this.#slotOf(id);
-    if (!slot || slot.state === 'gone') return;
-    slot.id = undefined;
-    // One that finishes is on its way out, and its time is counted already.
-    if (slot.state === 'draining' || slot.state === 'hung') return;
-    slot.state = 'gone';
-    clearTimeout(slot.timer);
-    if (this.#isStopping) return;
-    // Most often the process is ending by itself, and its exit says more than we could. If not, it is of no more use.
-    slot.timer = setTimeout(() => {
-      this.#options.tell({
-        level: 'error',
-        event: 'worker-lost',
-        message: `worker ${slot.number} lost its connection to the server: ${reason}`,
-        worker: slot.number,
-        pid: slot.process?.pid,
-      });
-      slot.process?.kill();
-    }, GONE_GRACE_MS);
+    this.#slotOf(id)?.lost(reason);
   }
 
   /** Starts no more workers: the server is draining. Those that run end when the core closes their links. */
   drain(): void {
-    this.#isStopping = true;
-    for (const slot of this.#slots) {
-      clearTimeout(slot.timer);
-      slot.onStarted?.(new GwanmunError('GWM_WORKER_EXITED', 'The server stops'));
-    }
+    this.#isEnding = true;
+    for (const place of this.#places) clearTimeout(place.timer);
+    for (const slot of this.#slots) slot.abandonStart();
     this.#resolveStarted();
   }
 
@@ -383,139 +261,129 @@ export class Supervisor {
   async stop(killAfterMs: number): Promise<void> {
     this.drain();
     const timer = setTimeout(() => {
-      for (const slot of this.#everyone()) slot.process?.kill();
+      for (const slot of this.#slots) slot.kill();
     }, killAfterMs);
-    await Promise.all(this.#everyone().map((slot) => slot.process?.exited));
+    await this.#ended();
     clearTimeout(timer);
   }
 
-  #spawn(slot: Slot, spawn: SupervisorOptions['spawn'] = this.#options.spawn): void {
-    if (this.#isStopping) return;
-    const { core, pool, closeFds, startTimeout } = this.#options;
-    const { id, memory, links } = core.addWorker(pool);
-    slot.id = id;
-    slot.state = 'starting';
-    slot.killedFor = undefined;
-    slot.startedAt = performance.now();
-    let worker: WorkerProcess;
-    try {
-      worker = spawn(slot.number, { memory, links });
-    } finally {
-      // As long as our copies are open, the core would not see the worker's end.
-      closeFds([memory, ...links]);
-    }
-    slot.process = worker;
-    core.nameWorker(id, slot.number, worker.pid ?? 0);
-    slot.timer = setTimeout(() => {
-      slot.killedFor = new GwanmunError(
-        'GWM_WORKER_TIMEOUT',
-        `Worker ${slot.number} was not ready after ${startTimeout} ms`,
-        { part: 'startTimeout' },
-      );
-      worker.kill();
-    }, startTimeout);
-    void worker.died.then(() => core.workerDied(id));
-    void worker.exited.then((exit) => this.#exited(slot, exit, worker.pid));
+  async #ended(): Promise<void> {
+    await Promise.all([...this.#slots].map(({ exited }) => exited));
   }
 
-  #exited(slot: Slot, exit: WorkerExit, pid: number | undefined): void {
-    clearTimeout(slot.timer);
-    const expected = this.#isStopping || slot.state === 'draining' || slot.state === 'stopped';
-    const { code, signal } = exit;
-    if (pid !== undefined) this.#options.onExit?.({ worker: slot.number, pid, code, signal, expected });
-    const wasStarting = slot.state === 'starting' || (slot.state === 'gone' && !this.#hasStarted);
-    slot.id = undefined;
-    slot.process = undefined;
-    if (this.#isStopping) {
-      slot.state = 'stopped';
+  /** Starts a process for a place. Throws if the system has no descriptors left for its links. */
+  #begin(place: Place, isAwaited: boolean, spawn: Spawn = this.#options.spawn): Slot {
+    clearTimeout(place.timer);
+    place.startedAt = performance.now();
+    const isEnding = (): boolean => this.#isEnding;
+    const ended = (slot: Slot, exit: WorkerExit): void => this.#onEnd(slot, exit);
+    const slot = new Slot({ ...this.#options, isEnding, ended }, place, spawn, isAwaited);
+    place.hasFailed = false;
+    this.#slots.add(slot);
+    return slot;
+  }
+
+  /** Starts a place's worker and waits until it is ready. Rejects if it fails; false: it was let go, or nothing is started any more. */
+  async #fill(place: Place, spawn?: Spawn): Promise<boolean> {
+    if (this.#isEnding) return false;
+    const slot = this.#begin(place, true, spawn);
+    place.slot = slot;
+    return isReady(await slot.started);
+  }
+
+  /** Lets go whoever has a place, or is to have it. */
+  #vacate(place: Place, drainMs: (slot: Slot) => number): void {
+    clearTimeout(place.timer);
+    const { slot, successor } = place;
+    place.slot = undefined;
+    place.successor = undefined;
+    for (const old of [slot, successor]) old?.release(drainMs(old));
+  }
+
+  /** A place has lost its worker: who was to have it once ready has it now. */
+  #promote(place: Place): boolean {
+    place.slot = place.successor;
+    place.successor = undefined;
+    return place.slot !== undefined;
+  }
+
+  /** Whether a worker is to be started for it. */
+  #isFree(place: Place): boolean {
+    return !this.#isEnding && place.slot === undefined && this.#places.includes(place);
+  }
+
+  #onEnd(slot: Slot, exit: WorkerExit): void {
+    this.#slots.delete(slot);
+    const { place } = slot;
+    const { failure } = exit;
+    if (place.successor === slot) place.successor = undefined;
+    // One that was let go has no place, and whoever waits for a successor learns that it has failed.
+    if (place.slot !== slot) return;
+    place.slot = undefined;
+    if (this.#isEnding) return;
+    const isStart = !slot.wasReady && (slot.isAwaited || !this.#hasStarted);
+    if (isStart && !this.#promote(place)) {
+      // Whoever waits for it sees to the place.
+      place.hasFailed = true;
+      if (!slot.isAwaited) this.#failedToStart(failure);
       return;
     }
-    if (this.#leaving.delete(slot) || slot.state === 'draining') {
-      slot.state = 'stopped';
-      return;
-    }
-    const failure = exit.failure ?? slot.killedFor ?? (wasStarting ? exitError(slot.number, exit) : undefined);
-    if (slot.onStarted !== undefined) {
-      slot.state = 'failed';
-      slot.onStarted(failure ?? exitError(slot.number, exit));
-      return;
-    }
-    if (!this.#hasStarted) {
-      this.#failedToStart(slot, failure ?? exitError(slot.number, exit));
-      return;
-    }
-    slot.restarts += 1;
-    slot.lastExit = describeExit(exit);
-    const wait = this.#restart(slot);
+    place.restarts += 1;
+    place.lastExit = describeExit(exit);
+    const isTaken = place.slot !== undefined || this.#promote(place);
+    const next = isTaken ? 'another one starts already' : `a new one starts in ${this.#refill(place)} ms`;
     this.#options.tell({
       level: 'error',
       event: 'worker-exited',
-      message: `worker ${slot.number} ${describeExit(exit)}; a new one starts in ${wait} ms`,
-      worker: slot.number,
-      pid,
+      message: `worker ${place.number} ${describeExit(exit)}; ${next}`,
+      worker: place.number,
+      pid: slot.pid,
       error: failure,
     });
   }
 
-  #failedToStart(slot: Slot, failure: GwanmunError): void {
-    slot.state = 'failed';
+  #failedToStart(failure: GwanmunError | undefined): void {
     this.#firstFailure ??= failure;
-    if (this.#slots.every(({ state }) => state === 'failed')) this.#rejectStarted(this.#firstFailure);
+    if (this.#firstFailure !== undefined && this.#places.every(({ hasFailed }) => hasFailed)) {
+      this.#rejectStarted(this.#firstFailure);
+    }
   }
 
-  /** Starts the slot's next worker after its back-off, which is returned. */
-  #restart(slot: Slot): number {
-    const wait = slot.backoff.delay(performance.now() - slot.startedAt);
-    slot.state = 'waiting';
-    slot.timer = setTimeout(() => this.#tryToSpawn(slot), wait);
+  /** Starts a place's next worker after its back-off, which is returned. */
+  #refill(place: Place): number {
+    const wait = place.backoff.delay(performance.now() - place.startedAt);
+    place.hasFailed = false;
+    place.timer = setTimeout(() => this.#tryToBegin(place), wait);
     return wait;
   }
 
   /** Out of file descriptors or processes the other workers go on, and so do the attempts. */
-  #tryToSpawn(slot: Slot): void {
+  #tryToBegin(place: Place): void {
+    if (!this.#isFree(place)) return;
     try {
-      this.#spawn(slot);
+      place.slot = this.#begin(place, false);
     } catch (error) {
-      const next = this.#restart(slot);
+      const next = this.#refill(place);
       this.#options.tell({
         level: 'error',
         event: 'worker-not-started',
-        message: `worker ${slot.number} could not be started (${String(error)}); next attempt in ${next} ms`,
-        worker: slot.number,
+        message: `worker ${place.number} could not be started (${String(error)}); next attempt in ${next} ms`,
+        worker: place.number,
       });
     }
   }
 
   #slotOf(id: number): Slot | undefined {
-    return this.#everyone().find((slot) => slot.id === id);
-  }
-
-  #everyone(): Slot[] {
-    return [...this.#slots, ...this.#leaving].flatMap((slot) => (slot.successor ? [slot, slot.successor] : [slot]));
+    return [...this.#slots].find((slot) => slot.id === id);
   }
 }
 
-function newSlot(number: number): Slot {
-  return {
-    number,
-    backoff: new Backoff(),
-    process: undefined,
-    id: undefined,
-    state: 'waiting',
-    startedAt: 0,
-    timer: undefined,
-    killedFor: undefined,
-    restarts: 0,
-    lastExit: undefined,
-    successor: undefined,
-    onStarted: undefined,
-  };
+/** Until the queue is looked at again. */
+function delay(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, QUEUE_POLL_MS));
 }
 
-function exitError(number: number, exit: WorkerExit): GwanmunError {
-  return new GwanmunError('GWM_WORKER_EXITED', `Worker ${number} ${describeExit(exit)} before it was ready`);
-}
-
-function describeExit({ code, signal }: WorkerExit): string {
-  return signal === null ? `exited with code ${code ?? 'unknown'}` : `was ended by ${signal}`;
+function isReady(start: Start): boolean {
+  if (start instanceof GwanmunError) throw start;
+  return start === 'ready';
 }

@@ -1,7 +1,6 @@
 // What is done for the workers while they serve: those that hang are ended, those that have done their part are replaced, and a pool
 // grows and shrinks with what waits for it.
 
-import { readFileSync } from 'node:fs';
 import { placeError } from '../config/origin.js';
 import type { ResolvedConfig } from '../config/resolve.js';
 import { fromCore } from '../errors.js';
@@ -9,15 +8,10 @@ import type { CoreStatus } from '../native.js';
 import { PULSE_MS } from '../gateway/frame.js';
 import { Autoscale } from './autoscale.js';
 import { PulseWatch } from './pulse.js';
+import type { Pool } from './generations.js';
 import { reasonToRecycle } from './recycle.js';
+import { residentBytes } from './resident.js';
 import type { ServerEvent } from './server.js';
-import type { Supervisor } from './supervisor.js';
-
-/** The workers of one pool, and the core's number of it. */
-export interface Pool {
-  readonly number: number;
-  readonly supervisor: Supervisor;
-}
 
 /** What is looked after, as it is when asked. */
 export interface Charge {
@@ -181,15 +175,5 @@ export class Upkeep {
       }
     }
     this.#isAutoscaling = false;
-  }
-}
-
-/** The memory of a process that is its own or shared, as `ps` has it. */
-export function residentBytes(pid: number): number | undefined {
-  try {
-    const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-    return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
-  } catch {
-    return undefined;
   }
 }

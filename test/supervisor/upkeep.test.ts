@@ -1,8 +1,9 @@
 // Changes of the number of workers come one after the other, whoever asks for them.
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { Pool } from '../../src/supervisor/generations.js';
 import type { Supervisor } from '../../src/supervisor/supervisor.js';
-import { Upkeep, type Charge, type Pool } from '../../src/supervisor/upkeep.js';
+import { Upkeep, type Charge } from '../../src/supervisor/upkeep.js';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

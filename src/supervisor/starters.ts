@@ -1,0 +1,39 @@
+// How the workers of each pool of a configuration are started.
+
+import type { ResolvedConfig } from '../config/resolve.js';
+import { spawnPythonWorker } from './python-worker.js';
+import type { Spawn } from './slot.js';
+import type { SupervisorOptions } from './supervisor.js';
+import { spawnWorker, type Print } from './worker-process.js';
+
+/** One for each pool; the order is that of the core's pools. */
+export function startersOf(config: ResolvedConfig, print: Print | undefined, development: boolean): Spawn[] {
+  const { applications, wsgi, concurrency, errorLog } = config;
+  const parent = process.pid;
+  const requestIds = config.requestIds !== 'off';
+  const capture = requestIds || errorLog.format === 'json';
+  const modules: Spawn = (number, links) =>
+    spawnWorker(number, links, { applications, concurrency, parent, requestIds, capture, development }, print);
+  return [
+    ...(applications.length > 0 ? [modules] : []),
+    ...wsgi.map((application): Spawn => {
+      return (number, links) =>
+        spawnPythonWorker(number, links, application, { concurrency, parent, development }, print);
+    }),
+  ];
+}
+
+/** Starts workers that show why an application does not load. */
+export function showing({ applications, concurrency }: ResolvedConfig): SupervisorOptions['spawnFailed'] {
+  return (number, links, failure) =>
+    spawnWorker(number, links, {
+      // A pool of Python has one application.
+      applications: applications.length > 0 ? applications : [{ module: '' }],
+      concurrency,
+      parent: process.pid,
+      requestIds: false,
+      capture: false,
+      development: true,
+      failure: failure.toJSON(),
+    });
+}
