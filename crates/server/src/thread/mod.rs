@@ -12,6 +12,7 @@ pub(crate) mod epoll;
 pub(crate) mod log;
 pub(crate) mod mailbox;
 pub(crate) mod shedding;
+mod trim;
 
 use crate::connection::Connection;
 use crate::connection::compress::Compressed;
@@ -180,6 +181,7 @@ pub(crate) struct Thread {
     acceptor: Acceptor,
     /// What is not finished by then is cut.
     cut_ms: u64,
+    tide: trim::Tide,
     /// How often deadlines are looked at.
     tick_ms: u64,
 }
@@ -238,6 +240,7 @@ impl Thread {
             events: Box::new(epoll::no_events()),
             acceptor,
             cut_ms: 0,
+            tide: trim::Tide::default(),
             tick_ms,
         })
     }
@@ -484,6 +487,9 @@ impl Thread {
             usage.queued += link.unsent() as u64;
         }
         cx.shared.gauges[cx.thread].set(&usage);
+        if self.tide.is_over(usage.clients + usage.queued + usage.kept, cx.clock.ms()) {
+            trim::give_back();
+        }
     }
 
     fn finished(&self) -> bool {
