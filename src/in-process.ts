@@ -43,7 +43,8 @@ interface InProcessWorker {
 }
 
 export class InProcessServer implements Server {
-  readonly addresses: readonly CoreAddress[];
+  /** As it was last, once the server is closed. */
+  private bound: readonly CoreAddress[];
   private readonly native: NativeBinding;
   private readonly core: NativeCore;
   private readonly graceMs: number;
@@ -77,7 +78,11 @@ export class InProcessServer implements Server {
       clearInterval(this.alive);
       throw fromCore(error);
     }
-    this.addresses = JSON.parse(this.core.addresses()) as CoreAddress[];
+    this.bound = JSON.parse(this.core.addresses()) as CoreAddress[];
+  }
+
+  get addresses(): readonly CoreAddress[] {
+    return this.bound;
   }
 
   get url(): string {
@@ -118,6 +123,7 @@ export class InProcessServer implements Server {
       this.worker = next;
     }
     this.core.commit();
+    this.bound = JSON.parse(this.core.addresses()) as CoreAddress[];
     await this.event((event) => event.type === 'renewed');
     if (old === undefined) return;
     this.core.removeWorker(old.id);

@@ -44,6 +44,29 @@ test('on the same connections, with other mounts and limits', async () => {
   expect(server.port).toBe(port);
 });
 
+test('an address that it has stays, however it is written now; url and port are those of now', async () => {
+  const { server, port } = await serving(says('one'));
+  const { hostname, ...rest } = common;
+  const client = await RawClient.connect({ port });
+  for (const [index, listen] of [
+    { hostname, port },
+    { listen: `127.0.0.1:${port}` },
+    { listen: [{ port: 0 }, { port }] },
+    { hostname, port },
+  ].entries()) {
+    await server.reload({ ...rest, port: undefined, application: says(`version ${index}`), ...listen });
+    await client.send(REQUEST);
+    expect((await client.response()).body.toString()).toBe(`version ${index}`);
+    expect((await get(port, '/')).body.toString()).toBe(`version ${index}`);
+    expect(server.addresses).toContainEqual({ kind: 'tcp', host: '127.0.0.1', port });
+  }
+  await server.reload({ application: says('elsewhere'), ...common, hostname: '127.0.0.2' });
+  expect(server.url).toMatch(/^http:\/\/127\.0\.0\.2:\d+\/$/);
+  expect(server.port).not.toBe(port);
+  expect(await (await fetch(server.url)).text()).toBe('elsewhere');
+  client.close();
+});
+
 test('what has begun ends as it began', async () => {
   let release = (): void => {};
   const released = new Promise<void>((resolve) => (release = resolve));

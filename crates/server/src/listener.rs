@@ -98,22 +98,27 @@ fn take_over(fd: i32) -> Result<(Address, Arc<OwnedFd>), Error> {
 }
 
 impl Listener {
-    /// Binds everything that `listen` stands for; a host name may stand for several addresses.
+    /// Binds everything that `listen` stands for; a host name may stand for several addresses. An address that one of `kept` has is that one's.
     pub(crate) fn bind(
         listen: &Listen,
         threads: usize,
         inherited: &mut Inherited,
-    ) -> Result<Vec<Self>, Error> {
+        kept: &[Arc<Self>],
+    ) -> Result<Vec<Arc<Self>>, Error> {
         match listen {
             Listen::Tcp { host, port, backlog, single, only_v6, shared } => {
                 let tcp =
                     Tcp { backlog: backlog.unwrap_or(BACKLOG), only_v6: *only_v6, shared: *shared };
-                bind_host(host, *port, *single, tcp, threads, inherited)
+                bind_host(host, *port, *single, tcp, threads, inherited, kept)
             }
             Listen::Unix { path, mode } => {
-                match inherited.take(|own| *own == Address::Unix(path.clone())) {
-                    Some((address, sockets)) => Ok(vec![Self::new(address, sockets)]),
-                    None => Ok(vec![bind_unix(path, *mode)?]),
+                let address = Address::Unix(path.clone());
+                if let Some(own) = kept.iter().find(|own| own.address == address) {
+                    return Ok(vec![Arc::clone(own)]);
+                }
+                match inherited.take(|own| *own == address) {
+                    Some((address, sockets)) => Ok(vec![Arc::new(Self::new(address, sockets))]),
+                    None => Ok(vec![Arc::new(bind_unix(path, *mode)?)]),
                 }
             }
             Listen::Inherited => {
@@ -122,7 +127,7 @@ impl Listener {
                     let listener = Self::new(address, sockets);
                     // It is the service manager's.
                     listener.leave_file();
-                    listeners.push(listener);
+                    listeners.push(Arc::new(listener));
                 }
                 if listeners.is_empty() {
                     let message = "No socket was passed to be listened on.".to_owned();
@@ -193,7 +198,8 @@ fn bind_host(
     tcp: Tcp,
     threads: usize,
     inherited: &mut Inherited,
-) -> Result<Vec<Listener>, Error> {
+    kept: &[Arc<Listener>],
+) -> Result<Vec<Arc<Listener>>, Error> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let mut addresses: Vec<SocketAddr> = (bare, port)
         .to_socket_addrs()
@@ -216,9 +222,12 @@ fn bind_host(
             Address::Tcp(own) => *own == address,
             Address::Unix(_) => false,
         };
-        let listener = match inherited.take(is_it) {
-            Some((address, sockets)) => Listener::new(address, sockets),
-            None => bind_tcp(address, tcp, threads)?,
+        let listener = match kept.iter().find(|own| own.address == Address::Tcp(address)) {
+            Some(own) => Arc::clone(own),
+            None => Arc::new(match inherited.take(is_it) {
+                Some((address, sockets)) => Listener::new(address, sockets),
+                None => bind_tcp(address, tcp, threads)?,
+            }),
         };
         if let Address::Tcp(bound) = &listener.address {
             // Port 0 is chosen once; the other addresses of the same name share it.
@@ -346,8 +355,8 @@ mod tests {
         }
     }
 
-    fn bind(listen: &Listen, threads: usize) -> Result<Vec<Listener>, Error> {
-        Listener::bind(listen, threads, &mut Inherited::default())
+    fn bind(listen: &Listen, threads: usize) -> Result<Vec<Arc<Listener>>, Error> {
+        Listener::bind(listen, threads, &mut Inherited::default(), &[])
     }
 
     fn port(listener: &Listener) -> u16 {

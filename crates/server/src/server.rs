@@ -558,22 +558,30 @@ pub fn block_signals() {
     }
 }
 
-/// Binds what `listen` asks for, and takes over what is bound already.
+/// Binds what `listen` asks for, and takes over what is bound already: by what was written, for a port 0 is to stay the one that it became, or by
+/// what it stands for.
 fn bind(
     wanted: &[Listen],
     bound: &[(Listen, Vec<Arc<Listener>>)],
     threads: usize,
     inherited: &mut Inherited,
 ) -> Result<Bound, Error> {
-    let mut listeners = Vec::new();
+    let mut listeners: Bound = Vec::new();
     for (index, listen) in wanted.iter().enumerate() {
-        let own = match bound.iter().find(|(other, _)| other.same_address(listen)) {
+        let is_free = |own: &&Arc<Listener>| {
+            !listeners.iter().flat_map(|(_, taken)| taken).any(|taken| Arc::ptr_eq(own, taken))
+        };
+        let same = bound.iter().find(|(other, own)| {
+            other.same_address(listen) && own.iter().all(|own| is_free(&own))
+        });
+        let own = match same {
             Some((_, own)) => own.clone(),
-            None => Listener::bind(listen, threads, inherited)
-                .map_err(|error| error.at(format!("listen[{index}]")))?
-                .into_iter()
-                .map(Arc::new)
-                .collect(),
+            None => {
+                let kept: Vec<_> =
+                    bound.iter().flat_map(|(_, own)| own).filter(is_free).cloned().collect();
+                Listener::bind(listen, threads, inherited, &kept)
+                    .map_err(|error| error.at(format!("listen[{index}]")))?
+            }
         };
         listeners.push((listen.clone(), own));
     }
