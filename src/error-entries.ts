@@ -213,11 +213,11 @@ export const errorEntries = {
   GWM_CONTROL: {
     title: 'The running server could not be asked',
     explanation:
-      '`gwanmun status`, `reload`, `stop` and `restart-worker` ask a running server over its control socket. There is no such server, there are several, or it does not know what it was asked.',
+      '`gwanmun status`, `reload`, `stop` and `restart-worker` ask a running server over its control socket. There is no such server in this folder, there are several, or it does not know what it was asked.',
     remedy: 'see what runs: gwanmun status',
     fixes: [
       'The commands see the servers of the user that runs them: use `sudo -u USER gwanmun status` for those of another.',
-      'With several servers, run the command in the folder that the server was started in, or name it with `--pid`.',
+      'They act on the server that was started in the current folder, or has its configuration there; `--pid` names another one.',
       '`XDG_RUNTIME_DIR` has to be the same for both: the sockets are in its folder `gwanmun`, or in `/tmp/gwanmun-UID` without it.',
     ],
     example: `$ gwanmun status
@@ -229,10 +229,10 @@ export const errorEntries = {
     explanation: 'The Rust core, or gwanmun itself, met an error that has no code of its own. This should not happen.',
     remedy: 'the message names the cause; if it looks like a fault of gwanmun, please report it',
     fixes: [
-      "An operating system's message, such as `Resource temporarily unavailable`, is about a limit of threads, processes or memory: see `ulimit -a`, or the limits of the container.",
+      "An operating system's message, such as `Cannot allocate memory`, is about a limit: see `ulimit -a`, or the limits of the container.",
       'Else report it, with the whole output and the configuration.',
     ],
-    example: `✗ GWM_CORE  Can't start an I/O thread: Resource temporarily unavailable (os error 11)`,
+    example: `✗ GWM_CORE  Can't create an event descriptor: Cannot allocate memory (os error 12)`,
     exit: 1,
   },
   GWM_FD_LIMIT: {
@@ -245,8 +245,9 @@ export const errorEntries = {
       'systemd: `LimitNOFILE=65536` in the unit. Docker: `--ulimit nofile=65536`.',
       'Fewer I/O threads take fewer: `threads: 1`.',
     ],
-    example: `$ ulimit -n 40; gwanmun app.ts
-✗ GWM_FD_LIMIT  Worker 1 could not be started: spawn /usr/bin/node EMFILE`,
+    example: `$ ulimit -n 60; gwanmun --port 0
+✗ GWM_FD_LIMIT  Can't listen on 127.0.0.1:0: Too many open files (os error 24).
+  at --port 0`,
     exit: 1,
   },
   GWM_FETCH: {
@@ -346,6 +347,19 @@ export const errorEntries = {
   try: gwanmun ./public            # serve the files of a folder`,
     exit: 3,
   },
+  GWM_NULL_DEVICE: {
+    title: 'There is no /dev/null',
+    explanation:
+      'Every program that gwanmun starts gets `/dev/null` as its standard input. It is missing, or is not a device: in a chroot without `/dev`, or where a careless `rm` or `mv` has hit it.',
+    remedy: 'make it, as root: rm -f /dev/null; mknod -m 666 /dev/null c 1 3',
+    fixes: [
+      '`ls -l /dev/null` shows `crw-rw-rw-` and `1, 3` where it is right.',
+      'For a chroot: `mount --bind /dev FOLDER/dev`, or `mknod` in its `dev`.',
+    ],
+    example: `$ gwanmun app.ts
+✗ GWM_NULL_DEVICE  Worker 1 could not be started: there is no /dev/null`,
+    exit: 1,
+  },
   GWM_PID_FILE: {
     title: 'The file with the process id cannot be used',
     explanation:
@@ -409,6 +423,21 @@ export const errorEntries = {
     ],
     example: `$ gwanmun ./public --user nobody-here
 ✗ GWM_PRIVILEGES  There is no user "nobody-here"`,
+    exit: 1,
+  },
+  GWM_PROCESS_LIMIT: {
+    title: 'No more processes or threads can be started',
+    explanation:
+      'The user, the service or the container has reached its limit of processes, which counts every thread, or of memory. A server has about 20 threads and one more for each `threads`; each worker in Node is a process with about a dozen.',
+    remedy:
+      'raise the limit: ulimit -u, TasksMax= of systemd, --pids-limit of Docker; or have fewer threads and workers',
+    fixes: [
+      '`ulimit -u` shows the limit of this user, `ps -L -u USER | wc -l` what counts. systemd: `TasksMax=512` and `LimitNPROC=` in the unit. Docker: `--pids-limit 512`; Kubernetes: the limit of pids of the node.',
+      '`threads: 1` and `workers: 1` in the configuration take the fewest.',
+      'A worker that `was ended by SIGABRT` at its start, with a line of Node about threads, met the same limit.',
+    ],
+    example: `$ ulimit -u 24; gwanmun
+✗ GWM_PROCESS_LIMIT  Can't start an I/O thread: Resource temporarily unavailable (os error 11).`,
     exit: 1,
   },
   GWM_PYTHON_MISSING: {
@@ -504,6 +533,20 @@ export const errorEntries = {
     example: `$ gwanmun --prot 80
 ✗ GWM_USAGE  there is no option --prot; did you mean "--port"?`,
     exit: 2,
+  },
+  GWM_WATCH_LIMIT: {
+    title: 'No more files can be watched',
+    explanation:
+      '`gwanmun dev` watches the folders of the project, by inotify, of which each user has so many watches and instances. Editors, build tools and other servers have theirs. `gwanmun` itself watches nothing.',
+    remedy: 'sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024',
+    fixes: [
+      'The same lines in a file of `/etc/sysctl.d` keep it so. In a container it is the setting of its host.',
+      'Folders named `node_modules`, `venv`, `.git` and the like are not watched; start `gwanmun dev` in the folder of the project, not in one that holds many.',
+      'Until then: `gwanmun`, and `gwanmun reload` after a change.',
+    ],
+    example: `$ gwanmun dev
+✗ GWM_WATCH_LIMIT  ENOSPC: System limit for number of file watchers reached, watch '/srv/site'`,
+    exit: 1,
   },
   GWM_WORKER_EXITED: {
     title: 'A worker exited',

@@ -1,5 +1,6 @@
 // What a person is told when something fails: a code of the registry, what happened, where, and what to do.
 
+import { statSync } from 'node:fs';
 import { inspect } from 'node:util';
 import pc from 'picocolors';
 import { errorEntries, isErrorCode, type ErrorCode } from './error-entries.js';
@@ -102,16 +103,43 @@ export interface SerializedError extends Omit<GwanmunErrorOptions, 'cause'> {
   readonly message: string;
 }
 
+/**
+ * What the system refuses to any program when a limit is reached or something of it is missing, whatever it was for: of an error of Node's.
+ * Undefined for other errors.
+ */
+export function systemFault(error: unknown): GwanmunError | undefined {
+  if (!isRecord(error) || !(error instanceof Error)) return undefined;
+  const { code, syscall = '', message } = error as NodeJS.ErrnoException;
+  const named = (own: ErrorCode, text = message): GwanmunError => new GwanmunError(own, text, { cause: error });
+  // A thread of Node's that cannot be started names the reason in its message alone.
+  const reason = code === 'ERR_WORKER_INIT_FAILED' ? (/\bE[A-Z]+$/.exec(message)?.[0] ?? 'EAGAIN') : code;
+  const isStart = syscall.startsWith('spawn') || code === 'ERR_WORKER_INIT_FAILED';
+  if (syscall === 'watch' && (reason === 'ENOSPC' || reason === 'EMFILE')) return named('GWM_WATCH_LIMIT');
+  if (reason === 'EMFILE' || reason === 'ENFILE') return named('GWM_FD_LIMIT');
+  if (isStart && (reason === 'EAGAIN' || reason === 'ENOMEM')) return named('GWM_PROCESS_LIMIT');
+  // What is given no input is given that.
+  if (isStart && (reason === 'ENOENT' || reason === 'EACCES') && !hasNullDevice()) {
+    return named('GWM_NULL_DEVICE', 'there is no /dev/null');
+  }
+  return undefined;
+}
+
+function hasNullDevice(): boolean {
+  return statSync('/dev/null', { throwIfNoEntry: false })?.isCharacterDevice() === true;
+}
+
 /** Makes what the core threw a {@link GwanmunError}: its `code` and message are kept, the remedy is the registry's. */
 export function fromCore(error: unknown): GwanmunError {
   if (error instanceof GwanmunError) return error;
   const text = error instanceof Error ? error.message : String(error);
+  const fault = systemFault(error);
+  if (fault !== undefined) return fault;
   if (!isRecord(error) || !isErrorCode(error['code'])) return new GwanmunError('GWM_CORE', text, { cause: error });
   // As everything that crosses from the core, its own errors are JSON.
   const { message = text, part } = text.startsWith('{')
-    ? (JSON.parse(text) as { message?: string; part?: string })
+    ? (JSON.parse(text) as { message?: string; part?: string | null })
     : {};
-  return new GwanmunError(error['code'], message, { part, cause: error });
+  return new GwanmunError(error['code'], message, { part: part ?? undefined, cause: error });
 }
 
 /**

@@ -18,7 +18,13 @@ if (process.platform === 'win32') {
   );
 } else {
   // Not `await`: Node.js 12 could not parse it here.
-  void import('./run.js').then(({ run }) => run(process.argv.slice(2)));
+  void import('./run.js').then(({ run }) => run(process.argv.slice(2)), whatIsMissing);
+}
+
+/** Before the first of our modules there are few descriptors to be had, or none. */
+function whatIsMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EMFILE' && error.code !== 'ENFILE') throw error;
+  fail('GWM_FD_LIMIT', error.message, 'raise the limit: ulimit -n 65536');
 }
 
 function fail(code: string, message: string, remedy: string): void {

@@ -5,7 +5,7 @@ import { loadConfigAfresh } from '../config/load-afresh.js';
 import { processCount, resolveConfig, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
 import { configForTarget } from '../config/target.js';
 import { VERSION } from '../config/version.js';
-import { formatError, GwanmunError, wantsColor } from '../errors.js';
+import { formatError, GwanmunError, systemFault, wantsColor } from '../errors.js';
 import { parseCommand, suggestCommand, type Command } from './arguments.js';
 import { describeMounts, formatAddress } from './banner.js';
 import { fetchOnce } from './fetch.js';
@@ -119,9 +119,10 @@ function orCommand(error: unknown, target: string): unknown {
 /** Prints an error for people to standard error; returns the exit code. */
 function printError(error: unknown): number {
   const color = wantsColor(process.stderr);
-  if (error instanceof GwanmunError) {
-    process.stderr.write(`${formatError(error, { color })}\n`);
-    return error.exitCode;
+  const known = error instanceof GwanmunError ? error : systemFault(error);
+  if (known !== undefined) {
+    process.stderr.write(`${formatError(known, { color })}\n`);
+    return known.exitCode;
   }
   const fault = new GwanmunError('GWM_CORE', error instanceof Error ? error.message : String(error), {
     userStack: error instanceof Error ? error.stack : undefined,

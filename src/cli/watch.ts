@@ -2,6 +2,7 @@
 
 import { basename, extname } from 'node:path';
 import { watch } from 'chokidar';
+import { systemFault, type GwanmunError } from '../errors.js';
 
 /** What an application is made of. Files that are served need no reload. */
 const SOURCES = new Set(['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs', '.tsx', '.jsx', '.json', '.py']);
@@ -9,8 +10,15 @@ const IGNORED = new Set(['node_modules', '__pycache__', 'venv', 'site-packages']
 /** An editor or a checkout writes several files: they are one change. */
 const QUIET_MS = 50;
 
-/** Calls `onChange` with the files that have changed. Resolves when it watches. */
-export async function watchSources(folders: readonly string[], onChange: (files: string[]) => void): Promise<void> {
+/**
+ * Calls `onChange` with the files that have changed. Resolves when it watches, or rejects with GWM_WATCH_LIMIT. `onFault` is told once that
+ * from here on not all is watched.
+ */
+export async function watchSources(
+  folders: readonly string[],
+  onChange: (files: string[]) => void,
+  onFault: (fault: GwanmunError) => void,
+): Promise<void> {
   const watcher = watch([...folders], {
     ignoreInitial: true,
     ignored: (path, stats) => {
@@ -33,8 +41,17 @@ export async function watchSources(folders: readonly string[], onChange: (files:
   });
   await new Promise<void>((resolve, reject) => {
     watcher.once('ready', resolve);
-    watcher.once('error', (error) => reject(error as Error));
+    watcher.once('error', (error) => {
+      void watcher.close();
+      reject(systemFault(error) ?? (error as Error));
+    });
   });
-  // One file that cannot be watched is no reason to end.
-  watcher.on('error', () => {});
+  let isTold = false;
+  watcher.on('error', (error) => {
+    const fault = systemFault(error);
+    // Another file that cannot be watched is no reason to say more.
+    if (fault === undefined || isTold) return;
+    isTold = true;
+    onFault(fault);
+  });
 }

@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { GwanmunError, type SerializedError } from '../errors.js';
+import { GwanmunError, systemFault, type SerializedError } from '../errors.js';
 import { loadConfig, type LoadedConfig } from './load.js';
 
 type Answer = { readonly loaded: LoadedConfig } | { readonly failure: SerializedError };
@@ -20,6 +20,8 @@ export async function loadConfigAfresh(file: string): Promise<LoadedConfig> {
     return answer.loaded;
   } catch (error) {
     if (error instanceof GwanmunError) throw error;
+    const fault = systemFault(error);
+    if (fault !== undefined) throw fault;
     throw new GwanmunError('GWM_CONFIG_LOAD', `${file}: ${(error as Error).message}`, { cause: error });
   } finally {
     void thread.terminate();

@@ -6,7 +6,7 @@ import * as v from 'valibot';
 import { displayPath } from '../config/display-path.js';
 import type { WsgiApplication } from '../config/python.js';
 import { suggest } from '../config/suggest.js';
-import { GwanmunError } from '../errors.js';
+import { GwanmunError, systemFault } from '../errors.js';
 import { parseJson } from '../parse-error.js';
 import { Report, REPORT_FD } from './report.js';
 import { followWorker, linksVariable, type Print, type WorkerLinks, type WorkerProcess } from './worker-process.js';
@@ -107,7 +107,10 @@ function environment(settings: object, links: string, others: NodeJS.ProcessEnv 
 }
 
 function notStarted({ python }: WsgiApplication, error: Error): GwanmunError {
-  return new GwanmunError('GWM_PYTHON_MISSING', `Python could not be started: ${error.message}`, {
+  const fault = systemFault(error);
+  const message = `Python could not be started: ${(fault ?? error).message}`;
+  if (fault !== undefined) return fault.with({ message });
+  return new GwanmunError('GWM_PYTHON_MISSING', message, {
     where: { file: displayPath(python) },
     cause: error,
   });

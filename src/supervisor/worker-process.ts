@@ -3,7 +3,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ResolvedApplication } from '../config/resolve.js';
-import { GwanmunError, type SerializedError } from '../errors.js';
+import { GwanmunError, systemFault, type SerializedError } from '../errors.js';
 import { parseError, parseJson } from '../parse-error.js';
 import { framesOf, withoutOwnFrames } from '../stack.js';
 import { prefixLines, readLines } from './lines.js';
@@ -66,13 +66,14 @@ export function linksVariable(links: readonly number[]): string {
 export type Print = (stream: 'stdout' | 'stderr', line: string, worker: number, pid: number) => void;
 
 /**
- * Starts a worker. The caller still owns its copies of the links and closes them. What the worker prints goes to `print`, or to
+ * Starts a worker in the folder `cwd`. The caller still owns its copies of the links and closes them. What the worker prints goes to `print`, or to
  * standard error with the worker's number.
  */
 export function spawnWorker(
   number: number,
   { memory, links }: WorkerLinks,
   settings: Omit<WorkerSettings, 'report'>,
+  cwd: string,
   print?: Print,
 ): WorkerProcess {
   const child = spawn(
@@ -85,6 +86,7 @@ export function spawnWorker(
       fileURLToPath(new URL('../worker/main.js', import.meta.url)),
     ],
     {
+      cwd,
       // Its standard output is ours to pass on: the main process's standard output is the access log.
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', memory, ...links],
       env: {
@@ -102,6 +104,13 @@ export function spawnWorker(
     async () => userFrames(await report.answer(() => report.ask())),
     print,
   );
+}
+
+/** Why there is no process: `known` only if the system had none of its reasons. */
+function notStarted(number: number, error: Error, known: GwanmunError | undefined): GwanmunError {
+  const fault = systemFault(error);
+  const message = `Worker ${number} could not be started: ${(fault ?? error).message}`;
+  return fault?.with({ message }) ?? known ?? new GwanmunError('GWM_WORKER_EXITED', message, { cause: error });
 }
 
 /** The frames of a stack that are the user's, or all if there are none. */
@@ -139,15 +148,7 @@ export function followWorker(
   const exited = new Promise<WorkerExit>((resolve) => {
     child.once('error', (error) => {
       if (child.pid !== undefined) return;
-      const { code } = error as NodeJS.ErrnoException;
-      const fault =
-        failure() ??
-        new GwanmunError(
-          code === 'EMFILE' || code === 'ENFILE' ? 'GWM_FD_LIMIT' : 'GWM_WORKER_EXITED',
-          `Worker ${number} could not be started: ${error.message}`,
-          { cause: error },
-        );
-      resolve({ code: null, signal: null, failure: fault });
+      resolve({ code: null, signal: null, failure: notStarted(number, error, failure()) });
     });
     // 'close' and not 'exit': what it printed last and its message are then here too. A grandchild that holds the
     // pipes open must not hide the death, hence the second way out.

@@ -20,18 +20,30 @@ const HELLO = `export function application(environ, startResponse) {
 const config = (mount: string, rest = ''): string =>
   `export default {\n  mounts: [{ path: '/', ${mount} }],\n${rest}};\n`;
 
-/** Holds more descriptors than the loading of modules takes for a moment, so that it is the worker's start that lacks them. */
-const HOLDING = `import { openSync } from 'node:fs';
-for (let count = 0; count < 50; count += 1) openSync('/dev/null', 'r');
-export default { listen: { port: 0 }, mounts: [{ path: '/', app: './app.ts' }] };
+/** Few processes for a user: root has no limit, so somebody else; else so many more than there are. */
+const FEW_PROCESSES = `if [ $(id -u) = 0 ]
+then exec setpriv --reuid=61733 --regid=61733 --clear-groups prlimit --nproc=24 '${process.execPath}' '${MAIN}'
+else exec prlimit --nproc=$(($(ps -L -u $(id -u) --no-headers | wc -l) + 24)) '${process.execPath}' '${MAIN}'
+fi`;
+
+/** As if there were no /dev/null: what is started with it as its input is not found. */
+const WITHOUT_NULL_DEVICE = `const fs = require('node:fs');
+const { statSync } = fs;
+fs.statSync = (path, ...rest) => (path === '/dev/null' ? undefined : statSync(path, ...rest));
+const children = require('node:child_process');
+const { spawn } = children;
+children.spawn = (_file, ...rest) => spawn('/nowhere', ...rest);
+require('node:module').syncBuiltinESMExports();
 `;
 
-/** The first limit of descriptors with which a server starts and a worker does not: it depends on the number of processors. */
-const LIMITED = `for limit in $(seq 70 400); do
-  said=$(ulimit -n $limit; timeout 20 '${process.execPath}' '${MAIN}' 2>&1)
-  code=$?
-  case "$said" in *'Worker 1 could not be started'*) echo "$said" >&2; exit $code ;; esac
-done`;
+/** As if inotify had no watches left. */
+const WITHOUT_WATCHES = `const fs = require('node:fs');
+fs.watch = () => {
+  const text = "ENOSPC: System limit for number of file watchers reached, watch '" + process.cwd() + "'";
+  throw Object.assign(new Error(text), { code: 'ENOSPC', syscall: 'watch' });
+};
+require('node:module').syncBuiltinESMExports();
+`;
 
 /** A Python that says that it is old. */
 const OLD_PYTHON =
@@ -121,10 +133,13 @@ export const application = validator((environ, startResponse) => {
     user.has({ 'run/': '' }).runs(process.execPath, [MAIN, 'status'], { XDG_RUNTIME_DIR: join(user.folder, 'run') }),
   GWM_CORE: async () => {
     // What has no code is a fault of gwanmun: there is none to provoke.
-    const error = fromCore(new Error("Can't start an I/O thread: Resource temporarily unavailable (os error 11)."));
+    const error = fromCore(new Error("Can't create an event descriptor: Cannot allocate memory (os error 12)."));
     return { code: error.exitCode, stdout: '', stderr: formatError(error) };
   },
-  GWM_FD_LIMIT: (user) => user.has({ 'app.ts': HELLO, 'gwanmun.config.mjs': HOLDING }).runs('bash', ['-c', LIMITED]),
+  GWM_FD_LIMIT: (user) => {
+    user.has({ 'gwanmun.config.mjs': config("files: './public'", '  threads: 64,\n'), 'public/': '' });
+    return user.runs('bash', ['-c', `ulimit -n 60; exec '${process.execPath}' '${MAIN}' --port 0`]);
+  },
   GWM_FETCH: (user) =>
     user
       .has({
@@ -177,6 +192,7 @@ await server.close();
       .has({ 'gwanmun.config.ts': config("app: './app.ts'"), 'app.ts': HELLO.replace('application', 'aplication') })
       .gwanmun(),
   GWM_NO_ENTRY: (user) => user.gwanmun(),
+  GWM_NULL_DEVICE: (user) => pretending(user.has({ 'app.ts': HELLO }), WITHOUT_NULL_DEVICE, 'app.ts'),
   GWM_PID_FILE: (user) =>
     user.has({ 'public/': '', 'site.pid': `${process.pid}\n` }).gwanmun('./public', '--pid', 'site.pid'),
   GWM_PLATFORM: (user) =>
@@ -197,6 +213,12 @@ await server.close();
     }
   },
   GWM_PRIVILEGES: (user) => user.has({ 'public/': '' }).gwanmun('./public', '--user', 'nobody-here'),
+  GWM_PROCESS_LIMIT: (user) => {
+    const threads = "  threads: 64,\n  listen: { host: '127.0.0.1', port: 0 },\n";
+    user.has({ 'gwanmun.config.mjs': config("files: './public'", threads), 'public/': '' });
+    chmodSync(user.folder, 0o755);
+    return user.runs('bash', ['-c', FEW_PROCESSES]);
+  },
   GWM_PYTHON_MISSING: (user) => {
     user.has({ 'gwanmun.config.ts': config("wsgi: 'app', python: './no-python'"), 'no-python': '#!/nowhere/python\n' });
     chmodSync(join(user.folder, 'no-python'), 0o755);
@@ -238,6 +260,7 @@ server.listen(0, '127.0.0.1', () => server.close());
     }
   },
   GWM_USAGE: (user) => user.gwanmun('--prot', '80'),
+  GWM_WATCH_LIMIT: (user) => pretending(user.has({ 'app.ts': HELLO }), WITHOUT_WATCHES, 'dev', 'app.ts'),
   GWM_WORKER_EXITED: (user) => user.has({ 'app.ts': 'process.exit(9);\n' }).gwanmun('app.ts'),
   GWM_WORKER_TIMEOUT: (user) =>
     user

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Config,
     /// The limit of file descriptors is reached.
     Descriptors,
+    /// The limit of processes and threads is reached.
+    Threads,
     /// The address is taken by another socket.
     AddressInUse,
     /// The process may not bind the address.
@@ -50,6 +52,12 @@ impl Error {
         Self::io(ErrorKind::System, what, error)
     }
 
+    /// A thread that was not started. `EAGAIN` is what the system says at a limit of them.
+    pub(crate) fn thread(what: &str, error: &io::Error) -> Self {
+        let is_limit = matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM));
+        Self::io(if is_limit { ErrorKind::Threads } else { ErrorKind::System }, what, error)
+    }
+
     /// Says which part of the configuration it is about, such as `listen[0]`.
     pub(crate) fn at(self, part: impl Into<String>) -> Self {
         Self { part: Some(part.into()), ..self }
@@ -72,6 +80,7 @@ impl Error {
         match self.kind {
             ErrorKind::Config | ErrorKind::Files => "GWM_CONFIG_INVALID",
             ErrorKind::Descriptors => "GWM_FD_LIMIT",
+            ErrorKind::Threads => "GWM_PROCESS_LIMIT",
             ErrorKind::AddressInUse => "GWM_PORT_IN_USE",
             ErrorKind::AddressDenied => "GWM_PORT_FORBIDDEN",
             ErrorKind::Listen => "GWM_ADDRESS_UNAVAILABLE",

@@ -235,7 +235,7 @@ impl Server {
             if let Err(error) = outcome {
                 server.close(Duration::ZERO);
                 server.join();
-                return Err(Error::system("Can't start an I/O thread", &error));
+                return Err(Error::thread("Can't start an I/O thread", &error));
             }
         }
         Ok(server)
@@ -620,7 +620,11 @@ fn open_log(config: &Config) -> Result<Logger, Error> {
         level: config.error_log.level,
         error_target,
     })
-    .map_err(|error| Error::io(ErrorKind::Log, "The log can't be written", &error))
+    .map_err(|error| match error.raw_os_error() {
+        // Of the two things that it does, opening files and starting a thread, only this fails so.
+        Some(libc::EAGAIN) => Error::thread("Can't start the log's thread", &error),
+        _ => Error::io(ErrorKind::Log, "The log can't be written", &error),
+    })
 }
 
 #[cfg(test)]
