@@ -1,19 +1,22 @@
 // gwanmun status, reload, stop, restart-worker, scale and upgrade: asks a running server over its control socket.
 
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, realpathSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
-import { displayPath } from '../config/display-path.js';
+import { join, resolve } from 'node:path';
 import { createColors, GwanmunError } from '../errors.js';
 import { parseError, parseJson } from '../parse-error.js';
 import { controlFolder, type ControlRequest } from '../supervisor/control.js';
+import { STARTED_IN } from '../supervisor/started-in.js';
 import type { ServerStatus } from '../supervisor/status.js';
 import { formatAddress } from './banner.js';
 
-/** Which server is meant: by its process, else the one of this folder, else the only one. */
+/** Which server is meant: by its process, else the one of this folder. */
 export interface ControlTarget {
   readonly pid?: number | undefined;
 }
+
+/** A server says at once what goes on. */
+const STATUS_MS = 5000;
 
 /** A running server. */
 interface Found {
@@ -28,34 +31,40 @@ export async function control(
   asJson: boolean,
   color: boolean,
 ): Promise<string> {
-  const { path, status } = await findServer(target);
+  const { path, status } = await findServer(request, target);
   if (request.command === 'status') return asJson ? `${JSON.stringify(status, null, 2)}\n` : table(status, color);
   const result = await ask(path, request);
   if (asJson) return `${JSON.stringify(result, null, 2)}\n`;
+  const where = `process ${status.pid} in ${status.directory}`;
   switch (request.command) {
     case 'reload': {
       const { workers, generation } = result as ServerStatus;
-      const current = workers.filter((worker) => worker.generation === 'current');
-      return `✓ reloaded: ${current.length} workers, configuration ${generation}\n`;
+      const current = workers.filter((worker) => worker.generation === 'current').length;
+      return `✓ reloaded ${where}: ${count(current)}, configuration ${generation}\n`;
     }
     case 'scale': {
       const counts = result as number[];
-      return `✓ scaled: ${counts.join(' and ')} ${counts.length === 1 && counts[0] === 1 ? 'worker' : 'workers'}\n`;
+      return `✓ scaled ${where}: ${counts.map(count).join(' and ')}\n`;
     }
     case 'upgrade':
-      return `✓ process ${result as number} serves in the place of ${status.pid}\n`;
+      return `✓ process ${result as number} serves in the place of ${where}\n`;
     case 'stop':
-      return `✓ stopped: process ${status.pid}\n`;
+      return `✓ stopped ${where}\n`;
     case 'restart-worker': {
       const numbers = result as number[];
-      return `✓ replaced: ${numbers.length === 1 ? 'worker' : 'workers'} ${numbers.join(', ')}\n`;
+      return `✓ replaced ${numbers.length === 1 ? 'worker' : 'workers'} ${numbers.join(', ')} of ${where}\n`;
     }
   }
 }
 
-async function findServer({ pid }: ControlTarget): Promise<Found> {
+function count(workers: number): string {
+  return `${workers} ${workers === 1 ? 'worker' : 'workers'}`;
+}
+
+async function findServer(request: ControlRequest, { pid }: ControlTarget): Promise<Found> {
   const folder = controlFolder();
   const found: Found[] = [];
+  let fault: GwanmunError | undefined;
   for (const name of namesIn(folder)) {
     const path = join(folder, name);
     if (pid !== undefined && name !== `${pid}.sock`) continue;
@@ -64,23 +73,46 @@ async function findServer({ pid }: ControlTarget): Promise<Found> {
     } catch (error) {
       // Its server has died without a chance to take it along.
       if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') rmSync(path, { force: true });
-      else if (error instanceof GwanmunError) throw error;
+      else if (error instanceof GwanmunError) fault = error;
     }
   }
-  const here = found.filter(({ status }) => status.directory === process.cwd());
-  const [one, another] = here.length > 0 ? here : found;
-  if (one === undefined) {
-    const which =
-      pid === undefined ? 'No gwanmun of this user is running' : `Process ${pid} is no gwanmun of this user`;
-    throw new GwanmunError('GWM_CONTROL', which, {
-      remedy: 'start one: gwanmun\nor ask as the user that it runs as: sudo -u USER gwanmun status',
-    });
+  if (found.length === 0 && fault !== undefined) throw fault;
+  if (pid !== undefined) {
+    if (found[0] !== undefined) return found[0];
+    throw none(`Process ${pid} is no gwanmun of this user`);
   }
-  if (another === undefined) return one;
-  const list = (here.length > 0 ? here : found).map(
-    ({ status }) => `--pid ${status.pid}    # ${displayPath(join(status.directory, status.config))}`,
+  const here = found.filter(({ status }) => isOfThisFolder(status));
+  // To look at the only one does no harm. What is changed is said.
+  const [one, another] = here.length === 0 && request.command === 'status' ? found : here;
+  if (one !== undefined && another === undefined) return one;
+  if (found.length === 0) throw none('No gwanmun of this user is running');
+  const choice = here.length > 0 ? here : found;
+  const typed = request.command === 'scale' ? `scale ${request.workers}` : request.command;
+  const list = choice.map(
+    ({ status }) => `gwanmun ${typed} --pid ${status.pid}    # ${resolve(status.directory, status.config)}`,
   );
-  throw new GwanmunError('GWM_CONTROL', 'Several servers are running', { remedy: ['say which:', ...list].join('\n') });
+  const message = one === undefined ? 'No gwanmun runs in this folder' : 'Several servers are running';
+  throw new GwanmunError('GWM_CONTROL', message, {
+    remedy: [choice.length === 1 ? 'if you mean another one, say so:' : 'say which:', ...list].join('\n'),
+  });
+}
+
+function none(message: string): GwanmunError {
+  return new GwanmunError('GWM_CONTROL', message, {
+    remedy: 'start one: gwanmun\nor ask as the user that it runs as: sudo -u USER gwanmun status',
+  });
+}
+
+/** Whether a server was started here, or has its configuration here. A link is followed as it is now: it may stand for another release. */
+function isOfThisFolder({ directory, configDirectory }: ServerStatus): boolean {
+  return [directory, configDirectory].some((folder) => {
+    if (folder === undefined) return false;
+    try {
+      return folder === STARTED_IN || realpathSync(folder) === process.cwd();
+    } catch {
+      return false; // It is gone.
+    }
+  });
 }
 
 function namesIn(folder: string): string[] {
@@ -97,6 +129,13 @@ function ask(path: string, request: ControlRequest): Promise<unknown> {
     let text = '';
     const socket = connect(path);
     socket.setEncoding('utf8');
+    if (request.command === 'status') {
+      const fault = new GwanmunError('GWM_CONTROL', `The server of ${path} does not answer`, {
+        remedy:
+          'its main process hangs, or is stopped: see what it does, or end it by its process id, which the name has',
+      });
+      socket.setTimeout(STATUS_MS, () => socket.destroy(fault));
+    }
     socket.once('connect', () => socket.write(`${JSON.stringify(request)}\n`));
     socket.on('data', (part: string) => (text += part));
     socket.once('error', reject);
@@ -128,6 +167,7 @@ function table(status: ServerStatus, color: boolean): string {
   const lines = [
     `${c.bold(`gwanmun ${status.version}`)}  ${status.state === 'serving' ? c.green(status.state) : status.state} for ${duration(status.uptime)}`,
     `  process      ${status.pid}, ${bytes(status.memory)}`,
+    `  folder       ${status.directory}`,
     `  config       ${status.config}, taken over ${status.generation === 1 ? 'at the start' : `${status.generation - 1} times`}`,
     `  listening    ${status.listen.map(formatAddress).join('  ')}`,
     `  connections  ${status.connections}`,

@@ -49,11 +49,11 @@ Exit codes
 
 const CONTROL = `
 Options
-      --pid <number>    which server, if several run
+      --pid <number>    which server, if it is not the one of this folder
       --json            for programs
 
-  It asks the server of this folder, else the only one of this user that runs,
-  over its control socket.
+  It asks the server that was started in this folder, or has its configuration
+  here, over its control socket.
 `;
 
 const COMMAND_HELP: Record<string, string> = {

@@ -7,6 +7,7 @@ import { coalesce } from '../supervisor/coalesce.js';
 import { listenForControl, type ControlRequest } from '../supervisor/control.js';
 import { takeInheritance } from '../supervisor/inheritance.js';
 import { Server } from '../supervisor/server.js';
+import { followFolder } from '../supervisor/started-in.js';
 import { ServiceManager } from '../supervisor/service-manager.js';
 import { banner, readyLine } from './banner.js';
 import { onStopSignal } from './signals.js';
@@ -43,7 +44,10 @@ export async function serve(
   const reload = coalesce(async () => {
     manager.reloading();
     try {
-      await server.reload(load);
+      await server.reload(() => {
+        followFolder();
+        return load();
+      });
     } catch (error) {
       const fault = error instanceof GwanmunError ? error : fromCore(error);
       const message = 'the reload failed, and everything goes on as it was';
@@ -190,19 +194,26 @@ async function reloadOnChange(server: Server, config: ResolvedConfig, reload: ()
   const file = source.text === undefined ? undefined : resolve(source.name);
   const folders = [directory, ...config.applications.map(({ module }) => dirname(module))];
   let working: Promise<unknown> = Promise.resolve();
-  await watchSources([...new Set(folders)], (files) => {
-    const [first = ''] = files;
-    const what = `${displayPath(first)}${files.length > 1 ? ` and ${files.length - 1} more` : ''}`;
-    working = working.then(async () => {
-      const began = performance.now();
-      // Another configuration takes its applications along.
-      if (file !== undefined && files.includes(file)) await reload().catch(() => {});
-      else if (await server.loadAnew()) {
-        const message = `${what} changed; loaded anew in ${Math.round(performance.now() - began)} ms`;
-        server.tell({ level: 'info', event: 'reloaded', message });
-      }
-    });
-  });
+  await watchSources(
+    [...new Set(folders)],
+    (files) => {
+      const [first = ''] = files;
+      const what = `${displayPath(first)}${files.length > 1 ? ` and ${files.length - 1} more` : ''}`;
+      working = working.then(async () => {
+        const began = performance.now();
+        // Another configuration takes its applications along.
+        if (file !== undefined && files.includes(file)) await reload().catch(() => {});
+        else if (await server.loadAnew()) {
+          const message = `${what} changed; loaded anew in ${Math.round(performance.now() - began)} ms`;
+          server.tell({ level: 'info', event: 'reloaded', message });
+        }
+      });
+    },
+    (error) => {
+      const message = 'some of the files are not watched: what changes in them is not loaded';
+      server.tell({ level: 'warn', event: 'watch', message, error });
+    },
+  );
 }
 
 /** Lets operators ask by `gwanmun status` and the like. Without it the server serves all the same. Gives what ends it. */

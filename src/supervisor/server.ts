@@ -11,6 +11,7 @@ import { framesOf } from '../stack.js';
 import { Generations, type Pool } from './generations.js';
 import type { Inheritance } from './inheritance.js';
 import { nameHolder } from './socket-holder.js';
+import { STARTED_IN } from './started-in.js';
 import { showing, startersOf } from './starters.js';
 import { describeLoad, type ServerStatus } from './status.js';
 import { Supervisor } from './supervisor.js';
@@ -314,12 +315,13 @@ export class Server {
 
   /** What goes on, for operators. */
   status(): ServerStatus {
-    const { source } = this.#config.origin;
+    const { source, directory } = this.#config.origin;
     return {
       pid: process.pid,
       version: VERSION,
       config: source.name,
-      directory: process.cwd(),
+      directory: STARTED_IN,
+      configDirectory: source.isTarget ? undefined : directory,
       uptime: Math.round(performance.now() - this.#startedAt),
       generation: this.#generations.number,
       state: this.#stopping ? 'stopping' : this.#reloading ? 'reloading' : 'serving',

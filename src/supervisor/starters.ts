@@ -10,10 +10,12 @@ import { spawnWorker, type Print } from './worker-process.js';
 export function startersOf(config: ResolvedConfig, print: Print | undefined, development: boolean): Spawn[] {
   const { applications, wsgi, concurrency, errorLog } = config;
   const parent = process.pid;
+  // The main process may be in another folder by the next start of one: that of a later configuration.
+  const cwd = process.cwd();
   const requestIds = config.requestIds !== 'off';
   const capture = requestIds || errorLog.format === 'json';
   const modules: Spawn = (number, links) =>
-    spawnWorker(number, links, { applications, concurrency, parent, requestIds, capture, development }, print);
+    spawnWorker(number, links, { applications, concurrency, parent, requestIds, capture, development }, cwd, print);
   return [
     ...(applications.length > 0 ? [modules] : []),
     ...wsgi.map((application): Spawn => {
@@ -26,14 +28,19 @@ export function startersOf(config: ResolvedConfig, print: Print | undefined, dev
 /** Starts workers that show why an application does not load. */
 export function showing({ applications, concurrency }: ResolvedConfig): SupervisorOptions['spawnFailed'] {
   return (number, links, failure) =>
-    spawnWorker(number, links, {
-      // A pool of Python has one application.
-      applications: applications.length > 0 ? applications : [{ module: '' }],
-      concurrency,
-      parent: process.pid,
-      requestIds: false,
-      capture: false,
-      development: true,
-      failure: failure.toJSON(),
-    });
+    spawnWorker(
+      number,
+      links,
+      {
+        // A pool of Python has one application.
+        applications: applications.length > 0 ? applications : [{ module: '' }],
+        concurrency,
+        parent: process.pid,
+        requestIds: false,
+        capture: false,
+        development: true,
+        failure: failure.toJSON(),
+      },
+      process.cwd(),
+    );
 }

@@ -23,7 +23,10 @@ export interface ServerStatus {
   readonly pid: number;
   readonly version: string;
   readonly config: string;
+  /** The folder that it was started in, by the name that the shell had for it. */
   readonly directory: string;
+  /** The folder of its configuration file, if it has one. */
+  readonly configDirectory: string | undefined;
   /** Milliseconds. */
   readonly uptime: number;
   /** Counts the configurations since the start. */

@@ -1,19 +1,17 @@
 // Another process that takes this one's place, with every listening socket: the upgrade to another version of gwanmun or of Node.
 
 import { spawn } from 'node:child_process';
-import { closeSync, realpathSync, writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { GwanmunError } from '../errors.js';
 import { bequest } from './inheritance.js';
 import { Report, REPORT_FD } from './report.js';
+import { byName, STARTED_IN } from './started-in.js';
 
 /** The successor's first socket, behind standard input, output, error and its report. */
 const FIRST_FD = REPORT_FD + 1;
 
 /** The line by which it says that it serves. */
 const SERVING = 'serving';
-
-/** Where this process was started, by the name that the shell has for it: that of a symbolic link may stand for another folder by now. */
-const STARTED_IN = startedIn();
 
 export interface SuccessorOptions {
   readonly sockets: readonly number[];
@@ -24,13 +22,13 @@ export interface SuccessorOptions {
   readonly patience: number;
 }
 
-/** Starts it by the command line that this process was started by. Gives its process id when it serves; rejects with GWM_SUCCESSOR. */
+/** Starts it by the command line that this process was started by, in the folder of that name. Gives its process id when it serves; rejects with GWM_SUCCESSOR. */
 export function startSuccessor({ sockets, isActivated, env, patience }: SuccessorOptions): Promise<number> {
   const [, main = '', ...args] = process.argv;
-  const child = spawn(process.execPath, [...process.execArgv, main, ...args], {
+  const child = spawn(process.execPath, [...process.execArgv, byName(main), ...args], {
     cwd: STARTED_IN,
     stdio: ['inherit', 'inherit', 'inherit', 'pipe', ...sockets],
-    env: { ...process.env, ...env, ...bequest(FIRST_FD, sockets.length, isActivated) },
+    env: { ...process.env, PWD: STARTED_IN, ...env, ...bequest(FIRST_FD, sockets.length, isActivated) },
   });
   return new Promise((resolve, reject) => {
     const fail = (what: string): void => {
@@ -62,14 +60,4 @@ export function tellPredecessor(): void {
   } catch {
     // It has ended meanwhile.
   }
-}
-
-function startedIn(): string {
-  const { PWD } = process.env;
-  try {
-    if (PWD !== undefined && realpathSync(PWD) === process.cwd()) return PWD;
-  } catch {
-    // It is gone.
-  }
-  return process.cwd();
 }

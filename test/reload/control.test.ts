@@ -7,7 +7,8 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
+import type { ServerStatus } from '../../src/supervisor/status.js';
 import { RawClient } from '../http/raw-client.js';
 import { Gwanmun, type Settings } from '../workers/gwanmun-process.js';
 
@@ -18,6 +19,8 @@ const env = { XDG_RUNTIME_DIR: runtime };
 afterAll(() => rmSync(runtime, { recursive: true, force: true }));
 
 const start = (settings: Settings = {}): Gwanmun => new Gwanmun({ env, ...settings });
+/** How a server is named. */
+const of = (server: Gwanmun): string => `process ${server.child.pid} in ${server.folder}`;
 const socketOf = (server: Gwanmun): string => join(runtime, 'gwanmun', `${server.child.pid}.sock`);
 
 async function gwanmun(cwd: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -74,9 +77,9 @@ test('restart-worker replaces one or all, each after its successor is ready', as
   await server.port();
   await expect.poll(() => server.workers().length).toBe(2);
   const before = server.workers();
-  expect((await gwanmun(server.folder, 'restart-worker', '2')).stdout).toBe('✓ replaced: worker 2\n');
+  expect((await gwanmun(server.folder, 'restart-worker', '2')).stdout).toBe(`✓ replaced worker 2 of ${of(server)}\n`);
   await expect.poll(() => server.workers().filter((pid) => before.includes(pid)).length).toBe(1);
-  expect((await gwanmun(server.folder, 'restart-worker')).stdout).toBe('✓ replaced: workers 1, 2\n');
+  expect((await gwanmun(server.folder, 'restart-worker')).stdout).toBe(`✓ replaced workers 1, 2 of ${of(server)}\n`);
   await expect.poll(() => server.workers().filter((pid) => before.includes(pid)).length).toBe(0);
   const unknown = await gwanmun(server.folder, 'restart-worker', '9');
   expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('There is no worker 9')]);
@@ -86,12 +89,66 @@ test('stop finishes what is in progress and ends when the server has', async () 
   await using server = start();
   await server.port();
   const { code, stdout } = await gwanmun(server.folder, 'stop');
-  expect([code, stdout]).toEqual([0, `✓ stopped: process ${server.child.pid}\n`]);
+  expect([code, stdout]).toEqual([0, `✓ stopped ${of(server)}\n`]);
   expect(await server.exit()).toBe(0);
   expect(existsSync(socketOf(server))).toBe(false);
 });
 
-test('the server of the folder is meant, else the only one; several elsewhere have to be told apart', async () => {
+describe('in a folder without a server', () => {
+  test.each([['stop'], ['reload'], ['upgrade'], ['restart-worker'], ['scale', '2']])(
+    '%s does nothing to the only one of another folder, and names it',
+    async (...words) => {
+      await using server = start();
+      await server.port();
+      const pid = String(server.child.pid);
+      const { code, stderr } = await gwanmun(runtime, ...words);
+      expect([code, stderr]).toEqual([1, expect.stringContaining('✗ GWM_CONTROL  No gwanmun runs in this folder\n')]);
+      const config = join(server.folder, 'gwanmun.config.mjs');
+      expect(stderr).toMatch(new RegExp(`gwanmun ${words.join(' ')} --pid ${pid} +# ${config}\n`));
+      const status = JSON.parse((await gwanmun(runtime, 'status', '--json')).stdout) as ServerStatus;
+      expect(status).toMatchObject({ pid: server.child.pid, generation: 1, directory: server.folder });
+      expect(status.workers).toMatchObject([{ restarts: 0, generation: 'current', state: 'ready' }]);
+      expect(status.workers[0]?.pid).toBe(server.workers()[0]);
+    },
+  );
+
+  test('--pid says which', async () => {
+    await using server = start();
+    await server.port();
+    const pid = ['--pid', String(server.child.pid)];
+    const { stdout } = await gwanmun(runtime, 'reload', ...pid);
+    expect(stdout).toBe(`✓ reloaded ${of(server)}: 1 worker, configuration 2\n`);
+    expect((await gwanmun(runtime, 'scale', '2', ...pid)).stdout).toMatch(`✓ scaled ${of(server)}: `);
+    expect((await gwanmun(runtime, 'stop', ...pid)).stdout).toBe(`✓ stopped ${of(server)}\n`);
+    expect(await server.exit()).toBe(0);
+  });
+
+  test('the one whose configuration is there is meant', async () => {
+    const site = mkdtempSync(join(tmpdir(), 'gwanmun-site-'));
+    const file = join(site, 'gwanmun.config.mjs');
+    writeFileSync(file, "export default { mounts: [{ path: '/', files: '.' }], listen: { port: 0 }, threads: 1 };\n");
+    await using server = start({ args: ['--config', file] });
+    await server.port();
+    expect((await gwanmun(site, 'stop')).stdout).toBe(`✓ stopped ${of(server)}\n`);
+    rmSync(site, { recursive: true });
+  });
+
+  test('one that does not answer holds nobody up', async () => {
+    await using hung = start();
+    await using server = start();
+    await Promise.all([hung.port(), server.port()]);
+    hung.child.kill('SIGSTOP');
+    expect((await gwanmun(server.folder, 'stop')).stdout).toBe(`✓ stopped ${of(server)}\n`);
+    const { code, stderr } = await gwanmun(hung.folder, 'stop');
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^✗ GWM_CONTROL {2}The server of .*sock does not answer/),
+    ]);
+    hung.child.kill('SIGCONT');
+  });
+});
+
+test('the server of the folder is meant; several have to be told apart', async () => {
   await using first = start();
   await using second = start();
   await Promise.all([first.port(), second.port()]);

@@ -3,7 +3,16 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,6 +35,8 @@ export interface Settings {
   folder?: string;
   /** Instead of the configuration file: the command line. */
   args?: readonly string[];
+  /** It is started in `current`, a symbolic link to this. */
+  link?: string;
   /** In a process group of its own, as under a terminal's shell. */
   group?: boolean;
   /** Its limit on file descriptors. */
@@ -51,6 +62,7 @@ export class Gwanmun {
     files = {},
     folder,
     args,
+    link,
     group = false,
     descriptors,
   }: Settings = {}) {
@@ -62,15 +74,17 @@ export class Gwanmun {
       mkdirSync(dirname(join(this.folder, path)), { recursive: true });
       writeFileSync(join(this.folder, path), text);
     }
+    const cwd = link === undefined ? this.folder : join(this.folder, 'current');
+    if (link !== undefined) symlinkSync(link, cwd);
     const command = [process.execPath, MAIN, ...(args ?? ['--config', file])];
     const limited = descriptors === undefined ? [] : ['-c', `ulimit -n ${descriptors}; exec "$0" "$@"`];
     this.child = spawn(
       limited.length > 0 ? 'sh' : process.execPath,
       [...limited, ...command.slice(limited.length > 0 ? 0 : 1)],
       {
-        cwd: this.folder,
+        cwd,
         detached: group,
-        env: { ...process.env, NO_COLOR: '1', GWANMUN_TEST: this.mark, FOLDER: this.folder, ...env },
+        env: { ...process.env, NO_COLOR: '1', GWANMUN_TEST: this.mark, FOLDER: this.folder, PWD: cwd, ...env },
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );

@@ -20,6 +20,8 @@ export function application(environ, startResponse) {
 }
 `;
 
+const of = (server: Gwanmun): string => `process ${server.child.pid} in ${server.folder}`;
+
 async function gwanmun(server: Gwanmun, ...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...args, '--pid', String(server.child.pid)], {
     env: { ...process.env, NO_COLOR: '1' },
@@ -49,9 +51,9 @@ describe('the number of workers', () => {
     const port = await server.port();
     let isOver = false;
     const loads = Array.from({ length: 4 }, () => load(port, () => isOver));
-    expect(await gwanmun(server, 'scale', '4')).toBe('✓ scaled: 4 workers\n');
+    expect(await gwanmun(server, 'scale', '4')).toBe(`✓ scaled ${of(server)}: 4 workers\n`);
     expect(server.workers().length).toBe(4);
-    expect(await gwanmun(server, 'scale', '1')).toBe('✓ scaled: 1 worker\n');
+    expect(await gwanmun(server, 'scale', '1')).toBe(`✓ scaled ${of(server)}: 1 worker\n`);
     await expect.poll(() => server.workers().length).toBe(1);
     server.child.kill('SIGTTIN');
     await server.says(/2 workers instead of 1, as was asked for/);
@@ -80,8 +82,8 @@ describe('the number of workers', () => {
     await expect.poll(() => server.workers().length).toBe(3);
     isOver = true;
     await Promise.all(loads);
-    expect(await gwanmun(server, 'reload')).toBe('✓ reloaded: 3 workers, configuration 2\n');
-    expect(await gwanmun(server, 'scale', '9')).toBe('✓ scaled: 3 workers\n');
+    expect(await gwanmun(server, 'reload')).toBe(`✓ reloaded ${of(server)}: 3 workers, configuration 2\n`);
+    expect(await gwanmun(server, 'scale', '9')).toBe(`✓ scaled ${of(server)}: 3 workers\n`);
   });
 
   test('that is asked for and does not start leaves things as they are', async () => {
