@@ -71,10 +71,20 @@ describe('a log file', () => {
     },
   );
 
-  test('on a full disk costs lines and not requests', async () => {
-    await using server = await Gwanmun.start(folder, { mounts, accessLog: { file: '/dev/full' } });
+  test.each([
+    ['access log', { accessLog: { file: '/dev/full' }, errorLog: { file: 'logs/beside.log' } }, 'logs/beside.log'],
+    ['access log', { accessLog: { file: '/dev/full' } }, undefined],
+    ['error log', { accessLog: { file: 'logs/beside.log' }, errorLog: { file: '/dev/full' } }, undefined],
+    ['log', { accessLog: { file: '/dev/full' }, errorLog: { file: '/dev/full' } }, undefined],
+  ])('on a full disk: the %s costs lines and not requests, and that is told at once', async (name, logs, place) => {
+    await using server = await Gwanmun.start(folder, { mounts, ...logs });
+    await exchange(server.port, 'nonsense\r\n\r\n');
+    const told = (): string => (place === undefined ? server.stderr : read(place));
+    const full = `error ${name}: cannot be written: No space left on device (os error 28); lines are lost until it can\n`;
+    await expect.poll(told, { timeout: 5000, interval: 20 }).toContain(full);
     for (let asked = 0; asked < 200; asked++) expect((await get(server.port, '/file.txt')).status).toBe(200);
     expect(await server.stop()).toBe(0);
+    expect(told().split(full)).toHaveLength(2);
   });
 });
 

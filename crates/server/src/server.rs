@@ -571,9 +571,9 @@ fn bind(
         let is_free = |own: &&Arc<Listener>| {
             !listeners.iter().flat_map(|(_, taken)| taken).any(|taken| Arc::ptr_eq(own, taken))
         };
-        let same = bound.iter().find(|(other, own)| {
-            other.same_address(listen) && own.iter().all(|own| is_free(&own))
-        });
+        let same = bound
+            .iter()
+            .find(|(other, own)| other.same_address(listen) && own.iter().all(|own| is_free(&own)));
         let own = match same {
             Some((_, own)) => own.clone(),
             None => {

@@ -91,7 +91,7 @@ struct Inner {
 }
 
 impl Logger {
-    /// Opens the targets and starts the writer thread. BLOCKING. Fails if a file cannot be opened, so that a wrong path is
+    /// Opens the targets, and standard error for when one of them cannot be written, and starts the writer thread. BLOCKING. Fails if a file cannot be opened, so that a wrong path is
     /// noticed at the start.
     pub fn new(config: LogConfig) -> io::Result<Logger> {
         let mut sinks = vec![Sink::open(config.access_target.clone())?];
@@ -102,17 +102,21 @@ impl Logger {
                 sinks.push(sink);
             }
         }
-        Logger::start(config.access, config.error, config.level, sinks)
+        let spare = Sink::open(Target::Stderr)?;
+        let spare = (!sinks.iter().any(|sink| sink.is_same(&spare))).then_some(spare);
+        Logger::start(config.access, config.error, config.level, sinks, spare)
     }
 
     fn start(
         access: AccessFormat,
         error: ErrorFormat,
         level: Level,
-        sinks: Vec<Sink>,
+        mut sinks: Vec<Sink>,
+        spare: Option<Sink>,
     ) -> io::Result<Logger> {
         let error_sink = sinks.len() - 1;
-        let shared = Arc::new(Shared::new(sinks.len(), error));
+        sinks.extend(spare);
+        let shared = Arc::new(Shared::new(sinks.len(), error_sink, error));
         let thread = writer::spawn(Arc::clone(&shared), sinks)?;
         let thread = std::sync::Mutex::new(Some(thread));
         Ok(Logger(Arc::new(Inner {

@@ -36,8 +36,8 @@ pub(super) enum Progress {
     Done,
     /// The target takes nothing now.
     Blocked,
-    /// So many lines could not be written.
-    Lost(u64),
+    /// So many lines could not be written, and why.
+    Lost(u64, io::Error),
     /// Nobody reads any more.
     Closed,
 }
@@ -106,7 +106,7 @@ impl Sink {
                     }
                     Some(libc::EIO) if self.is_stream => return self.close(),
                     // A full disk may have room later.
-                    _ => return self.give_up(),
+                    _ => return self.give_up(error),
                 },
             }
         }
@@ -136,12 +136,12 @@ impl Sink {
         Progress::Closed
     }
 
-    fn give_up(&mut self) -> Progress {
+    fn give_up(&mut self, error: io::Error) -> Progress {
         let (written, rest) = self.chunk.split_at(self.written);
         let lost = count_lines(rest);
         self.torn |= written.last().is_some_and(|&byte| byte != b'\n');
         self.finish();
-        Progress::Lost(lost)
+        Progress::Lost(lost, error)
     }
 
     fn finish(&mut self) {
@@ -234,7 +234,8 @@ mod tests {
         let mut sink = Sink::from(OwnedFd::from(writer));
         sink.chunk = b"one\ntwo\nthree\n".to_vec();
         sink.written = 6;
-        assert!(matches!(sink.give_up(), Progress::Lost(2)));
+        let error = io::Error::from_raw_os_error(libc::ENOSPC);
+        assert!(matches!(sink.give_up(error), Progress::Lost(2, _)));
         sink.chunk = b"four\n".to_vec();
         assert!(matches!(sink.write(), Progress::Done));
         drop(sink);

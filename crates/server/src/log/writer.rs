@@ -20,6 +20,10 @@ const BATCH: usize = 64 * 1024;
 /// How often a target that takes nothing is tried, and by how much the other one may be late meanwhile.
 const BLOCKED_WAIT: Duration = Duration::from_millis(10);
 
+/// A target that could not be written is as it should be when nothing has failed for so long: a disk that is almost full takes now and
+/// then a line.
+const CALM: Duration = Duration::from_secs(1);
+
 /// How long the last lines may take.
 const SHUTDOWN_LIMIT: Duration = Duration::from_millis(900);
 
@@ -33,8 +37,11 @@ pub(super) struct Shared {
 struct State {
     /// The error log's.
     format: ErrorFormat,
-    /// One for each sink, in the same order. The last one is the error log's.
+    /// One for each sink, in the same order: the access log's, the error log's (one if both are the same), standard error's if it is
+    /// neither.
     queues: Vec<Queue>,
+    /// Which one is the error log's.
+    error_sink: usize,
     phase: Phase,
     urgent: bool,
     reopen: bool,
@@ -49,6 +56,8 @@ struct Queue {
     /// Bytes that the writer has taken and not yet written.
     in_flight: usize,
     dropped: u64,
+    /// When the target could not be written last, until it is well again.
+    failing: Option<Instant>,
     /// Nobody reads any more.
     closed: bool,
 }
@@ -62,12 +71,13 @@ enum Phase {
 }
 
 impl Shared {
-    pub(super) fn new(sinks: usize, format: ErrorFormat) -> Shared {
+    pub(super) fn new(sinks: usize, error_sink: usize, format: ErrorFormat) -> Shared {
         let queues = std::iter::repeat_with(Queue::default).take(sinks).collect();
         Shared {
             state: Mutex::new(State {
                 format,
                 queues,
+                error_sink,
                 phase: Phase::Busy,
                 urgent: false,
                 reopen: false,
@@ -188,7 +198,7 @@ fn run(shared: &Shared, mut sinks: Vec<Sink>) {
 
         let mut state = shared.lock();
         for failure in failures {
-            state.note(&failure);
+            state.note(Level::Warn, &failure);
         }
         is_blocked = state.settle(&progress, &sinks);
         let is_finished = match state.stopping {
@@ -215,6 +225,12 @@ impl State {
         let mut is_blocked = false;
         let mut notices = Vec::new();
         for (number, (queue, progress)) in self.queues.iter_mut().zip(progress).enumerate() {
+            let log = match number {
+                _ if number > self.error_sink => None,
+                _ if self.error_sink == 0 => Some("log"),
+                0 => Some("access log"),
+                _ => Some("error log"),
+            };
             match progress {
                 Progress::Blocked => {
                     is_blocked = true;
@@ -222,19 +238,30 @@ impl State {
                 }
                 Progress::Done => {
                     let had_work = std::mem::take(&mut queue.in_flight) > 0;
-                    if had_work && queue.dropped > 0 {
-                        let dropped = std::mem::take(&mut queue.dropped);
-                        let log = match number {
-                            _ if sinks.len() == 1 => "log",
-                            0 => "access log",
-                            _ => "error log",
+                    let is_calm = queue.failing.is_none_or(|last| last.elapsed() >= CALM);
+                    if had_work && is_calm && (queue.dropped > 0 || queue.failing.is_some()) {
+                        let lines = match std::mem::take(&mut queue.dropped) {
+                            1 => "1 line was".to_owned(),
+                            count => format!("{count} lines were"),
                         };
-                        notices.push(format!("{log}: {dropped} lines were dropped, as they could not be written in time"));
+                        let is_over = queue.failing.take().is_some();
+                        let text = match is_over {
+                            true => format!("can be written again; {lines} lost"),
+                            false => {
+                                format!("{lines} dropped, as they could not be written in time")
+                            }
+                        };
+                        notices.push((number, Level::Warn, is_over, log, text));
                     }
                 }
-                Progress::Lost(lines) => {
+                Progress::Lost(lines, error) => {
                     queue.in_flight = 0;
                     queue.dropped += lines;
+                    if queue.failing.replace(Instant::now()).is_none() {
+                        let text =
+                            format!("cannot be written: {error}; lines are lost until it can");
+                        notices.push((number, Level::Error, false, log, text));
+                    }
                 }
                 Progress::Closed => {
                     queue.closed = true;
@@ -244,18 +271,39 @@ impl State {
             }
             queue.closed = sinks[number].is_closed();
         }
-        for notice in notices {
-            self.note(&notice);
+        for (number, level, is_over, log, text) in notices {
+            // What is said beside the logs about themselves is not told of any more.
+            let Some(log) = log else { continue };
+            let text = format!("{log}: {text}");
+            self.note(level, &text);
+            // Whoever was told on standard error that it fails is told there that it does not.
+            if is_over && number == self.error_sink {
+                self.note_beside(level, &text);
+            }
         }
         is_blocked
     }
 
-    /// A line of the logs' own, which is short and rare, and so may exceed the limit.
-    fn note(&mut self, text: &str) {
-        if let Some(queue) = self.queues.last_mut()
+    /// A line of the logs' own: in the error log, or beside it while that cannot be written.
+    fn note(&mut self, level: Level, text: &str) {
+        if self.queues.get(self.error_sink).is_some_and(|queue| queue.failing.is_some()) {
+            self.note_beside(level, text);
+        } else {
+            self.note_in(self.error_sink, level, text);
+        }
+    }
+
+    /// Such a line on standard error, if that is not where the logs go.
+    fn note_beside(&mut self, level: Level, text: &str) {
+        self.note_in(self.error_sink + 1, level, text);
+    }
+
+    /// They are short and rare, and so may exceed the limit.
+    fn note_in(&mut self, sink: usize, level: Level, text: &str) {
+        if let Some(queue) = self.queues.get_mut(sink)
             && !queue.closed
         {
-            let record = Record { level: Level::Warn, event: "log", text, ..Record::default() };
+            let record = Record { level, event: "log", text, ..Record::default() };
             self.format.write(&mut queue.bytes, &record);
             self.urgent = true;
         }
@@ -288,8 +336,9 @@ impl SignalMask {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{PipeReader, Read};
+    use std::io::{BufRead, BufReader, PipeReader, Read};
     use std::os::fd::{AsRawFd, OwnedFd};
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::super::{AccessFormat, Logger, Target};
     use super::*;
@@ -307,7 +356,8 @@ mod tests {
         }
         let sinks = vec![Sink::from(OwnedFd::from(access)), Sink::from(OwnedFd::from(error))];
         let format = ErrorFormat::Text { timed_output: true };
-        let logger = Logger::start(AccessFormat::Combined, format, Level::Info, sinks).unwrap();
+        let logger =
+            Logger::start(AccessFormat::Combined, format, Level::Info, sinks, None).unwrap();
         (logger, access_reader, error_reader)
     }
 
@@ -373,29 +423,119 @@ mod tests {
         assert!(logger.0.shared.lock().ended);
     }
 
-    // H63
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_full_disk_drops_lines_and_nothing_else() {
-        let (mut error_reader, error) = io::pipe().unwrap();
-        let full = Sink::open(Target::File("/dev/full".into())).unwrap();
-        let logger = Logger::start(
-            AccessFormat::Combined,
-            ErrorFormat::Json,
-            Level::Info,
-            vec![full, Sink::from(OwnedFd::from(error))],
-        )
-        .unwrap();
-        for _ in 0..10 {
-            logger.0.shared.push(0, LINE, 1, false);
-            logger.error(Level::Info, "x");
+    /// A file name that stands for a full disk, until [`Disk::get_room`].
+    struct Disk(std::path::PathBuf);
+
+    impl Disk {
+        fn full() -> Disk {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let name = format!(
+                "gwanmun-disk-{}-{}",
+                std::process::id(),
+                NEXT.fetch_add(1, Ordering::Relaxed)
+            );
+            let path = std::env::temp_dir().join(name);
+            std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+            Disk(path)
         }
+
+        fn sink(&self) -> Sink {
+            Sink::open(Target::File(self.0.clone())).unwrap()
+        }
+
+        fn get_room(&self) {
+            std::fs::remove_file(&self.0).unwrap();
+        }
+    }
+
+    impl Drop for Disk {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn pipe() -> (BufReader<PipeReader>, Sink) {
+        let (reader, writer) = io::pipe().unwrap();
+        (BufReader::new(reader), Sink::from(OwnedFd::from(writer)))
+    }
+
+    fn next_line(reader: &mut BufReader<PipeReader>) -> String {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let (_, text) = line.trim_end().split_once(' ').unwrap();
+        text.to_owned()
+    }
+
+    const TEXT: ErrorFormat = ErrorFormat::Text { timed_output: true };
+    const FULL: &str =
+        "cannot be written: No space left on device (os error 28); lines are lost until it can";
+
+    // H63
+    #[test]
+    fn a_full_disk_costs_lines_and_is_told_at_once_and_when_it_is_over() {
+        let disk = Disk::full();
+        let (mut error, error_sink) = pipe();
+        let sinks = vec![disk.sink(), error_sink];
+        let logger = Logger::start(AccessFormat::Combined, TEXT, Level::Info, sinks, None).unwrap();
+        logger.0.shared.push(0, LINE, 1, true);
+        assert_eq!(next_line(&mut error), format!("error access log: {FULL}"));
+        for _ in 0..9 {
+            logger.0.shared.push(0, LINE, 1, true);
+            // It goes on, and says it no second time.
+            logger.error(Level::Info, "x");
+            assert_eq!(next_line(&mut error), "info x");
+        }
+        while logger.0.shared.lock().queues[0].dropped < 10 {
+            std::thread::yield_now();
+        }
+        disk.get_room();
+        logger.reopen();
+        // A line that is written ends it only once nothing has failed for a while.
+        std::thread::sleep(CALM);
+        logger.0.shared.push(0, LINE, 1, true);
+        assert_eq!(
+            next_line(&mut error),
+            "warn access log: can be written again; 10 lines were lost"
+        );
         logger.shutdown();
-        assert_eq!(logger.0.shared.lock().queues[0].dropped, 10);
-        assert!(!logger.0.shared.lock().queues[0].closed);
-        let mut log = String::new();
-        error_reader.read_to_string(&mut log).unwrap();
-        assert_eq!(log.lines().count(), 10);
+        assert_eq!(std::fs::read(&disk.0).unwrap(), LINE);
+    }
+
+    #[test]
+    fn an_error_log_that_cannot_be_written_is_told_of_on_standard_error() {
+        let disk = Disk::full();
+        let (mut spare, spare_sink) = pipe();
+        let (_access, access_sink) = pipe();
+        let sinks = vec![access_sink, disk.sink()];
+        let logger =
+            Logger::start(AccessFormat::Combined, TEXT, Level::Info, sinks, Some(spare_sink))
+                .unwrap();
+        logger.error(Level::Info, "x");
+        assert_eq!(next_line(&mut spare), format!("error error log: {FULL}"));
+        disk.get_room();
+        logger.reopen();
+        std::thread::sleep(CALM);
+        logger.error(Level::Info, "y");
+        assert_eq!(next_line(&mut spare), "warn error log: can be written again; 1 line was lost");
+        logger.shutdown();
+        let log = std::fs::read_to_string(&disk.0).unwrap();
+        let texts: Vec<_> = log.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+        assert_eq!(texts, ["info y", "warn error log: can be written again; 1 line was lost"]);
+    }
+
+    #[test]
+    fn of_two_logs_on_a_full_disk_both_are_told_of_on_standard_error() {
+        let disks = [Disk::full(), Disk::full()];
+        let (mut spare, spare_sink) = pipe();
+        let sinks = disks.iter().map(Disk::sink).collect();
+        let logger =
+            Logger::start(AccessFormat::Combined, TEXT, Level::Info, sinks, Some(spare_sink))
+                .unwrap();
+        logger.error(Level::Info, "x");
+        assert_eq!(next_line(&mut spare), format!("error error log: {FULL}"));
+        logger.0.shared.push(0, LINE, 1, true);
+        assert_eq!(next_line(&mut spare), format!("error access log: {FULL}"));
+        logger.shutdown();
     }
 
     #[cfg(target_os = "linux")]
