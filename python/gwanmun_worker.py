@@ -254,7 +254,7 @@ def ignore(*_):
     pass
 
 def hold():  # signals to a process that the application forks wait until it is no worker any more
-    masks[get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, [*handlers, signal.SIGUSR1])
+    masks[get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, list(handlers) + [signal.SIGUSR1])
 
 def go_on():
     signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop(get_ident()))
