@@ -58,10 +58,13 @@ class Site extends Gwanmun {
   /** There are so many workers, they serve, and the server knows them. */
   async has(count: number): Promise<void> {
     await expect.poll(() => this.workers().length, { timeout: 10_000 }).toBe(count);
+    // That a process has ended is seen here before the server has heard all of it.
+    await expect
+      .poll(async () => (await this.status()).workers.map(({ state, generation }) => `${generation} ${state}`), {
+        timeout: 10_000,
+      })
+      .toEqual(Array.from({ length: count }, () => 'current ready'));
     const { workers } = await this.status();
-    expect(workers.map(({ state, generation }) => `${generation} ${state}`)).toEqual(
-      Array.from({ length: count }, () => 'current ready'),
-    );
     expect(workers.map(({ pid }) => pid).toSorted()).toEqual(this.workers().toSorted());
     expect((await get(await this.port(), '/')).status).toBe(200);
   }
