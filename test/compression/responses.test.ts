@@ -218,9 +218,10 @@ function cpuTicks(): [number, number] {
   const ticks: [number, number] = [0, 0];
   for (const task of readdirSync(tasks)) {
     const [, name = '', rest = ''] = /\((.*)\) (.*)/.exec(readFileSync(`${tasks}/${task}/stat`, 'utf8')) ?? [];
-    if (!name.startsWith('gwanmun-io-')) continue;
+    const kind = ['gwanmun-io-', 'gwanmun-block'].findIndex((start) => name.startsWith(start));
+    if (kind < 0) continue;
     const fields = rest.split(' ');
-    ticks[name.includes('-bl') ? 1 : 0] += Number(fields[11]) + Number(fields[12]);
+    ticks[kind === 0 ? 0 : 1] += Number(fields[11]) + Number(fields[12]);
   }
   return ticks;
 }

@@ -5,7 +5,6 @@
 //! once, and the control socket has to answer. Beneath that, a part is for files that are opened whoever is connected. Clients' connections have the rest.
 
 use crate::syscall;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,7 +47,7 @@ pub(crate) fn is_kept(fd: BorrowedFd<'_>, purpose: Purpose) -> bool {
 ///
 /// # Errors
 /// It does: as if there were none.
-pub(crate) fn checked(file: File) -> io::Result<File> {
+pub(crate) fn checked<T: AsFd>(file: T) -> io::Result<T> {
     if is_kept(file.as_fd(), Purpose::File) {
         return Err(io::Error::from_raw_os_error(libc::EMFILE));
     }

@@ -3,7 +3,7 @@
 use crate::connection::compress::Compression;
 use crate::connection::holding::Holding;
 use crate::connection::output::Output;
-use crate::generation::Generation;
+use crate::generation::{Files, Generation};
 use crate::request_id::RequestId;
 use crate::spool::SpooledBody;
 use crate::thread::ByThread;
@@ -11,6 +11,7 @@ use crate::thread::arena::{Arena, Key};
 use crate::thread::buffers::Buffers;
 use gwanmun_gateway::WINDOW;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) type Exchanges = Arena<Exchange>;
@@ -197,6 +198,11 @@ impl Source {
 }
 
 impl Exchange {
+    /// The files of its mount.
+    pub(crate) fn files(&self) -> Option<&Arc<Files>> {
+        self.generation.mounts.get(self.mount)?.files.as_ref()
+    }
+
     pub(crate) fn new(
         connection: Key,
         started: Instant,

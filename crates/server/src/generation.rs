@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::mounts::application::pool::Pool;
 use crate::mounts::files::{AllowedFolders, FileRoot, FileRules, PackedFolder, Pattern};
 use crate::router::Router;
+use crate::thread::blocking::Lane;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub(crate) struct Generation {
     /// Of its workers, which run what its mounts name.
     pub(crate) pools: Vec<Arc<Pool>>,
     pub(crate) temp_dir: PathBuf,
+    /// What writes there.
+    pub(crate) bodies: Arc<Lane>,
     pub(crate) request_ids: RequestIds,
     pub(crate) log_access: bool,
     /// Access lines are JSON: they have more fields, and the reason of a refusal among them.
@@ -184,6 +187,10 @@ impl Generation {
                 .map(|name| format!("Server: {name}\r\n").into_bytes())
                 .unwrap_or_default(),
             pools,
+            bodies: Lane::for_bodies(format!(
+                "the folder for temporary files {}",
+                config.temp_dir.display()
+            )),
             temp_dir: config.temp_dir.clone(),
             request_ids: config.request_ids,
             log_json: config.access_log.format == config::AccessFormat::Json,

@@ -13,6 +13,7 @@ mod exchange;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod generation;
+mod held;
 mod listener;
 pub mod log;
 mod mounts;

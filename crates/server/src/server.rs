@@ -10,8 +10,10 @@ use crate::mounts::application::link;
 use crate::mounts::application::memory::{MAX_LINKS, WorkerMemory};
 use crate::mounts::application::pool::Pool;
 use crate::spool::Spooled;
+use crate::thread::arena::Generations;
+use crate::thread::blocking::{Lane, text_of};
 use crate::thread::mailbox::Mailbox;
-use crate::thread::{Message, Sockets, Thread, sockets_of};
+use crate::thread::{Heard, Message, Sockets, Then, Thread, sockets_of};
 use crate::usage::{Gauge, Usage};
 use std::any::Any;
 use std::cell::RefCell;
@@ -95,6 +97,8 @@ pub(crate) struct Shared {
     pub(crate) gauges: Vec<Gauge>,
     pub(crate) spooled: Spooled,
     pub(crate) logger: Logger,
+    /// Compresses what applications send.
+    pub(crate) computing: Arc<Lane>,
     pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
     workers: Mutex<HashMap<u32, WorkerState>>,
     running: AtomicUsize,
@@ -114,8 +118,7 @@ impl Shared {
     /// An I/O thread has lost everything it had: its clients' connections and its links. It begins anew; the workers, which
     /// have lost a link each, are replaced.
     fn after_panic(&self, index: usize, panic: &(dyn Any + Send)) {
-        let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let what = text_of(panic);
         let text = format!(
             "I/O thread {index} panicked and starts again, its connections are lost: {what}."
         );
@@ -206,6 +209,7 @@ impl Server {
             mailboxes: mailboxes
                 .map_err(|error| Error::system("Can't create an event descriptor", &error))?,
             logger: open_log(config)?,
+            computing: Lane::for_computing(),
             on_event: Box::new(on_event),
             workers: Mutex::default(),
             running: AtomicUsize::new(threads),
@@ -282,12 +286,12 @@ impl Server {
             return;
         };
         *lock(&self.shared.generation) = Arc::clone(&generation);
-        let others = Arc::new(AtomicUsize::new(self.shared.mailboxes.len()));
+        let heard = Heard::by_all(&self.shared, Then::TellRenewed);
         for (index, mailbox) in self.shared.mailboxes.iter().enumerate() {
             mailbox.post(Message::Renew {
                 generation: Arc::clone(&generation),
                 sockets: sockets_of(&listeners, index, self.shared.mailboxes.len()),
-                others: Arc::clone(&others),
+                heard: Arc::clone(&heard),
             });
         }
         *lock(&self.listeners) = listeners;
@@ -384,9 +388,9 @@ impl Server {
         for pool in lock(&self.shared.pools).values() {
             pool.drain(worker);
         }
-        let others = Arc::new(AtomicUsize::new(self.shared.mailboxes.len()));
+        let heard = Heard::by_all(&self.shared, Then::EndWorker(worker));
         for mailbox in &self.shared.mailboxes {
-            mailbox.post(Message::DrainWorker { worker, others: Arc::clone(&others) });
+            mailbox.post(Message::DrainWorker { worker, heard: Arc::clone(&heard) });
         }
     }
 
@@ -479,8 +483,9 @@ fn spawn(
     std::thread::Builder::new().name(format!("gwanmun-io-{index}")).spawn(move || {
         block_signals();
         let sockets = Rc::new(RefCell::new(sockets));
+        let generations = Generations::default();
         for life in 0.. {
-            let thread = match prepare(index, life, &shared, &sockets) {
+            let thread = match prepare(index, &generations, &shared, &sockets) {
                 Ok(thread) => thread,
                 Err(error) if life == 0 => {
                     // Nobody waits any more if another thread has failed before.
@@ -496,7 +501,7 @@ fn spawn(
             if life == 0 {
                 let _ = started.send(Ok(()));
             }
-            match catch_unwind(AssertUnwindSafe(|| run(thread))) {
+            match catch_unwind(AssertUnwindSafe(|| thread.run())) {
                 Ok(Ok(())) => break,
                 Ok(Err(error)) => {
                     shared
@@ -518,34 +523,15 @@ fn spawn(
     })
 }
 
-/// One life of an I/O thread. `life` counts them.
-/// As many reads of a disk that stalls go on at once; more wait for one of them.
-const MAX_BLOCKING: usize = 32;
-
-/// What an I/O thread needs: its event loop, and threads for work that may block.
+/// One life of an I/O thread.
 fn prepare(
     index: usize,
-    life: u32,
+    generations: &Generations,
     shared: &Arc<Shared>,
     sockets: &Rc<RefCell<Sockets>>,
-) -> std::io::Result<(Thread, tokio::runtime::Runtime)> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .max_blocking_threads(MAX_BLOCKING)
-        .thread_name(format!("gwanmun-io-{index}-blocking"))
-        .thread_keep_alive(Duration::from_secs(10))
-        .build()?;
+) -> std::io::Result<Thread> {
     let generation = Arc::clone(&lock(&shared.generation));
-    let thread = Thread::new(index, life, Arc::clone(shared), generation, Rc::clone(sockets))?;
-    Ok((thread, runtime))
-}
-
-fn run((thread, runtime): (Thread, tokio::runtime::Runtime)) -> std::io::Result<()> {
-    let entered = runtime.enter();
-    let result = thread.run();
-    drop(entered);
-    // Work on a hung disk must not keep the process from ending.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    result
+    Thread::new(index, generations, Arc::clone(shared), generation, Rc::clone(sockets))
 }
 
 /// Signals are Node's: none is ever delivered to this thread or those it starts.
@@ -634,9 +620,8 @@ mod tests {
     use std::net::TcpStream;
     use std::sync::mpsc;
 
-    #[test]
-    fn a_panic_costs_its_connections_and_nothing_else() {
-        let config = serde_json::from_value(serde_json::json!({
+    fn config() -> Config {
+        serde_json::from_value(serde_json::json!({
             "threads": 1,
             "listen": [{ "kind": "tcp", "host": "127.0.0.1", "port": 0 }],
             "mounts": [],
@@ -649,7 +634,12 @@ mod tests {
             "tempDir": "/tmp",
             "multiprocess": false,
         }))
-        .unwrap();
+        .unwrap()
+    }
+
+    #[test]
+    fn a_panic_costs_its_connections_and_nothing_else() {
+        let config = config();
         let (events, received) = mpsc::channel();
         let server = Server::start(&config, move |event| events.send(event).unwrap()).unwrap();
         let worker = server.add_worker(0).unwrap();
@@ -668,6 +658,24 @@ mod tests {
         assert!(matches!(gone, Event::WorkerGone { worker: id, .. } if id == worker.id));
         assert_eq!(lost.read(&mut [0; 1]).unwrap_or_default(), 0);
         assert!(ask().starts_with("HTTP/1.1 404 "));
+        server.close(Duration::ZERO);
+        assert_eq!(received.recv().unwrap(), Event::Closed);
+    }
+
+    #[test]
+    fn what_is_in_the_mailbox_behind_a_panic_is_heard_by_the_next_life() {
+        let config = config();
+        let (events, received) = mpsc::channel();
+        let server = Server::start(&config, move |event| events.send(event).unwrap()).unwrap();
+        // While the thread works on these, the others join them in its mailbox.
+        let mailbox = &server.shared.mailboxes[0];
+        for _ in 0..100 {
+            mailbox.post(Message::Panic);
+            mailbox.post(Message::CloseConnections { idle_only: true });
+        }
+        server.prepare(&config).unwrap();
+        server.commit();
+        assert_eq!(received.recv().unwrap(), Event::Renewed);
         server.close(Duration::ZERO);
         assert_eq!(received.recv().unwrap(), Event::Closed);
     }

@@ -1,6 +1,7 @@
 //! Request bodies in temporary files, and how much of them there may be together.
 
 use crate::descriptors;
+use crate::held::HeldFile;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -80,7 +81,7 @@ pub(crate) fn temporary_file(directory: &Path) -> io::Result<File> {
 /// A body that has been written to its file.
 #[derive(Debug)]
 pub(crate) struct SpooledBody {
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<HeldFile>,
     /// Held for as long as the body is.
     pub(crate) _share: Share,
 }

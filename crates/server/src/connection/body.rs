@@ -4,12 +4,12 @@ use super::respond::SKIP_BODY;
 use super::{Connection, Ending, LINGER_MS, Phase, Reading};
 use crate::descriptors;
 use crate::exchange::{RequestBody, ResponseState};
+use crate::held::HeldFile;
 use crate::spool::{Share, SpooledBody, temporary_file};
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
 use gwanmun_http1::{Body, Chunk, ChunkedDecoder};
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
@@ -62,7 +62,7 @@ enum Sink {
 #[derive(Debug)]
 struct Spool {
     share: Share,
-    file: Option<Arc<File>>,
+    file: Option<Arc<HeldFile>>,
     pending: Vec<u8>,
     written: u64,
     writing: bool,
@@ -409,12 +409,18 @@ impl Connection {
         }
     }
 
+    /// Whether a blocking thread writes a piece of the body.
+    pub(super) fn is_being_spooled(&self) -> bool {
+        matches!(&self.phase, Phase::Body(reader)
+            if matches!(&reader.sink, Sink::File(spool) if spool.writing))
+    }
+
     /// A blocking thread has written a piece of the body.
     pub(crate) fn on_spooled(
         &mut self,
         cx: &mut Context,
         exchange: Key,
-        result: io::Result<Arc<File>>,
+        result: io::Result<Arc<HeldFile>>,
     ) {
         let Phase::Body(mut reader) = std::mem::replace(&mut self.phase, Phase::Closing) else {
             return;
@@ -549,14 +555,21 @@ impl Connection {
         let file = spool.file.clone();
         let generation = Arc::clone(&cx.generation);
         let (connection, exchange) = (self.key, reader.exchange);
-        cx.run_blocking(move || {
-            let result = match file {
-                Some(file) => Ok(file),
-                None => temporary_file(&generation.temp_dir).map(Arc::new),
-            };
-            let result = result.and_then(|file| file.write_all_at(&bytes, offset).map(|()| file));
-            Message::Spooled { connection, exchange, result }
-        });
+        let lane = Arc::clone(&generation.bodies);
+        cx.run_blocking(
+            &lane,
+            move || {
+                let result = match file {
+                    Some(file) => Ok(file),
+                    None => temporary_file(&generation.temp_dir)
+                        .map(|file| Arc::new(HeldFile::new(file, &generation.bodies, true))),
+                };
+                let result =
+                    result.and_then(|file| file.write_all_at(&bytes, offset).map(|()| file));
+                Message::Spooled { connection, exchange, result }
+            },
+            move |error| Message::Spooled { connection, exchange, result: Err(error) },
+        );
     }
 
     /// Hands the request over if its body is where it belongs. Gives whether it still waits for that.
@@ -564,7 +577,7 @@ impl Connection {
         self.write_spool(cx, &mut reader);
         if matches!(&reader.sink, Sink::File(spool) if spool.writing) {
             self.blocked = true;
-            self.read_deadline = 0;
+            self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
             self.phase = Phase::Body(reader);
             return true;
         }

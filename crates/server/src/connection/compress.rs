@@ -6,6 +6,7 @@ use crate::compression::Encoder;
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
 use std::io;
+use std::sync::Arc;
 
 /// A piece of so many bytes is compressed by a thread that may block: gzip takes a quarter of a millisecond for it, in which
 /// an I/O thread answers twenty requests.
@@ -99,18 +100,31 @@ impl Connection {
             return;
         }
         let piece = piece.to_vec();
-        cx.run_blocking(move || {
-            let compressed = compress(encoder, &piece, is_last);
-            Message::Compressed { exchange: key, compressed }
-        });
+        let lane = Arc::clone(&cx.shared.computing);
+        cx.run_blocking(
+            &lane,
+            move || {
+                let compressed = Box::new(compress(encoder, &piece, is_last));
+                Message::Compressed { exchange: key, compressed }
+            },
+            move |error| {
+                let compressed = Box::new(Compressed { encoder: None, bytes: Err(error) });
+                Message::Compressed { exchange: key, compressed }
+            },
+        );
     }
 
     /// A piece has been compressed: it goes out, and what has come meanwhile is the next.
     pub(crate) fn on_compressed(&mut self, cx: &mut Context, key: Key, compressed: Compressed) {
-        let Ok(bytes) = compressed.bytes else {
-            cx.log_error("A response could not be compressed; the connection was closed.");
-            self.break_off(cx, key);
-            return;
+        let bytes = match compressed.bytes {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                cx.log_error(&format!(
+                    "A response could not be compressed: {error}; the connection was closed."
+                ));
+                self.break_off(cx, key);
+                return;
+            }
         };
         let is_last = compressed.encoder.is_none();
         self.relay_plain(cx, key, &bytes, is_last);

@@ -17,6 +17,7 @@ pub(crate) mod respond;
 pub(crate) mod sendfile;
 
 use crate::exchange::{self, ResponseState};
+use crate::mounts::files::{fetch, load};
 use crate::syscall;
 use crate::thread::arena::Key;
 use crate::thread::epoll::Readiness;
@@ -27,8 +28,10 @@ use body::{BodyReader, slow_pace};
 use holding::Holding;
 use output::{Output, Sent};
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Requests of one connection that are worked on at once; more of a pipeline stay unread.
 const MAX_PIPELINE: usize = 32;
@@ -203,9 +206,18 @@ impl Connection {
     }
 
     /// A blocking thread has read in the piece of file that was absent.
-    pub(crate) fn on_loaded(&mut self, cx: &mut Context) {
+    pub(crate) fn on_loaded(&mut self, cx: &mut Context, result: io::Result<Option<Vec<u8>>>) {
         self.loading = false;
-        self.loaded = true;
+        match result {
+            Ok(None) => self.loaded = true,
+            Ok(Some(bytes)) => self.output.take_fetched(bytes),
+            Err(error) => {
+                cx.log_error(&format!(
+                    "A file could not be read while it was sent: {error}; the connection was closed."
+                ));
+                self.close(cx);
+            }
+        }
         self.mark_dirty(cx);
     }
 
@@ -273,6 +285,10 @@ impl Connection {
             match self.reading {
                 Reading::Head if self.input.is_empty() => self.close(cx),
                 Reading::Head => self.refuse(cx, 408, "the request head took too long"),
+                Reading::Body if self.is_being_spooled() => {
+                    let why = "the folder for temporary files took too long to take the body";
+                    self.fail_body(cx, 503, why);
+                }
                 Reading::Body => self.fail_body(cx, 408, "the request body took too long"),
                 Reading::Idle | Reading::Linger => self.close(cx),
             }
@@ -543,12 +559,22 @@ impl Context {
 
     /// Has a blocking thread read a piece of a file into memory.
     fn load(&self, connection: Key, source: output::OpenFile, offset: u64, length: usize) {
-        self.run_blocking(move || {
-            if let Some(fd) = source.fd() {
-                // If it can't be read, sendfile will say so.
-                let _ = crate::mounts::files::load(fd, offset, length);
-            }
-            Message::Loaded { connection }
-        });
+        let Some(lane) = source.held().map(|file| Arc::clone(file.lane())) else { return };
+        self.run_blocking(
+            &lane,
+            move || {
+                let result = match source.held() {
+                    Some(file) if file.waits() => fetch(file, offset, length).map(Some),
+                    Some(file) => {
+                        // If it can't be read, sendfile will say so.
+                        let _ = load(file.as_fd(), offset, length);
+                        Ok(None)
+                    }
+                    None => Ok(None),
+                };
+                Message::Loaded { connection, result }
+            },
+            move |error| Message::Loaded { connection, result: Err(error) },
+        );
     }
 }

@@ -1,17 +1,19 @@
 //! What a connection still has to send: bytes and pieces of files, in order.
 
 use super::holding::Holding;
+use crate::held::HeldFile;
 use crate::mounts::files::{FileEntry, PARTS_END, PIECE, part_head, read_resident, resident};
 use crate::syscall::{self, Transfer};
 use crate::thread::buffers::Buffers;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// Pieces of a file up to this many bytes are read and not sent from it.
 const SHORT_PIECE: u64 = 16 * 1024;
+/// So much of a file that only a blocking thread may read is in memory at once.
+const FETCHED: usize = 128 * 1024;
 
 /// Most output is one buffer that is sent whole, so that one stands apart from the queue and needs no allocation.
 #[derive(Debug, Default)]
@@ -34,14 +36,14 @@ enum Segment {
 pub(crate) enum OpenFile {
     Entry(Arc<FileEntry>),
     /// It came from a worker.
-    Passed(Arc<File>),
+    Passed(Arc<HeldFile>),
 }
 
 impl OpenFile {
-    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn held(&self) -> Option<&HeldFile> {
         match self {
-            Self::Entry(entry) => entry.fd(),
-            Self::Passed(file) => Some(file.as_fd()),
+            Self::Entry(entry) => entry.held(),
+            Self::Passed(file) => Some(file),
         }
     }
 
@@ -182,6 +184,16 @@ impl Output {
         }
     }
 
+    /// The beginning of the file that is to be sent next.
+    pub(super) fn take_fetched(&mut self, bytes: Vec<u8>) {
+        let Some(Segment::File { offset, end, .. }) = self.rest.front_mut() else { return };
+        *offset += bytes.len() as u64;
+        if *offset >= *end {
+            self.rest.pop_front();
+        }
+        self.rest.push_front(Segment::Bytes(bytes));
+    }
+
     /// Moves all of `other`, of which nothing has been sent, behind what is there.
     pub(crate) fn append(&mut self, mut other: Self, buffers: &mut Buffers) {
         if self.is_empty() {
@@ -244,7 +256,14 @@ impl Output {
                 }
                 Some(Segment::File { source, offset, end }) => {
                     let length = (*end - *offset).min(PIECE - *offset % PIECE) as usize;
-                    let Some(file) = source.fd() else { return Ok((Sent::Shrunk, went_out)) };
+                    let Some(file) = source.held() else { return Ok((Sent::Shrunk, went_out)) };
+                    if file.waits() {
+                        let length = length.min(FETCHED);
+                        let absent =
+                            Sent::Absent { source: source.clone(), offset: *offset, length };
+                        return Ok((absent, went_out));
+                    }
+                    let file = file.as_fd();
                     if !std::mem::take(&mut loaded) && !source.is_resident(*offset, length, now_ms)
                     {
                         let absent =

@@ -6,10 +6,13 @@ use super::output::{OpenFile, Output};
 use super::respond::{write_connection, write_length};
 use crate::compression::{self, Accepted, Coding, Encoder, LEAST};
 use crate::exchange::{Exchange, ResponseState};
+use crate::held::HeldFile;
 use crate::mounts::application::link::Block;
+use crate::mounts::files::{Identity, tells};
 use crate::syscall;
 use crate::thread::Context;
 use crate::thread::arena::Key;
+use crate::thread::blocking::Lane;
 use crate::thread::clock::Clock;
 use gwanmun_gateway::frame::FrameError;
 use gwanmun_gateway::request::HeadView;
@@ -19,7 +22,8 @@ use gwanmun_http1::response::{
 };
 use gwanmun_http1::{ResponseHead, ResponseHeadError, parse_response_head};
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 /// The head of an application's response: lines of a block that the worker defined before, and lines of its own.
@@ -156,7 +160,7 @@ impl Connection {
         Ok(())
     }
 
-    fn fail_compression(&mut self, cx: &mut Context, key: Key, error: &std::io::Error) {
+    fn fail_compression(&mut self, cx: &mut Context, key: Key, error: &io::Error) {
         cx.log_error(&format!("A response could not be compressed: {error}."));
         self.answer(cx, key, 500, b"");
     }
@@ -176,10 +180,11 @@ impl Connection {
         if cx.is_answered(key) || self.begin_sendfile(cx, key, head) {
             return Ok(());
         }
-        let position = || offset.map_or_else(|| syscall::position(file.as_fd()), Ok);
-        let (size, offset) = match (file.metadata(), position()) {
-            (Ok(metadata), Ok(offset)) if metadata.is_file() => (metadata.len(), offset),
-            (Ok(_), Ok(_)) => {
+        let (file, identity) = cx.hold_passed(file);
+        let position = || offset.map_or_else(|| position(&file), Ok);
+        let (size, offset) = match (identity, position()) {
+            (Ok(Some(identity)), Ok(offset)) => (identity.size, offset),
+            (Ok(None), Ok(_)) => {
                 return Err(FrameError("a response's descriptor is a regular file"));
             }
             (Err(error), _) | (_, Err(error)) => {
@@ -605,4 +610,35 @@ impl Exchange {
             .ok_or(FrameError("more body bytes than the stream had credit for"))?;
         Ok(())
     }
+}
+impl Context {
+    /// A worker's file with what it is, with the threads that may wait for it: one lane for each file system.
+    fn hold_passed(&mut self, file: File) -> (HeldFile, io::Result<Option<Identity>>) {
+        let identity = Identity::at_once(&file);
+        let device = identity.as_ref().ok().copied().flatten().map(|identity| identity.device);
+        if self.passed_lanes.len() > MOST_DEVICES {
+            self.passed_lanes.clear();
+        }
+        let (lane, tells) = self.passed_lanes.entry(device).or_insert_with(|| {
+            let name = format!("the file system of device {}", device.unwrap_or_default());
+            (Lane::of_folder(name), device.is_some() && tells(&file))
+        });
+        (HeldFile::new(file, lane, !*tells), identity)
+    }
+}
+
+/// File systems of workers' files that a thread remembers.
+const MOST_DEVICES: usize = 64;
+
+/// Where the next read of a worker's file would begin. Where the kernel does not tell whether a read waits, it is taken from what it tells of the
+/// process: `lseek` waits while the worker reads.
+fn position(file: &HeldFile) -> io::Result<u64> {
+    if !file.waits() {
+        return syscall::position(file.as_fd());
+    }
+    let facts = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
+    let position = facts.lines().find_map(|line| line.strip_prefix("pos:"));
+    position
+        .and_then(|position| position.trim().parse().ok())
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }

@@ -269,7 +269,10 @@ impl Connection {
         }
         let path = &request.path[request.route.prefix..];
         let own = Rc::clone(&cx.generation);
-        cx.look_for(&own, mount, path, known, Waiter { connection: self.key, exchange: key });
+        let waiter = Waiter { connection: self.key, exchange: key };
+        if let Err(error) = cx.look_for(&own, mount, path, known, waiter) {
+            self.on_found(cx, key, &Found::Unavailable(error));
+        }
     }
 
     /// The look-up of a file is done.
@@ -313,6 +316,15 @@ impl Connection {
             Found::Failed(error) => {
                 cx.log_error(&format!("A file could not be opened: {error}."));
                 self.answer(cx, key, 500, b"");
+            }
+            Found::Unavailable(error) => {
+                let files = generation.mounts[mount].files.as_ref();
+                if files.is_none_or(|files| files.root.lane().may_tell()) {
+                    cx.log_error(&format!(
+                        "Files can't be looked for, requests get a 503: {error}."
+                    ));
+                }
+                self.answer(cx, key, 503, b"Retry-After: 1\r\n");
             }
             Found::NotFound => match generation.mounts[mount].application {
                 Some(_) => {
@@ -446,14 +458,25 @@ pub(super) fn negotiate(
         if !entry.begin_packing() {
             return chosen;
         }
-        let files = Arc::clone(files);
-        cx.run_blocking(move || {
-            let folder = files.packed.as_deref();
-            let trouble = files.root.pack(&entry, coding, folder);
-            Message::Packed {
-                complaint: folder.zip(trouble).and_then(|(folder, error)| folder.complaint(&error)),
-            }
-        });
+        let (files, own) = (Arc::clone(files), Arc::clone(&entry));
+        let lane = Arc::clone(files.root.lane());
+        cx.run_blocking(
+            &lane,
+            move || {
+                let folder = files.packed.as_deref();
+                let trouble = files.root.pack(&entry, coding, folder);
+                entry.end_packing();
+                let trouble = folder.zip(trouble);
+                let complaint = trouble.and_then(|(folder, error)| folder.complaint(&error));
+                Message::Packed { complaint }
+            },
+            move |error| {
+                own.end_packing();
+                Message::Packed {
+                    complaint: Some(format!("A file could not be compressed: {error}.")),
+                }
+            },
+        );
     }
     chosen
 }

@@ -6,10 +6,11 @@ use super::relay::{RelayedHead, head_lines, split_field, write_head};
 use super::request::{conditions_of, negotiate};
 use super::respond::write_connection;
 use crate::compression::is_compressible;
-use crate::exchange::{ResponseState, Source};
+use crate::exchange::{Exchange, ResponseState, Source};
 use crate::generation::Files;
 use crate::mounts::files::{FileEntry, Found, Reply, evaluate, forbids_transform, write_headers};
 use crate::thread::arena::Key;
+use crate::thread::blocking::PATIENCE;
 use crate::thread::{Context, Message};
 use gwanmun_gateway::request::HeadView;
 use gwanmun_http1::response::{BlockFacts, body_allowed};
@@ -81,10 +82,25 @@ impl Connection {
         exchange.response.status = head.status;
         exchange.response.state = ResponseState::Sought;
         let folders = Arc::clone(folders);
-        cx.run_blocking(move || {
-            let found = folders.find(&sought.path);
-            Message::Sendfile { exchange: key, sought, found }
-        });
+        let Some(files) = folders.first(&sought.path).map(Arc::clone) else {
+            self.on_sendfile(cx, key, &sought, None);
+            return true;
+        };
+        cx.sought.push_back((cx.clock.ms(), key));
+        let lane = Arc::clone(files.root.lane());
+        let sought = Arc::new(sought);
+        let own = Arc::clone(&sought);
+        cx.run_blocking(
+            &lane,
+            move || {
+                let found = folders.find(&sought.path);
+                Message::Sendfile { exchange: key, sought, found }
+            },
+            move |error| {
+                let found = Some((Found::Unavailable(error), files));
+                Message::Sendfile { exchange: key, sought: own, found }
+            },
+        );
         true
     }
 
@@ -96,6 +112,11 @@ impl Connection {
         sought: &Sought,
         found: Option<(Found, Arc<Files>)>,
     ) {
+        // It may have been given up meanwhile.
+        let is_sought = |exchange: &Exchange| exchange.response.state == ResponseState::Sought;
+        if !cx.exchanges.get(key).is_some_and(is_sought) {
+            return;
+        }
         let (found, files) = found.unzip();
         let (status, why) = match found {
             Some(Found::File(entry)) => {
@@ -109,11 +130,21 @@ impl Connection {
             }
             Some(Found::Forbidden) => (500, "the file may not be read".to_owned()),
             Some(Found::Failed(error)) => (500, error.to_string()),
+            Some(Found::Unavailable(error)) => (503, error.to_string()),
             None => (500, "the path is beneath none of the mount's sendfile folders".to_owned()),
         };
         let path = sought.path.escape_ascii();
         cx.log_error(&format!("X-Sendfile: {path}: {why}; the answer is {status}."));
         self.answer(cx, key, status, b"");
+    }
+
+    /// The file has been looked for too long.
+    pub(crate) fn give_up_sendfile(&mut self, cx: &mut Context, key: Key) {
+        cx.log_error(&format!(
+            "X-Sendfile: the file's folder has not answered for {} s; the answer is 503. See whether its disk, or the server it is on, is well.",
+            PATIENCE.as_secs()
+        ));
+        self.answer(cx, key, 503, b"");
     }
 
     fn send_found(

@@ -4,6 +4,8 @@
 //! they come back their value may be gone, and then they find nothing.
 
 use slab::Slab;
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// Room that is kept when an arena becomes empty.
 const KEEP: usize = 256;
@@ -15,16 +17,14 @@ pub(crate) struct Key {
     pub(crate) generation: u32,
 }
 
+/// Counts the values of a thread's arenas. It outlives them: the thread may begin anew, and keys of its earlier lives may still come back
+/// from elsewhere.
+pub(crate) type Generations = Rc<Cell<u32>>;
+
 #[derive(Debug)]
 pub(crate) struct Arena<T> {
     slab: Slab<(u32, T)>,
-    next_generation: u32,
-}
-
-impl<T> Default for Arena<T> {
-    fn default() -> Self {
-        Self { slab: Slab::new(), next_generation: 0 }
-    }
+    generations: Generations,
 }
 
 impl<T> Arena<T> {
@@ -32,16 +32,17 @@ impl<T> Arena<T> {
     /// thousand million insertions to be mistaken.
     pub(crate) const GENERATION_MASK: u32 = (1 << 30) - 1;
 
-    /// An arena whose keys differ from those of the thread's earlier lives, which may still come back from elsewhere.
-    pub(crate) fn of_life(life: u32) -> Self {
-        Self { next_generation: (life << 20) & Self::GENERATION_MASK, ..Self::default() }
+    /// An arena whose keys differ from those of every arena with the same count, before it and beside it.
+    pub(crate) fn new(generations: &Generations) -> Self {
+        Self { slab: Slab::new(), generations: Rc::clone(generations) }
     }
 
     /// Adds the value that `make` makes for its key.
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
-        self.next_generation = (self.next_generation + 1) & Self::GENERATION_MASK;
+        let generation = (self.generations.get() + 1) & Self::GENERATION_MASK;
+        self.generations.set(generation);
         let entry = self.slab.vacant_entry();
-        let key = Key { index: entry.key() as u32, generation: self.next_generation };
+        let key = Key { index: entry.key() as u32, generation };
         entry.insert((key.generation, make(key)));
         key
     }
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_key_of_a_removed_value_finds_nothing_even_when_its_place_is_taken() {
-        let mut arena = Arena::default();
+        let mut arena = Arena::new(&Generations::default());
         let first = arena.insert_with(|_| "first");
         let _keep = arena.insert_with(|_| "keep");
         assert_eq!(arena.remove(first), Some("first"));
@@ -112,5 +113,18 @@ mod tests {
         assert_eq!(arena.get(first), None);
         assert_eq!(arena.remove(first), None);
         assert_eq!(arena.get_mut(second), Some(&mut "second"));
+    }
+
+    #[test]
+    fn a_key_of_an_earlier_life_finds_nothing_however_long_that_was() {
+        let generations = Generations::default();
+        let mut arena = Arena::new(&generations);
+        // A life of more insertions than a number of lives could be told apart by.
+        generations.set(1 << 20);
+        let earlier = arena.insert_with(|_| "earlier");
+        let mut arena = Arena::new(&generations);
+        let later = arena.insert_with(|_| "later");
+        assert_eq!(later.index, earlier.index);
+        assert_eq!(arena.get(earlier), None);
     }
 }

@@ -31,16 +31,67 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// All messages that are there, in the order they were posted.
-    pub(crate) fn take(&self) -> Vec<T> {
+    /// All messages that are there, in the order they were posted. Those that are not taken from it, because one before them panics,
+    /// are there again.
+    pub(crate) fn take(&self) -> Batch<'_, T> {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = (&self.eventfd).read(&mut [0; 8]);
-        std::mem::take(&mut messages)
+        Batch { mailbox: self, messages: std::mem::take(&mut *messages).into_iter() }
+    }
+
+    fn put_back(&self, mut earlier: Vec<T>) {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        earlier.append(&mut messages);
+        *messages = earlier;
+        let _ = (&self.eventfd).write(&1u64.to_ne_bytes());
+    }
+}
+
+/// Messages that a thread goes through.
+pub(crate) struct Batch<'a, T> {
+    mailbox: &'a Mailbox<T>,
+    messages: std::vec::IntoIter<T>,
+}
+
+impl<T> Iterator for Batch<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.messages.next()
+    }
+}
+
+impl<T> Drop for Batch<'_, T> {
+    fn drop(&mut self) {
+        if self.messages.len() > 0 {
+            self.mailbox.put_back(self.messages.by_ref().collect());
+        }
     }
 }
 
 impl<T> AsFd for Mailbox<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.eventfd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_taken_is_there_again_before_what_came_since() {
+        let mailbox = Mailbox::new().unwrap();
+        for message in 1..=3 {
+            mailbox.post(message);
+        }
+        let mut batch = mailbox.take();
+        assert_eq!(batch.next(), Some(1));
+        mailbox.post(4);
+        drop(batch);
+        let mut count = [0; 8];
+        assert_eq!((&mailbox.eventfd).read(&mut count).unwrap(), 8, "it is announced");
+        assert_eq!(mailbox.take().collect::<Vec<_>>(), [2, 3, 4]);
+        assert_eq!(mailbox.take().next(), None);
     }
 }

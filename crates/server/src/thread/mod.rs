@@ -1,11 +1,12 @@
 //! An I/O thread: one event loop that owns its listeners' sockets, its connections and its links to the workers.
 //!
 //! All descriptors of the thread are in one epoll instance. A batch of its events is handled by plain calls, with no task and
-//! no waker for each connection, and what they wrote is sent at the end of the batch. Work that may block goes to the
-//! threads of a tokio runtime that belongs to this thread; its message comes back through the mailbox.
+//! no waker for each connection, and what they wrote is sent at the end of the batch. Work that may block goes to
+//! threads of its own ([`blocking`]); its message comes back through the mailbox.
 
 mod accept;
 pub(crate) mod arena;
+pub(crate) mod blocking;
 pub(crate) mod buffers;
 pub(crate) mod clock;
 pub(crate) mod epoll;
@@ -18,8 +19,9 @@ use crate::connection::Connection;
 use crate::connection::compress::Compressed;
 use crate::connection::sendfile::Sought;
 use crate::descriptors;
-use crate::exchange::Exchanges;
+use crate::exchange::{Exchange, Exchanges, ResponseState};
 use crate::generation::{Files, Generation};
+use crate::held::HeldFile;
 use crate::log::{Level, LogBuffer};
 use crate::mounts::application::link::Links;
 use crate::mounts::application::memory::WorkerMemory;
@@ -30,7 +32,8 @@ use crate::server::{Event, Shared};
 use crate::usage::Usage;
 use accept::Acceptor;
 pub(crate) use accept::{Sockets, sockets_of};
-use arena::{Arena, Key};
+use arena::{Arena, Generations, Key};
+use blocking::Lane;
 use buffers::Buffers;
 use clock::Clock;
 use epoll::{Epoll, Events, Token, unpack};
@@ -39,12 +42,13 @@ use gwanmun_gateway::names::NamesTable;
 use gwanmun_http1::HeaderSpan;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::fs::File;
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// What the thread's parts work with, apart from the connections themselves.
@@ -62,7 +66,11 @@ pub(crate) struct Context {
     pub(crate) names: NamesTable,
     pub(crate) files: FileCache,
     /// Files that are being looked for, and who waits for each: a disk that stalls holds one blocking thread for each file.
-    pub(crate) lookups: FxHashMap<Sight, Vec<Waiter>>,
+    pub(crate) lookups: FxHashMap<Sight, LookUp>,
+    /// Responses whose file is being looked for, the longest first, and since when.
+    pub(crate) sought: VecDeque<(u64, Key)>,
+    /// By device, of which what is no regular file has none: the lane of files that workers pass, and whether the kernel tells what reading one would wait for.
+    pub(crate) passed_lanes: FxHashMap<Option<u64>, (Arc<Lane>, bool)>,
     log: LogBuffer,
     pub(crate) ids: IdSource,
     /// Connections and links with something to send.
@@ -84,6 +92,13 @@ pub(crate) struct Context {
 /// A file that is being looked for: the generation's address, the mount, and the path beneath it.
 pub(crate) type Sight = (usize, usize, Box<[u8]>);
 
+/// Who waits for a file.
+#[derive(Debug)]
+pub(crate) struct LookUp {
+    since_ms: u64,
+    waiters: Vec<Waiter>,
+}
+
 /// A request that waits for a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiter {
@@ -93,6 +108,45 @@ pub(crate) struct Waiter {
 
 /// Something that the threads share, with a count of its own in each.
 pub(crate) type ByThread<T> = Rc<Arc<T>>;
+
+/// What all I/O threads hear of: when the last one has, which is when it lets go of this, the next step is taken. A thread that panics hears
+/// of it as well.
+pub(crate) struct Heard {
+    shared: Weak<Shared>,
+    then: Then,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Then {
+    EndWorker(u32),
+    TellRenewed,
+}
+
+impl Heard {
+    pub(crate) fn by_all(shared: &Arc<Shared>, then: Then) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::downgrade(shared), then })
+    }
+}
+
+impl std::fmt::Debug for Heard {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.then.fmt(formatter)
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        match self.then {
+            Then::EndWorker(worker) => {
+                for mailbox in &shared.mailboxes {
+                    mailbox.post(Message::EndWorker { worker });
+                }
+            }
+            Then::TellRenewed => (shared.on_event)(Event::Renewed),
+        }
+    }
+}
 
 /// From other threads.
 #[derive(Debug)]
@@ -108,10 +162,10 @@ pub(crate) enum Message {
         fd: OwnedFd,
         memory: Arc<WorkerMemory>,
     },
-    /// No more requests for the worker. The last thread to hear it says so to all.
+    /// No more requests for the worker.
     DrainWorker {
         worker: u32,
-        others: Arc<AtomicUsize>,
+        heard: Arc<Heard>,
     },
     /// No thread assigns the worker anything, nor is a message of that on its way.
     EndWorker {
@@ -130,32 +184,34 @@ pub(crate) enum Message {
     },
     Sendfile {
         exchange: Key,
-        sought: Sought,
+        sought: Arc<Sought>,
         /// With the folder that it was found in.
         found: Option<(Found, Arc<Files>)>,
     },
     Spooled {
         connection: Key,
         exchange: Key,
-        result: io::Result<Arc<File>>,
+        result: io::Result<Arc<HeldFile>>,
     },
     Loaded {
         connection: Key,
+        /// The bytes, if it is from memory that they are to be sent.
+        result: io::Result<Option<Vec<u8>>>,
     },
     /// A piece of a response's body.
     Compressed {
         exchange: Key,
-        compressed: Compressed,
+        compressed: Box<Compressed>,
     },
     /// A file was compressed; whoever asks next gets it so.
     Packed {
         complaint: Option<String>,
     },
-    /// From now on requests are of this generation. The last thread to hear it says so.
+    /// From now on requests are of this generation.
     Renew {
         generation: Arc<Generation>,
         sockets: Sockets,
-        others: Arc<AtomicUsize>,
+        heard: Arc<Heard>,
     },
     #[cfg(test)]
     Panic,
@@ -193,10 +249,10 @@ const LINK_BUFFER: usize = 512 * 1024;
 const WAITING_TICK_MS: u64 = 2;
 
 impl Thread {
-    /// `life` counts how often the thread has begun anew.
+    /// `generations`: of all the thread's lives.
     pub(crate) fn new(
         thread: usize,
-        life: u32,
+        generations: &Generations,
         shared: Arc<Shared>,
         generation: Arc<Generation>,
         sockets: Rc<RefCell<Sockets>>,
@@ -215,11 +271,13 @@ impl Thread {
             epoll,
             clock: Clock::new(),
             buffers: Buffers::default(),
-            exchanges: Exchanges::of_life(life),
-            links: Links::of_life(life),
+            exchanges: Exchanges::new(generations),
+            links: Links::new(generations),
             worker_links: FxHashMap::default(),
             names: NamesTable::default(),
             lookups: FxHashMap::default(),
+            sought: VecDeque::new(),
+            passed_lanes: FxHashMap::default(),
             log,
             ids,
             dirty: Vec::new(),
@@ -234,7 +292,7 @@ impl Thread {
         };
         Ok(Self {
             cx,
-            connections: Arena::of_life(life),
+            connections: Arena::new(generations),
             link_buffer: vec![0; LINK_BUFFER],
             settling: Vec::new(),
             events: Box::new(epoll::no_events()),
@@ -337,13 +395,9 @@ impl Thread {
             Message::AddLink { worker, pool, fd, memory } => {
                 self.add_link(worker, pool, fd, memory)
             }
-            Message::DrainWorker { worker, others } => {
+            Message::DrainWorker { worker, heard } => {
                 self.drain_worker(worker);
-                if others.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    for mailbox in &self.cx.shared.mailboxes {
-                        mailbox.post(Message::EndWorker { worker });
-                    }
-                }
+                drop(heard);
             }
             Message::EndWorker { worker } => self.end_worker(worker),
             Message::WorkerGone { worker } => self.hang_up(worker),
@@ -365,23 +419,21 @@ impl Thread {
                     connection.on_spooled(cx, exchange, result);
                 }
             }
-            Message::Loaded { connection } => {
+            Message::Loaded { connection, result } => {
                 if let Some(connection) = self.connections.get_mut(connection) {
-                    connection.on_loaded(cx);
+                    connection.on_loaded(cx, result);
                 }
             }
             Message::Compressed { exchange, compressed } => {
                 // The closure does not fail.
                 let _ = cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                    connection.on_compressed(cx, exchange, compressed);
+                    connection.on_compressed(cx, exchange, *compressed);
                     Ok(())
                 });
             }
-            Message::Renew { generation, sockets, others } => {
+            Message::Renew { generation, sockets, heard } => {
                 self.renew(generation, sockets);
-                if others.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    (self.cx.shared.on_event)(Event::Renewed);
-                }
+                drop(heard);
             }
             Message::Packed { complaint } => {
                 if let Some(text) = complaint {
@@ -407,15 +459,62 @@ impl Thread {
     fn on_found(&mut self, generation: &Arc<Generation>, mount: usize, path: &[u8], found: &Found) {
         let cx = &mut self.cx;
         let sight = (Arc::as_ptr(generation).addr(), mount, path.into());
-        let waiters = cx.lookups.remove(&sight).unwrap_or_default();
+        let waiters = cx.lookups.remove(&sight).map(|look| look.waiters).unwrap_or_default();
         for (index, waiter) in waiters.into_iter().enumerate() {
             // Who came later may have come after a change: what is announced must be what is there (H82).
             let is_outdated = matches!(found, Found::File(entry)
                 if index > 0 && entry.content.is_none() && !entry.is_unchanged());
-            if is_outdated {
-                cx.look_for(generation, mount, path, None, waiter);
-            } else if let Some(connection) = self.connections.get_mut(waiter.connection) {
+            let refused;
+            let found = if is_outdated {
+                match cx.look_for(generation, mount, path, None, waiter) {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        refused = Found::Unavailable(error);
+                        &refused
+                    }
+                }
+            } else {
+                found
+            };
+            if let Some(connection) = self.connections.get_mut(waiter.connection) {
                 connection.on_found(cx, waiter.exchange, found);
+            }
+        }
+    }
+
+    /// Gives up on files that have been looked for too long. The thread that looks goes on: nothing can end what hangs in the kernel.
+    fn expire_lookups(&mut self) {
+        let cx = &mut self.cx;
+        let now_ms = cx.clock.ms();
+        let patience_ms = blocking::PATIENCE.as_millis() as u64;
+        let mut waiters = Vec::new();
+        for look in cx.lookups.values_mut() {
+            if now_ms >= look.since_ms + patience_ms {
+                waiters.append(&mut look.waiters);
+            }
+        }
+        for waiter in waiters {
+            let files = cx.exchanges.get(waiter.exchange).and_then(Exchange::files);
+            if let Some(files) = files
+                && let Some(connection) = self.connections.get_mut(waiter.connection)
+            {
+                let found = Found::Unavailable(files.root.lane().hangs());
+                connection.on_found(cx, waiter.exchange, &found);
+            }
+        }
+        while let Some(&(since_ms, key)) = cx.sought.front() {
+            let is_sought = |exchange: &Exchange| exchange.response.state == ResponseState::Sought;
+            let is_sought = cx.exchanges.get(key).is_some_and(is_sought);
+            if is_sought && now_ms < since_ms + patience_ms {
+                break;
+            }
+            cx.sought.pop_front();
+            if is_sought {
+                // The closure does not fail.
+                let _ = cx.with_connection(&mut self.connections, key, |connection, cx| {
+                    connection.give_up_sendfile(cx, key);
+                    Ok(())
+                });
             }
         }
     }
@@ -465,6 +564,7 @@ impl Thread {
                 connection.on_tick(&mut self.cx);
             }
         }
+        self.expire_lookups();
         // After the clients' own deadlines, which say more.
         self.expire_running();
         self.cx.buffers.age(now);
@@ -509,6 +609,9 @@ impl Thread {
 
 impl Context {
     /// Has a blocking thread look for a file, unless one does: [`Message::Found`] tells. `known` is what the cache had.
+    ///
+    /// # Errors
+    /// One has been looking for too long.
     pub(crate) fn look_for(
         &mut self,
         generation: &Arc<Generation>,
@@ -516,31 +619,60 @@ impl Context {
         path: &[u8],
         known: Option<Arc<FileEntry>>,
         waiter: Waiter,
-    ) {
+    ) -> io::Result<()> {
         let Some(files) = generation.mounts.get(mount).and_then(|mount| mount.files.clone()) else {
-            return;
+            return Ok(());
         };
         let sight = (Arc::as_ptr(generation).addr(), mount, Box::from(path));
-        let waiters = self.lookups.entry(sight).or_default();
-        waiters.push(waiter);
-        if waiters.len() > 1 {
-            return;
+        let now_ms = self.clock.ms();
+        match self.lookups.entry(sight) {
+            Entry::Occupied(entry) => {
+                let look = entry.into_mut();
+                if now_ms >= look.since_ms + blocking::PATIENCE.as_millis() as u64 {
+                    return Err(files.root.lane().hangs());
+                }
+                look.waiters.push(waiter);
+                return Ok(());
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(LookUp { since_ms: now_ms, waiters: vec![waiter] });
+            }
         }
+        let lane = Arc::clone(files.root.lane());
         let (generation, path) = (Arc::clone(generation), Box::<[u8]>::from(path));
-        self.run_blocking(move || {
-            let found = match &known {
-                Some(entry) => files.root.revalidate(entry, &path, &files.rules),
-                None => files.root.find(&path, &files.rules),
-            };
-            Message::Found { generation, mount, path, found }
-        });
+        let (own, missing) = (Arc::clone(&generation), path.clone());
+        self.run_blocking(
+            &lane,
+            move || {
+                let found = match &known {
+                    Some(entry) => files.root.revalidate(entry, &path, &files.rules),
+                    None => files.root.find(&path, &files.rules),
+                };
+                Message::Found { generation, mount, path, found }
+            },
+            move |error| Message::Found {
+                generation: own,
+                mount,
+                path: missing,
+                found: Found::Unavailable(error),
+            },
+        );
+        Ok(())
     }
 
-    /// Does `work` on a thread that may block; its message comes back to this thread.
-    pub(crate) fn run_blocking(&self, work: impl FnOnce() -> Message + Send + 'static) {
-        let shared = Arc::clone(&self.shared);
+    /// Does `work` on a thread of the lane; its message comes back to this thread, or that of `failed` if the work could not be done.
+    pub(crate) fn run_blocking(
+        &self,
+        lane: &Arc<Lane>,
+        work: impl FnOnce() -> Message + Send + 'static,
+        failed: impl FnOnce(io::Error) -> Message + Send + 'static,
+    ) {
+        let (shared, also) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
         let thread = self.thread;
-        drop(tokio::task::spawn_blocking(move || shared.mailboxes[thread].post(work())));
+        lane.run(
+            move || shared.mailboxes[thread].post(work()),
+            move |error| also.mailboxes[thread].post(failed(error)),
+        );
     }
 
     /// Calls `act` with the connection that waits for the exchange, if there still is one.

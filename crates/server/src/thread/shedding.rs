@@ -39,10 +39,10 @@ pub(super) fn victims(mut candidates: Vec<(Standing, Key)>, now_ms: u64) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::thread::arena::Arena;
+    use crate::thread::arena::{Arena, Generations};
 
     fn keys(count: usize) -> Vec<Key> {
-        let mut arena = Arena::of_life(0);
+        let mut arena = Arena::new(&Generations::default());
         (0..count).map(|_| arena.insert_with(|_| ())).collect()
     }
 

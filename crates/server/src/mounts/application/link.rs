@@ -3,6 +3,7 @@
 use super::memory::WorkerMemory;
 use super::pool::Pool;
 use crate::exchange::StreamName;
+use crate::held::HeldFile;
 use crate::passing::{Received, send_with_fd};
 use crate::syscall::{self, Transfer};
 use crate::thread::arena::{Arena, Key};
@@ -17,7 +18,6 @@ use gwanmun_http1::response::BlockFacts;
 use slab::Slab;
 use socket2::SockRef;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -79,7 +79,7 @@ pub(crate) struct Link {
     out: Vec<u8>,
     out_sent: usize,
     /// Descriptors to pass, each with the position in `out` of the frame that it belongs to.
-    out_files: VecDeque<(usize, Arc<File>)>,
+    out_files: VecDeque<(usize, Arc<HeldFile>)>,
     /// Connections that hold back a request body until everything is sent.
     pub(crate) held_back: Vec<Key>,
 }
@@ -177,7 +177,7 @@ pub(crate) struct Block {
 pub(crate) enum Passed<'a> {
     None,
     Bytes(&'a [u8]),
-    File(&'a Arc<File>),
+    File(&'a Arc<HeldFile>),
     /// It follows when the worker grants credit.
     Later,
 }

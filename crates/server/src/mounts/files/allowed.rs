@@ -33,6 +33,25 @@ impl AllowedFolders {
         Ok(Self { folders: folders.collect::<Result<_, _>>()? })
     }
 
+    /// The folder that is looked in first. `None`: the path leads to none of them.
+    pub(crate) fn first(&self, path: &[u8]) -> Option<&Arc<Files>> {
+        if path.starts_with(b"/") {
+            return self.beneath(path).map(|(files, _)| files);
+        }
+        self.folders.first().map(|(_, files)| files)
+    }
+
+    /// The folder that an absolute path leads to, and the rest of the path.
+    fn beneath<'a>(&self, path: &'a [u8]) -> Option<(&Arc<Files>, &'a [u8])> {
+        self.folders.iter().find_map(|(names, files)| {
+            let beneath = names.iter().find_map(|name| {
+                let rest = path.strip_prefix(name.as_os_str().as_bytes())?;
+                rest.starts_with(b"/").then_some(rest)
+            })?;
+            Some((files, beneath))
+        })
+    }
+
     /// The file of an absolute path beneath one of the folders, or of a relative one beneath the first that has it; and its folder.
     /// `None`: the path leads to none of them. BLOCKING.
     pub(crate) fn find(&self, path: &[u8]) -> Option<(Found, Arc<Files>)> {
@@ -51,13 +70,7 @@ impl AllowedFolders {
             }
             return last;
         }
-        self.folders.iter().find_map(|(names, files)| {
-            let beneath = names.iter().find_map(|name| {
-                let rest = path.strip_prefix(name.as_os_str().as_bytes())?;
-                rest.starts_with(b"/").then_some(rest)
-            })?;
-            Some(look(files, beneath))
-        })
+        self.beneath(path).map(|(files, beneath)| look(files, beneath))
     }
 }
 

@@ -143,7 +143,7 @@ impl FileCache {
             Found::NotFound => Known::NotFound,
             Found::Forbidden => Known::Forbidden,
             // What is in a folder is looked at each time.
-            Found::Listing(_) | Found::Failed(_) => return,
+            Found::Listing(_) | Found::Failed(_) | Found::Unavailable(_) => return,
         };
         let fresh_until = now + FRESH;
         if let Some(slot) = self.key_of(mount, path).and_then(|key| self.slots.get_mut(key)) {

@@ -14,6 +14,7 @@ use super::residency::{PIECE, Residency, resident};
 use super::rules::FileRules;
 use crate::compression::{self, Accepted, Coding, LEAST};
 use crate::descriptors;
+use crate::held::HeldFile;
 
 /// Files up to this many bytes are kept in memory whole.
 pub(super) const INLINE_LIMIT: u64 = 32 * 1024;
@@ -46,13 +47,13 @@ pub(crate) struct FileEntry {
     /// [`fd`](Self::fd).
     pub content: Option<Arc<[u8]>>,
     validators: Range<usize>,
-    file: Option<File>,
+    file: Option<HeldFile>,
     /// The same in other codings, by [`Coding`].
     variants: [Mutex<Variant>; 3],
     /// It may be compressed; else only what lies beside it is offered.
     is_compressible: bool,
     /// A thread is compressing it.
-    pub(super) is_packing: AtomicBool,
+    is_packing: AtomicBool,
     residency: Residency,
 }
 
@@ -89,11 +90,12 @@ impl FileEntry {
     /// Describes an open regular file and reads it if it is small. BLOCKING. `name`, which is relative, and the rules give its fields;
     /// `beside` are the files beside it that hold it in other codings.
     pub(crate) fn read(
-        file: File,
+        file: impl Into<HeldFile>,
         name: &[u8],
         rules: &FileRules,
-        beside: Vec<(Coding, File)>,
+        beside: Vec<(Coding, HeldFile)>,
     ) -> io::Result<FileEntry> {
+        let file = file.into();
         let (identity, content) = read_consistently(&file)?;
         let now = SystemTime::now();
         let modified = clamp_to_past(identity.modified_ns, now);
@@ -151,7 +153,7 @@ impl FileEntry {
         coding: Coding,
         identity: Identity,
         content: Option<Arc<[u8]>>,
-        file: Option<File>,
+        file: Option<HeldFile>,
     ) -> FileEntry {
         let modified = clamp_to_past(identity.modified_ns, SystemTime::now());
         let last_modified = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(modified));
@@ -219,6 +221,11 @@ impl FileEntry {
     /// Whether it is the caller who is to have it compressed.
     pub(crate) fn begin_packing(&self) -> bool {
         !self.is_packing.swap(true, Ordering::AcqRel)
+    }
+
+    /// Nobody compresses it any more.
+    pub(crate) fn end_packing(&self) {
+        self.is_packing.store(false, Ordering::Release);
     }
 
     /// Has it compressed by `make`, unless it has changed. None: it would be no smaller. BLOCKING.
@@ -301,15 +308,20 @@ impl FileEntry {
     /// The open file, for entries without [`content`](Self::content). Regular, read-only; read it at offsets, as its
     /// position is shared by all who hold the entry.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.file.as_ref().map(AsFd::as_fd)
+        self.file.as_ref().map(|file| file.as_fd())
     }
 
-    /// Whether the open file still is what the headers say. One `fstat`, no path lookup: worth asking before a large file
+    /// As [`fd`](Self::fd), with the threads that may wait for it.
+    pub(crate) fn held(&self) -> Option<&HeldFile> {
+        self.file.as_ref()
+    }
+
+    /// Whether the open file still is what the headers say. One `statx`, no path lookup: worth asking before a large file
     /// is sent, so that a file rewritten in place within the cache's freshness does not go out under its old ETag (H82).
-    /// True for entries with content, which nothing can change.
+    /// True for entries with content, which nothing can change. Asks the kernel's memory: never waits.
     pub(crate) fn is_unchanged(&self) -> bool {
         self.file.as_ref().is_none_or(|file| {
-            file.metadata().is_ok_and(|metadata| Identity::of(&metadata) == self.identity)
+            Identity::at_once(file).is_ok_and(|identity| identity == Some(self.identity))
         })
     }
 
@@ -339,7 +351,7 @@ impl Identity {
     /// The identity of a regular file as it is in the kernel's memory: asks no other machine, as `fstat` may on a network file
     /// system. None: it is something else.
     #[cfg(target_os = "linux")]
-    pub(super) fn at_once(file: &File) -> io::Result<Option<Identity>> {
+    pub(crate) fn at_once(file: &File) -> io::Result<Option<Identity>> {
         let mut known = std::mem::MaybeUninit::<libc::statx>::zeroed();
         // SAFETY: the path is an empty string, and `known` has room for what is written; both outlive the call.
         let result = unsafe {
@@ -370,9 +382,11 @@ impl Identity {
         }))
     }
 
+    /// Elsewhere nothing but `fstat` tells.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn at_once(_: &File) -> io::Result<Option<Identity>> {
-        Err(io::ErrorKind::WouldBlock.into())
+    pub(crate) fn at_once(file: &File) -> io::Result<Option<Identity>> {
+        let metadata = file.metadata()?;
+        Ok(metadata.is_file().then(|| Identity::of(&metadata)))
     }
 
     fn is_settled(&self, now: SystemTime) -> bool {

@@ -1,7 +1,9 @@
 //! Whether sending a piece of a file would wait for the disk, and making it so that it would not.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A file is sent, and looked for in the page cache, in pieces of so many bytes from its start: so that one fast client does not
@@ -56,8 +58,8 @@ impl Residency {
     }
 }
 
-/// Whether these bytes of a regular file are in the page cache. Does not block. Where the system cannot tell, true: it
-/// then is a file system that lives in memory, or one where waiting cannot be avoided.
+/// Whether these bytes of a regular file are in the page cache. Does not block. Where the system cannot tell, true: of
+/// those that wait ([`waits`]) nobody asks, so it is a file system that lives in memory.
 ///
 /// Not a promise: pages can be dropped again right away. So do not ask again after [`load`], but send.
 pub(crate) fn resident(fd: BorrowedFd<'_>, offset: u64, len: usize) -> bool {
@@ -79,6 +81,45 @@ pub(crate) fn resident(fd: BorrowedFd<'_>, offset: u64, len: usize) -> bool {
         Some(count) => count > last / page_size() - offset / page_size(),
         None => has_byte(fd, offset) != Some(false),
     }
+}
+
+/// Whether reading an open regular file can wait without the kernel telling beforehand, as on a network file system: then nothing but what
+/// has been measured not to wait (`statx` without asking the server, opening by what is in memory) is done with it on an I/O thread.
+/// BLOCKING.
+pub(super) fn waits(file: &File) -> bool {
+    has_byte(file.as_fd(), 0).is_none() && !is_in_memory(file.as_fd())
+}
+
+/// Whether a file's file system has no other place for it than memory.
+#[cfg(target_os = "linux")]
+fn is_in_memory(fd: BorrowedFd<'_>) -> bool {
+    const RAMFS_MAGIC: u64 = 0x8584_58f6;
+    let mut statistics = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `statistics` has room for what is written, and is zeroed, which is a value of its integers.
+    let kind = unsafe {
+        if libc::fstatfs(fd.as_raw_fd(), statistics.as_mut_ptr()) != 0 {
+            return false;
+        }
+        statistics.assume_init().f_type as u64 & u64::from(u32::MAX)
+    };
+    kind == libc::TMPFS_MAGIC as u64 || kind == RAMFS_MAGIC
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_in_memory(_: BorrowedFd<'_>) -> bool {
+    true
+}
+
+/// Whether the kernel tells of this open file what a read would wait for. Does not block.
+pub(crate) fn tells(file: &File) -> bool {
+    has_byte(file.as_fd(), 0).is_some()
+}
+
+/// Reads these bytes. BLOCKING.
+pub(crate) fn fetch(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
 }
 
 /// Appends these bytes of a regular file, if all of them can be read without waiting. `false`: nothing was appended.

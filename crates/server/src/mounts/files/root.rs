@@ -6,16 +6,18 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::beneath::{READ, Resolution, STAT};
 use super::entry::{FileEntry, Identity};
 use super::listing::{Listing, list};
 use super::packed::{Packed, PackedFolder, packed_key};
+use super::residency::waits;
 use super::rules::FileRules;
 use crate::config::Symlinks;
+use crate::held::HeldFile;
+use crate::thread::blocking::Lane;
 
 /// A directory whose files are served. Holds the directory itself, and looks once in a while whether its name leads to another
 /// one by now: a build that replaces the folder, or a link to a release that is switched.
@@ -27,6 +29,8 @@ pub(crate) struct FileRoot {
     /// Held by the one thread that compresses.
     packing: Mutex<()>,
     resolution: Resolution,
+    /// The threads that may wait for it.
+    lane: Arc<Lane>,
 }
 
 #[derive(Debug)]
@@ -55,6 +59,8 @@ pub(crate) enum Found {
     Forbidden,
     /// The lookup itself failed, e.g. for want of descriptors; tells nothing about the file.
     Failed(io::Error),
+    /// Nobody could look, or whoever does has been at it for too long.
+    Unavailable(io::Error),
 }
 
 /// Whether a file may have this path at all: absolute, in UTF-8, without NUL, backslash or empty segments (H70–H72), and
@@ -88,7 +94,13 @@ impl FileRoot {
             packed: Mutex::default(),
             packing: Mutex::default(),
             resolution,
+            lane: Lane::of_folder(format!("the folder {}", path.display())),
         })
+    }
+
+    /// The threads that may wait for it.
+    pub(crate) fn lane(&self) -> &Arc<Lane> {
+        &self.lane
     }
 
     /// The directory as its name leads to it now, or a moment ago; the last one, if there is none now.
@@ -175,7 +187,11 @@ impl FileRoot {
         folder: Option<&PackedFolder>,
     ) -> Option<io::Error> {
         let mut trouble = None;
-        if let Ok(_held) = self.packing.try_lock() {
+        if let Ok(_held) = self.packing.try_lock().or_else(|error| match error {
+            // Whoever panicked left nothing behind.
+            TryLockError::Poisoned(held) => Ok(held.into_inner()),
+            TryLockError::WouldBlock => Err(()),
+        }) {
             let key = packed_key(entry, coding);
             let known = self.lock_packed().get(&key);
             let variant = known.or_else(|| {
@@ -195,7 +211,6 @@ impl FileRoot {
                 entry.set_variant(coding, variant.as_ref());
             }
         }
-        entry.is_packing.store(false, Ordering::Release);
         trouble
     }
 
@@ -221,6 +236,7 @@ impl FileRoot {
         if !kind.is_file() {
             return Found::NotFound; // FIFOs, sockets, devices (H76)
         }
+        let file = self.hold(file);
         match FileEntry::read(file, name, rules, self.files_beside(root, name, rules)) {
             Ok(entry) => {
                 for coding in Coding::ALL {
@@ -233,7 +249,12 @@ impl FileRoot {
     }
 
     /// The files that hold a file in other codings.
-    fn files_beside(&self, root: &OwnedFd, name: &[u8], rules: &FileRules) -> Vec<(Coding, File)> {
+    fn files_beside(
+        &self,
+        root: &OwnedFd,
+        name: &[u8],
+        rules: &FileRules,
+    ) -> Vec<(Coding, HeldFile)> {
         let mut beside = Vec::new();
         if rules.compress && is_compressible(rules.content_type(name).as_bytes()) {
             for coding in Coding::ALL {
@@ -241,11 +262,16 @@ impl FileRoot {
                 if let Ok(file) = self.resolution.open(root.as_fd(), &other, READ)
                     && file.metadata().is_ok_and(|metadata| metadata.is_file())
                 {
-                    beside.push((coding, file));
+                    beside.push((coding, self.hold(file)));
                 }
             }
         }
         beside
+    }
+
+    fn hold(&self, file: File) -> HeldFile {
+        let waits = waits(&file);
+        HeldFile::new(file, &self.lane, waits)
     }
 
     fn explain(&self, root: &OwnedFd, error: &io::Error, candidate: &[u8]) -> Found {
@@ -351,7 +377,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::os::unix::net::UnixListener;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::super::beneath::Way;
     use super::super::entry::INLINE_LIMIT;
@@ -380,6 +406,7 @@ mod tests {
             Found::NotFound => "not found",
             Found::Forbidden => "forbidden",
             Found::Failed(_) => "failed",
+            Found::Unavailable(_) => "unavailable",
         }
     }
 
