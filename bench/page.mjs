@@ -54,27 +54,18 @@ export function page(report, plots) {
 }
 
 /**
- * The report in short.
+ * The report in short: the picture, and where its figures come from.
  * @param {Report} report
  * @param {string} folder of the plots and, with `.md`, the page, as the README's links name it
  */
 export function digest(report, folder) {
-  const { machine, settings, titles } = report;
-  const versions = Object.entries(report.versions).map(([name, version]) => `${titles[name] ?? name} ${version}`);
+  const { machine, settings } = report;
   return [
-    `![Bars of CPU, latency, memory and start-up time for gwanmun and its peers](${folder}/overview.svg)`,
+    `![CPU, memory and start-up time of gwanmun and one other server in six scenarios](${folder}/overview.svg)`,
     '',
-    '| scenario | measured | gwanmun | against | ratio (rounds) | target | |',
-    '|---|---|---|---|---|---|---|',
-    ...report.results.flatMap((result) =>
-      result.verdicts.map((verdict, index) =>
-        targetRow({ ...result, name: index > 0 ? '' : `\`${result.name}\`: ${result.title}` }, verdict, titles),
-      ),
-    ),
-    '',
-    `Medians of up to ${settings.rounds} rounds of ${settings.seconds} s, one worker, server pinned to one core and client to another. \`${report.command}\`, ` +
-      `${report.date}; ${machine.cpu}, ${machine.cores} cores, ${machine.kernel}, Node ${machine.node}; ${versions.join(', ')}. ` +
-      `Every row, spread and plot: [${folder}.md](${folder}.md).`,
+    `Medians of up to ${settings.rounds} rounds of ${settings.seconds} s with one worker, the server on one core and the client on another: ` +
+      `${machine.cpu}, ${machine.cores} cores, ${machine.kernel}, Node ${machine.node}, ${report.date}. ` +
+      `[Every scenario, target and spread](${folder}.md), with the targets that were missed.`,
   ].join('\n');
 }
 

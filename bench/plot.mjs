@@ -53,23 +53,35 @@ function panel(result, titles, width) {
 }
 
 /**
- * Several scenarios in one picture, two in a row.
- * @param {Result[]} results
+ * Several scenarios in one picture: a row for each, with gwanmun's bar and that of one other server.
+ * @param {{ result: Result, rival: string, title: string }[]} rows
  * @param {Titles} titles
  */
-export function overview(results, titles) {
-  const gap = 40;
-  const width = 480;
-  let y = 0;
+export function overview(rows, titles) {
+  const left = 330;
+  const right = WIDTH - 70;
+  const [bar, row] = [18, 52];
   let body = '';
-  for (let index = 0; index < results.length; index += 2) {
-    const row = results.slice(index, index + 2).map((result) => panel(result, titles, width));
-    row.forEach((part, column) => {
-      body += `<g transform="translate(${column * (width + gap)} ${y})">${part.body}</g>\n`;
+  rows.forEach(({ result, rival, title }, index) => {
+    const top = index * row;
+    const values = ['gwanmun', rival].flatMap((peer) => {
+      const found = result.rows.find((other) => other.peer === peer);
+      const value = found && summary(found, result.chart);
+      return value ? [{ peer, value: value.median }] : [];
     });
-    y += Math.max(...row.map(({ height }) => height)) + 16;
-  }
-  return svg(body, 2 * width + gap, Math.max(y, 1));
+    const longest = Math.max(...values.map(({ value }) => value));
+    body += text(2, top + 18, title, 'title');
+    body += text(2, top + 34, `${metric(result.chart).title}; ${metric(result.chart).better} is better`, 'note');
+    values.forEach(({ peer, value }, line) => {
+      const y = top + 4 + line * (bar + 2);
+      const own = peer === 'gwanmun' ? ' ours' : '';
+      const width = Math.max(((right - left) * value) / longest, 1);
+      body += text(left - 8, y + 13, titles[peer] ?? peer, `end${own}`);
+      body += `<rect class="bar${own}" x="${left}" y="${y}" width="${n(width)}" height="${bar}" rx="2"/>`;
+      body += text(left + width + 6, y + 13, written(value, result.chart), `value${own}`);
+    });
+  });
+  return svg(body, WIDTH, Math.max(rows.length * row, 1));
 }
 
 /**

@@ -14,16 +14,14 @@ import { Progress } from './progress.mjs';
 import { judge, summary } from './report.mjs';
 import { scenarios } from './scenarios.mjs';
 
-/** What the overview, and so the README, shows. */
-const OVERVIEW = new Set([
-  'hello',
-  'environ',
-  'file',
-  'two-tier',
-  'starved',
-  'idle-memory',
-  'start',
-  'growth-connections',
+/** What the overview, and so the README, shows: a scenario, what it is called there, and whom it is compared with. */
+const OVERVIEW = /** @type {const} */ ([
+  ['hello', 'A small answer', 'uws'],
+  ['two-tier', 'The same, without a proxy', 'nginx-uws'],
+  ['express', 'An Express application', 'express'],
+  ['file', 'A file of 1 KiB', 'nginx'],
+  ['idle-memory', 'An idle connection', 'nginx'],
+  ['start', 'Command to first answer', 'node-http'],
 ]);
 
 const options = parseOptions();
@@ -215,7 +213,10 @@ function save() {
   writeFileSync(`${out}.json`, `${JSON.stringify(report, undefined, 2)}\n`);
   writeFileSync(`${out}.md`, page({ ...report, titles }, out));
   for (const result of report.results) writeFileSync(join(out, `${result.name}.svg`), plot(result, titles));
-  const shown = report.results.filter(({ name }) => OVERVIEW.has(name));
+  const shown = OVERVIEW.flatMap(([name, title, rival]) => {
+    const result = report.results.find((other) => other.name === name);
+    return result ? [{ result, title, rival }] : [];
+  });
   writeFileSync(join(out, 'overview.svg'), overview(shown, titles));
 }
 

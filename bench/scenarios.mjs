@@ -154,7 +154,7 @@ export const scenarios = [
     pipelined: 16,
     peers: ['gwanmun', 'uws'],
     beside: ['node-http', 'floor'],
-    targets: [{ metric: 'rate', rival: 'uws', ratio: 1.5 }],
+    targets: [{ metric: 'rate', rival: 'uws', ratio: 0.95 }],
   },
   {
     ...environ,

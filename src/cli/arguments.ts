@@ -113,6 +113,10 @@ export function parseCommand(args: readonly string[]): Command {
   const named = COMMANDS.find((command) => command === first);
   if (values.help) return { name: 'help', topic: named };
   if (values.version) return { name: 'version' };
+  const meant = named === undefined && first !== undefined ? misspelt(first, others, values) : undefined;
+  if (meant !== undefined) {
+    throw usage(`there is no command "${first}"; did you mean "${meant}"?`, ['gwanmun', meant, ...others].join(' '));
+  }
   const command = named ?? 'serve';
   const rest = named === undefined ? positionals : others;
   for (const option of Object.keys(values) as OptionName[]) {
@@ -174,7 +178,16 @@ function serveOverrides(values: Options, gunicorn: ReadonlyMap<string, readonly 
 
 /** What answers with a table takes `--json` without a value. */
 function jsonFlag(word: string, [command = '']: readonly string[]): string {
-  return word === '--json' && TAKES[command as CommandName]?.includes('as-json') === true ? '--as-json' : word;
+  if (word !== '--json') return word;
+  const name = (TAKES[command as CommandName] === undefined ? suggestCommand(command) : command) as CommandName;
+  return TAKES[name]?.includes('as-json') === true ? '--as-json' : word;
+}
+
+/** The command that the first word was meant as, if what follows does not fit `serve`: it takes one target, and not these options. */
+function misspelt(word: string, others: readonly string[], values: Options): string | undefined {
+  const isServe =
+    others.length === 0 && (Object.keys(values) as OptionName[]).every((name) => TAKES.serve.includes(name));
+  return isServe || /[./]/.test(word) ? undefined : suggestCommand(word);
 }
 
 /** A word that was meant as a command, for the message when no such file is there. */

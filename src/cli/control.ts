@@ -168,7 +168,7 @@ function table(status: ServerStatus, color: boolean): string {
     `${c.bold(`gwanmun ${status.version}`)}  ${status.state === 'serving' ? c.green(status.state) : status.state} for ${duration(status.uptime)}`,
     `  process      ${status.pid}, ${bytes(status.memory)}`,
     `  folder       ${status.directory}`,
-    `  config       ${status.config}, taken over ${status.generation === 1 ? 'at the start' : `${status.generation - 1} times`}`,
+    `  config       ${status.config}, ${reloads(status.generation - 1)}`,
     `  listening    ${status.listen.map(formatAddress).join('  ')}`,
     `  connections  ${status.connections}`,
     `  queue        ${status.queue}${status.queue === 0 ? '' : `, the first for ${status.queueAge} ms`}`,
@@ -194,6 +194,11 @@ function table(status: ServerStatus, color: boolean): string {
     lines.push('', c.dim(line(head)), ...rows.map(line));
   }
   return `${lines.join('\n')}\n`;
+}
+
+function reloads(count: number): string {
+  if (count === 0) return 'not reloaded yet';
+  return count === 1 ? 'reloaded once' : `reloaded ${count} times`;
 }
 
 function bytes(count: number | undefined): string {

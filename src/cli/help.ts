@@ -14,7 +14,7 @@ export function helpText(topic: string | undefined, color: boolean): string {
   const text = topic === undefined || topic === 'help' || topic === 'version' ? MAIN : COMMAND_HELP[topic];
   if (text === undefined) {
     throw new GwanmunError('GWM_USAGE', `there is no help for "${topic}"${didYouMean(topic ?? '', COMMANDS)}`, {
-      remedy: `gwanmun help ${COMMANDS.slice(0, 4).join(', gwanmun help ')}, or the code of an error`,
+      remedy: `gwanmun help COMMAND, one of ${COMMANDS.slice(0, -2).join(', ')}\ngwanmun help GWM_PORT_IN_USE, or another code of an error`,
     });
   }
   return text.replaceAll(/^[A-Z][\w ]*$/gm, (head) => c.bold(head)).replaceAll(/ # .*$/gm, (note) => c.dim(note));
@@ -140,7 +140,8 @@ Options
   run: `gwanmun run <file> [arguments]: run a Node program, every http.Server of it on the core
 
 Examples
-  gwanmun run server.js             # as: node server.js
+  gwanmun run server.js             # instead of: node server.js
+  gwanmun run next start            # a command of an installed package
   gwanmun run server.js --port 8080 # what follows the file is the program's
 `,
   check: `gwanmun check: check the configuration, its folders and modules; start nothing
@@ -185,9 +186,9 @@ Examples
   gwanmun init           # in this folder
   gwanmun init site      # in a new one
 
-  Writes gwanmun.config.ts for what is there: a folder public, dist or static, a
-  module app.ts or src/app.ts. Where there is none, it writes a small page and
-  a small application. package.json and tsconfig.json are written where they are
-  missing. What exists is never changed. Then: gwanmun check, gwanmun
+  Writes gwanmun.config.ts for what is in the folder: public, dist or static, and
+  app.ts or src/app.ts. If there is no application, it writes a small one. It adds
+  package.json and tsconfig.json where they are missing, and a script "start" to a
+  package.json that has none. It changes nothing else.
 `,
 };

@@ -1,12 +1,13 @@
 // `gwanmun init`: a small typed configuration for what is there, or for a small application where nothing is.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { displayPath } from '../config/display-path.js';
 import { findConfig } from '../config/load.js';
 import { createColors, GwanmunError } from '../errors.js';
 
-/** Writes what is missing into a folder, and returns what to print. Never changes a file that exists. Throws a GwanmunError. */
+/** Writes what is missing into a folder, and returns what to print. Of what exists, it adds `start` to package.json. Throws a GwanmunError. */
 export function init(folder: string, color: boolean): string {
   const root = resolve(folder);
   const existing = findConfig(root);
@@ -20,15 +21,54 @@ export function init(folder: string, color: boolean): string {
   if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === false) {
     throw new GwanmunError('GWM_TARGET', `${folder} is not a folder`, { remedy: 'name a folder: gwanmun init site' });
   }
+  const isOlder = existsSync(join(root, 'package.json'));
   const written = plan(root).filter(({ file, text }) => writeNew(join(root, file), text));
+  if (isOlder && addStart(join(root, 'package.json'))) {
+    written.push({ file: 'package.json', text: '', what: 'npm start was added' });
+  }
   const c = createColors(color);
   const width = Math.max(...written.map(({ file }) => file.length));
   const lines = written.map(({ file, what }) => `${c.green('✓')} ${file.padEnd(width)}  ${c.dim(what)}`);
   const enter = folder === '.' ? [] : [`  cd ${folder}`];
-  const install = isInstalled(root)
-    ? []
-    : [`  npm install gwanmun   ${c.dim('# types for the editor, and a version that stays')}`];
-  return `${[...lines, '', 'Next:', ...enter, ...install, `  npx gwanmun           ${c.dim('# serves it; Ctrl-C stops')}`].join('\n')}\n`;
+  // The package that runs: it is there, whatever a registry has.
+  const own = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+  const install = isInstalled(root) ? [] : [`  npm install ${pathFrom(root, own)}`];
+  const start = startsGwanmun(root) ? 'npm start' : 'npx gwanmun';
+  return `${[...lines, '', 'Next:', ...enter, ...install, `  ${start}   ${c.dim('# serves it; Ctrl-C stops')}`].join('\n')}\n`;
+}
+
+/** Adds a script `start` to a package.json that has none; gives whether it did. */
+function addStart(file: string): boolean {
+  const text = readFileSync(file, 'utf8');
+  try {
+    const manifest = JSON.parse(text) as { scripts?: Record<string, string> };
+    if (manifest.scripts?.['start'] !== undefined) return false;
+    const indent = /^([ \t]+)"/m.exec(text)?.[1] ?? 2;
+    const changed = { ...manifest, scripts: { ...manifest.scripts, start: 'gwanmun' } };
+    writeFileSync(file, `${JSON.stringify(changed, null, indent)}\n`);
+    return true;
+  } catch {
+    // What is no manifest is npm's to complain about.
+    return false;
+  }
+}
+
+function startsGwanmun(root: string): boolean {
+  try {
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      scripts?: Record<string, string>;
+    };
+    return scripts?.['start'] === 'gwanmun';
+  } catch {
+    return false;
+  }
+}
+
+/** A folder as npm takes it for one: a bare name would be a package of the registry. */
+function pathFrom(root: string, folder: string): string {
+  const path = relative(root, folder);
+  const named = path.startsWith('.') ? path : `./${path}`;
+  return named.length < folder.length ? named : folder;
 }
 
 interface NewFile {
@@ -44,19 +84,20 @@ function plan(root: string): NewFile[] {
   const extension = manifest === undefined || isModule(manifest) ? 'ts' : 'mts';
   const files = FOLDERS.find((name) => isSite(join(root, name)));
   const app = APPLICATIONS.find((name) => isApplication(join(root, name)));
-  const isNew = files === undefined && app === undefined;
+  // Something has to answer `/`.
+  const isNew = app === undefined && (files === undefined || !existsSync(join(root, files, 'index.html')));
   const newApp = existsSync(join(root, `app.${extension}`)) ? `application.${extension}` : `app.${extension}`;
-  const mount = isNew ? { files: 'public', app: newApp } : { files, app };
+  const mount = isNew ? { files: files ?? 'public', app: newApp } : { files, app };
   return [
     { file: `gwanmun.config.${extension}`, text: configText(mount), what: 'what is served, and how' },
     ...(isNew
       ? [
           { file: newApp, text: APPLICATION, what: 'an application' },
-          { file: 'public/index.html', text: PAGE, what: 'a page' },
+          ...(files === undefined ? [{ file: 'public/index.html', text: PAGE, what: 'a page' }] : []),
         ]
       : []),
     ...(manifest === undefined
-      ? [{ file: 'package.json', text: MANIFEST, what: 'npm start, and: this is ES modules' }]
+      ? [{ file: 'package.json', text: MANIFEST, what: 'npm start; files are ES modules' }]
       : []),
     ...(findUp(root, 'tsconfig.json') === undefined
       ? [{ file: 'tsconfig.json', text: TSCONFIG, what: 'for the editor and tsc' }]
@@ -144,7 +185,7 @@ const PAGE = `<!doctype html>
     body { max-width: 32rem; margin: 15vh auto; padding: 0 1rem }
   </style>
   <h1>It works</h1>
-  <p>This page is the file <code>public/index.html</code>. What is no file, such as <a href="/hello">/hello</a>, the application answers.</p>
+  <p>This page is the file <code>public/index.html</code>. Every other address goes to the application: try <a href="/hello">/hello</a>.</p>
 </html>
 `;
 

@@ -50,7 +50,7 @@ export async function serve(
       });
     } catch (error) {
       const fault = error instanceof GwanmunError ? error : fromCore(error);
-      const message = 'the reload failed, and everything goes on as it was';
+      const message = 'the reload failed; the server goes on as it was';
       server.tell({ level: 'error', event: 'reload-failed', message, error: fault });
       throw fault;
     } finally {
@@ -88,8 +88,8 @@ export async function serve(
     const ms = performance.now() - (built?.startTime ?? 0);
     const ready = { config, addresses: running.addresses, ms };
     const isPerson = stderr.isTTY && !isJson;
+    if (!development && inheritance?.predecessor === undefined) warnOfRoot(server, config);
     stderr.write(`${isPerson ? banner(ready, wantsColor(stderr)) : readyLine(ready)}\n`);
-    warnOfRoot(server, config);
     manager.ready('serving');
     if (inheritance?.predecessor !== undefined) {
       (await import('../supervisor/successor.js')).tellPredecessor();
@@ -116,7 +116,7 @@ function listenForSignals(server: Server, { stop, reload, upgrade }: Actions): v
   process.on('SIGUSR1', () => server.reopenLogs());
   process.on('SIGUSR2', () => {
     upgrade().catch((error: unknown) => {
-      const message = 'no other process has taken the place of this one';
+      const message = 'the upgrade failed; this process goes on serving';
       server.tell({ level: 'error', event: 'upgrade-failed', message, error: fromCore(error) });
     });
   });
@@ -132,7 +132,7 @@ function listenForSignals(server: Server, { stop, reload, upgrade }: Actions): v
   ] as const) {
     process.on(signal, () => {
       server.scale({ by }).catch((error: unknown) => {
-        const message = 'one more worker does not start';
+        const message = 'the additional worker did not start';
         server.tell({ level: 'error', event: 'worker-not-started', message, error: fromCore(error) });
       });
     });
@@ -154,8 +154,12 @@ async function succeed(
   development: boolean,
 ): Promise<number> {
   if (process.pid === 1 || development) {
-    const why = development ? 'gwanmun dev is upgraded by a new start' : 'As process 1 this one may not end';
-    throw new GwanmunError('GWM_SUCCESSOR', why, { remedy: 'start another one beside it, or anew' });
+    const why = development
+      ? 'gwanmun dev cannot be upgraded while it runs'
+      : 'Process 1 cannot hand over to another process: when it ends, so does its container';
+    throw new GwanmunError('GWM_SUCCESSOR', why, {
+      remedy: development ? 'stop it and start it again' : 'start a second container, then stop this one',
+    });
   }
   const { startSuccessor } = await import('../supervisor/successor.js');
   const patience = startTimeout + SUCCESSOR_SLACK_MS;
@@ -164,12 +168,12 @@ async function succeed(
   server.tell({
     level: 'info',
     event: 'upgraded',
-    message: `process ${pid} serves in the place of this one, which ends`,
+    message: `process ${pid} has taken over; this one finishes its requests and ends`,
   });
   return pid;
 }
 
-/** Whatever an application is made to do, it does as root. */
+/** Whatever an application is tricked into doing, it does as root. */
 function warnOfRoot(server: Server, { privileges, workers }: ResolvedConfig): void {
   if (process.getuid?.() !== 0 || privileges.user !== undefined || workers === 0) return;
   const message = "the server and its applications run as root; name another user: user: 'www-data'";
@@ -186,7 +190,7 @@ function isThereATerminal(): boolean {
   }
 }
 
-/** `gwanmun dev`: what changes is loaded anew. */
+/** `gwanmun dev`: reloads what has changed. */
 async function reloadOnChange(server: Server, config: ResolvedConfig, reload: () => Promise<void>): Promise<void> {
   const { watchSources } = await import('./watch.js');
   const { directory, source } = config.origin;
@@ -204,7 +208,7 @@ async function reloadOnChange(server: Server, config: ResolvedConfig, reload: ()
         // Another configuration takes its applications along.
         if (file !== undefined && files.includes(file)) await reload().catch(() => {});
         else if (await server.loadAnew()) {
-          const message = `${what} changed; loaded anew in ${Math.round(performance.now() - began)} ms`;
+          const message = `${what} changed; reloaded in ${Math.round(performance.now() - began)} ms`;
           server.tell({ level: 'info', event: 'reloaded', message });
         }
       });
@@ -241,7 +245,7 @@ async function openControl(server: Server, { reload, stop, upgrade }: Actions): 
     process.once('exit', close);
     return close;
   } catch (error) {
-    const message = `there is no control socket, so that gwanmun status and the like cannot reach this server: ${(error as Error).message}`;
+    const message = `gwanmun status, stop and reload cannot reach this server: its control socket could not be opened: ${(error as Error).message}`;
     server.tell({ level: 'warn', event: 'control', message });
     return () => {};
   }

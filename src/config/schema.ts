@@ -2,6 +2,7 @@
 
 import * as v from 'valibot';
 import type { App, ApplicationKind, Config, Listen, Mount, TcpListen, UnixListen } from './define.js';
+import { foreignKey } from './foreign.js';
 import { WSGI_TARGET } from './python.js';
 import { didYouMean } from './suggest.js';
 import { parseListen, PORT_RANGE } from './listen.js';
@@ -28,6 +29,8 @@ function object<const Entries extends v.ObjectEntries>(entries: Entries, expecte
     const key = issue.path?.at(-1)?.key;
     if (issue.expected === 'never') {
       const known = Object.keys(entries);
+      const foreign = foreignKey(String(key), known);
+      if (foreign !== undefined) return `unknown key; ${foreign}`;
       return `unknown key${didYouMean(String(key), known) || `; known are ${known.join(', ')}`}`;
     }
     return issue.expected === 'Object' ? expected : 'is missing';

@@ -28,7 +28,8 @@ const JITTER = 0.1;
 export function reasonToRecycle({ pid, requests, memory, age }: WorkerLoad, limits: RecycleLimits): string | undefined {
   const share = 1 - JITTER * fraction(pid);
   const most = (limits.requests ?? 0) - (limits.jitter ?? JITTER * (limits.requests ?? 0)) * fraction(pid);
-  if (limits.requests !== undefined && requests >= most) return `it has got ${requests} requests`;
+  if (limits.requests !== undefined && requests >= most)
+    return `it has handled ${requests} ${requests === 1 ? 'request' : 'requests'}`;
   if (limits.age !== undefined && age >= limits.age * share) return `it is ${Math.round(age / 1000)} s old`;
   // Memory is what it is: no jitter makes more of it.
   if (limits.memory !== undefined && memory !== undefined && memory >= limits.memory) {

@@ -244,8 +244,10 @@ export class Server {
     );
     const failure = failures.find((fault) => fault !== undefined);
     if (failure !== undefined && !this.#stopping) {
-      const message = 'the application does not load; save the file to try again';
-      this.#tell({ level: 'error', event: 'reload-failed', message, error: failure });
+      const message = 'the application does not load';
+      // Nothing has to be started again: that remedy would be wrong here.
+      const error = failure.with({ remedy: 'correct the file and save it; gwanmun dev loads it again' });
+      this.#tell({ level: 'error', event: 'reload-failed', message, error });
     }
     return failure === undefined;
   }
@@ -289,7 +291,7 @@ export class Server {
       try {
         const { before, after } = await this.#upkeep.scale(pool, decide);
         if (after === before) continue;
-        const message = `${after} workers instead of ${before}, as was asked for`;
+        const message = `${after} ${after === 1 ? 'worker' : 'workers'} instead of ${before}, as requested`;
         this.#tell({ level: 'info', event: 'scaled', message });
       } catch (error) {
         throw placeError(fromCore(error), this.#config);

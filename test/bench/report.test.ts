@@ -113,16 +113,21 @@ test('the page shows machine, command, versions, targets and every row, also the
   }
 });
 
-test('the README gets the targets with machine, versions and command', () => {
+test('the README gets the picture, the machine and a link to every figure', () => {
   const text = digest(report, 'bench/results/latest');
-  for (const part of [
-    'bench/results/latest/overview.svg',
-    '`hello`: a few <bytes>',
-    'reached',
-    'Z80',
-    '`npm run bench`',
-  ])
+  for (const part of ['](bench/results/latest/overview.svg)', 'Z80', '](bench/results/latest.md)']) {
     expect(text).toContain(part);
+  }
+  expect(text.split('\n')).toHaveLength(3);
+});
+
+test('the picture of the README has a row for each scenario, with two bars', () => {
+  const rows = [result, result].map((row) => ({ result: row, title: 'A & B', rival: 'uws' }));
+  const svg = overview(rows, report.titles);
+  expect(svg.match(/<rect class="bar ours"/g)).toHaveLength(2);
+  expect(svg.match(/<rect class="bar"/g)).toHaveLength(2);
+  expect(svg).toContain('A &amp; B');
+  expect(svg).not.toMatch(/NaN|undefined|Infinity/);
 });
 
 test('a plot has a bar for each measured peer, its spread, the target, and colours for light and dark', () => {

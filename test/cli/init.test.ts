@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
@@ -49,7 +49,7 @@ test('in an empty folder it writes what gwanmun then checks, serves and types', 
     'tsconfig.json',
   ]);
   for (const name of readdirSync(directory)) expect(stdout).toContain(`✓ ${name}`);
-  expect(stdout).toContain('npx gwanmun');
+  expect(stdout).toContain('npm start');
   expect(gwanmun('check')).toMatchObject({ status: 0, stderr: '' });
   expect(gwanmun('fetch', '/').stdout).toContain('<h1>It works</h1>');
   expect(gwanmun('fetch', '/hello')).toMatchObject({ status: 0, stdout: 'Hello from /hello\n', stderr: '' });
@@ -96,10 +96,31 @@ test('where package.json does not say "module", the files are .mts, and nothing 
   write('package.json', '{"name":"old","type":"commonjs"}');
   write('app.mts', 'export const something = 1;\n');
   expect(gwanmun('init').status).toBe(0);
-  expect(read('package.json')).toBe('{"name":"old","type":"commonjs"}');
+  expect(JSON.parse(read('package.json'))).toEqual({ name: 'old', type: 'commonjs', scripts: { start: 'gwanmun' } });
   expect(read('app.mts')).toBe('export const something = 1;\n');
   expect(existsSync(join(directory, 'gwanmun.config.mts'))).toBe(true);
   expect(gwanmun('fetch', '/hello')).toMatchObject({ status: 0, stdout: 'Hello from /hello\n', stderr: '' });
+});
+
+test('a script start that is there stays', () => {
+  const manifest = '{"type":"module","scripts":{"start":"vite"}}';
+  write('package.json', manifest);
+  const { stdout } = gwanmun('init');
+  expect(read('package.json')).toBe(manifest);
+  expect(stdout).toContain('npx gwanmun');
+});
+
+test('the command that installs names what runs, and works without a registry', () => {
+  const install = /npm install (\S+)/.exec(gwanmun('init').stdout)?.[1] ?? '';
+  expect(realpathSync(resolve(directory, install))).toBe(realpathSync(ROOT));
+});
+
+test('where a folder has no index.html, an application answers /', () => {
+  write('public/a.txt', 'a');
+  write('package.json', '{"type":"module"}');
+  expect(gwanmun('init').status).toBe(0);
+  expect(gwanmun('fetch', '/')).toMatchObject({ status: 0, stdout: 'Hello from /\n' });
+  expect(gwanmun('fetch', '/a.txt')).toMatchObject({ status: 0, stdout: 'a' });
 });
 
 test('a named folder is made', () => {

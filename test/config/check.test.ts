@@ -53,6 +53,21 @@ describe('a configuration with faults', () => {
     expect(error.exitCode).toBe(2);
   });
 
+  test.each([
+    [{ port: 80 }, "port: unknown key; gwanmun calls it listen, as in listen: '127.0.0.1:8080'"],
+    [{ bind: ':80' }, "bind: unknown key; gwanmun calls it listen, as in listen: '127.0.0.1:8080'"],
+    [{ root: '.' }, "root: unknown key; it belongs in a mount: mounts: [{ path: '/', files: './public' }]"],
+    [{ app: 'x' }, "app: unknown key; it belongs in a mount: mounts: [{ path: '/', app: … }]"],
+    [{ tls: {} }, 'tls: unknown key; gwanmun has no TLS and no HTTP/2 yet: put it behind something that has'],
+    [
+      { mounts: [{ ...ROOT, static: 'x' }] },
+      "mounts[0].static: unknown key; gwanmun calls it files, as in files: './public'",
+    ],
+    [{ mounts: [{ ...ROOT, proxy_pass: 'x' }] }, 'mounts[0].proxy_pass: unknown key; gwanmun does not proxy yet'],
+  ])("%j has a name of another server's", (config, message) => {
+    expect(faultsOf({ mounts: [ROOT], ...config }).message).toBe(message);
+  });
+
   test('lists the known keys where none is near', () => {
     expect(faultsOf({ mounts: [ROOT], errorLog: { zzz: 1 } }).message).toBe(
       'errorLog.zzz: unknown key; known are format, level, file',

@@ -53,6 +53,11 @@ test('a fault in the shape carries file and line', async () => {
   expect(error.message).toBe('wrokers: unknown key; did you mean "workers"?');
 });
 
+test("a throw in the configuration's first line names its column", async () => {
+  const path = write('gwanmun.config.ts', "throw new Error('no database');\n");
+  expect(await fault(path)).toMatchObject({ where: { line: 1, column: 7 } });
+});
+
 test('a throw in the configuration names its line', async () => {
   const path = write(
     'gwanmun.config.ts',

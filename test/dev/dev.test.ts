@@ -24,7 +24,7 @@ class Project extends Gwanmun {
   }
 
   /** Changes a file, and waits until the server has said what came of it. */
-  async changes(path: string, text: string, pattern = /loaded anew in/): Promise<string> {
+  async changes(path: string, text: string, pattern = /reloaded in/): Promise<string> {
     const from = this.stderr.length;
     this.save(path, text);
     const [said] = await this.finds(pattern, () => this.stderr.slice(from));
@@ -44,7 +44,7 @@ test('a change of the module, or of one that it imports, is seen by the next req
   });
   await project.port();
   expect((await project.ask()).body).toBe('one');
-  await project.changes('lib/other.mjs', application('two'), /lib\/other\.mjs changed; loaded anew in \d+ ms/);
+  await project.changes('lib/other.mjs', application('two'), /lib\/other\.mjs changed; reloaded in \d+ ms/);
   expect((await project.ask()).body).toBe('two');
 });
 

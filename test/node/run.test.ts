@@ -2,7 +2,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,6 +38,29 @@ test.each([
   const { status, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8' });
   expect(status).toBe(2);
   expect(stderr).toContain(message);
+});
+
+test('a program is found as node and npx find it: without its extension, and in node_modules/.bin of a folder above', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'gwanmun-run-'));
+  const print = 'console.log(process.argv.slice(2).join()); process.reallyExit(0);\n';
+  mkdirSync(join(folder, 'node_modules/.bin'), { recursive: true });
+  mkdirSync(join(folder, 'node_modules/pack'));
+  mkdirSync(join(folder, 'deep'));
+  writeFileSync(join(folder, 'deep/server.cjs'), print);
+  writeFileSync(join(folder, 'node_modules/tool.cjs'), `#!/usr/bin/env node\n${print}`);
+  symlinkSync('../tool.cjs', join(folder, 'node_modules/.bin/tool'));
+  // As pnpm writes it.
+  writeFileSync(join(folder, 'node_modules/.bin/pack'), '#!/bin/sh\nexec node "$basedir/../pack/cli.cjs" "$@"\n');
+  writeFileSync(join(folder, 'node_modules/pack/package.json'), '{"bin":"cli.cjs"}');
+  writeFileSync(join(folder, 'node_modules/pack/cli.cjs'), print);
+  for (const name of ['server', 'tool', 'pack']) {
+    const { stdout, stderr } = spawnSync(process.execPath, [MAIN, 'run', name, 'a', '-b'], {
+      cwd: join(folder, 'deep'),
+      encoding: 'utf8',
+    });
+    expect({ name, stdout, stderr }).toEqual({ name, stdout: 'a,-b\n', stderr: '' });
+  }
+  rmSync(folder, { recursive: true });
 });
 
 test('a program that exports its application and does not listen is told of the other way', () => {

@@ -11,7 +11,9 @@ const none = { requests: undefined, memory: undefined, age: undefined };
 test('each bound is one for itself, with a jitter of up to a tenth for requests and age', () => {
   expect(reasonToRecycle({ ...load, requests: 1e9, memory: 1e12, age: 1e12 }, none)).toBeUndefined();
   expect(reasonToRecycle({ ...load, requests: 899 }, { ...none, requests: 1000 })).toBeUndefined();
-  expect(reasonToRecycle({ ...load, requests: 1000 }, { ...none, requests: 1000 })).toBe('it has got 1000 requests');
+  expect(reasonToRecycle({ ...load, requests: 1000 }, { ...none, requests: 1000 })).toBe(
+    'it has handled 1000 requests',
+  );
   expect(reasonToRecycle({ ...load, age: 899 }, { ...none, age: 1000 })).toBeUndefined();
   expect(reasonToRecycle({ ...load, age: 1000 }, { ...none, age: 1000 })).toBe('it is 1 s old');
   expect(reasonToRecycle({ ...load, memory: 2 ** 20 - 1 }, { ...none, memory: 2 ** 20 })).toBeUndefined();
@@ -34,7 +36,7 @@ test('a worker that has got its requests is replaced, and every request is answe
     expect(status).toBe(200);
     pids.add(body.toString());
   }
-  await server.says(/worker 1 \(\d+\) is replaced: it has got \d+ requests/);
+  await server.says(/worker 1 \(\d+\) is replaced: it has handled \d+ requests/);
   client.close();
 });
 

@@ -114,7 +114,7 @@ test.each([
   const before = site.workers();
   site.write(file, text);
   await site.reload(fault);
-  expect(site.stderr).toContain('the reload failed, and everything goes on as it was');
+  expect(site.stderr).toContain('the reload failed; the server goes on as it was');
   expect(await ask(client)).toBe('200 old');
   await expect.poll(() => site.workers()).toEqual(before);
   client.close();

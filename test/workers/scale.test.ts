@@ -56,10 +56,10 @@ describe('the number of workers', () => {
     expect(await gwanmun(server, 'scale', '1')).toBe(`✓ scaled ${of(server)}: 1 worker\n`);
     await expect.poll(() => server.workers().length).toBe(1);
     server.child.kill('SIGTTIN');
-    await server.says(/2 workers instead of 1, as was asked for/);
+    await server.says(/2 workers instead of 1, as requested/);
     expect(server.workers().length).toBe(2);
     server.child.kill('SIGTTOU');
-    await server.says(/1 workers instead of 2, as was asked for/);
+    await server.says(/1 worker instead of 2, as requested/);
     await expect.poll(() => server.workers().length).toBe(1);
     // One stays.
     server.child.kill('SIGTTOU');

@@ -1,0 +1,73 @@
+// What other servers call things, for people who try those names first.
+
+/** Names of other servers, lower case and without `_` and `-`, and what stands for them here: a key, and how it is written. */
+const FOREIGN: readonly (readonly [names: string, key: string, example: string])[] = [
+  ['port host hostname address bind addr', 'listen', "listen: '127.0.0.1:8080'"],
+  ['root static public dir directory folder alias documentroot', 'files', "files: './public'"],
+  ['application handler script module entry wsgiapp', 'app', "app: './app.ts'"],
+  ['location url route prefix', 'path', "path: '/'"],
+  ['tryfile fallback', 'tryFiles', "tryFiles: ['/index.html']"],
+  ['autoindex browse', 'listing', 'listing: true'],
+  ['expires maxage', 'cacheControl', "cacheControl: { '/assets/*': '1y immutable' }"],
+  ['addheader', 'headers', "headers: { '*.html': { 'X-Frame-Options': 'DENY' } }"],
+  ['errorpage', 'errorPages', "errorPages: { 404: './404.html' }"],
+  ['gzip brotli zstd compress encode', 'compression', 'compression: true'],
+  ['instances processes numworkers workerprocesses cluster', 'workers', "workers: 'auto'"],
+  ['maxrequests', 'recycle', 'recycle: { requests: 10_000 }'],
+  ['clientmaxbodysize bodylimit maxbodysize', 'limits', 'limits: { body: 10 * 2 ** 20 }'],
+  ['keepalive keepalivetimeout', 'timeouts', 'timeouts: { keepAlive: 75_000 }'],
+  ['gracefultimeout killtimeout', 'shutdownTimeout', 'shutdownTimeout: 30_000'],
+  ['env environment', 'environ', "environ: { APP_MODE: 'live' }"],
+  ['log logs logger', 'accessLog', "accessLog: 'json'"],
+  ['loglevel', 'errorLog', "errorLog: { level: 'warn' }"],
+  ['pid', 'pidFile', "pidFile: '/run/site.pid'"],
+];
+
+/** As above, for what has its place in a mount when it was written outside of one. */
+const IN_MOUNT: ReadonlySet<string> = new Set([
+  'files',
+  'app',
+  'path',
+  'wsgi',
+  'tryFiles',
+  'listing',
+  'cacheControl',
+  'headers',
+  'errorPages',
+]);
+
+/** What no key stands for. */
+const NOT_YET: readonly (readonly [names: string, what: string])[] = [
+  ['proxy proxypass reverseproxy upstream upstreams backend target', 'gwanmun does not proxy yet'],
+  [
+    'tls ssl https cert certificate key sslcertificate acme letsencrypt http2 http3',
+    'gwanmun has no TLS and no HTTP/2 yet: put it behind something that has',
+  ],
+  ['websocket websockets ws', 'gwanmun has no WebSocket yet'],
+  ['fastcgi fastcgipass cgi php', 'gwanmun runs no CGI and FastCGI programs yet'],
+  ['servername host hosts domains virtualhost vhost', 'gwanmun does not choose by host name yet: a mount has a path'],
+  [
+    'redirect redirects rewrite rewrites return',
+    'gwanmun has no redirects and rewrites yet: an application can answer with one',
+  ],
+];
+
+/** What to write instead of a key that another server has; undefined for any other word. `known` are the keys that can stand there. */
+export function foreignKey(word: string, known: readonly string[]): string | undefined {
+  const plain = word.toLowerCase().replaceAll(/[_-]/g, '');
+  const isNamed = ([names]: readonly [string, ...string[]]): boolean => names.split(' ').includes(plain);
+  const entry = FOREIGN.find((candidate) => known.includes(candidate[1]) && isNamed(candidate));
+  if (entry !== undefined) return `gwanmun calls it ${entry[1]}, as in ${entry[2]}`;
+  const isRoot = known.includes('mounts');
+  if (isRoot) {
+    const inMount = FOREIGN.find((candidate) => IN_MOUNT.has(candidate[1]) && isNamed(candidate));
+    if (inMount !== undefined) return `it belongs in a mount: ${mountWith(inMount[1], inMount[2])}`;
+    if (IN_MOUNT.has(word)) return `it belongs in a mount: ${mountWith(word, `${word}: …`)}`;
+  }
+  if (!isRoot && !known.includes('path')) return undefined;
+  return NOT_YET.find(isNamed)?.[1];
+}
+
+function mountWith(key: string, example: string): string {
+  return key === 'path' ? "mounts: [{ path: '/', files: './public' }]" : `mounts: [{ path: '/', ${example} }]`;
+}
