@@ -186,9 +186,9 @@ Examples
   gwanmun init           # in this folder
   gwanmun init site      # in a new one
 
-  Writes gwanmun.config.ts for what is in the folder: public, dist or static, and
-  app.ts or src/app.ts. If there is no application, it writes a small one. It adds
-  package.json and tsconfig.json where they are missing, and a script "start" to a
-  package.json that has none. It changes nothing else.
+  Writes gwanmun.config.ts for what is in the folder: public, dist or static,
+  and app.ts or src/app.ts. If there is no application, it writes a small one.
+  It adds package.json and tsconfig.json where they are missing, and a script
+  "start" to a package.json that has none. It changes nothing else.
 `,
 };
