@@ -69,7 +69,7 @@ export function spawnPythonWorker(
   const report = new Report(child);
   let missing: GwanmunError | undefined;
   child.once('error', (error: NodeJS.ErrnoException) => (missing = notStarted(application, error)));
-  return followWorker(
+  const worker = followWorker(
     number,
     child,
     () => missing ?? failureOf(report.text, application),
@@ -77,6 +77,9 @@ export function spawnPythonWorker(
     async (pid) => (await report.answer(() => process.kill(pid, 'SIGUSR1'))).trim() || undefined,
     print,
   );
+  // What it has forked may hold the other end.
+  void worker.exited.then(() => report.close());
+  return worker;
 }
 
 /** Loads an application and ends again. Gives Python's version, or throws what keeps the application from being loaded. */

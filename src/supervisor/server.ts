@@ -126,6 +126,7 @@ export class Server {
       await this.stop(0);
       throw placeError(fromCore(error), this.#config);
     }
+    if (this.#stopping) return undefined;
     this.#generations.begin(this.#makePools(this.#config, core, (index) => index));
     if (this.#development) {
       await this.loadAnew();

@@ -148,9 +148,10 @@ export class Supervisor {
   /** Lets the workers go: those that wait for one are served first, then each finishes what it has, for at most `drainMs`. */
   async retire(drainMs: number): Promise<void> {
     const end = performance.now() + drainMs;
+    const { core, pool } = this.#options;
+    // Whoever is in the queue has come under this configuration; until they are served, a worker that ends is replaced.
+    while (!this.#isEnding && core.queued(pool) > 0 && performance.now() < end) await delay();
     this.drain();
-    // Whoever is in the queue has come under this configuration.
-    while (this.#options.core.queued(this.#options.pool) > 0 && performance.now() < end) await delay();
     for (const slot of this.#slots) slot.release(end - performance.now());
     await this.#ended();
   }

@@ -97,13 +97,16 @@ export function spawnWorker(
     },
   );
   const report = new Report(child);
-  return followWorker(
+  const worker = followWorker(
     number,
     child,
     () => parseError(parseJson(report.text)),
     async () => userFrames(await report.answer(() => report.ask())),
     print,
   );
+  // What it has forked may hold the other end.
+  void worker.exited.then(() => report.close());
+  return worker;
 }
 
 /** Why there is no process: `known` only if the system had none of its reasons. */

@@ -130,10 +130,25 @@ describe('a pool that is to go', () => {
     const own = await world(1);
     own.queued = 1;
     const growing = own.subject.grow(2);
-    const retired = own.subject.retire(1000);
-    expect(await growing).toBe(false);
-    own.queued = 0;
+    const retired = own.subject.retire(3000);
     await vi.advanceTimersByTimeAsync(1000);
+    own.queued = 0;
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(await growing).toBe(false);
+    await retired;
+    expect(own.alive.size).toBe(0);
+  });
+
+  test('replaces a worker that ends while requests wait for one', async () => {
+    const own = await world(1);
+    own.queued = 1;
+    const retired = own.subject.retire(30_000);
+    own.ready[0]?.exit();
+    await vi.advanceTimersByTimeAsync(100);
+    own.allReady();
+    expect(numbers(own.ready)).toEqual([1]);
+    own.queued = 0;
+    await vi.advanceTimersByTimeAsync(31_000);
     await retired;
     expect(own.alive.size).toBe(0);
   });
@@ -251,8 +266,12 @@ describe('at random', () => {
       expect(numbers([...own.alive.values()])).toEqual(subject.numbers.toSorted((a, b) => a - b));
       expect(subject.status().map(({ state }) => state)).toEqual(subject.numbers.map(() => 'ready'));
     }
+    own.queued = seed % 5;
     const ended = seed % 2 === 0 ? subject.retire(2000) : subject.stop(2000);
     for (let step = 0; step < 5; step += 1) one(events)?.();
+    await vi.advanceTimersByTimeAsync(1000);
+    own.queued = 0;
+    if (seed % 7 === 0) void subject.stop(0);
     await vi.advanceTimersByTimeAsync(10_000);
     await ended;
     expect(own.alive.size).toBe(0);
