@@ -95,6 +95,9 @@ impl Frame<'_> {
 }
 
 /// A rule of the protocol that the peer broke. The text names the rule.
+///
+/// It ends the worker, and with it the requests of all its clients. So it is only for what the worker does by itself: where a client, the core, or a
+/// want of the system's can bring something about, that fails one request. Each place that makes one says why it is the worker's alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameError(pub &'static str);
 

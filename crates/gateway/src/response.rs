@@ -1,4 +1,7 @@
 //! What a worker may send, decoded and checked like network input.
+//!
+//! Each fault that is found here is one of a frame by itself: of numbers and lengths that the worker has written. Nothing that a client sends, and
+//! nothing that the core does at the same time, has a part in them.
 
 use crate::frame::{FLAG_FD, Frame, FrameError, Kind, read_u32};
 use crate::{ENCODING_OFFSETS, ENCODING_PAIRS, VERSION};

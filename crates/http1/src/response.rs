@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::syntax::{TOKEN, VALUE, content_length, trim};
+use crate::syntax::{TOKEN, VALUE, length_of_response, trim};
 
 /// Appends the end of a chunked body: the last chunk, and the trailer fields that [`check_trailers`] has passed.
 pub fn write_last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
@@ -234,7 +234,7 @@ pub(crate) fn note(facts: &mut BlockFacts, name: &[u8], value: &[u8]) -> Result<
             if facts.content_length.is_some() {
                 return Err(Rule::ContentLengthRepeated);
             }
-            facts.content_length = Some(content_length(value).ok_or(Rule::ContentLength)?);
+            facts.content_length = Some(length_of_response(value).ok_or(Rule::ContentLength)?);
         }
         _ => {}
     }

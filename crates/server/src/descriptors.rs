@@ -60,9 +60,12 @@ pub(crate) fn files_to_keep(threads: usize) -> usize {
     usize::try_from(share).unwrap_or(usize::MAX).clamp(1, 512)
 }
 
-/// Whether an error says that there are no more descriptors, or no memory for one.
+/// Whether an error says that there are no more descriptors, no memory for one, or too many on their way to other processes.
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ETOOMANYREFS)
+    )
 }
 
 fn most(limit: u64, for_workers: u64, purpose: Purpose) -> u64 {

@@ -185,6 +185,7 @@ impl Connection {
         let (size, offset) = match (identity, position()) {
             (Ok(Some(identity)), Ok(offset)) => (identity.size, offset),
             (Ok(None), Ok(_)) => {
+                // What kind it is does not change after it was opened.
                 return Err(FrameError("a response's descriptor is a regular file"));
             }
             (Err(error), _) | (_, Err(error)) => {
@@ -521,7 +522,8 @@ pub(super) fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&line[..colon], line[colon + 1..].trim_ascii()))
 }
 
-/// Checks header lines from a worker; the application's side has checked them before, so a fault is the worker's.
+/// Checks header lines from a worker. What an application gives, and with it perhaps a client, the worker has checked by the same rules: a fault is
+/// the worker's alone.
 pub(crate) fn check(lines: &[u8]) -> Result<BlockFacts, FrameError> {
     check_block(lines).map_err(|_| FrameError("a header line that must not be sent"))
 }
@@ -530,6 +532,7 @@ fn facts(block: Option<&Block>, lines: &[u8]) -> Result<BlockFacts, FrameError> 
     let mut facts = block.map(|block| block.facts).unwrap_or_default();
     if !lines.is_empty() {
         let own = check(lines)?;
+        // As above: the worker knows what is in a block that it has defined.
         if facts.content_length.is_some() && own.content_length.is_some() {
             return Err(FrameError("two Content-Length lines"));
         }
@@ -607,6 +610,7 @@ impl Exchange {
         self.credit = self
             .credit
             .checked_sub(bytes as u32)
+            // The core takes no credit back, and a request that goes to another worker begins with a whole window.
             .ok_or(FrameError("more body bytes than the stream had credit for"))?;
         Ok(())
     }

@@ -552,6 +552,7 @@ impl Thread {
     fn on_tick(&mut self) {
         let now = self.cx.clock.ms();
         self.retry_accepting();
+        self.retry_starved();
         if self.cx.waiting > 0 {
             self.cx.retry_waiting();
             self.expire_waiting();

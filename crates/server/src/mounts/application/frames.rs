@@ -4,7 +4,7 @@ use super::link::{Block, Link, LinkState};
 use super::memory::WorkerMemory;
 use super::pool::{Pool, Waiting};
 use crate::connection::relay::{self, RelayedHead};
-use crate::descriptors;
+use crate::descriptors::{self, is_exhaustion};
 use crate::exchange::{self, RequestBody, ResponseState};
 use crate::log::{Level, Record, WorkerName};
 use crate::passing::{Received, receive_with_fds};
@@ -112,6 +112,18 @@ impl Thread {
         }
     }
 
+    /// Links to which the kernel had no memory, or no room for descriptors on their way, are tried again.
+    pub(crate) fn retry_starved(&mut self) {
+        for key in self.cx.links.keys() {
+            if let Some(link) = self.cx.links.get_mut(key)
+                && std::mem::take(&mut link.starved)
+            {
+                self.cx.mark_link_dirty(key);
+                self.read_link(key, false);
+            }
+        }
+    }
+
     /// Receives and handles frames until the link has no more. `at_end`: the worker has closed it, which no further event
     /// will tell, so that the end must be read too.
     fn read_link(&mut self, key: Key, at_end: bool) {
@@ -162,9 +174,21 @@ impl Thread {
                     }
                     break;
                 }
-                Ok(Transfer::Bytes(_)) | Err(_) => {
+                Ok(Transfer::Bytes(_)) => {
                     let reason = if link.shut { "" } else { "it closed its link" };
                     self.fail_link(key, reason);
+                    break;
+                }
+                // The kernel has no memory now: what is there comes again with the next frames, or at the next look.
+                Err(error) if is_exhaustion(&error) => {
+                    link.partial.extend_from_slice(&buffer[..kept]);
+                    link.starved = true;
+                    break;
+                }
+                Err(error) => {
+                    let reason =
+                        if link.shut { String::new() } else { format!("its link failed: {error}") };
+                    self.fail_link(key, &reason);
                     break;
                 }
             }
@@ -179,7 +203,8 @@ impl Thread {
         }
         if let Some(link) = self.cx.links.get_mut(key) {
             link.partial.extend_from_slice(&bytes[reader.consumed()..]);
-            // Only the frame that has not come completely may have one here already.
+            // Only the frame that has not come completely may have one here already. One that this process had no room for counts too, so
+            // that a want of descriptors is not taken for this.
             if link.descriptors.len() > 1 {
                 return Err(FrameError("descriptors that no HEAD says FD for"));
             }
@@ -192,6 +217,7 @@ impl Thread {
         match frame {
             FromWorker::Hello { encoding, concurrency, capabilities, .. } => {
                 if link.state != LinkState::Connected {
+                    // The worker's alone, as the two below: the core sends nothing before it.
                     return Err(FrameError("a second HELLO"));
                 }
                 link.state = LinkState::Greeted { concurrency };
@@ -261,12 +287,14 @@ impl Thread {
                 self.relay_http_head(exchange, head, body, end)
             }
             FromWorker::File { stream, status, block, lines, offset, length } => {
+                // One that was lost for want of descriptors here is in the queue as such.
                 let fd = link
                     .descriptors
                     .pop_front()
                     .ok_or(FrameError("a HEAD that says FD came without a descriptor"))?;
                 let open = link.open_stream(stream)?;
                 open.on_head()?;
+                // The word that it is went with its HEAD, and never changes.
                 if open.is_narrow {
                     return Err(FrameError("a stream that is narrow brings no descriptor"));
                 }
@@ -366,6 +394,7 @@ impl Thread {
     fn grant_upload(&mut self, key: Key, bytes: u32) -> Result<(), FrameError> {
         let Some(exchange) = self.cx.exchanges.get_mut(key) else { return Ok(()) };
         let RequestBody::Streamed(upload) = &mut exchange.body else { return Ok(()) };
+        // The worker grants what its application has read; how fast the client sends has no part in it.
         upload.credit = upload
             .credit
             .checked_add(bytes)
@@ -578,6 +607,7 @@ fn named_block(link: &Link, id: u16) -> Result<Option<Rc<Block>>, FrameError> {
         0 => Ok(None),
         id => match link.block(id) {
             Some(block) => Ok(Some(block)),
+            // The core forgets none.
             None => Err(FrameError("HEAD names a block that is not defined")),
         },
     }

@@ -2,6 +2,7 @@
 
 use super::memory::WorkerMemory;
 use super::pool::Pool;
+use crate::descriptors::is_exhaustion;
 use crate::exchange::StreamName;
 use crate::held::HeldFile;
 use crate::passing::{Received, send_with_fd};
@@ -61,6 +62,8 @@ pub(crate) struct Link {
     pub(crate) dirty: bool,
     /// The kernel did not take everything; the event loop tells when it takes more.
     pub(crate) blocked: bool,
+    /// The kernel had no memory, or no room for another descriptor on its way: nothing tells when it has.
+    pub(crate) starved: bool,
     /// Bytes of a frame that has not arrived completely.
     pub(crate) partial: Vec<u8>,
     /// The worker passes descriptors: only then is it worth looking for them.
@@ -215,6 +218,7 @@ impl Link {
             shut: false,
             dirty: false,
             blocked: false,
+            starved: false,
             partial: Vec::new(),
             passing: false,
             descriptors: VecDeque::new(),
@@ -361,6 +365,7 @@ impl Link {
         }
         self.block_bytes += block.lines.len();
         if self.block_bytes > MAX_BLOCK_BYTES {
+            // How many it defines is the worker's choice, whatever its application is asked for.
             return Err(FrameError("the BLOCKs of a link have 4 MiB at the most"));
         }
         self.blocks[index] = Some(Rc::new(block));
@@ -381,6 +386,7 @@ impl Link {
         (stream as usize)
             .checked_sub(1)
             .and_then(|index| self.streams.get_mut(index))
+            // The worker alone ends streams.
             .ok_or(FrameError("a frame on a stream that is not open"))
     }
 
@@ -438,7 +444,14 @@ impl Link {
                     syscall::would_block(send_with_fd(self.fd.as_fd(), bytes, file.as_fd()))
                 }
                 None => syscall::send(self.fd.as_fd(), bytes, false),
-            }?;
+            };
+            let transfer = match transfer {
+                Err(error) if is_exhaustion(&error) => {
+                    self.starved = true;
+                    Transfer::WouldBlock
+                }
+                transfer => transfer?,
+            };
             match transfer {
                 Transfer::Bytes(count) => self.out_sent += count,
                 Transfer::WouldBlock => {
