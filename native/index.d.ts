@@ -86,7 +86,7 @@ export declare class Link {
 
 /**
  * Answers each byte that comes on the socket `fd` by what `where` returns, a text, also while JavaScript spins. `where`
- * is called in the middle of whatever runs. Gives false if this Node has no way to do so. For one thread of a process, once.
+ * is called in the middle of whatever runs. Gives false if this Node has no way to do so, or no thread. For one thread of a process, once.
  */
 export declare function answerWhere(fd: number, where: () => string): boolean
 

@@ -300,6 +300,15 @@ export const errorEntries = {
   at gwanmun.config.ts:3:15  errorLog.file`,
     exit: 1,
   },
+  GWM_MAX_HEADER_SIZE: {
+    title: 'Request heads are not taken as large as was asked for',
+    explanation:
+      "A program asks for a larger `maxHeaderSize` of its `http.Server`, or Node was started with a larger `--max-http-header-size`, than a request's head may have on its way to an application. It is a warning: heads up to the size that it names are taken.",
+    remedy: 'leave maxHeaderSize at 16384 if there is no need, and put what is larger into the body',
+    fixes: ['A head that is larger is answered by 431, as it would be by Node.'],
+    example: `[GWM_MAX_HEADER_SIZE] Warning: gwanmun takes request heads of up to 65000 bytes, not of 1048576`,
+    exit: 1,
+  },
   GWM_NATIVE_MISSING: {
     title: 'The native core is not there',
     explanation: 'No prebuilt core for this platform is installed or can be loaded, and none has been built here.',
@@ -555,6 +564,7 @@ export const errorEntries = {
     fixes: [
       'A library that calls `process.exit()`, an uncaught error in a timer, and a crash in native code end a worker.',
       '`was ended by SIGKILL`: the system was out of memory, or a limit of the container was reached.',
+      '`was ended by SIGABRT`, after a line of Node about a thread: no more can be started, see [GWM_PROCESS_LIMIT](#gwm_process_limit).',
     ],
     example: `$ gwanmun app.ts
 ✗ GWM_WORKER_EXITED  Worker 1 exited with code 9 before it was ready`,

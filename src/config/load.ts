@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
-import { GwanmunError } from '../errors.js';
+import { GwanmunError, systemFault } from '../errors.js';
 import { checkConfig, type ConfigSource } from './check.js';
 import { displayPath } from './display-path.js';
 import { codeFrame } from './frame.js';
@@ -36,7 +36,8 @@ export async function loadConfig(file: string): Promise<LoadedConfig> {
   } catch (error) {
     const isThere = existsSync(path);
     const message = isThere ? `${name} cannot be read: ${(error as Error).message}` : `${name} does not exist`;
-    throw new GwanmunError(isThere ? 'GWM_CONFIG_LOAD' : 'GWM_CONFIG_NOT_FOUND', message, { cause: error });
+    const code = systemFault(error)?.code ?? (isThere ? 'GWM_CONFIG_LOAD' : 'GWM_CONFIG_NOT_FOUND');
+    throw new GwanmunError(code, message, { cause: error });
   }
   const source: ConfigSource = { name, text };
   const exported = path.endsWith('.json') ? parseJson(source) : await importConfig(path, source);
@@ -109,7 +110,7 @@ async function importConfig(path: string, source: ConfigSource): Promise<unknown
 function loadFault(error: unknown, path: string, source: ConfigSource): GwanmunError {
   const fault = describeImportFault(error, path);
   const isOwnImport = /Cannot find (?:package|module) 'gwanmun'/.test(fault.message);
-  return new GwanmunError('GWM_CONFIG_LOAD', `${source.name}: ${fault.message}`, {
+  return new GwanmunError(systemFault(error)?.code ?? 'GWM_CONFIG_LOAD', `${source.name}: ${fault.message}`, {
     where: {
       file: fault.file === undefined ? source.name : displayPath(fault.file),
       line: fault.line,

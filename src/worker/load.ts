@@ -6,7 +6,7 @@ import { displayPath } from '../config/display-path.js';
 import { describeImportFault, importModule } from '../config/module.js';
 import type { ResolvedApplication } from '../config/resolve.js';
 import { suggest } from '../config/suggest.js';
-import { GwanmunError } from '../errors.js';
+import { GwanmunError, systemFault } from '../errors.js';
 import type { Adapter } from '../gateway/adapter.js';
 import type { Application } from '../gateway/types.js';
 
@@ -44,7 +44,8 @@ export async function loadApplication({ module: path, kind }: ResolvedApplicatio
 
 function loadFault(error: unknown, path: string): GwanmunError {
   const { isSyntax, message, file = path, line, column, frame, stack } = describeImportFault(error, path);
-  return new GwanmunError(isSyntax ? 'GWM_APP_SYNTAX' : 'GWM_APP_FAILED', `${displayPath(path)}: ${message}`, {
+  const code = systemFault(error)?.code ?? (isSyntax ? 'GWM_APP_SYNTAX' : 'GWM_APP_FAILED');
+  return new GwanmunError(code, `${displayPath(path)}: ${message}`, {
     where: { file: displayPath(file), line, column, frame },
     userStack: stack,
     cause: error,

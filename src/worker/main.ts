@@ -11,7 +11,7 @@ import { collectOften } from '../gateway/garbage.js';
 import type { Application } from '../gateway/types.js';
 import { MOST_MS } from '../in-process.js';
 import { loadNative } from '../native.js';
-import { GwanmunError } from '../errors.js';
+import { GwanmunError, systemFault } from '../errors.js';
 import { capture, requestContext } from './capture.js';
 import { parseLinks } from './links.js';
 import { loadApplication } from './load.js';
@@ -133,10 +133,11 @@ function report(error: unknown): void {
   const failure =
     error instanceof GwanmunError
       ? error
-      : new GwanmunError('GWM_WORKER_EXITED', `The worker could not start: ${String(error)}`, {
+      : (systemFault(error) ??
+        new GwanmunError('GWM_WORKER_EXITED', `The worker could not start: ${String(error)}`, {
           userStack: error instanceof Error ? error.stack : undefined,
           remedy: 'this looks like a fault of gwanmun; please report it',
-        });
+        }));
   try {
     writeSync(reportFd, JSON.stringify(failure));
   } catch {

@@ -182,6 +182,15 @@ await server.close();
         'logs/': '',
       })
       .gwanmun(),
+  GWM_MAX_HEADER_SIZE: (user) =>
+    user
+      .has({
+        'program.mjs': `import { createServer } from '${ROOT}dist/index.js';
+const server = createServer({ maxHeaderSize: 1_048_576 }, () => {});
+server.listen(0, '127.0.0.1', () => server.close());
+`,
+      })
+      .runs(process.execPath, ['program.mjs']),
   GWM_NATIVE_MISSING: (user) => {
     return user.installs('dist').has({ 'public/': '' }).runs(process.execPath, ['dist/cli/main.js', './public']);
   },
@@ -326,6 +335,7 @@ const RUNTIME: ReadonlySet<ErrorCode> = new Set([
   'GWM_CLIENT_DISCONNECTED',
   'GWM_CONTRACT',
   'GWM_INPUT_CLOSED',
+  'GWM_MAX_HEADER_SIZE',
   'GWM_READ_WOULD_BLOCK',
   'GWM_UPGRADE',
   'GWM_WRITE_WOULD_BLOCK',

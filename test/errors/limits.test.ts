@@ -40,6 +40,29 @@ describe('too few descriptors', () => {
   });
 });
 
+describe('too few descriptors for what is loaded', () => {
+  const HUNGRY = `import { openSync } from 'node:fs';
+for (;;) openSync('/dev/null', 'r');
+`;
+  const bounded = (user: NewUser, ...args: string[]): ReturnType<NewUser['runs']> =>
+    user.runs('bash', ['-c', `ulimit -n 256; exec "$0" "$@"`, process.execPath, MAIN, '--port', '0', ...args]);
+
+  test('an application', async () => {
+    using user = new NewUser();
+    const { code, stderr } = await bounded(user.has({ 'app.mjs': HUNGRY }), 'app.mjs');
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^✗ GWM_FD_LIMIT {2}app\.mjs: EMFILE.*\n {2}at app\.mjs:2/m),
+    ]);
+  });
+
+  test('a configuration', async () => {
+    using user = new NewUser();
+    const { code, stderr } = await bounded(user.has({ 'gwanmun.config.mjs': HUNGRY }));
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^✗ GWM_FD_LIMIT {2}gwanmun\.config\.mjs: EMFILE/m)]);
+  });
+});
+
 describe('what Node or the core says of a limit', () => {
   test.each([
     ['EMFILE', 'open', 'GWM_FD_LIMIT'],

@@ -50,7 +50,7 @@ fn answering() -> MutexGuard<'static, Option<Answering>> {
 }
 
 /// Answers each byte that comes on the socket `fd` by what `where` returns, a text, also while JavaScript spins. `where`
-/// is called in the middle of whatever runs. Gives false if this Node has no way to do so. For one thread of a process, once.
+/// is called in the middle of whatever runs. Gives false if this Node has no way to do so, or no thread. For one thread of a process, once.
 #[napi(ts_args_type = "fd: number, where: () => string")]
 pub fn answer_where(env: Env, fd: i32, function: Unknown<'_>) -> Result<bool> {
     let raw = env.raw();
@@ -83,12 +83,12 @@ pub fn answer_where(env: Env, fd: i32, function: Unknown<'_>) -> Result<bool> {
         check(sys::napi_add_env_cleanup_hook(raw, Some(on_environment_end), ptr::null_mut()))?;
     }
     *answering() = Some(Answering { env: raw, function: reference, isolate, request, fd });
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("gwanmun-where".to_owned())
         .stack_size(64 * 1024)
-        .spawn(move || wait_for_questions(fd))
-        .map_err(|error| Error::from_reason(error.to_string()))?;
-    Ok(true)
+        .spawn(move || wait_for_questions(fd));
+    // At a limit of threads a worker serves all the same.
+    Ok(thread.is_ok())
 }
 
 fn wait_for_questions(fd: RawFd) {
