@@ -12,7 +12,7 @@ export const root = fileURLToPath(new URL('..', import.meta.url));
 /** A fault that is told without a stack. Its code and remedy are those of src/error-entries.ts, which is not built yet. */
 export class BuildError extends Error {
   code = 'GWM_BUILD';
-  remedy = "the lines above are the tool's own; mend what they say, then run the same command again";
+  remedy = 'correct what the lines above say, then run the same command again';
 }
 
 /** Rust is missing or too old. */

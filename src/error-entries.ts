@@ -20,11 +20,11 @@ export interface ErrorEntry {
 /** The registry: code → what it means and what to do. */
 export const errorEntries = {
   GWM_ADDRESS_UNAVAILABLE: {
-    title: 'The address cannot be listened on',
+    title: 'The server cannot listen on this address',
     explanation: 'No network interface of this machine has the address, or its name does not resolve.',
     remedy: 'use 127.0.0.1 for this machine only, or 0.0.0.0 for every interface',
     fixes: [
-      '`127.0.0.1` answers programs of this machine only, `0.0.0.0` is every IPv4 interface, `::` every interface.',
+      '`127.0.0.1` is reachable from this machine only, `0.0.0.0` is every IPv4 interface, `::` is every interface.',
       'In a container, the host’s address is not one of the container’s: listen on `0.0.0.0` and publish the port.',
       '`ip address` shows the addresses that this machine has.',
     ],
@@ -38,7 +38,7 @@ export const errorEntries = {
     explanation:
       "A module's exports say what kind of application it is: a function named application, a fetch handler, or a default function as Node handler. This one has several.",
     remedy: "say which: app: { wsgi: './app.ts' }, app: { fetch: './app.ts' } or app: { node: './app.ts' }",
-    fixes: ['In a configuration the kind can be said; without one, export only one of them.'],
+    fixes: ['A configuration can say which one is meant. Without one, export only one of them.'],
     example: `$ gwanmun app.ts
 ✗ GWM_APP_AMBIGUOUS  app.ts holds a function named application and a default function, which is a Node handler
   at app.ts`,
@@ -48,11 +48,11 @@ export const errorEntries = {
     title: 'The application could not be loaded',
     explanation:
       "Importing the application module threw an error: its own, or one of a module that it imports. The stack shows the frames of your code; those of Node, of dependencies and of gwanmun are left out. Where a configuration names the module, the second place is the mount's key.",
-    remedy: 'the stack above names the file and line; mend it and start again',
+    remedy: 'correct the line that the stack above names, then start again',
     fixes: [
-      'Begin at the first line of the stack.',
+      'Start with the first line of the stack.',
       '`Cannot find package`: run `npm install`, in the folder of the module.',
-      'What needs a network or a database is better done at the first request than while the module loads: a start then does not depend on it.',
+      'Connect to networks and databases at the first request instead of while the module loads. Then the start does not depend on them.',
     ],
     example: `$ gwanmun
 ✗ GWM_APP_FAILED  app.ts: no database
@@ -77,10 +77,10 @@ export const errorEntries = {
     title: 'The application has a syntax error',
     explanation:
       'The application module, or a module that it imports, is not valid JavaScript or TypeScript. Types are removed and not checked: run `tsc --noEmit` for that.',
-    remedy: 'mend the line named above and start again',
+    remedy: 'correct the line named above, then start again',
     fixes: [
-      'The place named is where reading stopped; the mistake is there or just before.',
-      "A module's name has to end in `.ts` or `.mts` for types to be allowed in it.",
+      'Reading stopped at the place named; the mistake is there or just before.',
+      'Types are allowed only in files that end in `.ts` or `.mts`.',
     ],
     example: `$ gwanmun app.ts
 ✗ GWM_APP_SYNTAX  app.ts: Unexpected token
@@ -95,7 +95,7 @@ export const errorEntries = {
     title: 'The request body is refused',
     explanation:
       'A mount with `stream: true` calls the application before the body has come. The rest of it is over `limits.body`, came too slowly, or is malformed; the client was told.',
-    remedy: 'nothing is to be done for this request; raise limits.body or timeouts.body if it was right',
+    remedy: 'if the request was legitimate, raise limits.body or timeouts.body',
     fixes: [
       'Undo what the request began: its body will not be complete.',
       '`limits.body` bounds the size, `timeouts.body` the time between two pieces.',
@@ -106,8 +106,8 @@ export const errorEntries = {
   GWM_BUILD: {
     title: 'gwanmun could not be built',
     explanation:
-      'In a clone of the project, `npm start`, `npm test` and `npm run build` build what is out of date. One of the steps failed; all that it printed is above.',
-    remedy: "the lines above are the tool's own; mend what they say, then run the same command again",
+      'In a clone of the project, `npm start`, `npm test` and `npm run build` build what is out of date. One of the steps failed; its output is above.',
+    remedy: 'correct what the lines above say, then run the same command again',
     fixes: [
       '`npm ci` and `cargo` need the network the first time.',
       "A linker that is missing: install a C compiler, such as Debian's `build-essential`.",
@@ -124,8 +124,8 @@ export const errorEntries = {
     remedy: 'install Rust (https://rustup.rs), open a new terminal, and run the same command again',
     fixes: [
       "`curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh` installs it for this user.",
-      'It is installed but not found: its folder, `~/.cargo/bin`, has to be in `PATH`.',
-      'It is too old: `rustup update`.',
+      'If it is installed but not found, add its folder, `~/.cargo/bin`, to `PATH`.',
+      'If it is too old: `rustup update`.',
     ],
     example: `$ npm start
 ✗ GWM_CARGO  cargo is not installed; the native core needs Rust 1.95 or newer`,
@@ -135,7 +135,7 @@ export const errorEntries = {
     title: 'The client has left',
     explanation:
       'A mount with `stream: true` calls the application before the body has come, and the client left before it had sent all of it. It is never a short read.',
-    remedy: 'nothing is to be done for this request: undo what it began',
+    remedy: 'undo what the request began',
     fixes: ['Write what arrives to a temporary place, and move it when the body has ended.'],
     example: `GwanmunError [GWM_CLIENT_DISCONNECTED]: wsgi.input: The client has left`,
     exit: 1,
@@ -157,7 +157,7 @@ export const errorEntries = {
   GWM_CONFIG_INVALID: {
     title: 'The configuration is not valid',
     explanation:
-      'A key or a value of the configuration is not one that gwanmun knows, or a folder or module that it names is not there. Every fault is told at once, each with its line.',
+      'A key or a value of the configuration is not one that gwanmun knows, or a folder or module that it names is not there. All faults are listed at once, each with its line.',
     remedy: 'correct it, then run: gwanmun check',
     fixes: [
       'Paths are relative to the configuration file, not to the current folder.',
@@ -204,17 +204,17 @@ export const errorEntries = {
     title: 'The contract between server and application is broken',
     explanation:
       '`validator()` saw the application or the server do what the [application contract](application-contract.md) does not allow.',
-    remedy: 'the message names the row of docs/application-contract.md; mend the side that it blames',
-    fixes: ['Content-Length counts bytes, not characters: `Buffer.byteLength(text)`, or leave it away.'],
+    remedy: 'the message names a row of docs/application-contract.md: correct the side that it blames',
+    fixes: ['Content-Length counts bytes, not characters: `Buffer.byteLength(text)`, or leave it out.'],
     example: `$ gwanmun fetch / app.ts
 2026-11-25T02:03:39.191Z error worker 1 (GET /): GwanmunError [GWM_CONTRACT]: W55: the body has 4 bytes, but Content-Length says 10`,
     exit: 1,
   },
   GWM_CONTROL: {
-    title: 'The running server could not be asked',
+    title: 'The running server could not be reached',
     explanation:
-      '`gwanmun status`, `reload`, `stop` and `restart-worker` ask a running server over its control socket. There is no such server in this folder, there are several, or it does not know what it was asked.',
-    remedy: 'see what runs: gwanmun status',
+      '`gwanmun status`, `reload`, `stop` and `restart-worker` ask a running server over its control socket. There is no such server in this folder, there are several, or the server does not know the command.',
+    remedy: 'list what is running: gwanmun status',
     fixes: [
       'The commands see the servers of the user that runs them: use `sudo -u USER gwanmun status` for those of another.',
       'They act on the server that was started in the current folder, or has its configuration there; `--pid` names another one.',
@@ -226,7 +226,7 @@ export const errorEntries = {
   },
   GWM_CORE: {
     title: 'The server core failed',
-    explanation: 'The Rust core, or gwanmun itself, met an error that has no code of its own. This should not happen.',
+    explanation: 'The Rust core, or gwanmun itself, met an error that has no code of its own. That should not happen.',
     remedy: 'the message names the cause; if it looks like a fault of gwanmun, please report it',
     fixes: [
       "An operating system's message, such as `Cannot allocate memory`, is about a limit: see `ulimit -a`, or the limits of the container.",
@@ -243,7 +243,7 @@ export const errorEntries = {
     fixes: [
       '`ulimit -n` shows the limit of this shell, `ulimit -n 65536` raises it for this shell.',
       'systemd: `LimitNOFILE=65536` in the unit. Docker: `--ulimit nofile=65536`.',
-      'Fewer I/O threads take fewer: `threads: 1`.',
+      'Fewer I/O threads need fewer: `threads: 1`.',
     ],
     example: `$ ulimit -n 60; gwanmun --port 0
 ✗ GWM_FD_LIMIT  Can't listen on 127.0.0.1:0: Too many open files (os error 24).
@@ -264,11 +264,11 @@ export const errorEntries = {
   },
   GWM_INIT_EXISTS: {
     title: 'There is a configuration already',
-    explanation: '`gwanmun init` writes a configuration where there is none, and never changes a file that exists.',
+    explanation: '`gwanmun init` writes a configuration where there is none, and does not overwrite one.',
     remedy: 'gwanmun check',
     fixes: [
       '`gwanmun` serves what the configuration says.',
-      'To begin anew, rename the configuration, or name another folder: `gwanmun init site`.',
+      'To start over, rename the configuration, or name another folder: `gwanmun init site`.',
     ],
     example: `$ gwanmun init
 ✗ GWM_INIT_EXISTS  gwanmun.config.ts is here already; nothing was written
@@ -375,8 +375,8 @@ export const errorEntries = {
       '`pidFile`, or `--pid`, holds the id of the main process while it runs. It names another process that runs, most often a second start of the same server, or it cannot be written.',
     remedy: 'stop that process first, or remove the file if it is not a gwanmun',
     fixes: [
-      '`gwanmun status` shows the server that runs here, `gwanmun stop` ends it, `gwanmun reload` has it take over the configuration.',
-      'A process that has ended is no hindrance: its file is written anew.',
+      '`gwanmun status` shows the server that runs here, `gwanmun stop` ends it, `gwanmun reload` loads its configuration again.',
+      'The file of a process that has ended is simply overwritten.',
     ],
     example: `$ gwanmun ./public --pid site.pid
 ✗ GWM_PID_FILE  site.pid names process 4711, which runs`,
@@ -408,7 +408,7 @@ export const errorEntries = {
   GWM_PORT_IN_USE: {
     title: 'The port is in use',
     explanation:
-      'Another program is listening on the same address and port, or on the same Unix socket. Its name is told if this user may see it. Often it is the same server, started earlier in another terminal.',
+      'Another program is listening on the same address and port, or on the same Unix socket. The message names that program, if this user is allowed to see it. Often it is the same server, started earlier in another terminal.',
     remedy: 'stop the other program, or choose another port (0 takes a free one)',
     fixes: [
       '`kill PID` stops the program that the message names.',
@@ -428,7 +428,7 @@ export const errorEntries = {
     remedy: 'start as root, or leave user and group out and start as that user',
     fixes: [
       'Without root, ports below 1024 can be had all the same: by socket activation of systemd, or `setcap cap_net_bind_service=+ep` on the program of Node.',
-      '`id NAME` tells whether there is such a user, `getent group NAME` whether there is such a group.',
+      '`id NAME` checks that the user exists, `getent group NAME` that the group does.',
     ],
     example: `$ gwanmun ./public --user nobody-here
 ✗ GWM_PRIVILEGES  There is no user "nobody-here"`,
@@ -473,7 +473,7 @@ export const errorEntries = {
   GWM_READ_WOULD_BLOCK: {
     title: 'A read would have to block',
     explanation:
-      'More of a streamed body has to come, and in-process (`serve()`) the client may be served by the same event loop: waiting would be forever.',
+      'More of a streamed body has to come, and in-process (`serve()`) the client may be served by the same event loop: it would wait forever.',
     remedy: 'use `for await`, readAsync(), or no `stream: true`; or run the application in a worker process',
     fixes: [
       "`for await (const piece of environ['wsgi.input'])` waits without blocking.",
@@ -497,14 +497,14 @@ export const errorEntries = {
     exit: 1,
   },
   GWM_SUCCESSOR: {
-    title: 'No other process has taken the place of this one',
+    title: 'The upgrade failed',
     explanation:
-      '`gwanmun upgrade`, or SIGUSR2, starts gwanmun anew by the same command line, with every listening socket. Once that one serves, the old one finishes what it has and ends. It is refused where the old one may not end: as process 1 of a container, which ends with it, and in `gwanmun dev`.',
+      '`gwanmun upgrade`, or SIGUSR2, starts a new gwanmun with the same command line and hands it every listening socket. Once that one serves, the old one finishes its requests and ends. It is refused where the old one must not end: as process 1 of a container, which would end with it, and in `gwanmun dev`.',
     remedy: 'see what the new process said in the log above',
     fixes: [
-      '`gwanmun reload` loads the configuration and the applications anew without another process.',
-      'In a container, start another one beside it: that is what rolling updates are for.',
-      'The new process writes to the same standard error: its own message says what it lacks.',
+      '`gwanmun reload` loads the configuration and the applications again, without a new process.',
+      'In a container, use a rolling update: start a second container, then stop the first.',
+      'The new process writes to the same standard error, and says there what it lacks.',
     ],
     example: `$ gwanmun upgrade
 ✗ GWM_SUCCESSOR  The new process ended with 2; everything goes on as it was`,
@@ -515,8 +515,8 @@ export const errorEntries = {
     explanation: 'A target is a folder of files, an application module or a Python module.',
     remedy: 'name a folder, or a file that ends in .ts, .mts, .js, .mjs or .py',
     fixes: [
-      'A folder of the name of a command is written with its path: `gwanmun ./check`.',
-      'A configuration is named by `--config`.',
+      'If a folder is named like a command, write its path: `gwanmun ./check`.',
+      'For a configuration, use `--config FILE`.',
     ],
     example: `$ gwanmun ap.ts
 ✗ GWM_TARGET  there is no file or folder ap.ts; did you mean "app.ts"?`,
@@ -525,7 +525,7 @@ export const errorEntries = {
   GWM_UPGRADE: {
     title: 'Upgrades are not supported yet',
     explanation:
-      "A program listens for `upgrade` on an `http.Server` that runs on the core. The event is not emitted, and such requests, WebSocket's too, are answered by 501. It is a warning: everything else works.",
+      "A program listens for `upgrade` on an `http.Server` that runs on the core. The event is not emitted, and such requests, WebSocket's too, are answered with 501. It is a warning: everything else works.",
     remedy: 'serve WebSocket from a server of its own for now',
     fixes: ['Server-sent events need no upgrade, and work.'],
     example: `[GWM_UPGRADE] Warning: gwanmun does not do upgrades yet`,
@@ -571,7 +571,7 @@ export const errorEntries = {
     exit: 1,
   },
   GWM_WORKER_TIMEOUT: {
-    title: 'A worker did not get ready in time',
+    title: 'A worker was not ready in time',
     explanation: 'Its applications were still loading when `startTimeout` had passed.',
     remedy: 'look for a top-level await that never ends, or raise startTimeout',
     fixes: [
@@ -586,7 +586,7 @@ export const errorEntries = {
   GWM_WRITE_WOULD_BLOCK: {
     title: 'write() would have to block',
     explanation:
-      '`write()` waits while the client is slow. In-process (`serve()`), the client may be served by the same event loop: waiting would be forever.',
+      '`write()` waits while the client is slow. In-process (`serve()`), the client may be served by the same event loop: it would wait forever.',
     remedy: 'return or yield the body instead, or run the application in a worker process',
     fixes: [
       '`yield` the pieces from a generator: the next is asked for when the client has room.',

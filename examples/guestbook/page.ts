@@ -14,7 +14,7 @@ export interface Author {
 }
 
 /** What is said of an entry with problems. */
-export const refusedText = 'Not signed yet: please look at what is marked.';
+export const refusedText = 'Not signed yet: please check the marked fields.';
 
 /** The whole guest book; after a refused entry also what was written and what is wrong with it. */
 export function guestbookPage(
@@ -142,8 +142,8 @@ function served({ server, pid, elapsed }: Author): Html {
     <div>
       <section>
         <h2 id="who">Who served this?</h2>
-        <p>Worker process ${pid} wrote this page in TypeScript; it was called ${elapsed()} ms before this line.</p>
-        <p>What else you see are files: the Rust core sent them, and no JavaScript of this server ran for it.</p>
+        <p>Worker process ${pid} wrote this page in TypeScript. It took ${elapsed()} ms up to this line.</p>
+        <p>Everything else here is files. The Rust core sent them, and no JavaScript ran on the server.</p>
         <p>${server}</p>
       </section>
       <section aria-labelledby="who">

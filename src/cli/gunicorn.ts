@@ -109,7 +109,7 @@ export const GUNICORN_REFUSED: Readonly<Record<string, Refused>> = {
   'limit-request-field_size': { instead: 'in the configuration: limits.headerBytes, of all headers together' },
   backlog: { instead: 'not needed: it is as long as the system allows, net.core.somaxconn' },
   daemon: { short: 'D', isFlag: true, instead: 'leave that to systemd, a container or nohup' },
-  reload: { isFlag: true, instead: 'gwanmun dev loads anew when files change' },
+  reload: { isFlag: true, instead: 'gwanmun dev reloads when files change' },
   preload: { isFlag: true, instead: NOT_NEEDED },
   'check-config': { isFlag: true, instead: 'gwanmun check' },
   'worker-tmp-dir': { instead: NOT_NEEDED },

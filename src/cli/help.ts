@@ -31,7 +31,7 @@ Examples
   gwanmun init                  # write a configuration and an application
 
 Commands
-  gwanmun [serve|dev] [target]  serve; dev loads anew when files change
+  gwanmun [serve|dev] [target]  serve; dev reloads when files change
   gwanmun check                 check the configuration and start nothing
   gwanmun fetch /path [target]  print the answer to one request
   gwanmun run <file> [args]     run a Node program, its http.Server on the core
@@ -64,13 +64,13 @@ Examples
   gwanmun status --json       # the same for programs
   gwanmun status --pid 4711   # of one of several servers
 ${CONTROL}`,
-  reload: `gwanmun reload: load configuration and applications anew; no connection is touched
+  reload: `gwanmun reload: load configuration and applications again, losing no connection
 
 Examples
   gwanmun reload              # the same as: kill -HUP PID
 
-  It ends when the new workers have taken over. What does not load changes
-  nothing, and the fault is printed.
+  It waits until the new workers have taken over. If something does not load,
+  nothing changes, and the fault is printed.
 ${CONTROL}`,
   stop: `gwanmun stop: finish the requests in progress and end
 
@@ -83,7 +83,7 @@ Examples
   gwanmun restart-worker      # each new one takes over before the old one goes
   gwanmun restart-worker 2    # one alone
 ${CONTROL}`,
-  scale: `gwanmun scale <number>: have so many workers from now on, until the next reload
+  scale: `gwanmun scale <number>: run this many workers until the next reload
 
 Examples
   gwanmun scale 4             # kill -TTIN PID is one more, kill -TTOU PID one less
@@ -91,14 +91,14 @@ Examples
   With several applications in Python it is the number for each. With
   workers: { min, max } it stays between the two.
 ${CONTROL}`,
-  upgrade: `gwanmun upgrade: have another process take the place of the running one
+  upgrade: `gwanmun upgrade: hand over from the running process to a new one
 
 Examples
   gwanmun upgrade             # the same as: kill -USR2 PID
 
-  For another version of gwanmun or of Node. The new process starts by the same
-  command line, with every listening socket. Once it serves, the old one
-  finishes what it has and ends; no connection is refused or cut.
+  Use it for a new version of gwanmun or of Node. The new process starts with the
+  same command line and gets every listening socket. Once it serves, the old one
+  finishes its requests and ends. No connection is refused or cut.
 ${CONTROL}`,
   serve: `gwanmun [serve] [target]: serve until Ctrl-C or SIGTERM
 
@@ -129,10 +129,10 @@ Examples
   gwanmun dev                   # what gwanmun.config.ts of this folder says
   gwanmun dev app.ts            # a module that exports application()
 
-  When a source file changes (.ts, .js, .json, .py), the applications are loaded
-  anew. The address stays open: a request that comes meanwhile waits. An error
-  is shown in the browser, with the lines of code and the stack. Never use it
-  where strangers can reach it.
+  When a source file changes (.ts, .js, .json, .py), the applications are
+  reloaded. The address stays open, and requests wait meanwhile. Errors appear
+  in the browser, with the lines of code and the stack. Never use it where
+  strangers can reach it.
 
 Options
   as for gwanmun serve
@@ -154,7 +154,7 @@ Options
   -c, --config <file>               configuration
 
 Exit codes
-  0 valid   2 not valid: every fault is told, with its line   3 no configuration
+  0 valid   2 not valid: all faults are listed   3 no configuration
 `,
   fetch: `gwanmun fetch /path [target]: print the answer to one request, without a server
 
