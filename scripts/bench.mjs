@@ -7,7 +7,7 @@ import { join } from 'node:path';
 const root = join(import.meta.dirname, '..');
 const bench = join(root, 'bench');
 
-if (existsSync(join(root, 'scripts/build.mjs'))) run('node', ['scripts/build.mjs'], root);
+if (existsSync(join(root, 'scripts/build.mjs'))) run('node', ['scripts/build.mjs', '--published'], root);
 installPeers();
 buildFloor();
 

@@ -2,7 +2,7 @@
 // there is nothing to do.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Stamp } from './stamps.mjs';
@@ -27,11 +27,14 @@ class NodeVersionError extends BuildError {
   remedy = 'install a current Node.js (https://nodejs.org), then start again';
 }
 
-/** Runs the steps that are out of date, each with one line to standard error. Throws a BuildError. */
-export async function build() {
+/**
+ * Runs the steps that are out of date, each with one line to standard error. `published`: the core as it is published and measured,
+ * which takes longer to build. Throws a BuildError.
+ */
+export async function build({ published = false } = {}) {
   checkNode();
   await dependencies();
-  await native();
+  await native(published);
   await javascript();
 }
 
@@ -47,17 +50,25 @@ export async function dependencies() {
   stamp.write();
 }
 
-async function native() {
-  const stamp = new Stamp(root, 'native', ['crates', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', '.cargo']);
+async function native(published) {
+  const inputs = ['crates', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', '.cargo'];
+  const stamp = new Stamp(root, 'native', inputs);
+  const publishedStamp = new Stamp(root, 'native-published', inputs);
   const folder = join(root, 'native');
-  const isBuilt = existsSync(folder) && readdirSync(folder).some((name) => name.endsWith('.node'));
-  if (stamp.isCurrent() && isBuilt) return;
+  mkdirSync(folder, { recursive: true });
+  const isBuilt = readdirSync(folder).some((name) => name.endsWith('.node'));
+  // A published core does for a clone as well.
+  if ((publishedStamp.isCurrent() || (!published && stamp.isCurrent())) && isBuilt) return;
   checkCargo();
   const napi = join(root, 'node_modules/@napi-rs/cli/dist/cli.js');
-  const options =
-    'build --platform --release --no-js --manifest-path crates/node/Cargo.toml --output-dir native --dts index.d.ts';
+  const profile = published ? 'published' : 'release';
+  const options = `build --platform --profile ${profile} --no-js --manifest-path crates/node/Cargo.toml --output-dir native --dts ../index.d.ts`;
   await step('native core', process.execPath, [napi, ...options.split(' ')]);
-  stamp.write();
+  if (published) publishedStamp.write();
+  else {
+    publishedStamp.remove();
+    stamp.write();
+  }
 }
 
 export async function javascript() {
@@ -77,7 +88,7 @@ function removeStale(output, source) {
     if (entry.isDirectory()) {
       if (existsSync(join(source, entry.name))) removeStale(path, join(source, entry.name));
       else rmSync(path, { recursive: true });
-    } else if (!existsSync(join(source, entry.name.replace(/(\.d\.ts|\.js\.map|\.js)$/, '.ts')))) {
+    } else if (!existsSync(join(source, entry.name.replace(/(\.d\.ts|\.js)$/, '.ts')))) {
       rmSync(path);
     }
   }
@@ -106,11 +117,25 @@ function checkCargo() {
   }
 }
 
+/** What is being done, and for how long: the last crate that cargo has named, where it names some. */
+function showProgress(name, output) {
+  const start = performance.now();
+  const show = () => {
+    const crate = /(?:Compiling|Downloaded) (\S+)[^]*?$/.exec(String(output.at(-1) ?? ''))?.[1];
+    if (crate !== undefined) last = crate;
+    const seconds = Math.round((performance.now() - start) / 1000);
+    process.stderr.write(`\r\x1b[K… ${name}  ${seconds} s${last === '' ? '' : `  ${last}`}`);
+  };
+  let last = '';
+  show();
+  return setInterval(show, 500);
+}
+
 /** Runs a command; its output is shown only if it fails. */
 async function step(name, command, args) {
   const start = performance.now();
-  if (process.stderr.isTTY) process.stderr.write(`… ${name}`);
   const output = [];
+  const progress = process.stderr.isTTY ? showProgress(name, output) : undefined;
   const status = await new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(chunk));
@@ -118,6 +143,7 @@ async function step(name, command, args) {
     child.once('close', (code, signal) => resolve(signal ?? code));
   });
   const time = `${((performance.now() - start) / 1000).toFixed(1)} s`;
+  clearInterval(progress);
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
   process.stderr.write(`${status === 0 ? '✓' : '✗'} ${name}  ${time}\n`);
   if (status === 0) return;
@@ -132,9 +158,9 @@ export function describeBuildFault(error) {
 }
 
 /** Builds for a script: a fault ends the process with a message. */
-export async function buildOrExit() {
+export async function buildOrExit(options = {}) {
   try {
-    await build();
+    await build(options);
   } catch (error) {
     process.stderr.write(describeBuildFault(error));
     process.exit(1);
@@ -142,4 +168,4 @@ export async function buildOrExit() {
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
-  await buildOrExit();
+  await buildOrExit({ published: process.argv.includes('--published') });

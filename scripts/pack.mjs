@@ -107,19 +107,29 @@ async function buildCore(platform, own, isLocal, out) {
   if (hasZig && !isLocal) {
     const isGnu = platform.endsWith('-gnu');
     const triple = TRIPLES[platform];
-    const target = join(root, 'target/published');
-    const args = ['zigbuild', '--release', '--locked', '-p', 'gwanmun-node', '--target-dir', target, '--target'];
+    const target = join(root, 'target/pack');
+    const args = [
+      'zigbuild',
+      '--profile',
+      'published',
+      '--locked',
+      '-p',
+      'gwanmun-node',
+      '--target-dir',
+      target,
+      '--target',
+    ];
     run('cargo', [...args, isGnu ? `${triple}.2.${GLIBC}` : triple], {
-      CARGO_PROFILE_RELEASE_STRIP: 'symbols',
+      CARGO_PROFILE_PUBLISHED_STRIP: 'symbols',
       // A library that Node loads, which brings musl with it.
       ...(isGnu ? {} : { RUSTFLAGS: '-C target-feature=-crt-static' }),
     });
-    copyFileSync(join(target, triple, 'release/libgwanmun_node.so'), stripped);
+    copyFileSync(join(target, triple, 'published/libgwanmun_node.so'), stripped);
     if (isGnu && glibcOf(stripped) > GLIBC) {
       throw new BuildError(`the core for ${platform} needs glibc 2.${glibcOf(stripped)} instead of 2.${GLIBC}`);
     }
   } else if (platform === own) {
-    await build();
+    await build({ published: !isLocal });
     const local = join(root, 'native', `gwanmun.${platform}.node`);
     if (!isLocal)
       note(`cargo-zigbuild is not installed (pip install cargo-zigbuild ziglang): packing this clone's build`);

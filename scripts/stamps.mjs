@@ -1,7 +1,7 @@
 // Tells whether a build step's inputs have changed since it last succeeded.
 
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** The state of a step's inputs, compared with the stamp of its last success. */
@@ -35,6 +35,11 @@ export class Stamp {
     this.#present ??= { stats: this.#stats(), contents: this.#contents() };
     mkdirSync(dirname(this.#file), { recursive: true });
     writeFileSync(this.#file, `${JSON.stringify(this.#present)}\n`);
+  }
+
+  /** Forgets that the step has ever succeeded. */
+  remove() {
+    rmSync(this.#file, { force: true });
   }
 
   #stats() {

@@ -3,45 +3,20 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import type * as Native from '../index.js';
 import { VERSION } from './config/version.js';
 import { GwanmunError } from './errors.js';
 
+// What the crates say of themselves: napi writes index.d.ts at every build of the core.
+export type { LogRecord } from '../index.js';
+
 /** One end of a gateway link, watched on this thread's event loop. */
-export interface NativeLink {
-  /** Sends `outgoing[0..length)`; what the kernel does not take is copied and sent later. Returns the bytes still queued. */
-  send(length: number): number;
-  /** As `send`, with a descriptor, which stays the caller's, attached to the frame that stands first. Throws if it is not open. */
-  sendWithFd(length: number, fd: number): number;
-  /** The next descriptor that came with a frame, in order; -1 if there is none. */
-  takeFd(): number;
-  /** Blocks until complete frames are in `into` and returns their end; 0 on timeout, -1 at the end of the link. */
-  wait(into: ArrayBuffer, timeoutMs: number): number;
-  ref(): void;
-  unref(): void;
-  close(): void;
-}
-
-export interface NativeLinkConstructor {
-  new (
-    fd: number,
-    received: ArrayBuffer,
-    outgoing: ArrayBuffer,
-    onFrames: (end: number) => void,
-    onClose: (reason: string | null) => void,
-  ): NativeLink;
-}
-
-/** An event for the error log; docs/logs.md describes the fields. */
-export interface LogRecord {
-  level: 'error' | 'warn' | 'info' | 'debug';
-  event: string;
-  msg: string;
-  stack?: string;
-  code?: string;
-  worker?: number;
-  pid?: number;
-  stream?: 'stdout' | 'stderr';
-}
+export type NativeLink = Native.Link;
+export type NativeLinkConstructor = typeof Native.Link;
+/** The web server: its threads, listeners and queues. */
+export type NativeCore = Native.Core;
+/** Everything that the core exports, but for what tests alone ask. */
+export type NativeBinding = Omit<typeof Native, 'protocolConstants'>;
 
 /** What the core holds, counted a few times a second; in bytes but for the descriptors. */
 export interface CoreUsage {
@@ -77,72 +52,6 @@ export interface CoreStatus {
     /** By how many milliseconds the last one was late. */
     readonly lag: number;
   }[];
-}
-
-/** The web server: its threads, listeners and queues. */
-export interface NativeCore {
-  /** The bound addresses as JSON. */
-  addresses(): string;
-  addWorker(pool: number): { id: number; memory: number; links: number[] };
-  removeWorker(id: number): void;
-  /** The worker's process has ended, whoever else may hold its links: what it was at fails, and the rest goes to others. */
-  workerDied(id: number): void;
-  /** Makes everything that another configuration needs, while the current one goes on; gives the numbers of its pools. Throws as the constructor. */
-  prepare(config: string): number[];
-  /** Drops what was prepared. */
-  discard(): void;
-  /** Has new requests served by what was prepared; then comes the event `renewed`. */
-  commit(): void;
-  /** How many requests wait for a worker of the pool. */
-  queued(pool: number): number;
-  /** The pool has no more workers, and no request will want one. */
-  forgetPool(pool: number): void;
-  /** A {@link CoreStatus} as JSON. */
-  status(): string;
-  /** Has the logs call a worker by its number and its process. */
-  nameWorker(id: number, number: number, pid: number): void;
-  /** Opens the files of the logs anew by their names. */
-  reopenLogs(): void;
-  /** Writes an event to the error log. */
-  log(record: LogRecord): void;
-  /** Accepts no more, finishes requests in progress, cuts what is left after `graceMs`; then comes the event `closed`. */
-  close(graceMs: number): void;
-  /** The descriptors of all listening sockets, for a process that takes this one's place; they stay the core's. */
-  sockets(): number[];
-  /** As `close`, for when another process has the sockets: idle connections get one more response, or their keep-alive timeout. */
-  leave(graceMs: number): void;
-  /** Closes the clients' connections, or those on which no request is in progress. The server goes on. */
-  closeConnections(idleOnly: boolean): void;
-  /** Ends the watch for events and waits for the threads; called after the event `closed`. */
-  dispose(): void;
-}
-
-export interface NativeCoreConstructor {
-  /** @throws an error whose `code` is a GWM_… code */
-  new (config: string, onEvent: (event: string) => void): NativeCore;
-}
-
-export interface NativeBinding {
-  Link: NativeLinkConstructor;
-  Core: NativeCoreConstructor;
-  /** Maps the memory that a worker shares with the core, and closes its descriptor. */
-  mapMemory(fd: number): ArrayBuffer;
-  closeFds(fds: number[]): void;
-  /** This process dies with its parent, even while it spins in JavaScript. False: the parent is dead already. */
-  followParent(parent: number): boolean;
-  /**
-   * Answers each byte that comes on the socket `fd` by what `where` returns, also while JavaScript spins: `where` is called
-   * in the middle of whatever runs. False: this Node has no way to do so.
-   */
-  answerWhere(fd: number, where: () => string): boolean;
-  /** Sends a text to a service manager's socket (sd_notify); false if nobody takes it. */
-  notify(socket: string, text: string): boolean;
-  /** Takes note of the end of a child that nobody waits for. */
-  reap(pid: number): void;
-  /** The scheduler lets this thread wait for whole batches of requests. */
-  preferBatches(): void;
-  /** This process keeps the memory that it frees, up to 32 MiB. */
-  keepMemory(): void;
 }
 
 /** What prebuilt cores are published for. Each is a package of its own: `@gwanmun/core-linux-x64-gnu`. */

@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 
-// With source maps on, our frames name src; without, dist.
+// Our frames name dist; where tests run the sources, src.
 const OWN = ['../src/', '../dist/'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)));
 
 /** The lines of a stack that are frames. */

@@ -1,19 +1,12 @@
-// The commands.
+// The commands. Each loads what it needs itself: a start is as quick as the least of them.
 
 import { findConfig, loadConfig } from '../config/load.js';
-import { loadConfigAfresh } from '../config/load-afresh.js';
 import { processCount, resolveConfig, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
 import { configForTarget } from '../config/target.js';
 import { VERSION } from '../config/version.js';
 import { formatError, GwanmunError, systemFault, wantsColor } from '../errors.js';
 import { parseCommand, suggestCommand, type Command } from './arguments.js';
 import { describeMounts, formatAddress } from './banner.js';
-import { fetchOnce } from './fetch.js';
-import { helpText } from './help.js';
-import { init } from './init.js';
-import { checkPython } from '../supervisor/python-worker.js';
-import { runScript } from './run-script.js';
-import { serve } from './serve.js';
 
 /** Runs the command line and ends the process if it fails. Never rejects. */
 export async function run(args: readonly string[]): Promise<void> {
@@ -27,21 +20,26 @@ export async function run(args: readonly string[]): Promise<void> {
 
 async function runCommand(command: Command): Promise<void> {
   switch (command.name) {
-    case 'help':
+    case 'help': {
+      const { helpText } = await import('./help.js');
       process.stdout.write(helpText(command.topic, wantsColor(process.stdout)));
       return;
+    }
     case 'version':
       process.stdout.write(`gwanmun ${VERSION}\n`);
       return;
     case 'run':
-      return runScript(command.script, command.args);
+      return (await import('./run-script.js')).runScript(command.script, command.args);
     case 'check':
       return check(command.config);
-    case 'init':
+    case 'init': {
+      const { init } = await import('./init.js');
       process.stdout.write(init(command.folder ?? '.', wantsColor(process.stdout)));
       return;
+    }
     case 'fetch': {
       const input = await findInput(command.target, command.config);
+      const { fetchOnce } = await import('./fetch.js');
       const code = await fetchOnce(resolveConfig(input), command.request);
       // What it printed may still be on its way through a pipe.
       process.stdout.write('', () => process.exit(code));
@@ -56,11 +54,13 @@ async function runCommand(command: Command): Promise<void> {
     case 'serve': {
       const { target, config, development } = command;
       const overrides = { ...command.overrides, development };
-      return serve(
-        resolveConfig(await findInput(target, config), overrides),
-        async () => resolveConfig(await findInput(target, config, loadConfigAfresh), overrides),
-        development,
-      );
+      // The server's code is read while the configuration is.
+      const [input, { serve }] = await Promise.all([findInput(target, config), import('./serve.js')]);
+      const load = async (): Promise<ResolvedConfig> => {
+        const { loadConfigAfresh } = await import('../config/load-afresh.js');
+        return resolveConfig(await findInput(target, config, loadConfigAfresh), overrides);
+      };
+      return serve(resolveConfig(input, overrides), load, development);
     }
   }
 }
@@ -68,7 +68,10 @@ async function runCommand(command: Command): Promise<void> {
 async function check(file: string | undefined): Promise<void> {
   const input = await findInput(undefined, file);
   const config = resolveConfig(input);
-  for (const application of config.wsgi) checkPython(application);
+  if (config.wsgi.length > 0) {
+    const { checkPython } = await import('../supervisor/python-worker.js');
+    for (const application of config.wsgi) checkPython(application);
+  }
   process.stdout.write(`✓ ${input.source.name} is valid\n${summary(config)}`);
 }
 
