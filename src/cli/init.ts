@@ -79,7 +79,9 @@ interface NewFile {
 }
 
 function plan(root: string): NewFile[] {
-  const manifest = findUp(root, 'package.json');
+  // A new folder is a project of its own, whatever stands above it.
+  const isOwn = !existsSync(root) || readdirSync(root).length === 0;
+  const manifest = isOwn ? undefined : findUp(root, 'package.json');
   // Where package.json does not say that .ts is an ES module, .mts says so.
   const extension = manifest === undefined || isModule(manifest) ? 'ts' : 'mts';
   const files = FOLDERS.find((name) => isSite(join(root, name)));
@@ -99,7 +101,7 @@ function plan(root: string): NewFile[] {
     ...(manifest === undefined
       ? [{ file: 'package.json', text: MANIFEST, what: 'npm start; files are ES modules' }]
       : []),
-    ...(findUp(root, 'tsconfig.json') === undefined
+    ...(isOwn || findUp(root, 'tsconfig.json') === undefined
       ? [{ file: 'tsconfig.json', text: TSCONFIG, what: 'for the editor and tsc' }]
       : []),
   ];

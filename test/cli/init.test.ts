@@ -123,6 +123,13 @@ test('where a folder has no index.html, an application answers /', () => {
   expect(gwanmun('fetch', '/a.txt')).toMatchObject({ status: 0, stdout: 'a' });
 });
 
+test('a new folder is a project of its own, also below another one', () => {
+  write('package.json', '{}');
+  expect(gwanmun('init', 'site').status).toBe(0);
+  expect(JSON.parse(read('site/package.json'))).toMatchObject({ type: 'module', scripts: { start: 'gwanmun' } });
+  expect(existsSync(join(directory, 'site/app.ts'))).toBe(true);
+});
+
 test('a named folder is made', () => {
   const { status, stdout } = gwanmun('init', 'new/site');
   expect(status).toBe(0);
