@@ -160,6 +160,12 @@ export class InProcessServer implements Server {
     return { id, pool, dispatcher, applications, concurrency };
   }
 
+  /** How many connections there are. */
+  get connections(): number {
+    if (this.disposed) return 0;
+    return (JSON.parse(this.core.status()) as { connections?: number }).connections ?? 0;
+  }
+
   /** Closes the clients' connections, or those on which no request is in progress. */
   closeConnections(idleOnly: boolean): void {
     if (this.disposed) return;

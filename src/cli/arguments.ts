@@ -1,6 +1,7 @@
 // The command line as data.
 
 import { parseArgs } from 'node:util';
+import type { AccessLogFormat } from '../config/define.js';
 import { parsePort, PORT_RANGE } from '../config/listen.js';
 import type { Overrides } from '../config/resolve.js';
 import { didYouMean, suggest } from '../config/suggest.js';
@@ -36,7 +37,12 @@ export type Command =
   | { readonly name: 'version' }
   | { readonly name: 'check'; readonly config: string | undefined }
   | { readonly name: 'init'; readonly folder: string | undefined }
-  | { readonly name: 'run'; readonly script: string; readonly args: readonly string[] }
+  | {
+      readonly name: 'run';
+      readonly script: string;
+      readonly args: readonly string[];
+      readonly accessLog?: AccessLogFormat;
+    }
   | ({ readonly name: 'fetch'; readonly request: FetchRequest } & Subject)
   | {
       readonly name: 'control';
@@ -105,8 +111,15 @@ const TAKES: Record<CommandName, readonly OptionName[]> = {
 /** Reads the arguments after the program's name. Throws GWM_USAGE. */
 export function parseCommand(args: readonly string[]): Command {
   // What follows the program's name is the program's.
-  if (args[0] === 'run' && args[1] !== undefined && !args[1].startsWith('-')) {
-    return { name: 'run', script: args[1], args: args.slice(2) };
+  if (args[0] === 'run') {
+    const [, accessLog] = /^--access-log(?:=(combined|short|json))?$/.test(args[1] ?? '')
+      ? ['', args[1]?.split('=')[1] ?? 'combined']
+      : [];
+    const [script, ...rest] = args.slice(accessLog === undefined ? 1 : 2);
+    if (script !== undefined && !script.startsWith('-')) {
+      const wished = accessLog === undefined ? {} : { accessLog: accessLog as AccessLogFormat };
+      return { name: 'run', script, args: rest, ...wished };
+    }
   }
   const { values, lists, gunicorn, positionals } = readOptions(args.map((word) => jsonFlag(word, args)));
   const [first, ...others] = positionals;

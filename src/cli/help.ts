@@ -140,9 +140,13 @@ Options
   run: `gwanmun run <file> [arguments]: run a Node program, every http.Server of it on the core
 
 Examples
-  gwanmun run server.js             # instead of: node server.js
-  gwanmun run next start            # a command of an installed package
-  gwanmun run server.js --port 8080 # what follows the file is the program's
+  gwanmun run server.js              # instead of: node server.js
+  gwanmun run next start             # a command of an installed package
+  gwanmun run server.js --port 8080  # what follows the file is the program's
+  gwanmun run --access-log server.js # a line for each request; =short or =json
+
+  Processes that the program starts are not on the core: one that listens says
+  so. gwanmun status and gwanmun stop work; there is nothing to reload.
 `,
   check: `gwanmun check: check the configuration, its folders and modules; start nothing
 

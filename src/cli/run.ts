@@ -29,7 +29,7 @@ async function runCommand(command: Command): Promise<void> {
       process.stdout.write(`gwanmun ${VERSION}\n`);
       return;
     case 'run':
-      return (await import('./run-script.js')).runScript(command.script, command.args);
+      return (await import('./run-script.js')).runScript(command.script, command.args, command.accessLog);
     case 'check':
       return check(command.config);
     case 'init': {

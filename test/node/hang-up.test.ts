@@ -136,3 +136,17 @@ test('the socket of a request closes with it', async () => {
   expect(open.size).toBe(0);
   client.close();
 });
+
+test('what has come of a body can be read when the client has left', async () => {
+  let handled: (req: IncomingMessage) => void = () => {};
+  const handling = new Promise<IncomingMessage>((resolve) => (handled = resolve));
+  await using target = await serving((req) => handled(req));
+  const client = await target.connect();
+  await client.send(`${request('POST /', 'Content-Length: 5')}hello`);
+  const req = await handling;
+  while (!req.complete) await turn();
+  req.on('error', () => {});
+  client.reset();
+  await new Promise((resolve) => req.once('close', resolve));
+  expect(String(req.read())).toBe('hello');
+});

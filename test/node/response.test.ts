@@ -190,6 +190,16 @@ describe('the body', () => {
     client.close();
   });
 
+  test('trailers are announced as the application does', async () => {
+    await using target = await serving((_req, res) => {
+      res.setHeader('Trailer', 'X-Sum');
+      res.write('a');
+      res.addTrailers({ 'X-Sum': '1' });
+      res.end('b');
+    });
+    expect((await target.ask(request('GET /'))).headers).toContainEqual(['trailer', 'X-Sum']);
+  });
+
   test('trailers are dropped for a client of HTTP/1.0', async () => {
     await using target = await serving(
       (_req, res) => (res.write('a'), res.addTrailers({ 'X-Sum': '1' }), res.end('b')),

@@ -51,7 +51,7 @@ impl std::error::Error for ResponseHeadError {}
 /// Parses a whole response head, from its status line to its empty line, and appends its end-to-end header lines to `lines`.
 ///
 /// Left out are the fields of the sender's connection (RFC 9110 §7.6.1: Connection and what it names, Keep-Alive,
-/// Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade), and a Content-Length beside Transfer-Encoding (RFC 9112 §6.3).
+/// Proxy-Connection, TE, Transfer-Encoding, Upgrade), and a Content-Length beside Transfer-Encoding (RFC 9112 §6.3).
 /// Names, values and line ends are checked as in [`check_block`](crate::response::check_block).
 ///
 /// # Errors
@@ -76,7 +76,7 @@ pub fn parse_response_head<'a>(
         let is = |other: &[u8]| line.name.eq_ignore_ascii_case(other);
         match line.name.len() {
             2 if is(b"te") => continue,
-            7 if is(b"trailer") || is(b"upgrade") => continue,
+            7 if is(b"upgrade") => continue,
             10 if is(b"keep-alive") => continue,
             10 if is(b"connection") => {
                 for option in line.value.split(|&byte| byte == b',').map(trim) {

@@ -450,11 +450,22 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     const { req, socket } = this;
     socket.quiet();
     socket.destroyed = true;
+    this.keepArrived();
     this.fed = true;
     if (!req.destroyed) req.destroy(this.refused ? inputError('GWM_BODY_REFUSED') : aborted());
     socket.shut(error);
     this.finish();
     this.callbacks = null;
+  }
+
+  /** What has come of the body can be read when the client has left: Node has given it to the request by then. */
+  private keepArrived(): void {
+    const { req, input } = this;
+    if (this.fed || this.refused || this.finished || req.destroyed || input === null) return;
+    for (let chunk = input.pull(); chunk !== null; chunk = input.pull()) req.push(chunk);
+    if (!input.ended) return;
+    req.complete = true;
+    req.push(null);
   }
 
   /** @internal */

@@ -11,6 +11,7 @@ import {
 import { Socket, type AddressInfo } from 'node:net';
 import { resolveConfig, toCoreConfig } from '../../config/resolve.js';
 import type { CoreConfig, CoreListener } from '../../config/core.js';
+import type { AccessLogFormat } from '../../config/define.js';
 import { MAX_HEAD_BYTES } from '../../config/schema.js';
 import { GwanmunError } from '../../errors.js';
 import { InProcessServer, MOST_MS } from '../../in-process.js';
@@ -26,6 +27,19 @@ let listened = false;
 /** Whether a server of this process has ever been told to listen. */
 export function hasListened(): boolean {
   return listened;
+}
+
+/** What `gwanmun run` wishes of the servers of its program. */
+export interface Wishes {
+  readonly accessLog: AccessLogFormat | false;
+  /** One listens. */
+  readonly onListen: (server: Server, core: InProcessServer) => void;
+}
+
+let wishes: Wishes | undefined;
+
+export function wish(wished: Wishes): void {
+  wishes = wished;
 }
 
 interface State {
@@ -56,6 +70,7 @@ export class GatewayServer extends Server {
       states.set(this, state);
       // Whether it is there is what `listening` and many libraries look at.
       handleOf(this)._handle = state;
+      wishes?.onListen(this, state.core);
     } catch (error) {
       process.nextTick(() => this.emit('error', asNode(error, address)));
       return this;
@@ -236,7 +251,7 @@ function configFor(server: Server, listener: CoreListener): CoreConfig {
       // One event loop keeps one I/O thread busy at most.
       threads: 1,
       server: false,
-      accessLog: false,
+      accessLog: wishes?.accessLog ?? false,
     },
     directory: process.cwd(),
     source: { name: 'http.Server' },
