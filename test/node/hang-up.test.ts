@@ -68,6 +68,16 @@ test('what was written of a body goes out before the connection breaks off', asy
   await client.closed();
 });
 
+test('what was written in the same tick does not, if it is not all: with Node it would not have left the process', async () => {
+  await using target = await serving((_req, res) => {
+    res.write('part');
+    res.destroy();
+  });
+  const client = await target.connect();
+  await client.send(request('GET /'));
+  await client.closed();
+});
+
 test('a response ends a connection whose upload goes nowhere: nobody waits for the rest', async () => {
   let handled: (req: IncomingMessage) => void = () => {};
   const handling = new Promise<IncomingMessage>((resolve) => (handled = resolve));

@@ -317,7 +317,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     socket.quiet();
     socket.destroyed = true;
     try {
-      this.send(ends);
+      if (ends || !socket.isCorked) this.send(ends);
     } catch {
       // A head that is too large: nobody gets it.
     }

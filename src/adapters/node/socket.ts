@@ -54,6 +54,8 @@ export class RequestSocket extends EventEmitter {
   bytesWritten = 0;
   /** Only sockets of TLS have it. */
   declare encrypted?: true;
+  /** @internal With Node, what is written now would not have left the process. */
+  isCorked = false;
   /** @internal */
   readonly owner: SocketOwner;
   private timer: NodeJS.Timeout | undefined;
@@ -172,10 +174,14 @@ export class RequestSocket extends EventEmitter {
     return this;
   }
 
-  cork(): void {}
+  /** `ServerResponse.write` calls it for the rest of the tick. */
+  cork(): void {
+    this.isCorked = true;
+  }
 
   /** `ServerResponse.end` calls it last. */
   uncork(): void {
+    this.isCorked = false;
     if (this.writable) this.owner.settle(undefined);
   }
 
