@@ -23,6 +23,11 @@ import { parseListen } from './listen.js';
 /** What a server that listens has, by the server: methods of ours are lent to Node's own servers too. */
 const states = new WeakMap<Server, State>();
 let listened = false;
+/** Node's own: `https.Server`, whose connections are not the core's, takes over what it finds in `http.Server`. */
+const nodes = {
+  closeAllConnections: Server.prototype.closeAllConnections,
+  closeIdleConnections: Server.prototype.closeIdleConnections,
+};
 
 /** Whether a server of this process has ever been told to listen. */
 export function hasListened(): boolean {
@@ -125,11 +130,15 @@ export class GatewayServer extends Server {
   }
 
   override closeAllConnections(): void {
-    (states.get(this) ?? closing.get(this))?.core.closeConnections(false);
+    const state = states.get(this) ?? closing.get(this);
+    if (state === undefined) nodes.closeAllConnections.call(this);
+    else state.core.closeConnections(false);
   }
 
   override closeIdleConnections(): void {
-    (states.get(this) ?? closing.get(this))?.core.closeConnections(true);
+    const state = states.get(this) ?? closing.get(this);
+    if (state === undefined) nodes.closeIdleConnections.call(this);
+    else state.core.closeConnections(true);
   }
 
   override ref(): this {
