@@ -3,7 +3,7 @@
 Started by gwanmun, never by hand. Standard library, Python 3.8 or newer; older ones must parse it too, to say so. Requests are
 answered one after the other, on one thread. W numbers are rows of docs/application-contract.md."""
 import array, collections, contextlib, ctypes, faulthandler, functools, gc, importlib, io, json, mmap, os, re, select, signal, socket
-import struct, sys, threading, time, traceback
+import struct, sys, tempfile, threading, time, traceback
 
 HELLO, READY, HEAD, DATA, END, RESET, CREDIT, LOG = 1, 2, 5, 7, 10, 11, 12, 13
 FLAG_END, FLAG_FD, FLAG_NARROW, APPLICATION_ERROR, CLIENT_GONE, LOG_ERROR, LOG_TEXT, MAX_PAYLOAD, NARROW_WINDOW = 1, 2, 8, 1, 2, 1, 4, 65520, 8192
@@ -48,9 +48,27 @@ class Log(io.RawIOBase):
 
 errors = io.TextIOWrapper(io.BufferedWriter(Log()), "utf-8", "backslashreplace", line_buffering=True)
 
+class Backlog(object):
+    """What an application is ahead of its client, in memory up to a MiB and then in a file without a name: only that client waits for it."""
+    def __init__(self):
+        self.file, self.read, self.size = tempfile.SpooledTemporaryFile(1 << 20), 0, 0
+
+    def keep(self, data):
+        if self.size - self.read + len(data) > 1 << 28:
+            raise BufferError("the client is more than 256 MiB behind the application")
+        self.file.seek(self.size)
+        self.size += self.file.write(data)
+
+    def take(self, most):
+        self.file.seek(self.read)
+        data = self.file.read(most)
+        self.read += len(data)
+        return data
+
 class Request(object):
     """One request and its response."""
     head, left, rest, credit = None, None, b"", 0  # left: of the Content-Length; rest: what has no credit yet
+    backlog = None  # what comes after the rest
     called = sent = gone = final = bodiless = False
 
     def __init__(self, link, stream, sequence, environ, window):
@@ -121,7 +139,7 @@ class Request(object):
                 result.close()  # W52
 
     def send(self, piece):
-        """Has a piece of the body on its way when it returns, or keeps the last of a known length. True: too long."""
+        """Has a piece of the body on its way when it returns, or keeps it for a client that is slow. True: too long."""
         if not isinstance(piece, bytes):
             raise TypeError("a piece of the body must be bytes, got %s" % type(piece).__name__)  # W60
         if not piece or self.gone:
@@ -129,15 +147,22 @@ class Request(object):
         if not self.sent:
             self.send_head()
         beyond = self.left is not None and self.left < len(piece)
-        self.rest = memoryview(piece)[: 0 if self.bodiless else self.left]
-        self.left = self.left and self.left - min(len(piece), self.left)
+        piece = memoryview(piece)[: 0 if self.bodiless else self.left]
+        self.left = self.left and self.left - len(piece)
+        if self.backlog:
+            self.backlog.keep(piece)
+        else:
+            self.rest = piece
         self.push()
         flush()
-        self.link.receive(False)
-        while len(self.rest) and not self.gone and self.left != 0:
-            flush()
-            self.link.receive(True)
+        self.link.receive()
+        while len(self.rest) and not self.gone and not queue and self.left != 0:  # nobody else waits
+            receive()
             self.gone = self.gone or self.link.ended
+        if len(self.rest) and not self.gone and self.left != 0 and not self.backlog:
+            self.backlog = Backlog()
+            self.backlog.keep(self.rest)
+            self.rest = b""
         flush()
         return beyond
 
@@ -156,11 +181,15 @@ class Request(object):
         self.final = self.final or final
         if self.gone:
             return self.reset(CLIENT_GONE)
-        while len(self.rest) and self.credit:
+        while self.credit and (len(self.rest) or self.backlog):
+            if not len(self.rest):
+                self.rest = memoryview(self.backlog.take(MAX_PAYLOAD))
+                if self.backlog.read == self.backlog.size:
+                    self.backlog = None
             part = self.rest[: min(self.credit, MAX_PAYLOAD)]
             self.rest, self.credit = self.rest[len(part) :], self.credit - len(part)
             self.link.frame(DATA, 0, self.stream, 0, part)
-        if self.final and not len(self.rest) and self.link.streams.pop(self.stream, None):
+        if self.final and not len(self.rest) and not self.backlog and self.link.streams.pop(self.stream, None):
             self.link.frame(END, 0, self.stream, 0)
 
     def reset(self, reason):
@@ -185,10 +214,10 @@ class Link(object):
         self.frame(LOG, 0, stream if stream in self.streams else 0, level, text[:MAX_PAYLOAD])  # 0: it has ended
         flush()
 
-    def receive(self, wait):
+    def receive(self):
         """Takes in what has come. Requests go to the queue."""
         try:
-            flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
+            flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
             data, control, _, _ = self.socket.recvmsg(65536, 64, flags)  # malloc maps and unmaps 128 KiB and more each time
         except BlockingIOError:
             return
@@ -270,6 +299,15 @@ def leave():
     os.close(settings["report"])
     go_on()
 
+def receive():
+    """Waits for something to come over any link, and takes it in."""
+    flush()
+    for fd, _ in poll.poll():
+        links[fd].receive()
+        if links[fd].ended:
+            poll.unregister(links.pop(fd).socket)
+            fds.remove(fd)
+
 def flush():
     for link in [link for link in links.values() if link.out]:
         data, link.out = b"".join(link.out), []
@@ -289,13 +327,8 @@ def serve():
             request.reset(CLIENT_GONE) if request.gone else request.run()
             (quick.discard if clock() - start > PATIENCE or len(quick) > 1000 else quick.add)(path)
         errors.flush()
-        flush()
         current = request = None
-        for fd, _ in poll.poll():
-            links[fd].receive(False)
-            if links[fd].ended:
-                poll.unregister(links.pop(fd).socket)
-                fds.remove(fd)
+        receive()
         sent = clock()
 
 if __name__ == "__main__":

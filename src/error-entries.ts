@@ -140,6 +140,18 @@ export const errorEntries = {
     example: `GwanmunError [GWM_CLIENT_DISCONNECTED]: wsgi.input: The client has left`,
     exit: 1,
   },
+  GWM_CLIENT_TOO_SLOW: {
+    title: 'The client is too far behind',
+    explanation:
+      'What is given to `write()` is kept until the client has room for it, at most 256 MiB, so that no other request has to wait. The client has not taken that much yet.',
+    remedy: 'return or yield the body instead of writing it',
+    fixes: [
+      '`yield` the pieces from a generator: the next is asked for when the client has room.',
+      "Return `environ['wsgi.file_wrapper'](path)` for a file: the server sends it by itself.",
+    ],
+    example: `GwanmunError [GWM_CLIENT_TOO_SLOW]: write has 268435456 bytes that the client has not taken`,
+    exit: 1,
+  },
   GWM_CONFIG_EXPORT: {
     title: 'The configuration file exports no configuration',
     explanation:
@@ -470,6 +482,18 @@ export const errorEntries = {
 ✗ GWM_PYTHON_VERSION  old-python is Python 3.6.9; 3.8 or newer is needed`,
     exit: 1,
   },
+  GWM_READ_TOO_SLOW: {
+    title: 'The client sends its body too slowly for a read that waits',
+    explanation:
+      'On a mount with `stream: true`, `read()` waits for the client, and every other request of the worker waits with it. It has waited for `timeout` in all. The client gets a 408.',
+    remedy: 'read without blocking: `for await`, readAsync(); or no `stream: true`',
+    fixes: [
+      "`for await (const piece of environ['wsgi.input'])` waits for the client alone.",
+      'Without `stream: true` the whole body is there before the application is called.',
+    ],
+    example: `GwanmunError [GWM_READ_TOO_SLOW]: wsgi.input: The client sends its body too slowly for a read that waits`,
+    exit: 1,
+  },
   GWM_READ_WOULD_BLOCK: {
     title: 'A read would have to block',
     explanation:
@@ -581,18 +605,6 @@ export const errorEntries = {
     example: `$ gwanmun
 ✗ GWM_WORKER_TIMEOUT  Worker 1 was not ready after 300 ms
   at gwanmun.config.ts:3:3  startTimeout`,
-    exit: 1,
-  },
-  GWM_WRITE_WOULD_BLOCK: {
-    title: 'write() would have to block',
-    explanation:
-      '`write()` waits while the client is slow. In-process (`serve()`), the client may be served by the same event loop: it would wait forever.',
-    remedy: 'return or yield the body instead, or run the application in a worker process',
-    fixes: [
-      '`yield` the pieces from a generator: the next is asked for when the client has room.',
-      '`gwanmun app.ts` runs the application in a worker process, where `write()` may wait.',
-    ],
-    example: `GwanmunError [GWM_WRITE_WOULD_BLOCK]: write cannot take 16777216 bytes now: the client is slow`,
     exit: 1,
   },
 } as const satisfies Record<string, ErrorEntry>;

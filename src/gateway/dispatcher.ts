@@ -12,8 +12,10 @@ export interface DispatcherOptions {
   name: string;
   /** Requests that are taken at once, over all links: 1 to 65 535. */
   concurrency: number;
-  /** The clients may share this event loop: then `write()` throws where it would have to block. */
+  /** The clients may share this event loop: then a read of a streamed body throws where it would have to block. */
   inProcess?: boolean;
+  /** Milliseconds that the reads of one request's streamed body may block. Default: any. */
+  patienceMs?: number;
   /** Tells which request the running code belongs to. Default: nothing does. */
   context?: AsyncLocalStorage<RunningRequest>;
   /** In development: shows an error to the client. Default: that is told nothing. */
@@ -31,6 +33,7 @@ export class Dispatcher implements LinkOwner {
   readonly name: string;
   readonly concurrency: number;
   readonly inProcess: boolean;
+  readonly patienceMs: number;
   readonly context: AsyncLocalStorage<RunningRequest> | null;
   readonly Link: NativeLinkConstructor;
   readonly errorPage: LinkOwner['errorPage'];
@@ -46,6 +49,7 @@ export class Dispatcher implements LinkOwner {
     this.name = options.name;
     this.concurrency = options.concurrency;
     this.inProcess = options.inProcess ?? false;
+    this.patienceMs = options.patienceMs ?? Number.POSITIVE_INFINITY;
     this.context = options.context ?? null;
     this.Link = options.native.Link;
     this.errorPage = options.errorPage ?? null;

@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import { inspect } from 'node:util';
+import { GwanmunError } from '../errors.js';
 import { withoutOwnFrames } from '../stack.js';
 import { LOG_ERROR, RESET_APPLICATION_ERROR, RESET_CLIENT_GONE } from './frame.js';
 import type { Adapter, LinkedExchange } from './adapter.js';
@@ -90,13 +91,15 @@ export class Exchange extends AsyncResource implements LinkedExchange {
   /** Goes on with the body, after a flush or when there is credit. */
   resume(): void {
     if (this.iterator !== null && !this.iterating) this.scope.runInAsyncScope(pump, undefined, this);
+    // What was written goes out whatever the application does meanwhile.
+    else this.response.sendRest();
   }
 
   /** The client has gone, or the link. What the application does from now on goes nowhere. `reason`: the core's, for its RESET. */
   abandon(reason = RESET_CLIENT_GONE): void {
     const { response, input } = this;
     response.gone = true;
-    response.rest = null;
+    response.drop();
     if (input instanceof StreamedInput) {
       input.fail(reason);
       this.announce();
@@ -123,7 +126,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
 
   /** Whether the body waits for credit. */
   get blocked(): boolean {
-    return this.response.rest !== null;
+    return this.response.blocked;
   }
 
   /** @internal */
@@ -234,7 +237,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
     const { response } = this;
     try {
       for (;;) {
-        if (response.rest !== null && !response.sendRest()) return;
+        if (response.blocked && !response.sendRest()) return;
         if (response.gone || response.ended || this.iterator === null) {
           this.finish();
           return;
@@ -294,7 +297,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
     if (response.gone) return false;
     if (this.eager) {
       response.send(chunk);
-      return response.rest !== null;
+      return response.blocked;
     }
     if (typeof chunk === 'string' || isBytes(chunk)) {
       if (chunk.length === 0) return false;
@@ -304,7 +307,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
       }
     }
     response.send(chunk);
-    if (response.rest !== null) return true;
+    if (response.blocked) return true;
     if (response.full) return false;
     this.response.writer.afterFlush(this); // W51
     return true;
@@ -319,7 +322,13 @@ export class Exchange extends AsyncResource implements LinkedExchange {
       // After the end the stream's number may be another request's.
       response.writer.log(LOG_ERROR, response.ended ? 0 : response.stream, show(error));
     }
-    if (this.link.errorPage !== null && !response.headersSent && !response.gone) {
+    if (error instanceof GwanmunError && error.code === 'GWM_READ_TOO_SLOW') {
+      response.replace(
+        '408 Request Timeout',
+        [['Content-Type', 'text/plain; charset=utf-8']],
+        'The request body took too long.\n',
+      );
+    } else if (this.link.errorPage !== null && !response.headersSent && !response.gone) {
       const { type, body } = this.link.errorPage(error, this.accepted);
       response.replace('500 Internal Server Error', [['Content-Type', type]], body);
     }

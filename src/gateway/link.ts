@@ -32,6 +32,8 @@ import {
   MAX_FRAME,
   NARROW_WINDOW,
   PROTOCOL_VERSION,
+  PULSE_BEATS,
+  PULSE_MS,
   RESET_APPLICATION_ERROR,
   RESET_CLIENT_GONE,
 } from './frame.js';
@@ -43,7 +45,6 @@ import { HeaderBlocks } from './headers.js';
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import { RequestInput } from './input.js';
 import type { NativeLink, NativeLinkConstructor } from '../native.js';
-import type { Response } from './response.js';
 import { SharedBuffers } from './shared-buffers.js';
 import { type InputSource, StreamedInput } from './streamed-input.js';
 
@@ -53,6 +54,8 @@ export interface LinkOwner {
   readonly name: string;
   readonly concurrency: number;
   readonly inProcess: boolean;
+  /** Milliseconds that the reads of one request may block the worker. */
+  readonly patienceMs: number;
   /** Null: nobody asks. */
   readonly context: AsyncLocalStorage<RunningRequest> | null;
   readonly Link: NativeLinkConstructor;
@@ -90,8 +93,8 @@ const OUT_OF_DESCRIPTORS =
 
 /** Four full frames: what one receive takes in at most. */
 const CAPACITY = 262_144;
-/** A blocking wait looks up this often; it goes on all the same. */
-const WAIT_MS = 10_000;
+/** A blocking wait looks up this often, and says that the worker lives: it is the client that keeps it. */
+const WAIT_MS = PULSE_MS;
 /** While the kernel has not taken everything, a closing link looks again after this time. */
 const CLOSING_MS = 5;
 
@@ -200,29 +203,29 @@ export class WorkerLink implements ExchangeLink {
     return this.passed;
   }
 
-  /** Blocks until a response has credit or nobody wants it. */
-  waitForCredit(response: Response): void {
-    const exchange = this.streams[response.stream];
-    if (exchange?.response === response) this.block(exchange, () => response.credit > 0 || response.gone);
-    if (response.credit === 0) response.gone = true;
-  }
-
   /**
-   * Blocks until something has come for one exchange. Frames of the others wait for the end of the current batch, so that every
+   * Blocks until something has come for a body that is read, or its reads have blocked for too long in all. Frames of the others wait for the end of the current batch, so that every
    * stream's frames stay in order and no other application runs inside this one.
    */
-  private block(exchange: LinkedExchange, done: () => boolean): void {
+  private block(exchange: LinkedExchange, input: StreamedInput): void {
+    const began = performance.now() - input.blockedMs;
     // It may have been received already, behind the frame that is being dispatched.
     if (this.current !== null) take(this.current, this.current.next, exchange, this.shared);
     for (const queued of this.queue) take(queued, 0, exchange, this.shared);
-    while (!done()) {
+    while (!input.isReady) {
       if (this.ending || this.closed) {
-        if (exchange.input instanceof StreamedInput) exchange.input.fail(RESET_CLIENT_GONE);
+        input.fail(RESET_CLIENT_GONE);
+        return;
+      }
+      if (input.blockedMs >= this.owner.patienceMs) {
+        input.giveUp();
         return;
       }
       this.writer.send();
       this.waited ??= batch(new ArrayBuffer(CAPACITY));
       const end = this.native.wait(this.waited.bytes.buffer as ArrayBuffer, WAIT_MS);
+      Atomics.add(this.marks, PULSE_BEATS / 4, 1);
+      input.blockedMs = performance.now() - began;
       if (end < 0) this.onClose(null);
       if (end <= 0) continue;
       this.waited.end = end;
@@ -409,7 +412,7 @@ export class WorkerLink implements ExchangeLink {
       grant: (bytes) => {
         if (!response.ended && !response.gone) writer.control(KIND_CREDIT, response.stream, bytes);
       },
-      waitForInput: (input) => this.block(exchange, () => input.isReady),
+      waitForInput: (input) => this.block(exchange, input),
     };
   }
 

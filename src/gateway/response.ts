@@ -1,5 +1,5 @@
 import { types } from 'node:util';
-import { GwanmunError } from '../errors.js';
+import { Backlog } from './backlog.js';
 import {
   FILE_PART,
   FLAG_END,
@@ -21,12 +21,8 @@ import type { BodyChunk, Header } from './types.js';
 export interface ResponseLink {
   readonly writer: FrameWriter;
   readonly blocks: HeaderBlocks;
-  /** Whether the clients may share this event loop, so that nothing may block it. */
-  readonly inProcess: boolean;
   /** No credit will come any more. */
   readonly ending: boolean;
-  /** Blocks until the response has credit or its client has gone. */
-  waitForCredit(response: Response): void;
 }
 
 /** The answer to one request: what `startResponse` said, and the frames that carry it. */
@@ -47,7 +43,9 @@ export class Response {
   /** The headers are on their way. */
   headersSent = false;
   /** The rest of a chunk that waits for credit. */
-  rest: Uint8Array | null = null;
+  private rest: Uint8Array | null = null;
+  /** What was written and waits for credit, behind `rest`. */
+  private backlog: Backlog | null = null;
   private called = false;
   private informed = 0;
   private block: HeaderBlock | null = null;
@@ -233,26 +231,48 @@ export class Response {
     this.finishData(this.writer.bytes.utf8Write(chunk, at, room));
   }
 
-  /** Goes on with a chunk that waited for credit; true when all of it is sent. */
+  /** Whether something waits for credit. */
+  get blocked(): boolean {
+    return this.rest !== null || this.backlog !== null;
+  }
+
+  /** Goes on with what waited for credit; true when all of it is sent. */
   sendRest(): boolean {
     const { rest } = this;
     this.rest = null;
     if (rest !== null) this.sendBytes(rest);
-    return this.rest === null;
+    while (this.rest === null && this.backlog !== null && this.credit > 0 && !this.gone) {
+      this.sendBytes(this.backlog.take(Math.min(this.credit, MAX_PAYLOAD)));
+      if (this.backlog.length === 0) this.backlog = null;
+    }
+    return !this.blocked;
   }
 
-  /** The `write` that `startResponse` returns (W64): what it is given is on its way when it returns. */
+  /** What waits for credit goes nowhere. */
+  drop(): void {
+    this.rest = null;
+    this.backlog?.close();
+    this.backlog = null;
+  }
+
+  /**
+   * The `write` that `startResponse` returns (W64): what it is given is on its way when it returns, or kept until the client has room for
+   * it. It never waits, for all other requests would wait with it.
+   */
   write(chunk: BodyChunk): void {
-    const length = typeof chunk === 'string' ? Buffer.byteLength(chunk) : requireBytes(chunk).length;
-    if (length === 0 || this.ended || this.gone) return;
-    if (this.link.inProcess) this.refuseToBlock(length);
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : requireBytes(chunk);
+    if (bytes.length === 0 || this.ended || this.gone) return;
     this.sendHeaders();
-    const beyond = length > this.remaining;
+    // Those that wait are of the length that is left.
+    const left = this.remaining - (this.rest?.length ?? 0) - (this.backlog?.length ?? 0);
+    const beyond = bytes.length > left;
     if (!this.bodiless) {
-      this.drain();
-      if (this.gone) return;
-      this.send(chunk);
-      this.drain();
+      if (!this.blocked) this.sendBytes(bytes);
+      else if (left > 0) this.keep(beyond ? bytes.subarray(0, left) : bytes);
+      // The application may use its memory again.
+      const { rest } = this;
+      this.rest = null;
+      if (rest !== null) this.keep(rest);
     }
     this.writer.send();
     if (beyond) throw new Error('write was given more bytes than Content-Length says; the surplus is not sent'); // W55
@@ -270,7 +290,7 @@ export class Response {
   reset(reason: number): void {
     if (this.ended) return;
     this.ended = true;
-    this.rest = null;
+    this.drop();
     this.writer.reset(this.stream, reason);
   }
 
@@ -311,18 +331,9 @@ export class Response {
     if (counted > 0) this.writer.finish(KIND_DATA, 0, this.stream, 0, counted);
   }
 
-  private drain(): void {
-    while (!this.gone && !this.sendRest()) this.link.waitForCredit(this);
-  }
-
-  /** Where the client may be served by the same event loop, waiting for it would be waiting forever. */
-  private refuseToBlock(length: number): void {
-    if ((this.rest === null && Math.min(length, this.remaining) <= this.credit) || this.bodiless) return;
-    throw new GwanmunError(
-      'GWM_WRITE_WOULD_BLOCK',
-      `write cannot take ${length} bytes now: the client is slow, and waiting for it would stop this process's event loop; ` +
-        'return or yield the body instead, or run the application in a worker process',
-    );
+  private keep(bytes: Uint8Array): void {
+    this.backlog ??= new Backlog();
+    this.backlog.push(bytes);
   }
 
   private requireBlock(): HeaderBlock {

@@ -38,6 +38,8 @@ export class StreamedInput extends Input {
   private end = 0;
   private complete = false;
   private waiting: (() => void)[] = [];
+  /** For how many milliseconds reads have blocked the worker. */
+  blockedMs = 0;
 
   /** `window`: most bytes that are kept. */
   constructor(source: InputSource, window: number) {
@@ -73,6 +75,11 @@ export class StreamedInput extends Input {
   fail(reason: number): void {
     if (this.complete) return;
     this.failure ??= inputError(reason === RESET_BODY ? 'GWM_BODY_REFUSED' : 'GWM_CLIENT_DISCONNECTED');
+  }
+
+  /** The client is too slow for reads that block; they fail from now on. */
+  giveUp(): void {
+    if (!this.isReady) this.failure = inputError('GWM_READ_TOO_SLOW');
   }
 
   /** Tells those who wait that there is something new. */

@@ -40,8 +40,8 @@ export type Application = (environ: Environ, startResponse: StartResponse) => Ap
 
 /**
  * The request's body: complete before the application is called, or, if the mount streams, as it comes. `readAsync` and
- * `for await` wait without blocking. The other methods are synchronous: where more has to come first, they block this worker, and
- * in-process they throw `GWM_READ_WOULD_BLOCK`. A client that leaves before its body's end is an error, `GWM_CLIENT_DISCONNECTED`.
+ * `for await` wait without blocking. The other methods are synchronous: where more has to come first, they block this worker, for
+ * `timeout` in all (`GWM_READ_TOO_SLOW`), and in-process they throw `GWM_READ_WOULD_BLOCK`. A client that leaves before its body's end is an error, `GWM_CLIENT_DISCONNECTED`.
  */
 export interface InputStream extends Iterable<Uint8Array>, AsyncIterable<Uint8Array> {
   /** Reads up to `size` bytes, or all that is left. Empty at the end, however often it is called. */

@@ -8,14 +8,20 @@ import { spawnWorker, type Print } from './worker-process.js';
 
 /** One for each pool; the order is that of the core's pools. */
 export function startersOf(config: ResolvedConfig, print: Print | undefined, development: boolean): Spawn[] {
-  const { applications, wsgi, concurrency, errorLog } = config;
+  const { applications, wsgi, concurrency, errorLog, timeout } = config;
   const parent = process.pid;
   // The main process may be in another folder by the next start of one: that of a later configuration.
   const cwd = process.cwd();
   const requestIds = config.requestIds !== 'off';
   const capture = requestIds || errorLog.format === 'json';
   const modules: Spawn = (number, links) =>
-    spawnWorker(number, links, { applications, concurrency, parent, requestIds, capture, development }, cwd, print);
+    spawnWorker(
+      number,
+      links,
+      { applications, concurrency, timeout, parent, requestIds, capture, development },
+      cwd,
+      print,
+    );
   return [
     ...(applications.length > 0 ? [modules] : []),
     ...wsgi.map((application): Spawn => {
@@ -26,7 +32,7 @@ export function startersOf(config: ResolvedConfig, print: Print | undefined, dev
 }
 
 /** Starts workers that show why an application does not load. */
-export function showing({ applications, concurrency }: ResolvedConfig): SupervisorOptions['spawnFailed'] {
+export function showing({ applications, concurrency, timeout }: ResolvedConfig): SupervisorOptions['spawnFailed'] {
   return (number, links, failure) =>
     spawnWorker(
       number,
@@ -35,6 +41,7 @@ export function showing({ applications, concurrency }: ResolvedConfig): Supervis
         // A pool of Python has one application.
         applications: applications.length > 0 ? applications : [{ module: '' }],
         concurrency,
+        timeout,
         parent: process.pid,
         requestIds: false,
         capture: false,

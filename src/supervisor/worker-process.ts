@@ -19,6 +19,8 @@ export interface WorkerLinks {
 export interface WorkerSettings {
   readonly applications: readonly ResolvedApplication[];
   readonly concurrency: number;
+  /** Milliseconds that a request may have the worker to itself; 0: any. */
+  readonly timeout: number;
   /** The main process's id: the worker ends when that process does. */
   readonly parent: number;
   /** Requests have ids, and code of the application is to know its request's. */

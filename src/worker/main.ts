@@ -77,6 +77,7 @@ async function start(): Promise<void> {
         .settle(MOST_MS)
         .then(() => end(stops))
         .then(() => process.exit(0)),
+    patienceMs: settings.timeout === 0 ? Number.POSITIVE_INFINITY : settings.timeout,
     ...(settings.requestIds ? { context: requestContext } : {}),
     native,
     errorPage: pages,

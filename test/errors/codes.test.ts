@@ -118,6 +118,27 @@ const CASES: Record<ErrorCode, (user: NewUser) => Promise<Outcome>> = {
   GWM_CONFIG_LOAD: (user) =>
     user.has({ 'gwanmun.config.json': '{\n  "mounts": [{ "path": "/", "files": "./public" }],\n}\n' }).gwanmun('check'),
   GWM_CONFIG_NOT_FOUND: (user) => user.gwanmun('--config', 'gwanmun.config.ts'),
+  GWM_CLIENT_TOO_SLOW: (user) =>
+    user
+      .has({
+        'program.mjs': `import { connect } from 'node:net';
+import { serve } from '${ROOT}dist/index.js';
+const server = await serve({
+  port: 0,
+  application(environ, startResponse) {
+    try {
+      const write = startResponse('200 OK', []);
+      for (;;) write(Buffer.alloc(16 * 1024 * 1024));
+    } catch (error) {
+      console.error(error);
+      process.exit();
+    }
+  },
+});
+connect(server.port, '127.0.0.1').pause().write('GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n');
+`,
+      })
+      .runs(process.execPath, ['program.mjs']),
   GWM_CONTRACT: (user) =>
     user
       .has({
@@ -242,6 +263,39 @@ server.listen(0, '127.0.0.1', () => server.close());
     chmodSync(join(user.folder, 'old-python'), 0o755);
     return user.gwanmun();
   },
+  GWM_READ_TOO_SLOW: (user) =>
+    user
+      .has({
+        'gwanmun.config.mjs': `export default { listen: { port: 0 }, timeout: 300, mounts: [{ path: '/', app: './app.mjs', stream: true }] };\n`,
+        'app.mjs': `export function application(environ) {
+  try {
+    environ['wsgi.input'].read();
+  } catch (error) {
+    console.error(error);
+    throw error;
+  }
+}
+`,
+        'program.mjs': `import { spawn } from 'node:child_process';
+import { connect } from 'node:net';
+const server = spawn(process.execPath, ['${MAIN}'], { stdio: ['ignore', 'ignore', 'pipe'] });
+let said = '';
+let client;
+server.stderr.on('data', (text) => {
+  process.stderr.write(text);
+  said += text;
+  const [, port] = /listening on http:..[^:]+:(\\d+)/.exec(said) ?? [];
+  if (port !== undefined && client === undefined) {
+    client = connect(port, '127.0.0.1').on('error', () => {});
+    client.write('POST / HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 100000\\r\\n\\r\\n');
+    setInterval(() => client.write('x'), 20);
+    client.once('data', () => server.kill());
+  }
+});
+server.once('exit', () => process.exit());
+`,
+      })
+      .runs(process.execPath, ['program.mjs']),
   GWM_READ_WOULD_BLOCK: (user) => streaming(user, 'input.read()', 'Content-Length: 10\r\n\r\nhello'),
   GWM_SOCKET_PATH: (user) =>
     user
@@ -278,26 +332,6 @@ server.listen(0, '127.0.0.1', () => server.close());
         'app.ts': 'await new Promise(() => setInterval(() => {}, 1000));\n',
       })
       .gwanmun(),
-  GWM_WRITE_WOULD_BLOCK: (user) =>
-    user
-      .has({
-        'program.mjs': `import { connect } from 'node:net';
-import { serve } from '${ROOT}dist/index.js';
-const server = await serve({
-  port: 0,
-  application(environ, startResponse) {
-    try {
-      startResponse('200 OK', [])(Buffer.alloc(16 * 1024 * 1024));
-    } catch (error) {
-      console.error(error);
-      process.exit();
-    }
-  },
-});
-connect(server.port, '127.0.0.1').pause().write('GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n');
-`,
-      })
-      .runs(process.execPath, ['program.mjs']),
 };
 
 /** What differs from run to run: the folder, ports and process ids, the path of Node. */
@@ -333,10 +367,11 @@ test('every code has a case', () => {
 const RUNTIME: ReadonlySet<ErrorCode> = new Set([
   'GWM_BODY_REFUSED',
   'GWM_CLIENT_DISCONNECTED',
+  'GWM_CLIENT_TOO_SLOW',
   'GWM_CONTRACT',
   'GWM_INPUT_CLOSED',
   'GWM_MAX_HEADER_SIZE',
+  'GWM_READ_TOO_SLOW',
   'GWM_READ_WOULD_BLOCK',
   'GWM_UPGRADE',
-  'GWM_WRITE_WOULD_BLOCK',
 ]);

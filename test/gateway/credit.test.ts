@@ -1,5 +1,6 @@
 /* oxlint-disable typescript/no-non-null-assertion, unicorn/consistent-function-scoping -- a test fails loudly, and keeps what it uses beside it */
 
+import { readdirSync, readlinkSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import * as f from '../../src/gateway/frame.js';
 import type { Application, ApplicationResult, Write } from '../../src/gateway/types.js';
@@ -169,161 +170,158 @@ describe('write()', () => {
     expect(link.frames).toEqual([]);
   });
 
-  test('blocks without credit until there is some; other streams wait their turn', () => {
+  test('never waits: what there is no credit for is kept, and goes out before anything else of the response', async () => {
     const order: string[] = [];
     const { link } = worker(
       (environ, startResponse) => {
         const path = environ.PATH_INFO;
-        order.push(`${path} begins`);
         const write = startResponse('200 OK', []);
         if (path === '/write') write('0123456789');
-        order.push(`${path} ends`);
+        order.push(path);
         return path;
       },
       { hello: { window: 4 } },
     );
-    link.waits = [
-      Buffer.concat([request({ stream: 2, sequence: 2, pathInfo: '/n' }), credit(1, 3)]),
-      credit(1, 1),
-      Buffer.concat([request({ stream: 3, sequence: 3, pathInfo: '/m' }), credit(1, 100)]),
-    ];
-    link.deliver(request({ pathInfo: '/write' }));
-    expect(order).toEqual(['/write begins', '/write ends', '/n begins', '/n ends', '/m begins', '/m ends']);
-    expect(link.answer(1).body.toString()).toBe('0123456789/write');
-    expect([link.answer(2).ended, link.answer(3).ended]).toEqual([true, true]);
-  });
-
-  test('credit that was received behind the frame in dispatch is taken first', () => {
-    const writes: Write[] = [];
-    const { link } = worker(
-      (environ, startResponse) => {
-        const write = startResponse('200 OK', []);
-        if (environ.PATH_INFO === '/keep') {
-          writes.push(write);
-          return new Promise(() => {});
-        }
-        writes[0]!('012345');
-        return 'ok';
-      },
-      { hello: { window: 4 } },
-    );
-    link.deliver(request({ pathInfo: '/keep' }));
-    link.deliver(request({ stream: 2, sequence: 2 }), credit(1, 50));
+    link.deliver(request({ pathInfo: '/write' }), request({ stream: 2, sequence: 2, pathInfo: '/n' }));
+    expect(order).toEqual(['/write', '/n']);
+    expect(link.answer(1).body.toString()).toBe('0123');
+    expect(link.answer(2).ended).toBe(true);
+    link.deliver(credit(1, 3));
+    expect(link.answer(1).body.toString()).toBe('0123456');
+    link.deliver(credit(1, 100));
+    expect((await link.ended(1)).body.toString()).toBe('0123456789/write');
     expect(link.waited).toBe(0);
-    expect(link.answer(1).body.toString()).toBe('012345');
   });
 
-  test('frames that came during a wait outside of a batch are dispatched afterwards', async () => {
-    let write: Write | undefined;
+  test('is the same in the process of the server', async () => {
     const { link } = worker(
-      (environ, startResponse) => {
-        const given = startResponse('200 OK', []);
-        if (environ.PATH_INFO !== '/keep') return 'ok';
-        write = given;
+      writing((write) => (write('0123'), write('456789'), [])),
+      { hello: { window: 6 }, inProcess: true },
+    );
+    link.deliver(request());
+    expect(link.answer().body.toString()).toBe('012345');
+    link.deliver(credit(1, 100));
+    expect((await link.ended()).body.toString()).toBe('0123456789');
+  });
+
+  test('what was written goes out while the application is still at work', () => {
+    const { link } = worker(
+      (_environ, startResponse) => {
+        const write = startResponse('200 OK', []);
+        write('01234');
+        write('56789');
         return new Promise(() => {});
       },
       { hello: { window: 4 } },
     );
-    link.deliver(request({ pathInfo: '/keep' }));
-    link.waits = [Buffer.concat([request({ stream: 2, sequence: 2 }), credit(1, 50)])];
-    write!('012345');
-    expect(link.answer(2).ended).toBe(false);
-    expect((await link.ended(2)).body.toString()).toBe('ok');
+    link.deliver(request());
+    link.deliver(credit(1, 100));
+    expect(link.answer().body.toString()).toBe('0123456789');
+    expect(link.answer().ended).toBe(false);
   });
 
-  test('frames of a wait come before those of the next batch', () => {
-    let write: Write | undefined;
-    const order: string[] = [];
-    const { link } = worker(
-      (environ, startResponse) => {
-        order.push(environ.PATH_INFO);
-        const given = startResponse('200 OK', []);
-        if (environ.PATH_INFO !== '/keep') return 'ok';
-        write = given;
-        return new Promise(() => {});
-      },
-      { hello: { window: 4 } },
-    );
-    link.deliver(request({ pathInfo: '/keep' }));
-    link.waits = [Buffer.concat([request({ stream: 2, sequence: 2, pathInfo: '/2' }), credit(1, 50)])];
-    write!('012345');
-    link.deliver(request({ stream: 3, sequence: 3, pathInfo: '/3' }));
-    expect(order).toEqual(['/keep', '/2', '/3']);
-  });
-
-  test('a client that goes while it blocks ends the wait, and close() is called', () => {
-    let closed = 0;
+  test('keeps a copy: the application may use its memory again', async () => {
     const { link } = worker(
       writing((write) => {
-        write('0123456789');
-        write('more');
-        return Object.assign([], { close: () => void (closed += 1) });
+        const bytes = Buffer.from('abcdefgh');
+        write(bytes);
+        bytes.fill('x');
+        write(bytes);
+        bytes.fill('y');
+        return [];
       }),
       { hello: { window: 4 } },
     );
-    link.waits = [reset(1)];
     link.deliver(request());
-    expect(link.answer()).toMatchObject({ ended: true, reset: f.RESET_CLIENT_GONE });
-    expect([closed, link.waited]).toEqual([1, 1]);
-    // The stream's number can be used again.
-    link.forget();
-    link.waits = [reset(1)];
-    link.deliver(request({ sequence: 2 }));
-    expect(link.answer()).toMatchObject({ ended: true });
+    link.deliver(credit(1, 100));
+    expect((await link.ended()).body.toString()).toBe('abcdefghxxxxxxxx');
   });
 
-  test('a generator whose write() is cut off is closed', () => {
-    const events: string[] = [];
-    const { link } = worker(
-      function* app(_environ, startResponse) {
-        const write = startResponse('200 OK', []);
-        try {
-          write('0123456789');
-          events.push('written');
-          yield 'x';
-          events.push('asked again');
-        } finally {
-          events.push('finally');
-        }
-      },
-      { hello: { window: 4 } },
-    );
-    link.waits = [reset(1)];
-    link.deliver(request());
-    expect(events).toEqual(['written', 'finally']);
-    expect(link.answer().reset).toBe(f.RESET_CLIENT_GONE);
-  });
-
-  test('the end of the link while it blocks ends the wait', async () => {
-    const { link, drained } = worker(
-      writing((write) => (write('0123456789'), [])),
-      { hello: { window: 4 } },
-    );
-    link.waits = [null];
-    link.deliver(request());
-    expect(link.answer().ended).toBe(true);
-    await drained;
-    expect(link.closed).toBe(true);
-  });
-
-  test('throws instead of blocking in the process of the server, before anything is sent', () => {
-    let thrown: unknown;
+  test('beyond a MiB it is kept in a file without a name, of which nothing is left', async () => {
+    const piece = Buffer.alloc(700_000, 'abcdefg');
     const { link } = worker(
       writing((write) => {
-        write('0123');
+        for (let n = 0; n < 5; n++) write(piece);
+        return ['end'];
+      }),
+      { hello: { window: 10 } },
+    );
+    const files = (): number =>
+      readdirSync('/proc/self/fd').filter((fd) => {
         try {
-          write('456789');
+          return /gwanmun-write/.test(readlinkSync(`/proc/self/fd/${fd}`));
+        } catch {
+          return false;
+        }
+      }).length;
+    link.deliver(request());
+    expect(files()).toBe(1);
+    for (let n = 0; n < 40; n++) link.deliver(credit(1, 100_000));
+    const { body } = await link.ended();
+    expect(body.equals(Buffer.concat([piece, piece, piece, piece, piece, Buffer.from('end')]))).toBe(true);
+    expect(files()).toBe(0);
+    // A client that goes takes it along.
+    link.forget();
+    link.deliver(request({ sequence: 2 }));
+    expect(files()).toBe(1);
+    link.deliver(reset(1));
+    expect(files()).toBe(0);
+  });
+
+  test('Content-Length counts what is kept', async () => {
+    const thrown: unknown[] = [];
+    const { link } = worker(
+      (_environ, startResponse) => {
+        const write = startResponse('200 OK', [['Content-Length', '6']]);
+        for (const text of ['0123', '4567', '89']) {
+          try {
+            write(text);
+          } catch (error) {
+            thrown.push((error as Error).message);
+          }
+        }
+        return [];
+      },
+      { hello: { window: 2 } },
+    );
+    link.deliver(request());
+    link.deliver(credit(1, 100));
+    expect((await link.ended()).body.toString()).toBe('012345');
+    expect(thrown).toEqual([expect.stringContaining('Content-Length'), expect.stringContaining('Content-Length')]);
+  });
+
+  test('an application that is too far ahead of its client gets an error', () => {
+    let thrown: unknown;
+    const piece = Buffer.alloc(32 * 1024 * 1024);
+    const { link } = worker(
+      writing((write) => {
+        try {
+          for (let n = 0; n < 9; n++) write(piece);
         } catch (error) {
           thrown = error;
         }
         return [];
       }),
-      { hello: { window: 6 }, inProcess: true },
+      { hello: { window: 4 } },
     );
     link.deliver(request());
-    expect(thrown).toMatchObject({ code: 'GWM_WRITE_WOULD_BLOCK' });
-    expect((thrown as Error).message).toContain('return or yield the body');
-    expect(link.answer().body.toString()).toBe('0123');
-    expect(link.waited).toBe(0);
+    expect(thrown).toMatchObject({ code: 'GWM_CLIENT_TOO_SLOW' });
+    link.deliver(reset(1));
+  });
+
+  test('close() is called when the client goes', () => {
+    let closed = 0;
+    const { link } = worker(
+      writing((write) => {
+        write('0123456789');
+        return Object.assign([], { close: () => void (closed += 1) });
+      }),
+      { hello: { window: 4 } },
+    );
+    link.deliver(request());
+    expect(closed).toBe(0);
+    link.deliver(reset(1));
+    expect(link.answer()).toMatchObject({ ended: true, reset: f.RESET_CLIENT_GONE });
+    expect(closed).toBe(1);
   });
 });

@@ -118,7 +118,7 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
   abandon(reason = RESET_CLIENT_GONE): void {
     const { response, input } = this;
     response.gone = true;
-    response.rest = null;
+    response.drop();
     if (input instanceof StreamedInput) {
       input.fail(reason);
       this.announce();
@@ -136,7 +136,7 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
   }
 
   get blocked(): boolean {
-    return this.response.rest !== null;
+    return this.response.blocked;
   }
 
   get url(): string {
@@ -251,7 +251,7 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
   pump(): void {
     const { response } = this;
     if (this.finished) return;
-    if (response.rest !== null && !response.sendRest()) return;
+    if (response.blocked && !response.sendRest()) return;
     if (response.gone || response.full || this.reader === null) {
       if (!response.gone) response.end();
       this.finish();
@@ -305,7 +305,7 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
     }
     this.sentBytes += chunk.length;
     this.sentChunks += 1;
-    if (response.rest !== null) return;
+    if (response.blocked) return;
     if (this.sentBytes < TURN_BYTES && this.sentChunks < TURN_CHUNKS) {
       this.pump();
       return;
