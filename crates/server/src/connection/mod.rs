@@ -178,11 +178,13 @@ impl Connection {
 
     /// Something happened on the socket.
     pub(crate) fn on_event(&mut self, cx: &mut Context, readiness: Readiness) {
-        if readiness.gone {
+        // Of a connection whose own side is ended it only says that the client's is too. What came before that is still read: else closing
+        // were a reset, which takes the answers with it that have not crossed.
+        if readiness.gone && self.ending != Ending::Lingering {
             self.close(cx);
             return;
         }
-        self.readable |= readiness.readable || readiness.read_closed;
+        self.readable |= readiness.readable || readiness.read_closed || readiness.gone;
         if readiness.read_closed && !self.read_closed {
             self.read_closed = true;
             self.on_read_closed(cx);
