@@ -267,6 +267,14 @@ export class FakeLink {
     this.queued = this.link.sendWithFd(bytes.length, fd);
   }
 
+  /** Waits for the next frame, of whatever kind, and takes it; undefined if the core has ended the link and there is none. */
+  async take(): Promise<Frame | undefined> {
+    while (this.frames.length === 0 && !this.ended && !this.isClosed) {
+      await new Promise<void>((resolve) => this.wake.push(resolve));
+    }
+    return this.frames.shift();
+  }
+
   /** Waits for the next frame of a kind and takes it; rejects if the core ends the link first. */
   async next(kind: number): Promise<Frame> {
     for (;;) {
@@ -284,8 +292,9 @@ export class FakeLink {
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    for (const { fd } of this.frames) if (fd !== undefined) closeSync(fd);
+    for (const { fd } of this.frames.splice(0)) if (fd !== undefined) closeSync(fd);
     this.link.close();
+    this.changed();
   }
 
   private receive(bytes: Buffer): void {

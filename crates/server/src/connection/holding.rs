@@ -1,6 +1,7 @@
 //! What a connection holds of the core, in bytes and in descriptors, and how much of them it may.
 //!
-//! No client makes the core hold more than a MiB and 16 descriptors for a connection, whatever it sends or leaves unread:
+//! No client makes the core hold more than a MiB, beside a compressor's half a MiB, and 16 descriptors for a connection, whatever it sends or
+//! leaves unread:
 //!
 //! - A request of a pipeline is begun only while less than [`BEGIN_BELOW`] is held. What it adds is bounded by itself: its head, which is kept and
 //!   crosses to a worker, its fields for the log, a page of an error, a small file.

@@ -1,0 +1,19 @@
+// The process that has the core: it runs one episode after the other and tells the other process of each.
+
+import { createJiti } from 'jiti';
+
+const { runEpisode } = /** @type {typeof import('./episode.js')} */ (
+  await createJiti(import.meta.url).import('./episode.ts')
+);
+
+const [first = 1, seconds = 60, episodes = Number.POSITIVE_INFINITY] = process.argv.slice(2).map(Number);
+const end = performance.now() + seconds * 1000;
+// What a process opens once, it keeps.
+await runEpisode(1);
+for (let seed = first; performance.now() < end && seed < first + episodes; seed++) {
+  process.send?.({ begun: seed });
+  const outcome = await runEpisode(seed);
+  await new Promise((resolve) => process.send?.({ outcome }, resolve));
+  if (outcome.faults.length > 0) break;
+}
+process.exit();
