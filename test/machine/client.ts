@@ -46,6 +46,7 @@ export class Client {
   private ended = false;
   private isGone = false;
   private finished = false;
+  private isDismissed = false;
   private wake: (() => void)[] = [];
 
   constructor(episode: Episode, random: Random, name: string) {
@@ -88,6 +89,7 @@ export class Client {
     await this.send();
     if (this.ending === 'half-closes' && !this.ended) this.half();
     while (!this.ended && !this.isGone && this.answered < this.requests.length) await this.change();
+    while (this.ending === 'waits' && !this.stopped && !this.isDismissed) await this.change();
     if (this.ending !== 'half-closes' && !this.isGone) socket.end();
     // The core's end comes behind the last answer.
     while (!this.ended && !this.isGone) await this.change();
@@ -102,11 +104,18 @@ export class Client {
     this.changed();
   }
 
-  /** What it waits for, for a person. */
-  get state(): string {
-    return this.finished || this.isGone
-      ? 'done'
-      : `${this.answered} of ${this.requests.length} answered, ${this.sent} sent, ended ${this.ended}, next is ${this.requests[this.answered]?.id}`;
+  /** What it waits for, for a person; undefined if it has all that it may want. */
+  get state(): string | undefined {
+    const isServed =
+      this.ending !== 'half-closes' && this.answered === this.requests.length && this.sent === this.answered;
+    if (this.finished || this.isGone || this.ended || isServed) return undefined;
+    return `${this.answered} of ${this.requests.length} answered, ${this.sent} sent, next is ${this.requests[this.answered]?.id}`;
+  }
+
+  /** It may end its connection, when it has all its answers. */
+  dismiss(): void {
+    this.isDismissed = true;
+    this.changed();
   }
 
   leave(): void {

@@ -178,11 +178,12 @@ export class Episode {
     }, 50);
     let isDone = false;
     void Promise.all(runs).then(() => (isDone = true));
-    await this.until(
-      'the end of all clients',
-      () => isDone,
-      () => this.clients.flatMap(({ name, state }) => (state === 'done' ? [] : [`${name}: ${state}`])).join('; '),
-    );
+    const waiting = (): string =>
+      this.clients.flatMap(({ name, state }) => (state === undefined ? [] : [`${name}: ${state}`])).join('; ');
+    await this.until('an answer to every request', () => waiting() === '', waiting);
+    if (!this.closing && !this.hurries) await this.rest();
+    for (const client of this.clients) client.dismiss();
+    await this.until('the end of all connections', () => isDone, waiting);
     if (!isDone) for (const client of this.clients) client.leave();
     this.ending = true;
     await Promise.all(this.expected);
@@ -245,6 +246,18 @@ export class Episode {
         this.status().workers.every(({ inFlight }) => inFlight === 0) &&
         this.workers.every(({ busy, gone }) => busy === 0 || gone !== undefined),
       () => JSON.stringify([this.status().workers, this.workers.map(({ name, busy }) => [name, busy])]),
+    );
+  }
+
+  /** Nobody asks for anything: the connections that are there hold nothing but themselves. */
+  private async rest(): Promise<void> {
+    await this.until(
+      'idle connections that hold nothing',
+      () => {
+        const { connections, held } = this.status();
+        return held.clients === 0 && held.queued === 0 && held.descriptors === connections;
+      },
+      () => JSON.stringify(this.status()),
     );
   }
 
@@ -324,6 +337,13 @@ export function descriptors(): string[] {
       return [];
     }
   });
+}
+
+/** Has the process open what it opens once and keeps. */
+export async function warmUp(): Promise<void> {
+  const core = new TestCore();
+  await core.worker();
+  await core[Symbol.asyncDispose]();
 }
 
 export async function runEpisode(seed: number): Promise<Outcome> {

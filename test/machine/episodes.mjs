@@ -2,14 +2,13 @@
 
 import { createJiti } from 'jiti';
 
-const { runEpisode } = /** @type {typeof import('./episode.js')} */ (
+const { runEpisode, warmUp } = /** @type {typeof import('./episode.js')} */ (
   await createJiti(import.meta.url).import('./episode.ts')
 );
 
 const [first = 1, seconds = 60, episodes = Number.POSITIVE_INFINITY] = process.argv.slice(2).map(Number);
 const end = performance.now() + seconds * 1000;
-// What a process opens once, it keeps.
-await runEpisode(1);
+await warmUp();
 for (let seed = first; performance.now() < end && seed < first + episodes; seed++) {
   process.send?.({ begun: seed });
   const outcome = await runEpisode(seed);

@@ -54,7 +54,7 @@ child.on(
 );
 child.on('exit', (code, signal) => {
   clearTimeout(watch);
-  if (!isFaulty && code !== 0) fail([`the process ended with ${signal ?? code}`], []);
+  if (!isFaulty && (code !== 0 || totals.episodes === 0)) fail([`the process ended with ${signal ?? code}`], []);
   process.stdout.write(`${isFaulty ? 'FAILED' : 'ok'}: ${JSON.stringify({ from: numbers[0], ...totals })}\n`);
   process.exitCode = isFaulty ? 1 : 0;
 });

@@ -253,7 +253,7 @@ export class Worker {
     let { payload } = received;
     if (received.flags & f.FLAG_SHARED) {
       if (number !== 0) this.fault('got a shared buffer that it does not read');
-      payload = this.fake.shared(received);
+      payload = Buffer.from(this.fake.shared(received));
       this.fake.setShared(received.extra >>> 16, 0);
     }
     // What was under way when it ended the stream.
