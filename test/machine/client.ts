@@ -197,7 +197,6 @@ export class Client {
         clearTimeout(late);
         if (this.answered > index) {
           this.excuse ??= 'it was answered before it had sent its body';
-          this.sent += 1;
           if (this.stopped) return;
         }
         waiting.push(request.body);
