@@ -19,6 +19,8 @@ const APP = `
 import { createHash } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 
+let release;
+const held = new Promise((resolve) => (release = () => resolve('held')));
 const note = (text) => appendFileSync(new URL('./seen.txt', import.meta.url), text + '\\n');
 const endless = async function* () {
   try {
@@ -34,6 +36,8 @@ export function application(environ, startResponse) {
   startResponse('200 OK', []);
   if (uri === '/hash') return [environ.CONTENT_LENGTH + ' ' + createHash('sha256').update(environ['wsgi.input'].bytes()).digest('hex')];
   if (uri === '/endless') return endless();
+  if (uri === '/held') return held;
+  if (uri === '/release') release();
   if (uri === '/slow') return new Promise((resolve) => setTimeout(resolve, 50, 'slow'));
   return uri;
 }
@@ -157,19 +161,19 @@ describe('with a worker process', () => {
   });
 
   test('H62 without descriptors it waits, and then goes on', async () => {
-    await using server = await new Gwanmun(80).listening();
+    await using server = await new Gwanmun(120).listening();
     const clients: RawClient[] = [];
     for (let index = 0; index < 100; index += 1) {
       const client = await server.connect();
-      // A request in progress does not give way to others.
-      await client.send('POST /hash HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n');
+      // A request that an application has does not give way to others.
+      await client.send(request('GET /held'));
       clients.push(client);
     }
     await server.says(/No connection could be accepted/);
     // Who has come meanwhile is not turned away.
-    for (const client of clients.splice(0, 60)) client.close();
+    for (const client of clients.splice(0, 60)) client.reset();
+    await clients[0]?.send(request('GET /release'));
     for (const client of clients) {
-      await client.send('ab');
       expect((await client.response()).status).toBe(200);
       client.close();
     }
@@ -180,7 +184,7 @@ describe('with a worker process', () => {
   test('H43 H62 when descriptors run short the oldest idle connections give way', async () => {
     await using server = await new Gwanmun(200).listening();
     const busy = await server.connect();
-    await busy.send('POST /hash HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na');
+    await busy.send(request('GET /held'));
     const clients: RawClient[] = [];
     for (let index = 0; index < 400; index += 1) {
       const client = await server.connect();
@@ -191,7 +195,7 @@ describe('with a worker process', () => {
     await server.says(/File descriptors run short/);
     await clients[0]?.closed();
     expect(await server.get('/alive')).toBe('/alive');
-    await busy.send('b');
+    await busy.send(request('GET /release'));
     expect((await busy.response()).status).toBe(200);
     for (const client of [busy, ...clients]) client.close();
   });

@@ -183,7 +183,7 @@ test('a folder that is open to others is not used, and the server serves all the
   chmodSync(join(open, 'gwanmun'), 0o777);
   await using server = start({ env: { XDG_RUNTIME_DIR: open } });
   await server.port();
-  await server.says(/there is no control socket[^\n]*is not this user's alone/);
+  await server.says(/its control socket could not be opened[^\n]*is not this user's alone/);
   rmSync(open, { recursive: true });
 });
 

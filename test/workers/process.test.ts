@@ -86,7 +86,9 @@ describe.runIf(canUnshare)('as process 1', () => {
       await expect.poll(() => childrenOf(main).length, { timeout: 5000 }).toBeGreaterThan(1);
       await expect.poll(() => childrenOf(main).length, { timeout: 10_000 }).toBe(1);
       process.kill(main, 'SIGUSR2');
-      await expect.poll(() => said, { timeout: 5000 }).toContain('GWM_SUCCESSOR  As process 1 this one may not end');
+      await expect
+        .poll(() => said, { timeout: 5000 })
+        .toContain('GWM_SUCCESSOR  Process 1 cannot hand over to another process');
     } finally {
       child.kill('SIGKILL');
     }

@@ -54,7 +54,7 @@ describe('an upgrade', () => {
       const next = await upgrade(server, pid);
       expect(next).not.toBe(pid);
       await expect.poll(() => readFileSync(join(server.folder, 'site.pid'), 'utf8')).toBe(`${next}\n`);
-      await server.says(new RegExp(`process ${next} serves in the place of this one`));
+      await server.says(new RegExp(`process ${next} has taken over`));
       pid = next;
     }
     isOver = true;
@@ -92,7 +92,7 @@ try {
     await client.send(REQUEST);
     const before = await client.response();
     server.child.kill('SIGUSR2');
-    const [, pid] = await server.says(/process (\d+) serves in the place of this one/);
+    const [, pid] = await server.says(/process (\d+) has taken over/);
     // For a moment both accept.
     await expect.poll(async () => (await get(port, '/pid')).body.toString()).not.toBe(before.body.toString());
     await client.send(REQUEST);

@@ -1,7 +1,7 @@
 //! New connections: accepted in batches from the listeners, and held back where file descriptors run short (H43, H62).
 
 use super::epoll::{Epoll, Token};
-use super::{Thread, shedding};
+use super::{Message, Thread, shedding};
 use crate::config::Listen;
 use crate::connection::{Connection, Local, crossing};
 use crate::descriptors::{self, Purpose, is_exhaustion};
@@ -134,7 +134,7 @@ impl Thread {
                 }
                 Err(error) => {
                     if is_exhaustion(&error) {
-                        self.acceptor.has_shed |= self.shed();
+                        self.make_room();
                         self.pause_accepting(&error);
                         return;
                     }
@@ -151,8 +151,21 @@ impl Thread {
             return;
         }
         self.acceptor.held_back.push((local, fd));
-        self.acceptor.has_shed |= self.shed();
+        self.make_room();
         self.pause_accepting("only the reserve of file descriptors is left");
+    }
+
+    /// Closes connections of this thread, or has the others close some of theirs if it has none that can give way.
+    fn make_room(&mut self) {
+        if self.shed() {
+            self.acceptor.has_shed = true;
+            return;
+        }
+        for (index, mailbox) in self.cx.shared.mailboxes.iter().enumerate() {
+            if index != self.cx.thread {
+                mailbox.post(Message::GiveWay);
+            }
+        }
     }
 
     /// What was shed is closed: who was held back comes in.
@@ -183,7 +196,7 @@ impl Thread {
     }
 
     /// H43: closes the connections that have waited longest, so that others can come. Gives whether there were any.
-    fn shed(&mut self) -> bool {
+    pub(super) fn shed(&mut self) -> bool {
         let cx = &mut self.cx;
         let candidates = self.connections.iter_mut();
         let candidates = candidates.filter_map(|(key, other)| Some((other.gives_way(cx)?, key)));

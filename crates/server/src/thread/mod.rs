@@ -221,6 +221,8 @@ pub(crate) enum Message {
         /// Idle connections get a last response first, or their keep-alive timeout.
         patient: bool,
     },
+    /// Another thread has clients that wait for a descriptor, and no connection that can give way.
+    GiveWay,
     /// Close the clients' connections, or those on which nothing is in progress; others may come.
     CloseConnections {
         idle_only: bool,
@@ -443,6 +445,9 @@ impl Thread {
             #[cfg(test)]
             Message::Panic => panic!("by the test"),
             Message::Close { grace, patient } => self.begin_closing(grace, patient),
+            Message::GiveWay => {
+                self.shed();
+            }
             Message::CloseConnections { idle_only } => {
                 for (_, connection) in self.connections.iter_mut() {
                     if idle_only {
