@@ -347,7 +347,9 @@ export class Client {
     const isFile = request.kind === 'file' && status === request.status;
     const closes = fields.get('connection') === 'close' || request.version === '1.0';
     const length = fields.get('content-length');
-    const hasNone = request.method === 'HEAD' || status === 204 || status === 304;
+    // A head that does not come to its end says no method yet.
+    const isHead = request.method === 'HEAD' && status !== 408;
+    const hasNone = isHead || status === 204 || status === 304;
     const left = hasNone
       ? 0
       : fields.get('transfer-encoding') === 'chunked'
