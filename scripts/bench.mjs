@@ -1,4 +1,5 @@
 // `npm run bench -- [options]`: builds the package and the benchmark's peers, then runs bench/run.mjs with the options.
+// `--instructions` needs no peers, and runs bench/instructions.mjs.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
@@ -8,10 +9,14 @@ const root = join(import.meta.dirname, '..');
 const bench = join(root, 'bench');
 
 if (existsSync(join(root, 'scripts/build.mjs'))) run('node', ['scripts/build.mjs', '--published'], root);
-installPeers();
-buildFloor();
+const counts = process.argv.includes('--instructions');
+if (!counts) {
+  installPeers();
+  buildFloor();
+}
 
-const child = spawn(process.execPath, [join(bench, 'run.mjs'), ...process.argv.slice(2)], { stdio: 'inherit' });
+const program = join(bench, counts ? 'instructions.mjs' : 'run.mjs');
+const child = spawn(process.execPath, [program, ...process.argv.slice(2)], { stdio: 'inherit' });
 // A terminal's Ctrl-C reaches the child as well, which has servers to end: wait for it. A signal to this process alone is handed on.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => child.kill('SIGTERM'));
