@@ -63,6 +63,30 @@ describe('a pipeline', () => {
     other.close();
   });
 
+  test('has 32 requests with the application at most, and the next as one is answered', async () => {
+    const { answer, waiting, holds } = gate();
+    await using target = await record({ answer });
+    const client = await target.connect();
+    await client.send(Array.from({ length: 48 }, (_, index) => request(`GET /${index}`)).join(''));
+    await holds(32);
+    // Another connection's request is later than all that the first one sent.
+    const other = await target.connect();
+    for (let round = 1; round <= 2; round += 1) {
+      await other.send(request(`GET /other-${round}`));
+      await holds(32 + round);
+      expect(target.seen.filter(({ uri }) => !uri.startsWith('/other'))).toHaveLength(32);
+      waiting.get(`/other-${round}`)?.();
+      expect((await other.response()).status).toBe(200);
+    }
+    for (let index = 0; index < 48; index += 1) {
+      await holds(Math.min(48, 32 + index) + 2);
+      waiting.get(`/${index}`)?.();
+      expect((await client.response()).body.toString()).toBe(`/${index}`);
+    }
+    client.close();
+    other.close();
+  });
+
   test.each(['POST', 'PUT', 'DELETE', 'PATCH', 'PURGE'])(
     '%s waits for what is before it, and holds what is behind it',
     async (method) => {

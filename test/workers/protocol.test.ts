@@ -337,6 +337,29 @@ describe('the end of a stream', () => {
     for (const client of [first, last]) client.destroy();
   });
 
+  test('a client that leaves the queue leaves its place', async () => {
+    await using core = new TestCore({ pools: [{ queue: 1, queueTimeoutMs: 15_000, requestTimeoutMs: 0 }] });
+    const worker = await core.worker(1);
+    const first = await Client.connect(core.port);
+    first.get('/app/first');
+    const request = await worker.begin();
+    const leaving = await Client.connect(core.port);
+    leaving.get('/app/leaving');
+    await settled(core);
+    expect(core.core.queued(0)).toBe(1);
+    leaving.socket.resetAndDestroy();
+    await expect.poll(() => core.core.queued(0)).toBe(0);
+    const last = await Client.connect(core.port);
+    last.get('/app/last');
+    await settled(core);
+    expect(core.core.queued(0)).toBe(1);
+    worker.send(response(request.stream, ''));
+    const next = await worker.begin();
+    worker.send(response(next.stream, 'last'));
+    expect(await last.answer()).toMatchObject({ status: 200 });
+    for (const client of [first, last]) client.destroy();
+  });
+
   test('RESET is a 500 before HEAD and a broken connection after it', async () => {
     await using core = new TestCore();
     const worker = await core.worker();
