@@ -63,9 +63,7 @@ const instructions = {};
 for (const name of names) {
   const few = await count(name, FEW);
   const many = await count(name, MANY);
-  // The thread that has more to do when there are more requests is the I/O thread: there is one, and no other is on their way.
-  const grown = Object.keys(many).map((thread) => (many[thread] ?? 0) - (few[thread] ?? 0));
-  instructions[name] = Math.round(Math.max(...grown) / (MANY - FEW));
+  instructions[name] = Math.round((many - few) / (MANY - FEW));
   process.stderr.write(`${name}: ${instructions[name]}\n`);
 }
 
@@ -83,8 +81,9 @@ if (out !== undefined) {
 }
 
 /**
- * Instructions of each thread of a server that answers so many requests of a scenario.
- * @param {string} name @param {number} requests @returns {Promise<Record<string, number>>}
+ * Instructions of the I/O thread of a server that answers so many requests of a scenario. Of the other threads, those that compile
+ * JavaScript do more, and never the same.
+ * @param {string} name @param {number} requests @returns {Promise<number>}
  */
 async function count(name, requests) {
   const scenario = scenarios.find((one) => one.name === name);
@@ -124,14 +123,14 @@ async function count(name, requests) {
     clearTimeout(timer);
     running = undefined;
   }
-  /** @type {Record<string, number>} */
-  const threads = {};
-  for (const file of readdirSync(scratch).filter((one) => one.startsWith(`${name}-${requests}-`))) {
-    const total = /^(?:totals|summary): (\d+)/m.exec(readFileSync(join(scratch, file), 'utf8'))?.[1];
-    if (total !== undefined) threads[file.slice(file.lastIndexOf('-'))] = Number(total);
-  }
-  if (Object.keys(threads).length === 0) throw new Error(`callgrind left no counts for ${name}`);
-  return threads;
+  const counts = readdirSync(scratch)
+    .filter((one) => one.startsWith(`${name}-${requests}-`))
+    .map((one) => readFileSync(join(scratch, one), 'utf8'))
+    // The thread that answers: there is one, as the scenarios are configured.
+    .filter((text) => text.includes('gwanmun_server::connection'))
+    .map((text) => Number(/^(?:totals|summary): (\d+)/m.exec(text)?.[1]));
+  if (counts.length === 0) throw new Error(`callgrind left no counts of the I/O thread for ${name}`);
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
 /** The port that the server says it listens on. @param {import('node:child_process').ChildProcess} child @returns {Promise<number>} */
