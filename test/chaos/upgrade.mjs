@@ -34,7 +34,7 @@ export async function upgrade({ requests, everyMs }) {
       writeFileSync(join(server.folder, 'app.mjs'), app(upgrades + 2));
       const from = server.log.length;
       process.kill(pid, 'SIGUSR2');
-      const [, next] = await server.says(/process (\d+) serves in the place|upgrade has failed|GWM_/, from);
+      const [, next] = await server.says(/process (\d+) has taken over|the upgrade failed|GWM_/, from);
       if (next === undefined) break;
       pid = Number(next);
       upgrades += 1;
