@@ -9,13 +9,14 @@ use crate::spool::SpooledBody;
 use crate::thread::ByThread;
 use crate::thread::arena::{Arena, Key};
 use crate::thread::buffers::Buffers;
-use gwanmun_gateway::WINDOW;
+use gwanmun_gateway::{NARROW_WINDOW, WINDOW};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) type Exchanges = Arena<Exchange>;
 
+/// Each request moves one into its arena and out again: up to 256 bytes, with its generation, that is cheap.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     /// None: the client has its whole response, or is gone.
@@ -39,7 +40,7 @@ pub(crate) struct Exchange {
     pub(crate) body: RequestBody,
     pub(crate) response: Response,
     /// Fields that follow its chunked body, each with its line end.
-    pub(crate) trailers: Vec<u8>,
+    pub(crate) trailers: Box<[u8]>,
     /// Its body is compressed.
     pub(crate) compression: Option<Box<Compression>>,
     /// Response bytes while earlier exchanges of the connection are not answered.
@@ -50,8 +51,8 @@ pub(crate) struct Exchange {
     pub(crate) holds: Holding,
     /// Earlier exchanges of its connection are not answered.
     pub(crate) is_behind: bool,
-    /// Body bytes that the worker may send ahead of its client.
-    pub(crate) window: u32,
+    /// Its worker may send but little ahead of its client: it was begun behind others.
+    pub(crate) is_narrow: bool,
     /// Body bytes that the worker may still send before it gets credit.
     pub(crate) credit: u32,
     pub(crate) started: Instant,
@@ -82,7 +83,7 @@ pub(crate) struct StreamName {
 pub(crate) enum RequestBody {
     None,
     Memory(Vec<u8>),
-    File(SpooledBody),
+    File(Box<SpooledBody>),
     /// Comes as the client sends it.
     Streamed(Upload),
 }
@@ -222,18 +223,23 @@ impl Exchange {
             head: Vec::new(),
             body: RequestBody::None,
             response: Response::default(),
-            trailers: Vec::new(),
+            trailers: Box::default(),
             compression: None,
             held: None,
             held_counted: Holding::default(),
             holds: Holding::default(),
             is_behind: false,
-            window: WINDOW,
+            is_narrow: false,
             credit: WINDOW,
             started,
             id: None,
             log: None,
         }
+    }
+
+    /// Body bytes that its worker may send ahead of its client.
+    pub(crate) fn window(&self) -> u32 {
+        if self.is_narrow { NARROW_WINDOW } else { WINDOW }
     }
 
     /// Says why it is refused, or why it failed, unless that has been said.
@@ -262,5 +268,13 @@ pub(crate) fn release(exchanges: &mut Exchanges, key: Key, buffers: &mut Buffers
         if let RequestBody::Memory(bytes) = exchange.body {
             buffers.give(bytes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_exchange_is_cheap_to_move() {
+        assert!(size_of::<super::Exchange>() <= 248, "{}", size_of::<super::Exchange>());
     }
 }

@@ -592,7 +592,7 @@ impl Connection {
             }
             Sink::Memory(memory) => RequestBody::Memory(memory),
             Sink::File(Spool { file: Some(file), share, .. }) => {
-                RequestBody::File(SpooledBody { file, _share: share })
+                RequestBody::File(Box::new(SpooledBody { file, _share: share }))
             }
             Sink::File(_) => RequestBody::None,
         };

@@ -338,7 +338,7 @@ impl Connection {
     pub(crate) fn relay_trailers(&mut self, cx: &mut Context, key: Key, lines: &[u8]) {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         match check_trailers(lines) {
-            Ok(()) => exchange.trailers = lines.to_vec(),
+            Ok(()) => exchange.trailers = lines.into(),
             Err(error) => {
                 cx.log_error(&format!("An application's trailers were not sent: {error}."))
             }

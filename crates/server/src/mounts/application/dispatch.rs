@@ -62,8 +62,8 @@ impl Context {
         };
         let (narrow, now_ms) = (exchange.is_behind, self.clock.ms());
         let stream = link.send_request(key, &exchange.head, &body, narrow, &self.names, now_ms);
-        exchange.window = if narrow { NARROW_WINDOW } else { WINDOW };
-        exchange.credit = exchange.window;
+        exchange.is_narrow = narrow;
+        exchange.credit = exchange.window();
         exchange.stream = Some(StreamName { link: link_key, stream });
         exchange.since_ms = self.clock.ms();
         exchange.progress = Progress::Sent;
@@ -202,15 +202,16 @@ impl Context {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         let waiting = exchange.compression.as_ref().map_or(0, |compression| compression.waiting());
         // One that was begun behind others gets the whole window when it is its turn, if it needs more than it has.
-        let is_wide = !exchange.is_behind && exchange.credit < exchange.window;
-        let window = if is_wide { WINDOW } else { exchange.window };
+        let is_narrow =
+            exchange.is_narrow && (exchange.is_behind || exchange.credit == exchange.window());
+        let window = if is_narrow { NARROW_WINDOW } else { WINDOW };
         let owed = (window - exchange.credit).saturating_sub(waiting);
         if owed >= window / 4
             && !exchange.answered()
             && let Some(StreamName { link, stream }) = exchange.stream
             && let Some(open) = self.links.get_mut(link)
         {
-            exchange.window = window;
+            exchange.is_narrow = is_narrow;
             exchange.credit += owed;
             open.send_frame(Kind::Credit, stream, owed, b"");
             self.mark_link_dirty(link);
