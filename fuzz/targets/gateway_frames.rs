@@ -135,6 +135,7 @@ fn check_frame(frame: &[u8], data: &[u8]) {
         }
         FromWorker::Passing
         | FromWorker::End { .. }
+        | FromWorker::Closed { .. }
         | FromWorker::Reset { .. }
         | FromWorker::Credit { .. } => {}
     }
