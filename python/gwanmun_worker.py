@@ -151,7 +151,7 @@ class Request(object):
         self.left = self.left and self.left - len(piece)
         if self.backlog:
             self.backlog.keep(piece)
-        else:
+        elif len(piece):  # else what is beyond the length would take the place of the end, which may wait
             self.rest = piece
         self.push()
         flush()

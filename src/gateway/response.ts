@@ -267,12 +267,16 @@ export class Response {
     const left = this.remaining - (this.rest?.length ?? 0) - (this.backlog?.length ?? 0);
     const beyond = bytes.length > left;
     if (!this.bodiless) {
-      if (!this.blocked) this.sendBytes(bytes);
-      else if (left > 0) this.keep(beyond ? bytes.subarray(0, left) : bytes);
-      // The application may use its memory again.
-      const { rest } = this;
-      this.rest = null;
-      if (rest !== null) this.keep(rest);
+      if (this.blocked) {
+        // Behind what waits already.
+        if (left > 0) this.keep(beyond ? bytes.subarray(0, left) : bytes);
+      } else {
+        this.sendBytes(bytes);
+        // The application may use its memory again.
+        const { rest } = this;
+        this.rest = null;
+        if (rest !== null) this.keep(rest);
+      }
     }
     this.writer.send();
     if (beyond) throw new Error('write was given more bytes than Content-Length says; the surplus is not sent'); // W55

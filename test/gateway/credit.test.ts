@@ -268,6 +268,24 @@ describe('write()', () => {
     expect(files()).toBe(0);
   });
 
+  test('comes behind what the body has given before it', async () => {
+    let write: Write | undefined;
+    const { link } = worker(
+      (_environ, startResponse) => {
+        write = startResponse('200 OK', []);
+        return ['01234567'][Symbol.iterator]();
+      },
+      { hello: { window: 4 } },
+    );
+    link.deliver(request());
+    write!('ab');
+    write!('cd');
+    link.deliver(credit(1, 1));
+    write!('ef');
+    link.deliver(credit(1, 100));
+    expect((await link.ended()).body.toString()).toBe('01234567abcdef');
+  });
+
   test('Content-Length counts what is kept', async () => {
     const thrown: unknown[] = [];
     const { link } = worker(

@@ -4,7 +4,6 @@ use crate::descriptors;
 use crate::held::HeldFile;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -84,10 +83,4 @@ pub(crate) struct SpooledBody {
     pub(crate) file: Arc<HeldFile>,
     /// Held for as long as the body is.
     pub(crate) _share: Share,
-}
-
-impl AsFd for SpooledBody {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
 }
