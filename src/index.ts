@@ -20,13 +20,13 @@ export {
 export type { CoreAddress } from './config/core.js';
 export { GwanmunError, type ErrorCode } from './errors.js';
 export { validator } from './gateway/validator.js';
-export type { EarlyHints } from './gateway/early-hints.js';
 export type { FileBody, FileOptions, FileSource, FileWrapper } from './gateway/file-body.js';
 export type {
   Application,
   ApplicationBody,
   ApplicationResult,
   BodyChunk,
+  EarlyHints,
   Environ,
   ErrorStream,
   Header,

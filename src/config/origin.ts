@@ -4,7 +4,6 @@
 import type { GwanmunError, Where } from '../errors.js';
 import { place, type ConfigSource } from './check.js';
 import { locate, type KeyPath } from './locate.js';
-import type { ResolvedConfig } from './resolve.js';
 
 /** Where the parts of a resolved configuration were written. */
 export interface Origin {
@@ -18,7 +17,10 @@ export interface Origin {
 /** The error with the place in the user's configuration that its part stands for. */
 export function placeError(
   error: GwanmunError,
-  { origin, mounts }: Pick<ResolvedConfig, 'origin' | 'mounts'>,
+  {
+    origin,
+    mounts,
+  }: { readonly origin: Origin; readonly mounts: readonly { readonly application?: number | undefined }[] },
 ): GwanmunError {
   if (error.part === undefined) return error;
   const [, name = '', digits] = /^(\w+)(?:\[(\d+)\])?/.exec(error.part) ?? [];

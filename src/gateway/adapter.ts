@@ -1,6 +1,7 @@
 import type { EnvironFactories } from './environ.js';
-import type { ExchangeLink } from './exchange.js';
+import type { ErrorPage } from './error-page.js';
 import type { Input } from './input.js';
+import type { ResponseLink } from './response.js';
 
 /** One kind of application: makes what answers each request. */
 export interface Adapter {
@@ -50,4 +51,14 @@ export interface LinkedResponse {
   readonly ended: boolean;
   /** Ends the stream without a proper end. */
   reset(reason: number): void;
+}
+
+/** What an exchange needs of its link. */
+export interface ExchangeLink extends ResponseLink {
+  /** This side of the stream has ended: its slot is free. */
+  release(exchange: LinkedExchange): void;
+  /** In development: an error as a response. */
+  readonly errorPage: ((error: unknown, accept: string | undefined) => ErrorPage) | null;
+  /** Settles when the core looks for descriptors that come with frames, for which it is asked if need be. Null: it does. */
+  passing(): Promise<void> | null;
 }

@@ -1,8 +1,5 @@
 import { ErrorLog } from './error-stream.js';
-import type { Environ, Header } from './types.js';
-
-/** `environ['gwanmun.early_hints'](headers)`: sends a 103 with these headers, before the response. */
-export type EarlyHints = (this: Environ, headers: readonly Header[]) => void;
+import type { EarlyHints, Environ } from './types.js';
 
 /**
  * One function for all requests, so that it costs them nothing: the environ that it is called on leads to the response, by way of

@@ -19,9 +19,9 @@ import {
   HEAD_SERVER_NAME,
   HEAD_TARGET,
 } from './frame.js';
-import { earlyHints, type EarlyHints } from './early-hints.js';
+import { earlyHints } from './early-hints.js';
 import { fileWrapper, type FileWrapper } from './file-body.js';
-import type { Environ, ErrorStream, InputStream } from './types.js';
+import type { EarlyHints, Environ, ErrorStream, InputStream } from './types.js';
 
 /** `wsgi.version`; frozen because every request shares it. */
 const WSGI_VERSION = Object.freeze([1, 0]) as readonly [1, 0];

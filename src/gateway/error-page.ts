@@ -4,7 +4,7 @@ import { displayPath } from '../config/display-path.js';
 import { fileFrame } from '../config/frame.js';
 import { describeImportFault } from '../config/module.js';
 import { formatError, GwanmunError } from '../errors.js';
-import { show } from './exchange.js';
+import { show } from './show.js';
 
 /** A response that shows an error. */
 export interface ErrorPage {

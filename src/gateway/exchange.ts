@@ -1,28 +1,16 @@
 import { AsyncResource } from 'node:async_hooks';
-import { inspect } from 'node:util';
 import { GwanmunError } from '../errors.js';
-import { withoutOwnFrames } from '../stack.js';
 import { LOG_ERROR, RESET_APPLICATION_ERROR, RESET_CLIENT_GONE } from './frame.js';
-import type { Adapter, LinkedExchange } from './adapter.js';
+import type { Adapter, ExchangeLink, LinkedExchange } from './adapter.js';
 import type { EnvironFactories } from './environ.js';
-import type { ErrorPage } from './error-page.js';
 import { ErrorLog } from './error-stream.js';
 import { FileBody } from './file-body.js';
-import { describe } from './headers.js';
+import { describe } from './describe.js';
 import type { Input } from './input.js';
-import { isBytes, Response, type ResponseLink } from './response.js';
+import { isBytes, Response } from './response.js';
+import { show } from './show.js';
 import { StreamedInput } from './streamed-input.js';
 import type { Application, BodyChunk, Environ, StartResponse } from './types.js';
-
-/** What an exchange needs of its link. */
-export interface ExchangeLink extends ResponseLink {
-  /** This side of the stream has ended: its slot is free. */
-  release(exchange: LinkedExchange): void;
-  /** In development: an error as a response. */
-  readonly errorPage: ((error: unknown, accept: string | undefined) => ErrorPage) | null;
-  /** Settles when the core looks for descriptors that come with frames, for which it is asked if need be. Null: it does. */
-  passing(): Promise<void> | null;
-}
 
 const RESOURCE = Object.freeze({ requireManualDestroy: true });
 
@@ -400,13 +388,4 @@ function pump(exchange: Exchange): void {
 
 function finish(exchange: Exchange): void {
   exchange.finish();
-}
-
-/** An error for the log: its stack, its cause and its fields. */
-export function show(error: unknown): string {
-  try {
-    return withoutOwnFrames(inspect(error));
-  } catch {
-    return 'the application threw something that cannot be shown';
-  }
 }

@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { describe } from './headers.js';
+import { describe } from './describe.js';
 
 /** A file by its path, its descriptor or its `FileHandle`, or anything that `read(size)` gives bytes of. */
 export type FileSource =

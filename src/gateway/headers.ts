@@ -1,4 +1,4 @@
-import { types } from 'node:util';
+import { describe } from './describe.js';
 import { KIND_BLOCK, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
 import type { FrameWriter } from './frame-writer.js';
 import type { Header } from './types.js';
@@ -174,15 +174,4 @@ function checkedLength(value: string, before: number): number {
   if (length < 0) throw new TypeError(`Content-Length must be a number of bytes, got ${describe(value)}`);
   if (before >= 0 && before !== length) throw new TypeError(`Content-Length is given twice: ${before} and ${length}`);
   return length;
-}
-
-/** A value for an error message. */
-export function describe(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}…` : value);
-  if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean')
-    return String(value);
-  if (Array.isArray(value)) return `an array of ${value.length}`;
-  if (types.isPromise(value)) return 'a promise';
-  if (typeof value === 'function') return 'a function';
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }

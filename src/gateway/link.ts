@@ -39,7 +39,8 @@ import {
 } from './frame.js';
 import type { Adapter, LinkedExchange } from './adapter.js';
 import { bodyLength, EnvironFactories } from './environ.js';
-import { type ExchangeLink, show } from './exchange.js';
+import { show } from './show.js';
+import type { ExchangeLink } from './adapter.js';
 import { FrameWriter, type RawBuffer } from './frame-writer.js';
 import { HeaderBlocks } from './headers.js';
 import type { AsyncLocalStorage } from 'node:async_hooks';

@@ -14,7 +14,8 @@ import {
 } from './frame.js';
 import type { FilePart } from './file-body.js';
 import type { FrameWriter, RawBuffer } from './frame-writer.js';
-import { describe, HeaderBlock, type HeaderBlocks } from './headers.js';
+import { describe } from './describe.js';
+import { HeaderBlock, type HeaderBlocks } from './headers.js';
 import type { BodyChunk, Header } from './types.js';
 
 /** What a response needs of its link. */

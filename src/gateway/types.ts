@@ -4,7 +4,6 @@
  * An application is `application(environ, startResponse)`; it calls `startResponse(status, headers)` and returns the body.
  */
 
-import type { EarlyHints } from './early-hints.js';
 import type { FileWrapper } from './file-body.js';
 
 /** A piece of a body: bytes, or a string that is sent as UTF-8. */
@@ -25,6 +24,9 @@ export type Write = (data: BodyChunk) => void;
  * @throws TypeError when the status or a header is not allowed in a response
  */
 export type StartResponse = (status: string, headers: readonly Header[], excInfo?: unknown) => Write;
+
+/** `environ['gwanmun.early_hints'](headers)`: sends a 103 with these headers, before the response. */
+export type EarlyHints = (this: Environ, headers: readonly Header[]) => void;
 
 /** What an application returns, or what its promise resolves to. */
 export type ApplicationBody = BodyChunk | Iterable<BodyChunk> | AsyncIterable<BodyChunk>;

@@ -1,7 +1,8 @@
 // Middleware that checks both sides of the contract, as Python's wsgiref.validate does.
 
 import { GwanmunError } from '../errors.js';
-import { checkHeaders, checkStatus, describe } from './headers.js';
+import { describe } from './describe.js';
+import { checkHeaders, checkStatus } from './headers.js';
 import { isBytes } from './response.js';
 import type {
   Application,

@@ -8,6 +8,7 @@ import { formatError, fromCore, GwanmunError } from '../errors.js';
 import { VERSION } from '../config/version.js';
 import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
 import { framesOf } from '../stack.js';
+import type { ServerEvent } from './event.js';
 import { Generations, type Pool } from './generations.js';
 import type { Inheritance } from './inheritance.js';
 import { nameHolder } from './socket-holder.js';
@@ -22,18 +23,6 @@ import type { Print } from './worker-process.js';
 export interface RunningServer {
   /** Where it really listens: a port 0 has become a number. */
   readonly addresses: readonly CoreAddress[];
-}
-
-/** Something that an operator should know; docs/logs.md lists the events. */
-export interface ServerEvent {
-  readonly level: 'error' | 'warn' | 'info';
-  readonly event: string;
-  readonly message: string;
-  readonly worker?: number | undefined;
-  readonly pid?: number | undefined;
-  readonly error?: GwanmunError | undefined;
-  /** Where the code is that it is about. */
-  readonly stack?: string | undefined;
 }
 
 /** The I/O threads take a configuration over within a turn of their loop; more than this is a hang that nobody has to wait for. */

@@ -11,7 +11,7 @@ import { PulseWatch } from './pulse.js';
 import type { Pool } from './generations.js';
 import { reasonToRecycle } from './recycle.js';
 import { residentBytes } from './resident.js';
-import type { ServerEvent } from './server.js';
+import type { ServerEvent } from './event.js';
 
 /** What is looked after, as it is when asked. */
 export interface Charge {

@@ -3,7 +3,7 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Dispatcher } from '../gateway/dispatcher.js';
-import { show } from '../gateway/exchange.js';
+import { show } from '../gateway/show.js';
 import {
   LOG_DEBUG,
   LOG_ERROR,

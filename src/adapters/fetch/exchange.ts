@@ -4,7 +4,8 @@ import { AsyncResource } from 'node:async_hooks';
 import { STATUS_CODES } from 'node:http';
 import type { LinkedExchange } from '../../gateway/adapter.js';
 import type { EnvironFactories } from '../../gateway/environ.js';
-import { type ExchangeLink, show } from '../../gateway/exchange.js';
+import { show } from '../../gateway/show.js';
+import type { ExchangeLink } from '../../gateway/adapter.js';
 import {
   HEAD_COUNT,
   HEAD_FLAG_TLS,
@@ -19,7 +20,7 @@ import {
   RESET_APPLICATION_ERROR,
   RESET_CLIENT_GONE,
 } from '../../gateway/frame.js';
-import { describe } from '../../gateway/headers.js';
+import { describe } from '../../gateway/describe.js';
 import type { Input } from '../../gateway/input.js';
 import { isBytes, Response as Outgoing } from '../../gateway/response.js';
 import { StreamedInput } from '../../gateway/streamed-input.js';

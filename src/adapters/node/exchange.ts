@@ -5,7 +5,8 @@ import { channel } from 'node:diagnostics_channel';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { LinkedExchange } from '../../gateway/adapter.js';
 import type { EnvironFactories } from '../../gateway/environ.js';
-import { type ExchangeLink, show } from '../../gateway/exchange.js';
+import { show } from '../../gateway/show.js';
+import type { ExchangeLink } from '../../gateway/adapter.js';
 import {
   HEAD_FLAG_HTTP10,
   HEAD_FLAG_STREAMED,
