@@ -24,7 +24,7 @@ type FileOptions = Pick<
 
 /** A URL path and what answers below it. With both, a file that exists wins. */
 export interface ServeMount extends FileOptions {
-  /** `'/'`, `'/admin'`: begins with `/`; the longest path that fits a request answers it. */
+  /** `'/'`, `'/admin'`. A request goes to the longest path that matches. */
   path: string;
   /** A folder of static files, relative to the current folder. */
   files?: string | undefined;
@@ -35,9 +35,9 @@ export interface ServeMount extends FileOptions {
   fetch?: FetchHandler | undefined;
   /** A Node handler, `(request, response) => void`, such as an Express application. It sees the whole URL, the mount's path included. */
   node?: RequestListener | undefined;
-  /** The application gets request bodies as the client sends them. Default: whole, before it is called; `true` for `fetch` and `node`. */
+  /** `true`: the application is called at once and reads the request body as it arrives. `false`: it is called when the whole body is there. Default: `false`; `true` for `fetch` and `node`. */
   stream?: boolean | undefined;
-  /** Folders, one or several, whose files the application may have sent by naming them in the response header `X-Sendfile`. */
+  /** A folder, or several. The application can have their files sent by naming one in the response header `X-Sendfile`. */
   sendfile?: string | readonly string[] | undefined;
 }
 
@@ -58,15 +58,15 @@ export interface ServeOptions extends Omit<
 > {
   /** Answers every path that no file and no mount answers. */
   application?: Application | undefined;
-  /** The same as a fetch handler, `(request, info) => Response`: `app.fetch` of Hono, h3 or Elysia, a function of yours. */
+  /** The same as a fetch handler, `(request, info) => Response`: your own, or `app.fetch` of Hono, h3 or Elysia. */
   fetch?: FetchHandler | undefined;
-  /** The same as a Node handler, `(request, response) => void`: an Express application, Koa's `app.callback()`, a function of yours. */
+  /** The same as a Node handler, `(request, response) => void`: your own, an Express application, or Koa's `app.callback()`. */
   node?: RequestListener | undefined;
-  /** It gets request bodies as the client sends them. Default: whole, before it is called; `true` for `fetch` and `node`. */
+  /** `true`: it is called at once and reads the request body as it arrives. `false`: it is called when the whole body is there. Default: `false`; `true` for `fetch` and `node`. */
   stream?: boolean | undefined;
-  /** Folders, one or several, whose files it may have sent by naming them in the response header `X-Sendfile`. */
+  /** A folder, or several. It can have their files sent by naming one in the response header `X-Sendfile`. */
   sendfile?: string | readonly string[] | undefined;
-  /** A folder of static files that is served at `/`. */
+  /** A folder of static files to serve at `/`. */
   files?: string | undefined;
   mounts?: readonly ServeMount[] | undefined;
   /** 0 takes a free port. Default: PORT of the environment, else 3000. */
@@ -79,15 +79,15 @@ export interface ServeOptions extends Omit<
   listen?: Listen | readonly Listen[] | undefined;
   /** Closes the server when it is aborted. */
   signal?: AbortSignal | undefined;
-  /** Default: none, as the terminal is the program's. */
+  /** Default: none, because the terminal is your program's. */
   accessLog?: Config['accessLog'];
 }
 
 /** A server of {@link serve}. */
 export interface Server extends BaseServer {
   /**
-   * Serves something else from now on, all of it given anew. Connections stay, and so do the addresses that are in both; requests that have
-   * begun end as they began. `threads` and the logs stay as they are. Rejects with a GwanmunError if the options are not valid or an address
+   * Serves something else from now on; give all options again. Connections stay open, and so do addresses that both have. Requests that have
+   * begun end as they began. `threads` and the logs do not change. Rejects with a GwanmunError if the options are not valid or an address
    * cannot be bound; then nothing has changed.
    */
   reload(options: ServeOptions): Promise<void>;
