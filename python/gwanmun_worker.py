@@ -7,7 +7,8 @@ import struct, sys, tempfile, threading, time, traceback
 
 HELLO, READY, HEAD, DATA, END, RESET, CREDIT, LOG = 1, 2, 5, 7, 10, 11, 12, 13
 FLAG_END, FLAG_FD, FLAG_NARROW, APPLICATION_ERROR, CLIENT_GONE, LOG_ERROR, LOG_TEXT, MAX_PAYLOAD, NARROW_WINDOW = 1, 2, 8, 1, 2, 1, 4, 65520, 8192
-FRAME, RESPONSE = struct.Struct("<IBBHII"), struct.Struct("<IBBHIIII")  # size, kind, flags, 0, stream, extra; also length of the lines, 0
+FORM_REASON = 2  # of a response head: before the header lines there is one with the reason
+FRAME, RESPONSE = struct.Struct("<IBBHII"), struct.Struct("<IBBHIIII")  # size, kind, flags, 0, stream, extra; also length of the lines, form
 PATIENCE = 0.001  # seconds that a response may wait for others to be sent together with it
 STATUS, VALUE = re.compile(r"[2-5][0-9][0-9] [ -~\x80-\xff]*\Z"), re.compile(r"[ -~\x80-\xff]*\Z")
 CONNECTION = r"(connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade)"  # W38: what is the server's
@@ -19,7 +20,7 @@ queue = collections.deque()  # requests that are complete, in the order in which
 
 @functools.lru_cache(500)
 def check(status, headers):
-    """Gives code, Content-Length and lines of a status with headers."""
+    """Gives code, Content-Length, lines and form of a status with headers."""
     if not isinstance(status, str) or not STATUS.match(status):
         raise ValueError("the status must look like '200 OK', from 200 to 599; got %r" % (status,))  # W36, W59
     for item in headers:
@@ -30,10 +31,11 @@ def check(status, headers):
     lengths = [value for name, value in headers if name.lower() == "content-length"] or [None]
     if lengths != [None] and not re.match("[0-9]{1,15}\\Z", ",".join(lengths)):
         raise ValueError("Content-Length must be one number of bytes, got %r" % (lengths,))
-    lines = "".join(["%s: %s\r\n" % item for item in headers]).encode("latin-1")
+    form, reason = (0, "") if status == "200 OK" else (FORM_REASON, status[4:] + "\r\n")
+    lines = (reason + "".join(["%s: %s\r\n" % item for item in headers])).encode("latin-1")
     if len(lines) > 60000:
         raise ValueError("the headers have %d bytes together, more than can be sent" % len(lines))
-    return int(status[:3]), lengths[0] and int(lengths[0]), lines
+    return int(status[:3]), lengths[0] and int(lengths[0]), lines, form
 
 class Log(io.RawIOBase):
     """Behind wsgi.errors: text for the log, with the request that is being answered; else for standard error."""
@@ -92,7 +94,7 @@ class Request(object):
             link.log(LOG_ERROR, self.stream, text)
             if self.sent or not settings["development"]:
                 return self.reset(APPLICATION_ERROR)
-            self.head = 500, None, b"Content-Type: text/plain; charset=utf-8\r\n"
+            self.head = 500, None, b"Content-Type: text/plain; charset=utf-8\r\n", 0
             self.whole(text)
 
     def start_response(self, status, headers, exc_info=None):
@@ -113,13 +115,13 @@ class Request(object):
 
     def whole(self, body):
         """Sends a body that is complete: in one frame, or as its client takes it while other requests go on."""
-        code, _, lines = self.head
+        code, _, lines, form = self.head
         size = 24 + len(lines) + len(body)
         if size > MAX_PAYLOAD or len(body) > self.window:
             self.send_head(len(body))
             self.send(body)
             return self.push(True)
-        self.link.out += (RESPONSE.pack(size, HEAD, FLAG_END, 0, self.stream, code, len(lines), 0), lines, body, padding[-size & 7])
+        self.link.out += (RESPONSE.pack(size, HEAD, FLAG_END, 0, self.stream, code, len(lines), form), lines, body, padding[-size & 7])
         del self.link.streams[self.stream]
 
     def iterate(self, result):
@@ -169,12 +171,12 @@ class Request(object):
     def send_head(self, length=None):
         if self.head is None:
             raise AssertionError("start_response was not called")  # W35
-        code, self.left, lines = self.head
+        code, self.left, lines, form = self.head
         self.bodiless = code in (204, 304) or self.environ.get("REQUEST_METHOD") == "HEAD"
         if length is not None and self.left is None and (length or not self.bodiless):
             lines, self.left = lines + b"Content-Length: %d\r\n" % length, length
         self.sent, self.credit = True, self.window
-        self.link.frame(HEAD, 0, self.stream, code, struct.pack("<II", len(lines), 0) + lines)
+        self.link.frame(HEAD, 0, self.stream, code, struct.pack("<II", len(lines), form) + lines)
 
     def push(self, final=False):
         """Sends of the rest what there is credit for, and the end after the last of it."""

@@ -104,9 +104,10 @@ fn check_frame(frame: &[u8], data: &[u8]) {
             assert_ne!(id, 0);
             check_lines(lines);
         }
-        FromWorker::Head { status, lines, body, end, .. } => {
+        FromWorker::Head { status, reason, lines, body, end, .. } => {
             assert!((200..=599).contains(&status));
-            assert_eq!(8 + lines.len() + body.len(), read.payload.len());
+            let reason = reason.map_or(0, |reason| reason.len() + 2);
+            assert_eq!(8 + reason + lines.len() + body.len(), read.payload.len());
             assert_eq!(end, read.ends());
             check_lines(lines);
         }
@@ -114,9 +115,10 @@ fn check_frame(frame: &[u8], data: &[u8]) {
             assert_eq!(8 + head.len() + body.len(), read.payload.len());
             assert_eq!(end, read.ends());
         }
-        FromWorker::File { status, lines, offset, length, .. } => {
+        FromWorker::File { status, reason, lines, offset, length, .. } => {
             assert!((200..=599).contains(&status) && read.ends());
-            assert_eq!(8 + lines.len() + 16, read.payload.len());
+            let reason = reason.map_or(0, |reason| reason.len() + 2);
+            assert_eq!(8 + reason + lines.len() + 16, read.payload.len());
             assert!(offset != Some(u64::MAX) && length != Some(u64::MAX));
             check_lines(lines);
         }

@@ -111,9 +111,11 @@ export const HEAD_FLAG_TLS = 2;
 export const HEAD_FLAG_LENGTH = 4;
 export const HEAD_FLAG_STREAMED = 8;
 
-/** A response head's payload begins with the length of its header lines and its form: 0, or {@link FORM_HTTP}. */
+/** A response head's payload begins with the length of its header lines and its form: 0, {@link FORM_HTTP} or {@link FORM_REASON}. */
 export const RESPONSE_HEAD = 8;
 /** The second word of a response head: it is an HTTP/1 head, with status line and empty line. */
 export const FORM_HTTP = 1;
+/** The second word of a response head: before the header lines there is a line with the reason phrase. */
+export const FORM_REASON = 2;
 /** With {@link FLAG_FD} a response head has offset and length of a part of the file instead of body bytes: two u64. */
 export const FILE_PART = 16;

@@ -1,5 +1,5 @@
 import { describe } from './describe.js';
-import { KIND_BLOCK, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
+import { FORM_REASON, KIND_BLOCK, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
 import type { FrameWriter } from './frame-writer.js';
 import type { Header } from './types.js';
 
@@ -12,6 +12,10 @@ const REMEMBERED = 8;
 export class HeaderBlock {
   readonly status: string;
   readonly code: number;
+  /** The line of the application's own reason, CR LF included (W36); empty if it is the usual one. */
+  readonly reason: string;
+  /** How a head with this reason is written. */
+  readonly form: number;
   /** `Name: value` CR LF, repeated headers separate and in order (W41). */
   readonly lines: string;
   /** The application's Content-Length, -1 if it gave none. */
@@ -34,11 +38,20 @@ export class HeaderBlock {
       pairs.push(name, value);
       lines += `${name}: ${value}\r\n`;
     }
-    if (lines.length > MAX_LINES) {
-      throw new TypeError(`the headers have ${lines.length} bytes together; at most ${MAX_LINES} are possible`);
+    const usual = status === '200 OK';
+    this.reason = usual ? '' : `${status.slice(4)}\r\n`;
+    this.form = usual ? 0 : FORM_REASON;
+    const length = this.reason.length + lines.length;
+    if (length > MAX_LINES) {
+      throw new TypeError(`the headers have ${length} bytes together; at most ${MAX_LINES} are possible`);
     }
     this.pairs = pairs;
     this.lines = lines;
+  }
+
+  /** What a head that names the block by `id` has of it: of one that does not, 0, the header lines too. */
+  text(id: number): string {
+    return id === 0 ? this.reason + this.lines : this.reason;
   }
 
   /** Whether this is what was checked already. */

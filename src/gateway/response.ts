@@ -100,7 +100,8 @@ export class Response {
     const { writer, credit } = this;
     const block = this.requireBlock();
     const id = this.link.blocks.id(block);
-    const head = id === 0 ? RESPONSE_HEAD + block.lines.length : RESPONSE_HEAD;
+    const text = block.text(id);
+    const head = RESPONSE_HEAD + text.length;
     const most = Math.min(MAX_PAYLOAD - head, credit);
     let length: number;
     if (typeof body === 'string') {
@@ -108,12 +109,12 @@ export class Response {
       if (room > most) {
         if (body.length > most || (room = Buffer.byteLength(body)) > most) return false;
       }
-      const at = this.beginHead(block, id, head + room);
+      const at = this.beginHead(block, text, head + room);
       length = room === 0 ? 0 : writeText(writer.bytes, body, at + head, room);
     } else {
       length = body.length;
       if (length > most) return false;
-      const at = this.beginHead(block, id, head + length);
+      const at = this.beginHead(block, text, head + length);
       if (length > 0) writer.bytes.set(body, at + head);
     }
     if (block.contentLength >= 0 && length > block.contentLength) length = block.contentLength;
@@ -139,9 +140,10 @@ export class Response {
     const { writer } = this;
     const block = this.requireBlock();
     const id = this.link.blocks.id(block);
-    const head = id === 0 ? RESPONSE_HEAD + block.lines.length : RESPONSE_HEAD;
+    const text = block.text(id);
+    const head = RESPONSE_HEAD + text.length;
     if (most > Math.min(MAX_PAYLOAD - head, this.credit)) return false;
-    const start = this.beginHead(block, id, head + most) + head;
+    const start = this.beginHead(block, text, head + most) + head;
     let end = start;
     for (const piece of pieces) {
       if (typeof piece === 'string') end += writer.bytes.utf8Write(piece, end, piece.length * 3);
@@ -168,10 +170,11 @@ export class Response {
     const { writer } = this;
     const block = this.requireBlock();
     const id = this.link.blocks.id(block);
-    const head = id === 0 ? RESPONSE_HEAD + block.lines.length : RESPONSE_HEAD;
+    const text = block.text(id);
+    const head = RESPONSE_HEAD + text.length;
     // The descriptor goes with the first frame of what is sent.
     writer.send();
-    const at = this.beginHead(block, id, head + FILE_PART) + head;
+    const at = this.beginHead(block, text, head + FILE_PART) + head;
     writePosition(writer.bytes, offset, at);
     writePosition(writer.bytes, length, at + 8);
     writer.finish(KIND_HEAD, FLAG_END | FLAG_FD, this.stream, block.code + id * 65_536, head + FILE_PART);
@@ -199,15 +202,12 @@ export class Response {
     if (this.headersSent) return;
     const block = this.requireBlock();
     const id = this.link.blocks.id(block);
-    let lines = id === 0 ? block.lines : '';
+    let text = block.text(id);
     if (block.contentLength >= 0) this.remaining = block.contentLength;
-    else if (length !== undefined) lines += `Content-Length: ${length}\r\n`;
+    else if (length !== undefined) text += `Content-Length: ${length}\r\n`;
     this.headersSent = true;
-    const at = this.writer.begin(RESPONSE_HEAD + lines.length);
-    this.writer.words[at >> 2] = lines.length;
-    this.writer.words[(at >> 2) + 1] = 0;
-    if (lines !== '') this.writer.bytes.latin1Write(lines, at + RESPONSE_HEAD, lines.length);
-    this.writer.finish(KIND_HEAD, 0, this.stream, block.code + id * 65_536, RESPONSE_HEAD + lines.length);
+    this.beginHead(block, text, RESPONSE_HEAD + text.length);
+    this.writer.finish(KIND_HEAD, 0, this.stream, block.code + id * 65_536, RESPONSE_HEAD + text.length);
   }
 
   /**
@@ -299,17 +299,13 @@ export class Response {
     this.writer.reset(this.stream, reason);
   }
 
-  private beginHead(block: HeaderBlock, id: number, room: number): number {
+  private beginHead(block: HeaderBlock, text: string, room: number): number {
     const { writer } = this;
     const at = writer.begin(room);
     const word = at >> 2;
-    writer.words[word + 1] = 0;
-    if (id === 0 && block.lines !== '') {
-      writer.words[word] = block.lines.length;
-      writer.bytes.latin1Write(block.lines, at + RESPONSE_HEAD, block.lines.length);
-    } else {
-      writer.words[word] = 0;
-    }
+    writer.words[word] = text.length;
+    writer.words[word + 1] = block.form;
+    if (text !== '') writer.bytes.latin1Write(text, at + RESPONSE_HEAD, text.length);
     return at;
   }
 

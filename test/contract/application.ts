@@ -257,6 +257,15 @@ const cases: Record<string, Application> = {
     return 'no error';
   },
   'no-start': () => 'never sent',
+  'reason-of-pieces': function* pieces(_environ, startResponse) {
+    startResponse('299 In Pieces', TEXT);
+    yield 'a';
+    yield 'b';
+  },
+  'reason-of-file': (environ, startResponse) => {
+    startResponse('200 A File', TEXT);
+    return environ['wsgi.file_wrapper'](FILE);
+  },
   status: (environ, startResponse) => {
     startResponse(decodeURIComponent(environ.QUERY_STRING), [['Content-Length', '0']]);
     return [];

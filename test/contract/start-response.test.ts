@@ -57,11 +57,22 @@ inEachHost('startResponse', (host) => {
   });
 
   test.each([
-    ['200 OK', 200],
-    ['404 Nicht gefunden', 404],
-    ['299 ', 299],
-  ])('W36 the status %o is sent', async (status, code) => {
-    expect(await host().ask(`GET /status?${query(status)}`)).toMatchObject({ status: code });
+    ['200 OK', 200, 'OK'],
+    ['200 Fine', 200, 'Fine'],
+    ['404 Nicht gefunden', 404, 'Nicht gefunden'],
+    ['404 ', 404, ''],
+    ['299 ', 299, ''],
+    ['500 caf\u00e9  ~', 500, 'caf\u00e9  ~'],
+  ])('W36 the status %o is sent, with its reason', async (status, code, reason) => {
+    // The third time its header lines are known by a number.
+    for (let i = 0; i < 3; i++) {
+      expect(await host().ask(`GET /status?${query(status)}`)).toMatchObject({ status: code, reason });
+    }
+  });
+
+  test('W36 the reason of a body that comes in pieces, and of a file', async () => {
+    expect(await host().ask('GET /reason-of-pieces')).toMatchObject({ status: 299, reason: 'In Pieces' });
+    expect(await host().ask('GET /reason-of-file')).toMatchObject({ status: 200, reason: 'A File' });
   });
 
   test.each(['200', '200OK', '2000 x', '200 a\r\nX: y', '20 OK', 'OK', '', '600 no'])(

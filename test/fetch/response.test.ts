@@ -49,6 +49,15 @@ inEachHost('response', (host) => {
     expect([headers['x-one'], headers['x-two']]).toEqual([undefined, '2']);
   });
 
+  test.each([
+    ['/reason', 201, 'Made'],
+    ['/reason-of-native', 404, 'Nothing here'],
+    ['/hello', 200, 'OK'],
+    ['/nowhere', 404, 'Not Found'],
+  ])('the reason of %s is its statusText, or the usual one', async (path, status, reason) => {
+    expect(await host().ask(`GET ${path}`)).toMatchObject({ status, reason });
+  });
+
   test('headers of the connection are left out', async () => {
     const headers = Object.fromEntries((await host().ask('GET /connection')).headers);
     expect([headers['connection'], headers['keep-alive'], headers['x-kept']]).toEqual([undefined, undefined, '1']);

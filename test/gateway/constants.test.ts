@@ -18,6 +18,7 @@ test('the numbers of the protocol are the same in Rust and in TypeScript', async
     requestFlags: { http10: f.HEAD_FLAG_HTTP10, tls: f.HEAD_FLAG_TLS, body: f.HEAD_FLAG_LENGTH },
     headFixed: f.HEAD_PAIRS * 4,
     formHttp: f.FORM_HTTP,
+    formReason: f.FORM_REASON,
     wishes: { stream: f.WISH_STREAM, anyTarget: f.WISH_ANY_TARGET },
     kinds: {
       hello: f.KIND_HELLO,

@@ -45,6 +45,8 @@ export interface RequestOptions {
 /** A response put together from its frames. */
 export interface Answer {
   status: number;
+  /** The application's own; undefined: the usual one. */
+  reason?: string | undefined;
   /** Header lines, split at CR LF. */
   headers: string[];
   body: Buffer;
@@ -203,8 +205,14 @@ export class FakeLink implements NativeLink {
         const block = id === 0 ? '' : this.blocks.get(id);
         if (block === undefined) throw new Error(`block ${id} was not defined before its use`);
         const length = payload.readUInt32LE(0);
-        if (payload.readUInt32LE(4) !== 0) throw new Error('the second word of HEAD is not 0');
-        answer.headers = (block + payload.toString('latin1', 8, 8 + length)).split('\r\n').slice(0, -1);
+        const form = payload.readUInt32LE(4);
+        if (form !== 0 && form !== f.FORM_REASON) throw new Error(`a response head of the form ${form}`);
+        const lines = payload
+          .toString('latin1', 8, 8 + length)
+          .split('\r\n')
+          .slice(0, -1);
+        if (form === f.FORM_REASON) answer.reason = lines.shift();
+        answer.headers = [...block.split('\r\n').slice(0, -1), ...lines];
         answer.body = payload.subarray(8 + length);
       } else if (kind === f.KIND_DATA) {
         if (answer.status === 0) throw new Error('DATA before HEAD');

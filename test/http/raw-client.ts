@@ -9,6 +9,8 @@ export type Address = { port: number; host?: string } | { path: string };
 /** A response as it stood on the wire. */
 export interface Response {
   status: number;
+  /** The reason phrase. */
+  reason: string;
   /** In order of arrival, names in lower case. */
   headers: [name: string, value: string][];
   body: Buffer;
@@ -85,6 +87,7 @@ export class RawClient {
     const match = /^HTTP\/1\.1 ([1-5]\d\d) ([\x20-\x7e\x80-\xff]*)$/.exec(statusLine);
     if (match === null) throw new Error(`not a status line: ${JSON.stringify(statusLine)}`);
     const status = Number(match[1]);
+    const reason = match[2] ?? '';
     const headers = lines.map((line): [string, string] => {
       const field =
         /^([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)$/.exec(
@@ -97,7 +100,7 @@ export class RawClient {
       if (headers.filter(([other]) => other === name).length > 1) throw new Error(`${name} twice`);
     }
     const { framing, length } = framingOf(status, headers, method);
-    const response: Response = { status, headers, body: Buffer.alloc(0), chunks: undefined, framing };
+    const response: Response = { status, reason, headers, body: Buffer.alloc(0), chunks: undefined, framing };
     if (framing === 'length') response.body = await this.bytes(length);
     else if (framing === 'close') response.body = await this.rest();
     else if (framing === 'chunked') {

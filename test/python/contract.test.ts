@@ -180,6 +180,17 @@ describe('start_response', () => {
     await server.says(why);
   });
 
+  test.each([
+    ['200%20OK', 200, 'OK'],
+    ['200%20Fine', 200, 'Fine'],
+    ['404%20Nothing', 404, 'Nothing'],
+    ['404%20', 404, ''],
+    ['500%20caf%E9', 500, 'caf\u00e9'],
+  ])('W36 the status %s is sent, with its reason', async (query, status, reason) => {
+    expect(await ask(port, `GET /reason?${query}`)).toMatchObject({ status, reason });
+    expect(await ask(port, `GET /reason-of-pieces?${query}`)).toMatchObject({ status, reason });
+  });
+
   test.each(['no-reason', 'no-space', 'four-digits', 'informational', 'line-break', 'bytes-status'])(
     'W36 W59 a status that is none is refused at the call: %s',
     async (name) => {

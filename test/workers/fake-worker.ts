@@ -35,9 +35,10 @@ export function frame(kind: number, stream: number, extra = 0, payload: Uint8Arr
 }
 
 /** A response HEAD: header lines and the start of the body. */
-export function head(stream: number, extra: number, lines = '', body = '', flags = 0): Buffer {
+export function head(stream: number, extra: number, lines = '', body = '', flags = 0, form = 0): Buffer {
   const fixed = Buffer.alloc(f.RESPONSE_HEAD);
   fixed.writeUInt32LE(lines.length, 0);
+  fixed.writeUInt32LE(form, 4);
   return frame(f.KIND_HEAD, stream, extra, Buffer.concat([fixed, Buffer.from(lines + body, 'latin1')]), flags);
 }
 

@@ -19,6 +19,9 @@ const kind = (kind: number): Buffer => broken((bytes) => bytes.writeUInt8(kind, 
 /** Offset and length of a part of a file. */
 const PART = '\0'.repeat(f.FILE_PART);
 
+const withReason = (stream: number, text: string, form = f.FORM_REASON): Buffer =>
+  head(stream, 200, text, '', f.FLAG_END, form);
+
 /** A second worker serves, so the core is well. */
 async function serves(core: TestCore, client?: Client): Promise<void> {
   const good = await core.worker();
@@ -134,6 +137,10 @@ describe('in a request, before HEAD: 502', () => {
           head(stream, 200 + 65_536, 'Content-Length: 2\r\n', 'x', f.FLAG_END),
         ]),
     ],
+    ['a reason that is no line', /reason is a line/, (stream) => withReason(stream, 'Mine')],
+    ['a reason with a control character', /a reason that must not be sent/, (stream) => withReason(stream, 'a\0b\r\n')],
+    ['a reason of two lines', /a reason that must not be sent/, (stream) => withReason(stream, 'a\nX: y\r\n')],
+    ['a response head of an unknown form', /unknown form/, (stream) => withReason(stream, 'a\r\n', 3)],
     ['INFO 100', /INFO's status/, (stream) => frame(f.KIND_INFO, stream, 100)],
     ['INFO 101', /INFO's status/, (stream) => frame(f.KIND_INFO, stream, 101)],
     ['INFO 200', /INFO's status/, (stream) => frame(f.KIND_INFO, stream, 200)],

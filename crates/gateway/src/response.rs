@@ -29,6 +29,8 @@ pub enum FromWorker<'a> {
     Head {
         stream: u32,
         status: u16,
+        /// The application's own, as the worker wrote it. None: the usual one.
+        reason: Option<&'a [u8]>,
         block: u16,
         lines: &'a [u8],
         body: &'a [u8],
@@ -45,6 +47,7 @@ pub enum FromWorker<'a> {
     File {
         stream: u32,
         status: u16,
+        reason: Option<&'a [u8]>,
         block: u16,
         lines: &'a [u8],
         /// None: from the descriptor's position.
@@ -245,17 +248,27 @@ fn hello(payload: &[u8]) -> Result<FromWorker<'_>, FrameError> {
 const FORM_LINES: u32 = 0;
 /// The head is an HTTP/1 response head.
 pub const FORM_HTTP: u32 = 1;
+/// Before the header lines there is a line with the reason phrase.
+pub const FORM_REASON: u32 = 2;
 
 fn head(stream: u32, extra: u32, payload: &[u8], end: bool) -> Result<FromWorker<'_>, FrameError> {
     if payload.len() < 8 {
         return Err(FrameError("a response HEAD is too short"));
     }
     let length = read_u32(payload, 0) as usize;
-    let Some((lines, body)) = payload[8..].split_at_checked(length) else {
+    let Some((mut lines, body)) = payload[8..].split_at_checked(length) else {
         return Err(FrameError("a response's header lines are longer than its HEAD"));
     };
+    let mut reason = None;
     match read_u32(payload, 4) {
         FORM_LINES => {}
+        FORM_REASON => {
+            let Some(end) = lines.windows(2).position(|end| end == b"\r\n") else {
+                return Err(FrameError("a response's reason is a line"));
+            };
+            reason = Some(&lines[..end]);
+            lines = &lines[end + 2..];
+        }
         FORM_HTTP if extra == 0 => {
             return Ok(FromWorker::HttpHead { stream, head: lines, body, end });
         }
@@ -266,12 +279,12 @@ fn head(stream: u32, extra: u32, payload: &[u8], end: bool) -> Result<FromWorker
     if !(200..=599).contains(&status) {
         return Err(FrameError("a response's status is 200 to 599"));
     }
-    Ok(FromWorker::Head { stream, status, block: (extra >> 16) as u16, lines, body, end })
+    Ok(FromWorker::Head { stream, status, reason, block: (extra >> 16) as u16, lines, body, end })
 }
 
 /// A response whose body bytes are the place of the body in a file.
 fn file_head(head: FromWorker<'_>) -> Result<FromWorker<'_>, FrameError> {
-    let FromWorker::Head { stream, status, block, lines, body, end: true } = head else {
+    let FromWorker::Head { stream, status, reason, block, lines, body, end: true } = head else {
         return Err(FrameError("a HEAD with a descriptor has header lines and END"));
     };
     let Ok(part) = <[u8; 16]>::try_from(body) else {
@@ -281,7 +294,15 @@ fn file_head(head: FromWorker<'_>) -> Result<FromWorker<'_>, FrameError> {
         let number = u64::from(read_u32(&part, at)) | u64::from(read_u32(&part, at + 4)) << 32;
         (number != u64::MAX).then_some(number)
     };
-    Ok(FromWorker::File { stream, status, block, lines, offset: number(0), length: number(8) })
+    Ok(FromWorker::File {
+        stream,
+        status,
+        reason,
+        block,
+        lines,
+        offset: number(0),
+        length: number(8),
+    })
 }
 
 #[cfg(test)]
@@ -316,12 +337,38 @@ mod tests {
             FromWorker::Head {
                 stream: 1,
                 status: 200,
+                reason: None,
                 block: 5,
                 lines: b"A: bc\r\n",
                 body: b"body",
                 end: true
             }
         );
+    }
+
+    #[test]
+    fn a_reason_is_the_line_before_the_header_lines() {
+        for (text, reason, lines) in
+            [(&b"Mine\r\nA: b\r\n"[..], &b"Mine"[..], &b"A: b\r\n"[..]), (b"\r\n", b"", b"")]
+        {
+            let mut payload = (text.len() as u32).to_le_bytes().to_vec();
+            payload.extend_from_slice(&FORM_REASON.to_le_bytes());
+            payload.extend_from_slice(text);
+            let mut out = Vec::new();
+            write(&mut out, Kind::Head, 0, 1, 299, &payload);
+            assert_eq!(
+                FromWorker::decode(FrameReader::new(&out).next().unwrap().unwrap()).unwrap(),
+                FromWorker::Head {
+                    stream: 1,
+                    status: 299,
+                    reason: Some(reason),
+                    block: 0,
+                    lines,
+                    body: b"",
+                    end: false
+                }
+            );
+        }
     }
 
     #[test]
@@ -337,6 +384,7 @@ mod tests {
             FromWorker::File {
                 stream: 1,
                 status: 200,
+                reason: None,
                 block: 0,
                 lines: b"",
                 offset: Some(0x1_0000_0002),
@@ -354,7 +402,9 @@ mod tests {
             decode(Kind::Head, 0, 1, 999, &[0; 8]),
             decode(Kind::Head, 0, 0, 200, &[0; 8]),
             decode(Kind::Head, 0, 1, 200, &[0, 0, 0, 0, 1, 0, 0, 0]),
-            decode(Kind::Head, 0, 1, 0, &[0, 0, 0, 0, 2, 0, 0, 0]),
+            decode(Kind::Head, 0, 1, 0, &[0, 0, 0, 0, 3, 0, 0, 0]),
+            decode(Kind::Head, 0, 1, 200, &[0, 0, 0, 0, 2, 0, 0, 0]),
+            decode(Kind::Head, 0, 1, 200, b"\x05\0\0\0\x02\0\0\0Mine\r\n"),
             decode(Kind::Head, FLAG_FD, 1, 200, &[0; 24]),
             decode(Kind::Head, FLAG_FD | FLAG_END, 1, 200, &[0; 23]),
             decode(Kind::Data, FLAG_FD | FLAG_END, 1, 0, &[0; 16]),

@@ -16,6 +16,11 @@ pub fn reason(status: u16) -> &'static str {
     known(status).map_or("", |(reason, _)| reason)
 }
 
+/// Whether bytes can be sent as a reason phrase: visible ones, space, HTAB and those beyond ASCII (RFC 9112 §4). It may be empty.
+pub fn is_reason(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| VALUE.has(byte))
+}
+
 /// Appends `HTTP/1.1 NNN Reason CRLF`. A status has three digits: 100 to 999.
 pub fn write_status_line(out: &mut Vec<u8>, status: u16) {
     debug_assert!((100..=999).contains(&status));
@@ -26,7 +31,7 @@ pub fn write_status_line(out: &mut Vec<u8>, status: u16) {
     write_status_line_with(out, status, b"");
 }
 
-/// As [`write_status_line`], with a reason phrase of the caller's, which holds no line end.
+/// As [`write_status_line`], with a reason phrase of the caller's that [`is_reason`].
 pub fn write_status_line_with(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     debug_assert!((100..=999).contains(&status));
     let digit = |divisor: u16| b'0' + (status / divisor % 10) as u8;

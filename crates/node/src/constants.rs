@@ -31,6 +31,7 @@ pub fn protocol_constants() -> String {
         "requestFlags": { "http10": request::FLAG_HTTP10, "tls": request::FLAG_TLS, "body": request::FLAG_BODY },
         "headFixed": request::FIXED,
         "formHttp": response::FORM_HTTP,
+        "formReason": response::FORM_REASON,
         "wishes": { "stream": response::WISH_STREAM, "anyTarget": response::WISH_ANY_TARGET },
         "kinds": {
             "hello": Kind::Hello as u8, "ready": Kind::Ready as u8, "names": Kind::Names as u8,

@@ -211,9 +211,9 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
     }
   }
 
-  private send({ status, headers, body }: Outcome): void {
+  private send({ status, statusText, headers, body }: Outcome): void {
     const { response } = this;
-    response.start(statusLine(status), withoutHopByHop(headers), undefined);
+    response.start(statusLine(status, statusText), withoutHopByHop(headers), undefined);
     if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
       if (!response.sendWhole(body ?? '')) {
         const bytes = typeof body === 'string' ? Buffer.from(body) : (body as Uint8Array);
@@ -394,8 +394,10 @@ class Info implements FetchInfo {
 
 const statusLines: string[] = [];
 
-function statusLine(status: number): string {
-  return (statusLines[status] ??= `${status} ${STATUS_CODES[status] ?? 'Unknown'}`);
+function statusLine(status: number, text: string): string {
+  // A tab is allowed in the text, and no application's to send.
+  if (text !== '') return `${status} ${text.replaceAll('\t', ' ')}`;
+  return (statusLines[status] ??= `${status} ${STATUS_CODES[status] ?? ''}`);
 }
 
 /** What concerns the connection is the server's; a response that was fetched brings such headers along. */

@@ -14,6 +14,8 @@ export type LightBody = string | Uint8Array | ReadableStream<Uint8Array>;
 /** What is to be sent of a response. */
 export interface Outcome {
   readonly status: number;
+  /** Empty: the usual one. */
+  readonly statusText: string;
   readonly headers: readonly Header[];
   readonly body: LightBody | null;
 }
@@ -89,7 +91,7 @@ class LightResponse {
   /** @internal What is to be sent, if Node's Response was not needed so far. */
   static outcome(value: object): Outcome | null {
     if (!(#body in value) || value.#native !== null) return null;
-    return { status: value.#status, headers: value.#lines(), body: value.#body };
+    return { status: value.#status, statusText: value.#statusText, headers: value.#lines(), body: value.#body };
   }
 
   /** @internal Node's Response: that of a light one, or the value itself. */
@@ -211,7 +213,8 @@ export function outcomeOf(response: Response): Outcome {
   if (native.url !== '' && headers.has('content-encoding')) {
     lines = lines.filter(([name]) => name !== 'content-encoding' && name !== 'content-length');
   }
-  return { status: native.status, headers: lines, body: native.body as ReadableStream<Uint8Array> | null };
+  const { status, statusText } = native;
+  return { status, statusText, headers: lines, body: native.body as ReadableStream<Uint8Array> | null };
 }
 
 /** Null is no body. Undefined: Node's Response is needed to make something of it. */

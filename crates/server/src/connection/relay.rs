@@ -17,8 +17,8 @@ use crate::thread::clock::Clock;
 use gwanmun_gateway::frame::FrameError;
 use gwanmun_gateway::request::HeadView;
 use gwanmun_http1::response::{
-    BlockFacts, body_allowed, check_block, check_trailers, write_chunk_head, write_last_chunk,
-    write_status_line, write_status_line_with,
+    BlockFacts, body_allowed, check_block, check_trailers, is_reason, write_chunk_head,
+    write_last_chunk, write_status_line, write_status_line_with,
 };
 use gwanmun_http1::{ResponseHead, ResponseHeadError, parse_response_head};
 use std::fs::File;
@@ -46,11 +46,16 @@ impl<'a> RelayedHead<'a> {
     /// The worker broke a rule of the protocol.
     pub(crate) fn new(
         status: u16,
+        reason: Option<&'a [u8]>,
         block: Option<&'a Block>,
         lines: &'a [u8],
     ) -> Result<Self, FrameError> {
+        // As a header line: the worker has checked it by the same rule.
+        if reason.is_some_and(|reason| !is_reason(reason)) {
+            return Err(FrameError("a reason that must not be sent"));
+        }
         let facts = facts(block, lines)?;
-        Ok(Self { status, reason: None, block, lines, facts, close: false, chunked: false })
+        Ok(Self { status, reason, block, lines, facts, close: false, chunked: false })
     }
 
     /// A head of lines that have been checked.

@@ -256,7 +256,7 @@ impl Thread {
                 self.cx.log_worker(worker, exchange, level, origin, request_id, text);
                 Ok(())
             }
-            FromWorker::Head { stream, status, block, lines, body, end } => {
+            FromWorker::Head { stream, status, reason, block, lines, body, end } => {
                 let open = link.open_stream(stream)?;
                 open.on_head()?;
                 let exchange = open.exchange;
@@ -267,7 +267,7 @@ impl Thread {
                 }
                 let result =
                     self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                        let head = RelayedHead::new(status, block.as_deref(), lines)?;
+                        let head = RelayedHead::new(status, reason, block.as_deref(), lines)?;
                         connection.relay_head(cx, exchange, head, body, end)
                     });
                 if result.is_err() {
@@ -286,7 +286,7 @@ impl Thread {
                 }
                 self.relay_http_head(exchange, head, body, end)
             }
-            FromWorker::File { stream, status, block, lines, offset, length } => {
+            FromWorker::File { stream, status, reason, block, lines, offset, length } => {
                 // One that was lost for want of descriptors here is in the queue as such.
                 let fd = link
                     .descriptors
@@ -324,7 +324,7 @@ impl Thread {
                 };
                 let result =
                     self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                        let head = RelayedHead::new(status, block.as_deref(), lines)?;
+                        let head = RelayedHead::new(status, reason, block.as_deref(), lines)?;
                         connection.relay_file(cx, exchange, head, file, (offset, length))
                     });
                 if result.is_err() {
