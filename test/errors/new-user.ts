@@ -1,7 +1,7 @@
 // Somebody at a shell: a folder with some files, and commands whose output is read.
 
 import { spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,6 +35,8 @@ export class NewUser {
       cpSync(join(ROOT, part), join(this.folder, part), { recursive: true, preserveTimestamps: true });
     }
     symlinkSync(join(ROOT, 'node_modules'), join(this.folder, 'node_modules'));
+    // Older than what is installed, as a checkout's may not be: else the build's `npm ci` would empty what the link leads to.
+    if (parts.includes('package-lock.json')) utimesSync(join(this.folder, 'package-lock.json'), 0, 0);
     return this;
   }
 
