@@ -9,6 +9,7 @@ import { type Answer, get } from '../files/client.js';
 import { Folder, Gwanmun } from '../files/gwanmun.js';
 
 const TEXT = Array.from({ length: 2000 }, (_, index) => `line ${index} of a text that is worth it\n`).join('');
+const SVG = `<svg xmlns="http://www.w3.org/2000/svg"><!-- ${'-'.repeat(4000)} --></svg>`;
 
 const folder = new Folder();
 let server: Gwanmun;
@@ -22,7 +23,10 @@ beforeAll(async () => {
   folder.write('site/app.js', TEXT);
   folder.write('site/app.js.br', brotliCompressSync(`br: ${TEXT}`));
   folder.write('site/app.js.gz', gzipSync(`gz: ${TEXT}`));
+  folder.write('site/logo.svgz', gzipSync(SVG, { level: 0 }));
+  folder.write('site/logo.svgz.br', 'never sent');
   folder.write('plain/text.txt', TEXT);
+  folder.write('plain/LOGO.SVGZ', gzipSync(SVG));
   linkSync(folder.write('site/names.txt', `names: ${TEXT}`), folder.at('site/names.html'));
   server = await Gwanmun.start(folder, {
     threads: 2,
@@ -183,6 +187,31 @@ test.each([
     const { status, headers } = await ask(path, accept);
     expect([status, headers['content-encoding']]).toEqual([200, undefined]);
   }
+});
+
+describe('a file that is in a coding by itself', () => {
+  test.each([undefined, 'gzip', 'br', 'identity', 'gzip;q=0'])(
+    '.svgz is sent with it, whoever asks: %s',
+    async (accept) => {
+      for (const path of ['/logo.svgz', '/plain/LOGO.SVGZ']) {
+        const answer = await ask(path, accept);
+        expect(answer.headers).toMatchObject({
+          'content-type': 'image/svg+xml; charset=utf-8',
+          'content-encoding': 'gzip',
+          'accept-ranges': 'bytes',
+        });
+        expect(answer.headers).not.toHaveProperty('vary');
+        expect(gunzipSync(answer.body).toString()).toBe(SVG);
+      }
+    },
+  );
+
+  test('a 304 and a range are of the file as it is', async () => {
+    const { headers, body } = await ask('/logo.svgz', 'gzip');
+    expect((await ask('/logo.svgz', 'gzip', { 'If-None-Match': headers.etag ?? '' })).status).toBe(304);
+    const part = await ask('/logo.svgz', 'gzip', { Range: 'bytes=0-1' });
+    expect([part.status, part.headers['content-encoding'], part.body]).toEqual([206, 'gzip', body.subarray(0, 2)]);
+  });
 });
 
 describe('with a folder for what was compressed', () => {

@@ -207,7 +207,9 @@ impl Connection {
             for line in lines.split_inclusive(|&byte| byte == b'\n') {
                 let is = |name: &[u8]| is_field(line, name);
                 let foreign = is(b"etag") || is(b"last-modified") || is(b"accept-ranges");
-                if !(own && foreign || is(b"content-type") && facts.has_content_type) {
+                let said = is(b"content-type") && facts.has_content_type
+                    || is(b"content-encoding") && sought.gives(b"content-encoding");
+                if !(own && foreign || said) {
                     out.extend_from_slice(line);
                 }
             }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::residency::{PIECE, Residency, resident};
 use super::rules::FileRules;
-use crate::compression::{self, Accepted, Coding, LEAST};
+use crate::compression::{Accepted, Coding, LEAST};
 use crate::descriptors;
 use crate::held::HeldFile;
 
@@ -107,15 +107,18 @@ impl FileEntry {
         let mut headers = format!("{type_line}{validator_lines}").into_bytes();
         let rule_lines = rules.lines_of(name);
         headers.extend_from_slice(&rule_lines);
-        let is_compressible = rules.compress
+        let is_compressible = rules.may_be_coded(name)
             && (LEAST..=MOST_PACKED).contains(&identity.size)
-            && compression::is_compressible(content_type.as_bytes())
             && !forbids_transform(&rule_lines);
         if is_compressible || !beside.is_empty() {
             headers.extend_from_slice(b"Vary: Accept-Encoding\r\n");
         }
         // A 304 has all but the type and what is about the body.
         let validators = type_line.len()..headers.len();
+        // Whoever asks gets it so: there is no other (RFC 9110 §12.5.3).
+        if rules.is_svgz(name) {
+            headers.extend_from_slice(b"Content-Encoding: gzip\r\n");
+        }
         headers.extend_from_slice(b"Accept-Ranges: bytes\r\n");
 
         let content: Option<Arc<[u8]>> =

@@ -1,6 +1,6 @@
 //! Finding files beneath a directory and nowhere else.
 
-use crate::compression::{Coding, compress_well, is_compressible};
+use crate::compression::{Coding, compress_well};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -256,7 +256,7 @@ impl FileRoot {
         rules: &FileRules,
     ) -> Vec<(Coding, HeldFile)> {
         let mut beside = Vec::new();
-        if rules.compress && is_compressible(rules.content_type(name).as_bytes()) {
+        if rules.may_be_coded(name) {
             for coding in Coding::ALL {
                 let other = [name, coding.extension().as_bytes()].concat();
                 if let Ok(file) = self.resolution.open(root.as_fd(), &other, READ)

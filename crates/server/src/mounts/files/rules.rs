@@ -1,6 +1,7 @@
 //! What a mount says of its files: which file answers for a path, and the header fields that go with it.
 
 use super::content_type::{content_type, extension};
+use crate::compression::is_compressible;
 use std::borrow::Cow;
 
 /// The rules of one mount. Fields are checked by who makes them: names are tokens, values visible ASCII.
@@ -75,6 +76,17 @@ impl FileRules {
             Some((_, media_type)) => Cow::Borrowed(media_type),
             None => content_type(name),
         }
+    }
+
+    /// Whether the file's name says that it is compressed already, and as what.
+    pub(super) fn is_svgz(&self, name: &[u8]) -> bool {
+        extension(name).is_some_and(|given| given.eq_ignore_ascii_case("svgz"))
+            && self.content_type(name).starts_with("image/svg+xml")
+    }
+
+    /// Whether the file may be sent in another coding than it has.
+    pub(super) fn may_be_coded(&self, name: &[u8]) -> bool {
+        self.compress && is_compressible(self.content_type(name).as_bytes()) && !self.is_svgz(name)
     }
 
     /// The header lines that go with a file, whose path is relative.
