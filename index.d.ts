@@ -48,6 +48,9 @@ export declare class Core {
   leave(graceMs: number): void
   /** Closes the clients' connections, or those on which no request is in progress. The server goes on. */
   closeConnections(idleOnly: boolean): void
+  /** Keeps the process alive until it is disposed of (the default). */
+  ref(): void
+  unref(): void
   /** Ends the watch for events and waits for the threads; called after the event `closed`. */
   dispose(): void
 }

@@ -56,6 +56,8 @@ export class InProcessServer implements Server {
   private readonly awaited = new Set<(event: CoreEvent) => void>();
   private closing: Promise<void> | undefined;
   private disposed = false;
+  /** It keeps the process alive. */
+  private isKept = true;
   /** Without an application there is no link that would keep the process alive. */
   private readonly alive = setInterval(() => {}, MOST_MS);
 
@@ -156,6 +158,7 @@ export class InProcessServer implements Server {
     });
     const memory = this.native.mapMemory(descriptor);
     for (const [slot, fd] of links.entries()) dispatcher.addLink(fd, memory, slot);
+    if (!this.isKept) dispatcher.unref();
     dispatcher.ready();
     return { id, pool, dispatcher, applications, concurrency };
   }
@@ -176,12 +179,10 @@ export class InProcessServer implements Server {
 
   /** Whether the server keeps the process alive. */
   keepAlive(yes: boolean): void {
-    if (yes) {
-      this.alive.ref();
-      this.worker?.dispatcher.ref();
-    } else {
-      this.alive.unref();
-      this.worker?.dispatcher.unref();
+    this.isKept = yes;
+    for (const part of [this.alive, this.core, this.worker?.dispatcher]) {
+      if (yes) part?.ref();
+      else part?.unref();
     }
   }
 

@@ -42,6 +42,8 @@ function fakeNative() {
         }
       }
       closeConnections(): void {}
+      ref(): void {}
+      unref(): void {}
       addresses(): string {
         return JSON.stringify(
           state.config!.listen.map((address) =>

@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { RawClient } from '../http/raw-client.js';
@@ -43,6 +44,30 @@ test.each([
   await last.response();
   last.close();
   expect(await exit).toEqual([0, null]);
+});
+
+test('a server that is unref()ed does not keep its process, one that is ref()ed again does', async () => {
+  const program = `
+    const server = require('node:http').createServer((request, response) => response.end('ok'));
+    server.unref();
+    server.listen(0, '127.0.0.1', async () => {
+      if (process.argv[1] === 'late') server.ref().unref();
+      const answer = await fetch('http://127.0.0.1:' + server.address().port, { headers: { connection: 'close' } });
+      console.log(await answer.text());
+      if (process.argv[1] !== 'ref') return;
+      server.ref();
+      setTimeout(() => console.log('there') ?? server.close(), 100).unref();
+    });`;
+  const run = async (...args: string[]): Promise<unknown[]> => {
+    const child = spawn(process.execPath, ['--import', REGISTER, '-e', program, ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const exit = once(child, 'close');
+    return [await text(child.stdout), ...(await exit)];
+  };
+  expect(await run()).toEqual(['ok\n', 0, null]);
+  expect(await run('late')).toEqual(['ok\n', 0, null]);
+  expect(await run('ref')).toEqual(['ok\nthere\n', 0, null]);
 });
 
 test('what http.createServer was given for options is kept to', async () => {

@@ -270,6 +270,21 @@ impl Core {
         }
     }
 
+    /// Keeps the process alive until it is disposed of (the default).
+    #[napi(js_name = "ref")]
+    pub fn reference(&self) {
+        if let Some(Running { events, .. }) = &*self.running.borrow() {
+            events.watch.set_ref(true);
+        }
+    }
+
+    #[napi]
+    pub fn unref(&self) {
+        if let Some(Running { events, .. }) = &*self.running.borrow() {
+            events.watch.set_ref(false);
+        }
+    }
+
     /// Ends the watch for events and waits for the threads; called after the event `closed`.
     #[napi]
     pub fn dispose(&self) {

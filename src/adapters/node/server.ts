@@ -75,6 +75,7 @@ export class GatewayServer extends Server {
       states.set(this, state);
       // Whether it is there is what `listening` and many libraries look at.
       handleOf(this)._handle = state;
+      if (handleOf(this)._unref === true) state.core.keepAlive(false);
       wishes?.onListen(this, state.core);
     } catch (error) {
       process.nextTick(() => this.emit('error', asNode(error, address)));
@@ -142,17 +143,20 @@ export class GatewayServer extends Server {
   }
 
   override ref(): this {
+    handleOf(this)._unref = false;
     states.get(this)?.core.keepAlive(true);
     return this;
   }
 
   override unref(): this {
+    // Node's own name: it counts before `listen` too.
+    handleOf(this)._unref = true;
     states.get(this)?.core.keepAlive(false);
     return this;
   }
 }
 
-function handleOf(server: Server): { _handle: object | null } {
+function handleOf(server: Server): { _handle: object | null; _unref?: boolean } {
   return server as unknown as { _handle: object | null };
 }
 
