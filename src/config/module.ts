@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
-import type { createJiti as Create } from 'jiti';
+import type { createJiti as Create, Jiti } from 'jiti';
 import { isOwnFrame } from '../stack.js';
 import { fileFrame } from './frame.js';
 
@@ -17,7 +17,7 @@ const stripsTypes = 'typescript' in process.features && Boolean(process.features
  * Imports the module at an absolute path.
  *
  * Node strips types itself from 22.18 on; jiti does it on older ones, and for what Node refuses: `enum`, parameter
- * properties, `./x.js` where only `./x.ts` exists. Both keep line numbers, so a stack names the line as it was written.
+ * properties, `./x.js` where only `./x.ts` exists, `paths` of a tsconfig.json. Both keep line numbers, so a stack names the line as it was written.
  */
 export async function importModule(path: string): Promise<Record<string, unknown>> {
   const isTypeScript = /\.[mc]?ts$/.test(path);
@@ -25,22 +25,33 @@ export async function importModule(path: string): Promise<Record<string, unknown
   try {
     return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
   } catch (error) {
-    if (!isForJiti(error)) throw error;
+    if (!isForJiti(error, path)) throw error;
     return importWithJiti(path);
   }
 }
 
 async function importWithJiti(path: string): Promise<Record<string, unknown>> {
-  // Only here, because it takes a while; and by `require`: Node scans a CommonJS module that is imported for its exports, which
-  // makes that 45 ms instead of 11.
-  const { createJiti } = createRequire(import.meta.url)('jiti') as { createJiti: typeof Create };
-  const jiti = createJiti(import.meta.url, { fsCache: cacheFor(path), interopDefault: false });
+  const jiti = makeJiti(path);
   try {
     return await jiti.import<Record<string, unknown>>(path);
   } catch (error) {
     if (error instanceof Error) withoutWrapper(error);
     throw error;
   }
+}
+
+function makeJiti(path: string): Jiti {
+  // Only here, because it takes a while; and by `require`: Node scans a CommonJS module that is imported for its exports, which
+  // makes that 45 ms instead of 11.
+  const { createJiti } = createRequire(import.meta.url)('jiti') as { createJiti: typeof Create };
+  const fsCache = findUp(path, 'node_modules');
+  return createJiti(import.meta.url, {
+    // In the project's own node_modules, or nowhere. Never in the shared temporary folder, jiti's other choice: what lies there would be
+    // executed. With it a start takes a fifth of the time.
+    fsCache: fsCache === undefined ? false : join(fsCache, '.cache', 'gwanmun'),
+    interopDefault: false,
+    tsconfigPaths: findUp(path, 'tsconfig.json') ?? false,
+  });
 }
 
 /** What jiti puts before a module's first line, which counts in the columns of a stack. */
@@ -67,20 +78,17 @@ function firstLineOf(file: string): number {
   }
 }
 
-/**
- * Where the transformed modules of a project are kept: in its own node_modules, or nowhere. Never in the shared temporary
- * folder, jiti's other choice: what lies there would be executed. With it a start takes a fifth of the time.
- */
-function cacheFor(path: string): string | false {
+/** The path of what has this name in the nearest folder above. */
+function findUp(path: string, name: string): string | undefined {
   for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder)) {
-    const modules = join(folder, 'node_modules');
-    if (existsSync(modules)) return join(modules, '.cache', 'gwanmun');
+    const found = join(folder, name);
+    if (existsSync(found)) return found;
   }
-  return false;
+  return undefined;
 }
 
 /** Whether Node failed at linking, before any of the user's code ran, in a way that jiti does not. */
-function isForJiti(error: unknown): boolean {
+function isForJiti(error: unknown, path: string): boolean {
   if (!(error instanceof Error) || !('code' in error)) return false;
   if (
     error.code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX' ||
@@ -89,11 +97,23 @@ function isForJiti(error: unknown): boolean {
   ) {
     return true;
   }
-  if (error.code !== 'ERR_MODULE_NOT_FOUND' || !('url' in error) || typeof error.url !== 'string') return false;
+  if (error.code !== 'ERR_MODULE_NOT_FOUND') return false;
+  const [, name, from] = /^Cannot find package '(.+)' imported from (\/[^\n]+)/.exec(error.message) ?? [];
+  if (name !== undefined && from !== undefined) return isAlias(name, from, path);
+  if (!('url' in error) || typeof error.url !== 'string') return false;
   if (!error.url.startsWith('file:')) return false;
   const missing = fileURLToPath(error.url);
   const candidates = [missing.replace(/\.([mc]?)js$/, '.$1ts'), `${missing}.ts`, `${missing}/index.ts`];
   return candidates.some((candidate) => candidate !== missing && existsSync(candidate));
+}
+
+/** Whether a tsconfig.json says what the package of this name is, which the module `from` asks for. */
+function isAlias(name: string, from: string, path: string): boolean {
+  if (findUp(path, 'tsconfig.json') === undefined) return false;
+  const jiti = makeJiti(path);
+  // Node names no more than the package, `paths` has what is written.
+  const specifiers = importsOf(from).filter((specifier) => `${specifier}/`.startsWith(`${name}/`));
+  return specifiers.some((specifier) => jiti.esmResolve(specifier, { parentURL: from, try: true }) !== undefined);
 }
 
 /** What went wrong at an import, for people. */
@@ -175,10 +195,15 @@ function syntaxPlace(path: string): Place | undefined {
 }
 
 function relativeImports(file: string): string[] {
+  const names = importsOf(file).filter((name) => /^\.{1,2}\//.test(name));
+  return names.map((name) => resolve(dirname(file), name)).filter((path) => existsSync(path));
+}
+
+/** What a module imports, as its text has it. */
+function importsOf(file: string): string[] {
   try {
-    const text = readFileSync(file, 'utf8');
-    const names = text.matchAll(/\b(?:from|import)\s*\(?\s*(['"])(\.{1,2}\/[^'"\n]+)\1/g);
-    return [...names].map(([, , name = '']) => resolve(dirname(file), name)).filter((path) => existsSync(path));
+    const names = readFileSync(file, 'utf8').matchAll(/\b(?:from|import)\s*\(?\s*(['"])([^'"\n]+)\1/g);
+    return [...names].map(([, , name = '']) => name);
   } catch {
     return [];
   }
