@@ -16,6 +16,7 @@ NAME = re.compile(r"(?!" + CONNECTION + r"\Z)[!#$%&'*+\-.^_`|~0-9a-z]+\Z", re.I 
 Socket, get_ident, clock, poll = socket.socket, threading.get_ident, time.perf_counter, select.poll()  # not patched yet
 links, current, padding = {}, None, [bytes(size) for size in range(8)]  # by descriptor; the request that is being answered
 handlers, masks = {}, {}  # of signals, as they were; by thread
+loaded, told = 0, set()  # how many modules there were; their files
 queue = collections.deque()  # requests that are complete, in the order in which they are run
 
 @functools.lru_cache(500)
@@ -266,6 +267,18 @@ def report(**facts):  # ends with what the main process makes a message of: why 
     os.write(settings["report"], json.dumps(dict(facts, version="%d.%d.%d" % sys.version_info[:3]), default=str).encode())
     os._exit(1 if facts else 0)
 
+def tell_loaded(*files):
+    """In development: says which files are loaded, and which failed to be, for they are watched."""
+    global loaded
+    if files or loaded != len(sys.modules):
+        loaded = len(sys.modules)
+        files += tuple([getattr(module, "__file__", None) for module in list(sys.modules.values())])
+        new = {os.path.realpath(file) for file in files if isinstance(file, str) and os.path.isabs(file)} - told
+        told.update(new)
+        installed = os.path.dirname(os.__file__) + "/", "/site-packages/", "/dist-packages/"
+        new = [file for file in new if not any([part in file for part in installed])]
+        new and os.write(settings["report"], json.dumps({"loaded": new}, separators=(",", ":")).encode() + b"\n")
+
 def load(target):
     name, _, attribute = target.partition(":")
     try:
@@ -274,7 +287,9 @@ def load(target):
         frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if "importlib" not in frame[0]]
         at = [error.filename, error.lineno, error.offset] if isinstance(error, SyntaxError) else list(*frames[-1:])[:2]
         stack = traceback.format_list(frames) + traceback.format_exception_only(type(error), error)
+        settings["development"] and tell_loaded(*at[:1], *[frame.filename for frame in frames])
         report(kind=type(error).__name__, name=getattr(error, "name", ""), where=at, stack=stack)
+    settings["development"] and tell_loaded()
     for part in [attribute] if attribute else ["application", "app"]:
         if callable(getattr(module, part, None)):
             return getattr(module, part)
@@ -318,6 +333,7 @@ def flush():
 def serve():
     """Answers requests until every link has ended."""
     global current
+    development = settings["development"]
     quick, sent = set(), 0  # the paths that took less than PATIENCE the last time; when responses were sent
     while links:
         while queue:
@@ -330,6 +346,7 @@ def serve():
             (quick.discard if clock() - start > PATIENCE or len(quick) > 1000 else quick.add)(path)
         errors.flush()
         current = request = None
+        development and tell_loaded()
         receive()
         sent = clock()
 

@@ -570,7 +570,7 @@ export const errorEntries = {
   GWM_WATCH_LIMIT: {
     title: 'No more files can be watched',
     explanation:
-      '`gwanmun dev` watches the folders of the project, by inotify, of which each user has so many watches and instances. Editors, build tools and other servers have theirs. `gwanmun` itself watches nothing.',
+      '`gwanmun dev` watches the folders of the project, and those of other files that it loads, by inotify, of which each user has so many watches and instances. Editors, build tools and other servers have theirs. `gwanmun` itself watches nothing.',
     remedy: 'sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024',
     fixes: [
       'The same lines in a file of `/etc/sysctl.d` keep it so. In a container it is the setting of its host.',

@@ -129,10 +129,13 @@ Examples
   gwanmun dev                   # what gwanmun.config.ts of this folder says
   gwanmun dev app.ts            # a module that exports application()
 
-  When a source file changes (.ts, .js, .json, .py), the applications are
-  reloaded. The address stays open, and requests wait meanwhile. Errors appear
-  in the browser, with the lines of code and the stack. Never use it where
-  strangers can reach it.
+  When a source file of the folder (.ts, .js, .json, .py) or any other module
+  that is loaded changes, the applications are reloaded. Packages that are
+  installed in node_modules are not watched, those of a workspace are.
+
+  The address stays open, and requests wait meanwhile. Errors appear in the
+  browser, with the lines of code and the stack. Never use it where strangers
+  can reach it.
 
 Options
   as for gwanmun serve

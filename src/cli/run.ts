@@ -1,5 +1,6 @@
 // The commands. Each loads what it needs itself: a start is as quick as the least of them.
 
+import { realpathSync } from 'node:fs';
 import { findConfig, loadConfig } from '../config/load.js';
 import { processCount, resolveConfig, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
 import { configForTarget } from '../config/target.js';
@@ -54,13 +55,20 @@ async function runCommand(command: Command): Promise<void> {
     case 'serve': {
       const { target, config, development } = command;
       const overrides = { ...command.overrides, development };
+      const imports = development ? (await import('../config/follow-imports.js')).followImports() : undefined;
       // The server's code is read while the configuration is.
       const [input, { serve }] = await Promise.all([findInput(target, config), import('./serve.js')]);
+      const { name, text } = input.source;
+      // A target that was named in its place has no text.
+      const configFiles = imports && new Set(text === undefined ? [] : [realpathSync(name), ...imports.take()]);
+      imports?.end();
+      const addFiles = configFiles && ((files: readonly string[]) => files.forEach((file) => configFiles.add(file)));
       const load = async (): Promise<ResolvedConfig> => {
         const { loadConfigAfresh } = await import('../config/load-afresh.js');
-        return resolveConfig(await findInput(target, config, loadConfigAfresh), overrides);
+        const input = await findInput(target, config, (file) => loadConfigAfresh(file, addFiles));
+        return resolveConfig(input, overrides);
       };
-      return serve(resolveConfig(input, overrides), load, development);
+      return serve(resolveConfig(input, overrides), load, configFiles);
     }
   }
 }

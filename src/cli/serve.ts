@@ -1,15 +1,17 @@
 import { closeSync, openSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { displayPath } from '../config/display-path.js';
 import type { ResolvedConfig } from '../config/resolve.js';
 import { formatError, fromCore, GwanmunError, wantsColor } from '../errors.js';
 import { coalesce } from '../supervisor/coalesce.js';
 import { listenForControl, type ControlRequest } from '../supervisor/control.js';
 import { takeInheritance } from '../supervisor/inheritance.js';
+import type { OnLoaded } from '../supervisor/report.js';
 import { Server } from '../supervisor/server.js';
 import { followFolder } from '../supervisor/started-in.js';
 import { ServiceManager } from '../supervisor/service-manager.js';
 import { banner, readyLine } from './banner.js';
+import type { Watching } from './watch.js';
 import { onStopSignal } from './signals.js';
 
 /** By the shells' convention: 128 + the signal's number. */
@@ -19,20 +21,30 @@ const SUCCESSOR_SLACK_MS = 10_000;
 
 /**
  * Serves until a signal asks to stop, and then ends the process with 0. SIGHUP, or the control socket, has the configuration that
- * `load` gives taken over. Rejects with a GwanmunError if the server cannot start.
+ * `load` gives taken over. Rejects with a GwanmunError if the server cannot start. `configFiles`, in development: what the configuration
+ * was read from, to which `load` adds.
  */
 export async function serve(
   config: ResolvedConfig,
   load: () => Promise<ResolvedConfig>,
-  development = false,
+  configFiles?: ReadonlySet<string>,
 ): Promise<void> {
+  const development = configFiles !== undefined;
   const { stderr } = process;
   const isJson = config.errorLog.format === 'json';
   // A server outlives whoever reads its output: a broken pipe is no reason to end.
   for (const stream of [process.stdout, stderr]) stream.on('error', () => {});
   const inheritance = takeInheritance();
   const manager = new ServiceManager();
-  const server = new Server(config, logToStderr, development, inheritance);
+  const sources =
+    configFiles &&
+    import('./watch.js').then(({ Sources }) => new Sources(reloading(server, () => reload(), configFiles)));
+  const watch: OnLoaded = (files, since) =>
+    void sources?.then(
+      (known) => known.add(files, since),
+      () => {},
+    );
+  const server = new Server(config, logToStderr, development ? watch : undefined, inheritance);
   let closeControl = (): void => {};
   // From here on, so that a signal during the start is not lost.
   const stop = (): Promise<void> => {
@@ -41,8 +53,9 @@ export async function serve(
   };
   const unwatch = onStopSignal(() => void stop());
   // However many ask for it while one goes on, one more is enough.
-  const reload = coalesce(async () => {
+  const reload: () => Promise<void> = coalesce(async () => {
     manager.reloading();
+    const began = Date.now();
     try {
       await server.reload(() => {
         followFolder();
@@ -54,6 +67,7 @@ export async function serve(
       server.tell({ level: 'error', event: 'reload-failed', message, error: fault });
       throw fault;
     } finally {
+      if (configFiles !== undefined) watch([...configFiles], began);
       manager.ready('serving');
     }
   });
@@ -76,10 +90,9 @@ export async function serve(
     const { pidFile } = config;
     if (pidFile !== undefined)
       (await import('../supervisor/pid-file.js')).checkPidFile(pidFile, inheritance?.predecessor);
-    const [running] = await Promise.all([
-      server.start(),
-      development ? reloadOnChange(server, config, reload) : undefined,
-    ]);
+    const began = Date.now();
+    const [running] = await Promise.all([server.start(), sources?.then((all) => all.watchFolders(foldersOf(config)))]);
+    watch([...(configFiles ?? [])], began);
     if (running === undefined) return;
     closeControl = await openControl(server, { reload, stop, upgrade });
     if (pidFile !== undefined) (await import('../supervisor/pid-file.js')).writePidFile(pidFile);
@@ -190,34 +203,33 @@ function isThereATerminal(): boolean {
   }
 }
 
-/** `gwanmun dev`: reloads what has changed. */
-async function reloadOnChange(server: Server, config: ResolvedConfig, reload: () => Promise<void>): Promise<void> {
-  const { watchSources } = await import('./watch.js');
-  const { directory, source } = config.origin;
-  // A target that was named in its place has no text.
-  const file = source.text === undefined ? undefined : resolve(source.name);
-  const folders = [directory, ...config.applications.map(({ module }) => dirname(module))];
+/** `gwanmun dev`: what happens when files change. */
+function reloading(server: Server, reload: () => Promise<void>, configFiles: ReadonlySet<string>): Watching {
   let working: Promise<unknown> = Promise.resolve();
-  await watchSources(
-    [...new Set(folders)],
-    (files) => {
+  return {
+    onChange(files) {
       const [first = ''] = files;
       const what = `${displayPath(first)}${files.length > 1 ? ` and ${files.length - 1} more` : ''}`;
       working = working.then(async () => {
         const began = performance.now();
         // Another configuration takes its applications along.
-        if (file !== undefined && files.includes(file)) await reload().catch(() => {});
+        if (files.some((file) => configFiles.has(file))) await reload().catch(() => {});
         else if (await server.loadAnew()) {
           const message = `${what} changed; reloaded in ${Math.round(performance.now() - began)} ms`;
           server.tell({ level: 'info', event: 'reloaded', message });
         }
       });
     },
-    (error) => {
+    onFault(error) {
       const message = 'some of the files are not watched: what changes in them is not loaded';
       server.tell({ level: 'warn', event: 'watch', message, error });
     },
-  );
+  };
+}
+
+/** Where the sources of a project are. */
+function foldersOf({ origin: { directory }, applications }: ResolvedConfig): string[] {
+  return [...new Set([directory, ...applications.map(({ module }) => dirname(module))])];
 }
 
 /** Lets operators ask by `gwanmun status` and the like. Without it the server serves all the same. Gives what ends it. */

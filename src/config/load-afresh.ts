@@ -5,17 +5,24 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { GwanmunError, systemFault, type SerializedError } from '../errors.js';
 import { loadConfig, type LoadedConfig } from './load.js';
 
-type Answer = { readonly loaded: LoadedConfig } | { readonly failure: SerializedError };
+type Answer = ({ readonly loaded: LoadedConfig } | { readonly failure: SerializedError }) & {
+  readonly imports?: readonly string[] | undefined;
+};
 
-/** As {@link loadConfig}, with the file and all that it imports as they are now. */
-export async function loadConfigAfresh(file: string): Promise<LoadedConfig> {
-  const thread = new Worker(fileURLToPath(import.meta.url), { workerData: { file } });
+/** As {@link loadConfig}, with the file and all that it imports as they are now. `onImports` is told which files those are. */
+export async function loadConfigAfresh(
+  file: string,
+  onImports?: (files: readonly string[]) => void,
+): Promise<LoadedConfig> {
+  const order: Order = { file, isFollowed: onImports !== undefined };
+  const thread = new Worker(fileURLToPath(import.meta.url), { workerData: order });
   try {
     const answer = await new Promise<Answer>((resolve, reject) => {
       thread.once('message', resolve);
       thread.once('error', reject);
       thread.once('exit', (code) => reject(new Error(`it ended the thread that reads it, with code ${code}`)));
     });
+    onImports?.(answer.imports ?? []);
     if ('failure' in answer) throw GwanmunError.fromJSON(answer.failure);
     return answer.loaded;
   } catch (error) {
@@ -28,8 +35,15 @@ export async function loadConfigAfresh(file: string): Promise<LoadedConfig> {
   }
 }
 
+/** What the thread is to do. */
+interface Order {
+  readonly file: string;
+  readonly isFollowed: boolean;
+}
+
 if (!isMainThread && typeof (workerData as { file?: unknown } | null)?.file === 'string') {
-  const { file } = workerData as { file: string };
+  const { file, isFollowed } = workerData as Order;
+  const imports = isFollowed ? (await import('./follow-imports.js')).followImports() : undefined;
   const answer = await loadConfig(file).then(
     // Functions can't leave their thread: those of the start are kept.
     ({ config: { hooks: _hooks, ...config }, ...loaded }): Answer => ({ loaded: { ...loaded, config } }),
@@ -39,5 +53,5 @@ if (!isMainThread && typeof (workerData as { file?: unknown } | null)?.file === 
     },
   );
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, not a window
-  parentPort?.postMessage(answer);
+  parentPort?.postMessage({ ...answer, imports: imports?.take() });
 }

@@ -8,7 +8,7 @@ import type { WsgiApplication } from '../config/python.js';
 import { suggest } from '../config/suggest.js';
 import { GwanmunError, systemFault } from '../errors.js';
 import { parseJson } from '../parse-error.js';
-import { Report, REPORT_FD } from './report.js';
+import { Report, REPORT_FD, type OnLoaded } from './report.js';
 import { followWorker, linksVariable, type Print, type WorkerLinks, type WorkerProcess } from './worker-process.js';
 
 const WORKER = fileURLToPath(new URL('../../python/gwanmun_worker.py', import.meta.url));
@@ -49,6 +49,7 @@ export function spawnPythonWorker(
   application: WsgiApplication,
   settings: { readonly concurrency: number; readonly parent: number; readonly development: boolean },
   print?: Print,
+  onLoaded?: OnLoaded,
 ): WorkerProcess {
   const { python, directory, target } = application;
   const child = spawn(python, [WORKER], {
@@ -66,7 +67,7 @@ export function spawnPythonWorker(
       settings.development ? { PYTHONDONTWRITEBYTECODE: '1' } : {},
     ),
   });
-  const report = new Report(child);
+  const report = new Report(child, undefined, onLoaded);
   let missing: GwanmunError | undefined;
   child.once('error', (error: NodeJS.ErrnoException) => (missing = notStarted(application, error)));
   const worker = followWorker(

@@ -11,6 +11,7 @@ import { framesOf } from '../stack.js';
 import type { ServerEvent } from './event.js';
 import { Generations, type Pool } from './generations.js';
 import type { Inheritance } from './inheritance.js';
+import type { OnLoaded } from './report.js';
 import { nameHolder } from './socket-holder.js';
 import { STARTED_IN } from './started-in.js';
 import { showing, startersOf } from './starters.js';
@@ -49,7 +50,7 @@ const CLOSE_SLACK_MS = 2000;
 /** The core, its workers, and the order in which they start and stop. */
 export class Server {
   #config: ResolvedConfig;
-  readonly #development: boolean;
+  readonly #onLoaded: OnLoaded | undefined;
   readonly #inheritance: Inheritance | undefined;
   readonly #startedAt = performance.now();
   readonly #log: (message: string, error?: GwanmunError) => void;
@@ -71,19 +72,19 @@ export class Server {
   #isLeaving = false;
 
   /**
-   * `development`: errors are shown to clients, and applications that do not load do not keep the server from starting. `inheritance`:
-   * listening sockets that it takes over.
+   * `onLoaded`, in development: is told what the workers load; errors are shown to clients, and applications that do not load do not keep
+   * the server from starting. `inheritance`: listening sockets that it takes over.
    */
   constructor(
     config: ResolvedConfig,
     log: (message: string, error?: GwanmunError) => void,
-    development = false,
+    onLoaded?: OnLoaded,
     inheritance?: Inheritance,
   ) {
     this.#config = config;
     this.#inheritance = inheritance;
     this.#log = log;
-    this.#development = development;
+    this.#onLoaded = onLoaded;
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -117,7 +118,7 @@ export class Server {
     }
     if (this.#stopping) return undefined;
     this.#generations.begin(this.#makePools(this.#config, core, (index) => index));
-    if (this.#development) {
+    if (this.#onLoaded !== undefined) {
       await this.loadAnew();
       return this.#started(addresses);
     }
@@ -326,8 +327,7 @@ export class Server {
     const { closeFds } = loadNative();
     const { startTimeout } = config;
     let last = 0;
-    const development = this.#development;
-    return startersOf(config, this.#printer(core), development).map((spawn, index) => ({
+    return startersOf(config, this.#printer(core), this.#onLoaded).map((spawn, index) => ({
       number: numberOf(index),
       supervisor: new Supervisor({
         core,
@@ -336,7 +336,7 @@ export class Server {
         numbers: Array.from({ length: this.#countFor(config, index) }, () => (last += 1)),
         startTimeout,
         spawn,
-        ...(development ? { spawnFailed: showing(config) } : {}),
+        ...(this.#onLoaded === undefined ? {} : { spawnFailed: showing(config) }),
         tell: (event) => this.#tell(event),
         onReady: (worker, pid) => this.#call('onWorkerStart', { worker, pid }),
         onExit: (exit) => this.#call('onWorkerExit', exit),

@@ -2,12 +2,14 @@
 
 import type { ResolvedConfig } from '../config/resolve.js';
 import { spawnPythonWorker } from './python-worker.js';
+import type { OnLoaded } from './report.js';
 import type { Spawn } from './slot.js';
 import type { SupervisorOptions } from './supervisor.js';
 import { spawnWorker, type Print } from './worker-process.js';
 
-/** One for each pool; the order is that of the core's pools. */
-export function startersOf(config: ResolvedConfig, print: Print | undefined, development: boolean): Spawn[] {
+/** One for each pool; the order is that of the core's pools. `onLoaded` in development alone. */
+export function startersOf(config: ResolvedConfig, print: Print | undefined, onLoaded: OnLoaded | undefined): Spawn[] {
+  const development = onLoaded !== undefined;
   const { applications, wsgi, concurrency, errorLog, timeout } = config;
   const parent = process.pid;
   // The main process may be in another folder by the next start of one: that of a later configuration.
@@ -21,12 +23,13 @@ export function startersOf(config: ResolvedConfig, print: Print | undefined, dev
       { applications, concurrency, timeout, parent, requestIds, capture, development },
       cwd,
       print,
+      onLoaded,
     );
   return [
     ...(applications.length > 0 ? [modules] : []),
     ...wsgi.map((application): Spawn => {
       return (number, links) =>
-        spawnPythonWorker(number, links, application, { concurrency, parent, development }, print);
+        spawnPythonWorker(number, links, application, { concurrency, parent, development }, print, onLoaded);
     }),
   ];
 }

@@ -7,7 +7,7 @@ import { GwanmunError, systemFault, type SerializedError } from '../errors.js';
 import { parseError, parseJson } from '../parse-error.js';
 import { framesOf, withoutOwnFrames } from '../stack.js';
 import { prefixLines, readLines } from './lines.js';
-import { Report, REPORT_FD } from './report.js';
+import { Report, REPORT_FD, type OnLoaded } from './report.js';
 
 /** The worker's ends of its links, as file descriptors of this process. */
 export interface WorkerLinks {
@@ -69,7 +69,7 @@ export type Print = (stream: 'stdout' | 'stderr', line: string, worker: number, 
 
 /**
  * Starts a worker in the folder `cwd`. The caller still owns its copies of the links and closes them. What the worker prints goes to `print`, or to
- * standard error with the worker's number.
+ * standard error with the worker's number. In development `onLoaded` is told what it loads.
  */
 export function spawnWorker(
   number: number,
@@ -77,6 +77,7 @@ export function spawnWorker(
   settings: Omit<WorkerSettings, 'report'>,
   cwd: string,
   print?: Print,
+  onLoaded?: OnLoaded,
 ): WorkerProcess {
   const child = spawn(
     process.execPath,
@@ -98,7 +99,7 @@ export function spawnWorker(
       },
     },
   );
-  const report = new Report(child);
+  const report = new Report(child, undefined, onLoaded);
   const worker = followWorker(
     number,
     child,

@@ -3,6 +3,7 @@
 
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
+import type { Imports } from '../config/follow-imports.js';
 import type { WorkerSettings } from '../supervisor/worker-process.js';
 import type { Adapter } from '../gateway/adapter.js';
 import { Dispatcher } from '../gateway/dispatcher.js';
@@ -24,12 +25,17 @@ process.on('SIGHUP', () => {});
 // The logs are opened anew by it, and Node would open its inspector, where every user of the machine can have it run code.
 process.on('SIGUSR1', () => {});
 
+/** So often it is looked whether more has been loaded. */
+const LOADED_MS = 200;
 /** Where the main process learns why this one does not start. */
 let reportFd = -1;
+/** In development. */
+let imports: Imports | undefined;
 
 try {
   await start();
 } catch (error) {
+  tellLoaded();
   report(error);
   process.exit(1);
 }
@@ -48,6 +54,12 @@ async function start(): Promise<void> {
 
   const { development, failure } = settings;
   const pages = development ? (await import('../gateway/error-page.js')).errorPage : null;
+  if (development && failure === undefined) {
+    imports = (await import('../config/follow-imports.js')).followImports();
+    // What is loaded later, and by a module that ends the process.
+    setInterval(tellLoaded, LOADED_MS).unref();
+    process.on('exit', tellLoaded);
+  }
   const loaded: (Application | Adapter)[] = [];
   const stops: (() => unknown)[] = [];
   // One after the other, so that what they print at their start stays apart.
@@ -68,6 +80,7 @@ async function start(): Promise<void> {
       throw error instanceof GwanmunError ? error.with({ part: `applications[${index}]` }) : error;
     }
   }
+  tellLoaded();
   const dispatcher = new Dispatcher({
     applications: loaded,
     name: `node ${process.versions.node}`,
@@ -129,6 +142,12 @@ function whereWeAre(): string {
   }
 }
 
+/** Says which files the applications have loaded, for they are watched. */
+function tellLoaded(): void {
+  const loaded = imports?.take() ?? [];
+  if (loaded.length > 0) say(`${JSON.stringify({ loaded })}\n`);
+}
+
 /** Tells the main process why this worker could not start. */
 function report(error: unknown): void {
   const failure =
@@ -139,10 +158,15 @@ function report(error: unknown): void {
           userStack: error instanceof Error ? error.stack : undefined,
           remedy: 'this looks like a fault of gwanmun; please report it',
         }));
+  if (!say(JSON.stringify(failure))) process.stderr.write(`${failure.message}\n`);
+}
+
+/** False: the application has closed the descriptor, or it is not known yet. */
+function say(text: string): boolean {
   try {
-    writeSync(reportFd, JSON.stringify(failure));
+    writeSync(reportFd, text);
+    return true;
   } catch {
-    // The application has closed it, or it was not said.
-    process.stderr.write(`${failure.message}\n`);
+    return false;
   }
 }

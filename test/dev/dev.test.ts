@@ -1,8 +1,9 @@
 // gwanmun dev: what changes is loaded anew, and errors are shown in the browser.
 
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
 import { RawClient } from '../http/raw-client.js';
 import { Gwanmun } from '../workers/gwanmun-process.js';
 
@@ -15,8 +16,8 @@ export function application(environ, startResponse) {
 
 /** A project that is worked on. */
 class Project extends Gwanmun {
-  constructor(files: Record<string, string>, args = ['dev', 'app.mjs', '--port', '0']) {
-    super({ files, args });
+  constructor(files: Record<string, string>, args = ['dev', 'app.mjs', '--port', '0'], folder?: string) {
+    super({ files, args, ...(folder === undefined ? {} : { folder }) });
   }
 
   save(path: string, text: string): void {
@@ -46,6 +47,148 @@ test('a change of the module, or of one that it imports, is seen by the next req
   expect((await project.ask()).body).toBe('one');
   await project.changes('lib/other.mjs', application('two'), /lib\/other\.mjs changed; reloaded in \d+ ms/);
   expect((await project.ask()).body).toBe('two');
+});
+
+const value = (text: string): string => `export const value = '${text}';`;
+
+describe('what is loaded is watched, wherever it lies', () => {
+  /** The project is the folder `site` of a repository. `packages` stands beside it, and is linked to from node_modules. */
+  class Member extends Project {
+    constructor(files: Record<string, string>, args?: string[]) {
+      const root = mkdtempSync(join(tmpdir(), 'gwanmun-workspace-'));
+      mkdirSync(join(root, 'site/node_modules'), { recursive: true });
+      symlinkSync('../../packages/words', join(root, 'site/node_modules/words'));
+      super(files, args, join(root, 'site'));
+    }
+
+    override async [Symbol.asyncDispose](): Promise<void> {
+      await super[Symbol.asyncDispose]();
+      rmSync(dirname(this.folder), { recursive: true });
+    }
+  }
+
+  const workspace = (app: string, files: Record<string, string> = {}): Member =>
+    new Member({
+      'app.mjs': app,
+      '../packages/words/package.json': '{ "name": "words", "type": "module", "main": "./dist/index.js" }',
+      '../packages/words/dist/index.js': value('linked'),
+      '../beside.mjs': value('beside'),
+      ...files,
+    });
+  const showing = (imports: string): string => `${imports}
+    export function application(environ, startResponse) {
+      startResponse('200 OK', []);
+      return value;
+    }`;
+
+  test.each([
+    ['a module beside the project', "import { value } from '../beside.mjs';", '../beside.mjs'],
+    ['a CommonJS module', "import cjs from '../cjs.cjs'; const { value } = cjs;", '../cjs.cjs'],
+    ['a module of a CommonJS module', "import cjs from '../middle.cjs'; const { value } = cjs;", '../cjs.cjs'],
+    ['a package of the workspace', "import { value } from 'words';", '../packages/words/dist/index.js'],
+    ['in a folder of a hidden name', "import { value } from './.output/chunk.mjs';", '.output/chunk.mjs'],
+    ['what TypeScript imports', "import { value } from './enum.ts';", '../beside.mjs'],
+  ])('%s', async (_, imports, file) => {
+    await using project = workspace(showing(imports), {
+      '../cjs.cjs': "exports.value = 'cjs';",
+      '../middle.cjs': "exports.value = require('./cjs.cjs').value;",
+      '.output/chunk.mjs': value('hidden'),
+      // Which is not for Node's own way with types.
+      'enum.ts':
+        "import { value as other } from '../beside.mjs'; enum Kind { One } export const value = other + (Kind.One || '');",
+    });
+    await project.port();
+    await project.ask();
+    for (const text of ['first', 'second']) {
+      const changed = file.endsWith('.cjs') ? `exports.value = '${text}';` : value(text);
+      await project.changes(file, changed, new RegExp(`${basename(file)} changed; reloaded`));
+      expect((await project.ask()).body).toMatch(text);
+    }
+  });
+
+  test('a package that is built anew, with its folder', async () => {
+    await using project = workspace(showing("import { value } from 'words';"));
+    await project.port();
+    const dist = join(project.folder, '../packages/words/dist');
+    for (const text of ['first', 'second']) {
+      const from = project.stderr.length;
+      rmSync(dist, { recursive: true });
+      mkdirSync(dist);
+      project.save('../packages/words/dist/index.js', value(text));
+      await project.finds(/reloaded in/, () => project.stderr.slice(from));
+      await expect.poll(async () => (await project.ask()).body).toBe(text);
+    }
+  });
+
+  test('what a request has loaded', async () => {
+    const app = `export async function application(environ, startResponse) {
+      const { value } = await import('../beside.mjs');
+      startResponse('200 OK', []);
+      return value;
+    }`;
+    await using project = workspace(app);
+    expect((await project.ask()).body).toBe('beside');
+    await project.changes('../beside.mjs', value('changed'));
+    expect((await project.ask()).body).toBe('changed');
+  });
+
+  test.each([
+    [
+      'keeps the application from loading',
+      /GWM_APP_SYNTAX/,
+      { '../beside.mjs': 'export const value = ;' },
+      '../beside.mjs',
+    ],
+    ['is not there yet', /GWM_APP_FAILED/, {}, '../missing.mjs'],
+  ])('a file that %s', async (_, fault, files, file) => {
+    await using project = workspace(showing(`import { value } from '${file}';`), files);
+    await project.says(fault);
+    await project.port();
+    await project.changes(file, value('mended'));
+    expect((await project.ask()).body).toBe('mended');
+  });
+
+  test('what the configuration imports, which is then read again', async () => {
+    await using project = new Member(
+      {
+        'app.mjs': application('app'),
+        'gwanmun.config.mjs':
+          "import { path } from '../shared.mjs'; export default { listen: { port: 0 }, mounts: [{ path, app: './app.mjs' }] };",
+        '../shared.mjs': "export const path = '/one';",
+      },
+      ['dev'],
+    );
+    await project.port();
+    expect((await project.ask('/one')).body).toBe('app');
+    for (const path of ['/two', '/three']) {
+      await project.changes('../shared.mjs', `export const path = '${path}';`, /configuration \d is in use/);
+      expect((await project.ask(path)).body).toBe('app');
+    }
+  });
+
+  test('modules of Python, also those that a request imports', async () => {
+    const python = `
+import sys
+sys.path.append('..')
+import beside
+
+def application(environ, start_response):
+    import later
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [(beside.value + later.value).encode()]
+`;
+    const files = { 'hello.py': python, '../beside.py': "value = 'one '", '../later.py': "value = 'two'" };
+    await using project = new Member(files, ['dev', 'hello.py', '--port', '0']);
+    await project.port();
+    expect((await project.ask()).body).toBe('one two');
+    await project.changes('../beside.py', "value = 'changed '", /beside\.py changed; reloaded/);
+    expect((await project.ask()).body).toBe('changed two');
+    await project.changes('../later.py', "value = 'too'", /later\.py changed; reloaded/);
+    expect((await project.ask()).body).toBe('changed too');
+    await project.changes('../beside.py', 'value = (', /GWM_APP_SYNTAX/);
+    await project.changes('../beside.py', "value = 'mended '");
+    expect((await project.ask()).body).toBe('mended too');
+  });
 });
 
 test('a request that comes while the application loads waits for it, on a connection that stays', async () => {
