@@ -237,11 +237,17 @@ impl Context {
         link.is_some_and(|link| !link.draining && !link.stalled(now_ms))
     }
 
-    /// A slot of the worker is free again; a queued request may take it over.
-    pub(super) fn release_slot(&mut self, worker: u32) {
+    /// A slot of the worker that was not used is free again; a queued request may take it over.
+    fn release_slot(&mut self, worker: u32) {
         // Without a link the worker is gone, and its slots with it.
         let Some(link) = self.link_of(worker).and_then(|key| self.links.get(key)) else { return };
-        let Some(next) = link.pool.release(worker) else { return };
+        if let Some(next) = link.pool.release(worker) {
+            self.hand_slot_over(worker, next);
+        }
+    }
+
+    /// A queued request has taken a free slot of the worker over.
+    pub(super) fn hand_slot_over(&mut self, worker: u32, next: Waiting) {
         if next.thread == self.thread {
             self.on_assigned(next.exchange, worker);
         } else {

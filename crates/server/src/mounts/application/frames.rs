@@ -469,6 +469,7 @@ impl Thread {
         let Some(link) = cx.links.get_mut(key) else { return };
         link.end_stream(stream);
         let worker = link.worker;
+        let next = link.pool.release(worker);
         if link.ending && link.streams.is_empty() {
             cx.mark_link_dirty(key);
         }
@@ -477,9 +478,13 @@ impl Thread {
             if let Some(log) = &mut open.log {
                 log.done = Some(cx.clock.now());
             }
-            exchange::release(&mut cx.exchanges, exchange, &mut cx.buffers);
+            if open.connection.is_none() {
+                exchange::release(&mut cx.exchanges, exchange, &mut cx.buffers);
+            }
         }
-        cx.release_slot(worker);
+        if let Some(next) = next {
+            cx.hand_slot_over(worker, next);
+        }
     }
 
     /// The link is at its end. Requests that the worker had not begun go to another one; the others fail.
