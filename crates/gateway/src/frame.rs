@@ -194,8 +194,10 @@ pub fn padded(size: usize) -> usize {
 
 /// Reads a little-endian u32 at `at`; the caller has checked the length.
 #[must_use]
+#[inline]
 pub fn read_u32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    let word = &bytes[at..at + 4];
+    u32::from_le_bytes([word[0], word[1], word[2], word[3]])
 }
 
 /// Appends one frame to `out`. The payload is at most [`MAX_PAYLOAD`] bytes, which the caller ensures.

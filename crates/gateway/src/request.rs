@@ -165,6 +165,7 @@ pub struct HeadView<'a> {
 impl<'a> HeadView<'a> {
     /// `payload` was written by [`HeadWriter`]; of anything else the pieces come out empty.
     #[must_use]
+    #[inline]
     pub fn new(payload: &'a [u8]) -> Self {
         if payload.len() < FIXED {
             return Self { payload: &[0; FIXED], text: &[] };
@@ -179,6 +180,7 @@ impl<'a> HeadView<'a> {
     }
 
     #[must_use]
+    #[inline]
     pub fn names(&self) -> NamesId {
         NamesId::from_bits(read_u32(self.payload, 4))
     }

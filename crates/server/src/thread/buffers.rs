@@ -28,17 +28,19 @@ struct Shelf {
 }
 
 impl Buffers {
+    #[inline]
     pub(crate) fn take(&mut self) -> Vec<u8> {
         self.take_for(USUAL)
     }
 
     /// An empty buffer that holds `length` bytes before it must grow, if it is not too long to be kept.
+    #[inline]
     pub(crate) fn take_for(&mut self, length: usize) -> Vec<u8> {
-        let size = length.next_power_of_two().clamp(SMALLEST, SMALLEST << (SHELVES - 1));
-        let shelf = &mut self.shelves[shelf(size)];
+        let index = shelf_for(length);
+        let shelf = &mut self.shelves[index];
         let buffer = shelf.buffers.pop();
         shelf.fewest = shelf.fewest.min(shelf.buffers.len());
-        buffer.unwrap_or_else(|| Vec::with_capacity(size))
+        buffer.unwrap_or_else(|| Vec::with_capacity(SMALLEST << index))
     }
 
     pub(crate) fn give(&mut self, mut buffer: Vec<u8>) {
@@ -69,6 +71,13 @@ impl Buffers {
         let sizes = (0..SHELVES).map(|index| SMALLEST << index);
         self.shelves.iter().zip(sizes).map(|(shelf, size)| shelf.buffers.len() * size).sum()
     }
+}
+
+/// The first shelf whose buffers all hold so much, or the last one.
+#[inline]
+fn shelf_for(length: usize) -> usize {
+    let power = (length.saturating_sub(1) | (SMALLEST - 1)).ilog2() + 1;
+    ((power - SMALLEST.ilog2()) as usize).min(SHELVES - 1)
 }
 
 /// The shelf of the buffers that hold at least so much, from [`SMALLEST`] to the last shelf's.
