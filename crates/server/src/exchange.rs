@@ -204,6 +204,11 @@ impl Exchange {
         self.generation.mounts.get(self.mount)?.files.as_ref()
     }
 
+    /// Whether its mount lets the application name a file that is sent instead of its response.
+    pub(crate) fn may_name_file(&self) -> bool {
+        self.generation.mounts.get(self.mount).is_some_and(|own| own.sendfile.is_some())
+    }
+
     pub(crate) fn new(
         connection: Key,
         started: Instant,

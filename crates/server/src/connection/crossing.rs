@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 impl Connection {
-    /// Writes the head as it crosses to a worker into the exchange. `false`: too large for a frame.
+    /// Writes the head as it crosses to a worker into the exchange, and counts it. `false`: too large for a frame.
     pub(super) fn encode_head(
         &mut self,
         cx: &mut Context,
@@ -88,7 +88,10 @@ impl Connection {
         let remote = writer.append(self.remote_addr.as_bytes());
         writer.piece(Piece::RemoteAddr, remote);
         let fits = writer.finish();
-        set_head(cx, key, payload);
+        if let Some(exchange) = cx.exchanges.get_mut(key) {
+            exchange.head = payload;
+            self.charge_request(exchange);
+        }
         fits
     }
 

@@ -66,15 +66,12 @@ impl Connection {
 
     /// Counts what a request holds that waits for an application: its head is kept, and crosses; behind others its response may come
     /// before its turn.
-    pub(super) fn charge_request(&mut self, cx: &mut Context, key: Key) {
-        let Some(exchange) = cx.exchanges.get_mut(key) else { return };
+    pub(super) fn charge_request(&mut self, exchange: &mut Exchange) {
         let mut bytes = 2 * exchange.head.len();
         let mut files = 0;
         if exchange.is_behind {
             bytes += NARROW_WINDOW as usize;
-            let mounts = &exchange.generation.mounts;
-            files +=
-                usize::from(mounts.get(exchange.mount).is_some_and(|own| own.sendfile.is_some()));
+            files += usize::from(exchange.may_name_file());
         }
         self.charge(exchange, bytes, files);
     }

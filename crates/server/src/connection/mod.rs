@@ -361,7 +361,9 @@ impl Connection {
         for (index, key) in std::mem::take(&mut self.exchanges).into_iter().enumerate() {
             // Those behind the first have sent nothing.
             let left = if index == 0 { left } else { u64::MAX };
-            if let Some(line) = cx.access_line(key, 0) {
+            if cx.generation.log_access
+                && let Some(line) = cx.access_line(key, 0)
+            {
                 cx.log_access(&self.remote_addr, line, left);
             }
             cx.abandon(key);
@@ -407,10 +409,8 @@ impl Connection {
                 self.ending = Ending::AfterOutput;
             }
             self.exchanges.pop_front();
-            let sent = self.unlogged.as_ref().map_or(0, |unlogged| unlogged.sent);
-            if let Some(line) = cx.access_line(key, sent + self.output.left()) {
-                self.exchanges_hold += Holding::new(line.holds(), 0);
-                self.unlogged.get_or_insert_default().lines.push_back(line);
+            if cx.generation.log_access {
+                self.keep_line(cx, key);
             }
             self.leave_body(cx, key);
             if self.ending != Ending::No {
@@ -423,6 +423,15 @@ impl Connection {
                 }
             }
             cx.abandon(key);
+        }
+    }
+
+    /// Keeps the access log's line of an exchange until its response is sent.
+    fn keep_line(&mut self, cx: &mut Context, key: Key) {
+        let sent = self.unlogged.as_ref().map_or(0, |unlogged| unlogged.sent);
+        if let Some(line) = cx.access_line(key, sent + self.output.left()) {
+            self.exchanges_hold += Holding::new(line.holds(), 0);
+            self.unlogged.get_or_insert_default().lines.push_back(line);
         }
     }
 

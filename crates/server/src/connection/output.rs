@@ -85,8 +85,13 @@ impl Output {
     }
 
     /// What is not sent yet. Pieces of one file count once.
+    #[inline]
     pub(crate) fn holds(&self) -> Holding {
-        let mut bytes = self.bytes.len() - self.sent;
+        let bytes = self.bytes.len() - self.sent;
+        if self.rest.is_empty() { Holding::new(bytes, 0) } else { self.holds_with_rest(bytes) }
+    }
+
+    fn holds_with_rest(&self, mut bytes: usize) -> Holding {
         let mut files = 0;
         let mut last = None;
         for segment in &self.rest {
@@ -247,7 +252,9 @@ impl Output {
             buffers.give(std::mem::take(&mut self.bytes));
             match self.rest.front_mut() {
                 None => {
-                    self.rest = VecDeque::new();
+                    if self.rest.capacity() > 0 {
+                        self.rest = VecDeque::new();
+                    }
                     return Ok((Sent::All, went_out));
                 }
                 Some(Segment::Bytes(bytes)) => {

@@ -27,7 +27,6 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 /// The head of an application's response: lines of a block that the worker defined before, and lines of its own.
-#[derive(Clone, Copy)]
 pub(crate) struct RelayedHead<'a> {
     pub(super) status: u16,
     /// None: the usual one.
@@ -68,7 +67,7 @@ impl<'a> RelayedHead<'a> {
         Self { status, reason, block: None, lines, facts, close: false, chunked: false }
     }
 
-    pub(super) fn all_lines(self) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn all_lines(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         [self.block.map_or(&b""[..], |block| &block.lines), self.lines].into_iter()
     }
 
@@ -100,11 +99,11 @@ impl Connection {
         &mut self,
         cx: &mut Context,
         key: Key,
-        head: RelayedHead<'_>,
+        head: &RelayedHead<'_>,
         body: &[u8],
         end: bool,
     ) -> Result<(), FrameError> {
-        if cx.is_answered(key) || self.begin_sendfile(cx, key, head) {
+        if self.is_taken_over(cx, key, head) {
             return Ok(());
         }
         let known = if end && !head.chunked { Some(body.len() as u64) } else { None };
@@ -116,13 +115,13 @@ impl Connection {
                 });
             let lines = if varies { VARY } else { b"" };
             self.begin_response(cx, key, head, known, lines);
-            self.relay_body(cx, key, body, end);
+            self.relay_plain(cx, key, body, end);
             return Ok(());
         };
         let mut lines = VARY.to_vec();
         let Some(coding) = plan.coding else {
             self.begin_response(cx, key, head, known, &lines);
-            self.relay_body(cx, key, body, end);
+            self.relay_plain(cx, key, body, end);
             return Ok(());
         };
         lines.extend_from_slice(b"Content-Encoding: ");
@@ -130,11 +129,11 @@ impl Connection {
         lines.extend_from_slice(b"\r\n");
         let rewritten = lines_for_coding(head);
         let facts = BlockFacts { content_length: None, ..head.facts };
-        let head = RelayedHead { block: None, lines: &rewritten, facts, ..head };
+        let head = &RelayedHead { block: None, lines: &rewritten, facts, ..*head };
         let is_head = cx.exchanges.get(key).is_some_and(|exchange| exchange.head_only);
         if is_head {
             self.begin_response(cx, key, head, None, &lines);
-            self.relay_body(cx, key, body, end);
+            self.relay_plain(cx, key, body, end);
             return Ok(());
         }
         let encoder = match Encoder::new(coding) {
@@ -154,7 +153,7 @@ impl Connection {
                 }
             };
             self.begin_response(cx, key, head, Some(packed.len() as u64), &lines);
-            self.relay_body(cx, key, &packed, true);
+            self.relay_plain(cx, key, &packed, true);
         } else {
             self.begin_response(cx, key, head, None, &lines);
             if let Some(exchange) = cx.exchanges.get_mut(key) {
@@ -163,6 +162,14 @@ impl Connection {
             self.relay_body(cx, key, body, end);
         }
         Ok(())
+    }
+
+    /// Whether the client has got an answer of the core's already, or is going to, so that what the worker says comes too late; or gets the file
+    /// that the response names.
+    fn is_taken_over(&mut self, cx: &mut Context, key: Key, head: &RelayedHead<'_>) -> bool {
+        let Some(exchange) = cx.exchanges.get(key) else { return true };
+        exchange.response.state != ResponseState::Awaited
+            || (exchange.may_name_file() && self.begin_sendfile(cx, key, head))
     }
 
     fn fail_compression(&mut self, cx: &mut Context, key: Key, error: &io::Error) {
@@ -178,11 +185,11 @@ impl Connection {
         &mut self,
         cx: &mut Context,
         key: Key,
-        head: RelayedHead<'_>,
+        head: &RelayedHead<'_>,
         file: File,
         (offset, length): (Option<u64>, Option<u64>),
     ) -> Result<(), FrameError> {
-        if cx.is_answered(key) || self.begin_sendfile(cx, key, head) {
+        if self.is_taken_over(cx, key, head) {
             return Ok(());
         }
         let (file, identity) = cx.hold_passed(file);
@@ -228,7 +235,7 @@ impl Connection {
         &mut self,
         cx: &mut Context,
         key: Key,
-        head: RelayedHead<'_>,
+        head: &RelayedHead<'_>,
         known: Option<u64>,
         others: &[u8],
     ) {
@@ -446,7 +453,7 @@ struct CodingPlan {
 fn plan_coding(
     cx: &Context,
     key: Key,
-    head: RelayedHead<'_>,
+    head: &RelayedHead<'_>,
     known: Option<u64>,
 ) -> Option<CodingPlan> {
     let announced = head.facts.content_length;
@@ -498,7 +505,7 @@ fn plan_coding(
 }
 
 /// The lines of a head for a compressed body: without its length, and with a weak tag (RFC 9110 §8.8.1).
-fn lines_for_coding(head: RelayedHead<'_>) -> Vec<u8> {
+fn lines_for_coding(head: &RelayedHead<'_>) -> Vec<u8> {
     let mut lines = Vec::new();
     for line in head_lines(head) {
         let Some((name, value)) = split_field(line) else { continue };
@@ -518,7 +525,7 @@ fn lines_for_coding(head: RelayedHead<'_>) -> Vec<u8> {
     lines
 }
 
-pub(super) fn head_lines(head: RelayedHead<'_>) -> impl Iterator<Item = &[u8]> {
+pub(super) fn head_lines<'a>(head: &RelayedHead<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     head.all_lines().flat_map(|lines| lines.split_inclusive(|&byte| byte == b'\n'))
 }
 
@@ -555,7 +562,7 @@ pub(super) fn write_head(
     out: &mut Vec<u8>,
     clock: &Clock,
     server_line: &[u8],
-    head: RelayedHead<'_>,
+    head: &RelayedHead<'_>,
     length: Option<u64>,
 ) {
     let facts = head.facts;
@@ -592,13 +599,6 @@ pub(super) fn take_announced<'a>(left: &mut u64, body: &'a [u8]) -> &'a [u8] {
 }
 
 impl Context {
-    /// Whether the client has got an answer of the core's already, or is going to: what the worker says comes too late.
-    fn is_answered(&self, key: Key) -> bool {
-        self.exchanges
-            .get(key)
-            .is_none_or(|exchange| exchange.response.state != ResponseState::Awaited)
-    }
-
     pub(super) fn log_surplus(&self) {
         self.log_error(
             "An application sent more than its Content-Length; the surplus was dropped.",

@@ -262,7 +262,6 @@ impl Connection {
             self.refuse_exchange(cx, key, 431, "the request head is too large to pass on");
             return;
         }
-        self.charge_request(cx, key);
         if let Some(exchange) = cx.exchanges.get_mut(key) {
             // The file, or what is kept of a small one.
             self.charge(exchange, 0, 1);
@@ -350,7 +349,6 @@ impl Connection {
             self.refuse_exchange(cx, key, 431, "the request head is too large to pass on");
             return;
         }
-        self.charge_request(cx, key);
         if request.head.body == Body::None {
             self.hand_over(cx, key);
             return;

@@ -57,7 +57,7 @@ impl Connection {
         &mut self,
         cx: &mut Context,
         key: Key,
-        head: RelayedHead<'_>,
+        head: &RelayedHead<'_>,
     ) -> bool {
         let Some(exchange) = cx.exchanges.get_mut(key) else { return false };
         let Some(folders) = &exchange.generation.mounts[exchange.mount].sendfile else {
@@ -195,7 +195,7 @@ impl Connection {
         let reason = sought.reason.as_deref().filter(|_| status == sought.status);
         let facts = BlockFacts { content_length: None, ..sought.facts };
         let head = RelayedHead::of_lines(status, reason, &sought.lines, facts);
-        write_head(out, &cx.clock, &exchange.generation.server_line, head, None);
+        write_head(out, &cx.clock, &exchange.generation.server_line, &head, None);
         if let Some(id) = &exchange.id
             && !facts.has_request_id
         {

@@ -69,9 +69,6 @@ impl Context {
 
     /// Takes what the access log says of an exchange. `end`: where its response ends in all that its connection sends.
     pub(crate) fn access_line(&mut self, key: Key, end: u64) -> Option<AccessLine> {
-        if !self.generation.log_access {
-            return None;
-        }
         let exchange = self.exchanges.get_mut(key)?;
         Some(AccessLine {
             log: exchange.log.take(),

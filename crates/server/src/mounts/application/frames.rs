@@ -268,7 +268,7 @@ impl Thread {
                 let result =
                     self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
                         let head = RelayedHead::new(status, reason, block.as_deref(), lines)?;
-                        connection.relay_head(cx, exchange, head, body, end)
+                        connection.relay_head(cx, exchange, &head, body, end)
                     });
                 if result.is_err() {
                     // If the stream has ended, failing the link does not find this exchange any more.
@@ -325,7 +325,7 @@ impl Thread {
                 let result =
                     self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
                         let head = RelayedHead::new(status, reason, block.as_deref(), lines)?;
-                        connection.relay_file(cx, exchange, head, file, (offset, length))
+                        connection.relay_file(cx, exchange, &head, file, (offset, length))
                     });
                 if result.is_err() {
                     self.fail_exchange(exchange, 502);
@@ -417,7 +417,7 @@ impl Thread {
         let mut fault = None;
         let result = self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
             match RelayedHead::parse(head, &mut lines) {
-                Ok(head) => connection.relay_head(cx, exchange, head, body, end),
+                Ok(head) => connection.relay_head(cx, exchange, &head, body, end),
                 Err(error) => {
                     fault = Some(error);
                     Ok(())
