@@ -1,68 +1,32 @@
 #!/usr/bin/env node
 // Runs an application on its own server and on gwanmun's core, sends both the same requests over raw sockets, and prints what differs.
 //
-//   python3 -m venv /tmp/py && /tmp/py/bin/pip install flask django gunicorn
-//   node test/compat/compare.mjs flask /tmp/py           Flask, on gunicorn and on the core
-//   node test/compat/compare.mjs django /tmp/py          the same with Django
-//   node test/compat/compare.mjs node .next/standalone/server.js /…    a Node program that takes PORT and HOST, such as Next.js's
-//   node test/compat/compare.mjs node build/index.js /…                standalone server or SvelteKit's adapter-node, and further paths to ask
+//   npm run build
+//   node test/compat/compare.mjs flask         from its registry, on gunicorn and on the core
+//   node test/compat/compare.mjs django
+//   node test/compat/compare.mjs next          its standalone server, by itself and on the core
+//   node test/compat/compare.mjs sveltekit     its adapter-node
+//   node test/compat/compare.mjs node server.js /…    a program of yours that takes PORT and HOST, and paths to ask for
 //
-// Exit code 0 only if nothing differs but what compare-exceptions.json has, each with its reason.
+// What is installed and built is in target/compat. Exit code 0 only if nothing differs but what compare-exceptions.json has, each with its reason.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { KINDS, prepare } from './applications.mjs';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-const APPLICATIONS = fileURLToPath(new URL('applications', import.meta.url));
 const START_MS = 60_000;
 const ANSWER_MS = 15_000;
 
 const [kind, place, ...paths] = process.argv.slice(2);
-if (place === undefined || !['flask', 'django', 'node'].includes(kind)) {
+if (!KINDS.includes(kind) || (kind === 'node') !== (place !== undefined)) {
   console.error(
-    'usage: node test/compat/compare.mjs flask|django <virtual environment>\n       … node <program> [path…]',
+    `usage: node test/compat/compare.mjs ${KINDS.join('|').replace('|node', '')}\n       … node <program> [path…]`,
   );
   process.exit(2);
 }
-const folder = mkdtempSync(join(tmpdir(), 'gwanmun-compare-'));
-
-/** How each of the two is started: a command for a port. */
-function servers() {
-  if (kind === 'node') {
-    const program = resolve(place);
-    const env = (port) => ({ PORT: String(port), HOST: '127.0.0.1', HOSTNAME: '127.0.0.1' });
-    const cwd = dirname(program);
-    return [
-      (port) => ({ args: [process.execPath, program], env: env(port), cwd }),
-      (port) => ({ args: [process.execPath, MAIN, 'run', program], env: env(port), cwd }),
-    ];
-  }
-  const python = join(resolve(place), 'bin/python');
-  const module = `${kind}_app:app`;
-  // Python's modules are looked for beside the configuration.
-  copyFileSync(join(APPLICATIONS, `${kind}_app.py`), join(folder, `${kind}_app.py`));
-  writeFileSync(
-    join(folder, 'gwanmun.config.json'),
-    JSON.stringify({
-      accessLog: false,
-      workers: 1,
-      mounts: [{ path: '/', wsgi: module, python, compression: false }],
-    }),
-  );
-  return [
-    (port) => ({
-      args: [python, '-m', 'gunicorn', '-k', 'gthread', '-b', `127.0.0.1:${port}`, module],
-      env: {},
-      cwd: folder,
-    }),
-    (port) => ({ args: [process.execPath, MAIN, '--port', String(port)], env: {}, cwd: folder }),
-  ];
-}
+const application = prepare(kind, place, paths);
 
 /** `head` is what stands before the Host; `send` are the pieces in which the request goes out. */
 const get = (path, ...headers) => ({
@@ -76,9 +40,7 @@ const post = (name, path, headers, ...pieces) => ({
 const chunk = (text) => `${text.length.toString(16)}\r\n${text}\r\n`;
 
 function requests() {
-  const known =
-    kind === 'node' ? ['/', ...paths] : ['/', '/stream', '/file', '/cookies', '/redirect', '/empty', '/error'];
-  const target = kind === 'node' ? '/' : '/echo';
+  const { paths: known, echo: target, file } = application;
   const form = 'Content-Type: application/x-www-form-urlencoded';
   return [
     ...known.map((path) => get(path)),
@@ -87,9 +49,9 @@ function requests() {
     get('/', 'Cookie: a=1; b=2'),
     get('/no-such-page'),
     get('/%2e%2e/secret'),
-    get(known.at(kind === 'node' ? -1 : 2), 'Range: bytes=2-9'),
-    get(known.at(kind === 'node' ? -1 : 2), 'Range: bytes=900000-'),
-    get(known.at(kind === 'node' ? -1 : 2), 'If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT'),
+    get(file, 'Range: bytes=2-9'),
+    get(file, 'Range: bytes=900000-'),
+    get(file, 'If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT'),
     { name: 'a head in pieces', send: ['GE', 'T / HTTP/1.1\r\nHo', 'st: example.test\r\n', '\r\n'] },
     { name: 'two on one connection', count: 2, send: [get('/?n=1').send[0], get('/?n=2').send[0]] },
     { name: 'OPTIONS', send: ['OPTIONS / HTTP/1.1\r\nHost: example.test\r\n\r\n'] },
@@ -239,7 +201,7 @@ let count = 0;
 let unexpected = 0;
 const running = [];
 try {
-  for (const command of servers()) running.push(await start(command));
+  for (const command of application.commands) running.push(await start(command));
   // The first answers of some frameworks depend on what they have compiled and cached by then.
   for (const { port } of running) for (const request of requests()) await ask(port, request);
   for (const request of requests()) {
@@ -259,7 +221,6 @@ try {
   }
 } finally {
   for (const { child } of running) child.kill('SIGTERM');
-  rmSync(folder, { recursive: true });
 }
 const stale = kind === 'node' ? [] : Object.keys(exceptions).filter((title) => !met.has(title));
 for (const title of stale)

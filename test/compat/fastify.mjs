@@ -12,13 +12,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { checkoutOf, judge, register } from './suite.mjs';
+import { checkoutOf, judge, loaderOptions } from './suite.mjs';
 
 /** For one file of tests. */
 const PATIENCE_MS = 60_000;
 const folder = checkoutOf('fastify', 'node_modules/fast-json-stringify');
 const reporter = fileURLToPath(new URL('node-test-reporter.mjs', import.meta.url));
-const options = process.env.PLAIN === '1' ? '' : `--import=${register()}`;
+const options = loaderOptions();
 const output = mkdtempSync(join(tmpdir(), 'gwanmun-fastify-'));
 const files = readdirSync(join(folder, 'test'), { recursive: true })
   .filter((file) => /\.test\.m?js$/.test(file))

@@ -10,16 +10,15 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { checkoutOf, fail, judge, register } from './suite.mjs';
+import { checkoutOf, fail, judge, loaderOptions } from './suite.mjs';
 
 const folder = checkoutOf('node-server', 'node_modules/vitest/vitest.mjs');
-const loader = process.env.PLAIN === '1' ? '' : `--import=${register()}`;
 const output = mkdtempSync(join(tmpdir(), 'gwanmun-node-server-'));
 const report = join(output, 'report.json');
 const vitest = join(folder, 'node_modules/vitest/vitest.mjs');
 const { error } = spawnSync(process.execPath, [vitest, 'run', '--reporter=json', `--outputFile=${report}`], {
   cwd: folder,
-  env: { ...process.env, NODE_OPTIONS: loader },
+  env: { ...process.env, NODE_OPTIONS: loaderOptions() },
   stdio: ['ignore', 'ignore', 'inherit'],
   timeout: 300_000,
   killSignal: 'SIGKILL',
