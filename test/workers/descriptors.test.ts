@@ -16,6 +16,13 @@ const APP = `export const application = (environ, start) => {
   return String(length);
 };`;
 
+const STREAMED = `export const application = async (environ, start) => {
+  let length = 0;
+  for await (const piece of environ['wsgi.input']) length += piece.length;
+  start('200 OK', []);
+  return String(length);
+};`;
+
 /** More clients than there are descriptors; those that are not let in wait in the listener's queue. */
 function crowd(port: number, count: number, greet: (socket: Socket) => void): Socket[] {
   return Array.from({ length: count }, () => {
@@ -39,6 +46,11 @@ const crowds: Record<string, (socket: Socket) => void> = {
     const drip = setInterval(() => socket.write('x'.repeat(100)), 200);
     socket.once('close', () => clearInterval(drip));
   },
+  'that drip a body that is streamed': (socket) => {
+    socket.write('POST /streamed HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n');
+    const drip = setInterval(() => socket.write('x'.repeat(100)), 200);
+    socket.once('close', () => clearInterval(drip));
+  },
   'that take a large file slowly': (socket) => {
     socket.pause();
     socket.write('GET /files/large.bin HTTP/1.1\r\nHost: h\r\n\r\n');
@@ -55,10 +67,11 @@ describe.each(Object.entries(crowds))('a crowd %s', (_name, greet) => {
         threads: 1,
         mounts: [
           { path: '/files', files: './files' },
+          { path: '/streamed', app: './streamed.mjs', stream: true },
           { path: '/', app: './app.mjs' },
         ],
       },
-      files: { 'app.mjs': APP, 'files/small.txt': 'small', 'files/large.bin': '' },
+      files: { 'app.mjs': APP, 'streamed.mjs': STREAMED, 'files/small.txt': 'small', 'files/large.bin': '' },
     });
     writeFileSync(join(server.folder, 'files/large.bin'), Buffer.alloc(16 << 20, 1));
     const port = await server.port();

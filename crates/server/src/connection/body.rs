@@ -35,8 +35,10 @@ pub(super) struct BodyReader {
     sink: Sink,
     /// The end of the body has been received.
     complete: bool,
-    /// When it began; in milliseconds of the thread's clock.
+    /// Since when the client is waited for, in milliseconds of the thread's clock, and what it had sent by then. Of a body that goes to a
+    /// worker, 0 while that takes nothing.
     since_ms: u64,
+    received_before: u64,
 }
 
 #[derive(Debug)]
@@ -107,7 +109,17 @@ impl BodyReader {
             Body::Length(length) => Coding::Length(length),
             Body::Chunked => Coding::Chunked(ChunkedDecoder::new()),
         };
-        Self { exchange, coding, received: 0, limit, sink, complete: false, since_ms: 0 }
+        let complete = false;
+        Self {
+            exchange,
+            coding,
+            received: 0,
+            limit,
+            sink,
+            complete,
+            since_ms: 0,
+            received_before: 0,
+        }
     }
 
     /// Whether the rest can be read and thrown away before the next request.
@@ -214,10 +226,11 @@ impl Connection {
     pub(super) fn slow_body(&self, now_ms: u64) -> Option<u64> {
         let Phase::Body(reader) = &self.phase else { return None };
         // What a worker takes at its own pace is not the client's doing.
-        if reader.complete || reader.passes_on() {
+        if reader.complete || (reader.passes_on() && reader.since_ms == 0) {
             return None;
         }
-        slow_pace(reader.received, now_ms.saturating_sub(reader.since_ms))
+        let received = reader.received - reader.received_before;
+        slow_pace(received, now_ms.saturating_sub(reader.since_ms))
     }
 
     pub(super) fn passes_body_on(&self) -> bool {
@@ -241,6 +254,23 @@ impl Connection {
     pub(super) fn hold_body_back(&mut self) {
         self.blocked = true;
         self.read_deadline = 0;
+        if let Phase::Body(reader) = &mut self.phase {
+            reader.since_ms = 0;
+        }
+    }
+
+    /// Of a body that goes to a worker: if that takes more of it again, it is the client who is waited for from now on.
+    pub(super) fn await_body(&mut self, cx: &mut Context) {
+        let Phase::Body(reader) = &mut self.phase else { return };
+        if reader.passes_on()
+            && reader.since_ms == 0
+            && cx.upload_credit(reader.exchange, self.key) > 0
+        {
+            reader.since_ms = cx.clock.ms();
+            reader.received_before = reader.received;
+            self.reading = Reading::Body;
+            self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
+        }
     }
 
     /// Passes body bytes on to the worker, as far as it takes them. Gives the same as [`receive_body`](Self::receive_body).
@@ -312,10 +342,11 @@ impl Connection {
             return false;
         }
         self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
-        if cx.upload_credit(reader.exchange, self.key) == 0 {
+        let takes_more = cx.upload_credit(reader.exchange, self.key) > 0;
+        self.phase = Phase::Body(reader);
+        if !takes_more {
             self.hold_body_back();
         }
-        self.phase = Phase::Body(reader);
         true
     }
 
@@ -359,8 +390,6 @@ impl Connection {
                     .tail(&mut cx.buffers)
                     .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
-            self.reading = Reading::Body;
-            self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
             // Settling goes on with the input that had to wait.
             self.blocked = true;
             self.mark_dirty(cx);

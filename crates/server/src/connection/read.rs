@@ -66,6 +66,7 @@ impl Connection {
     /// Goes on with input that had to wait.
     pub(super) fn resume(&mut self, cx: &mut Context) {
         self.blocked = false;
+        self.await_body(cx);
         if !self.input.is_empty() {
             let input = std::mem::take(&mut self.input);
             let used = self.consume(cx, &input);
