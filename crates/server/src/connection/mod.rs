@@ -52,6 +52,9 @@ pub(crate) struct Connection {
     blocked: bool,
     /// A request that may change something is in progress; the next one of the pipeline waits for it.
     pipeline_held: bool,
+    /// The turn of the thread's loop in which a request was begun last, and how many were in it.
+    turn: u32,
+    begun: u32,
     /// Requests whose responses are not sent yet, in the order of their arrival.
     exchanges: VecDeque<Key>,
     /// What they hold together.
@@ -150,6 +153,8 @@ impl Connection {
             input: Vec::new(),
             blocked: false,
             pipeline_held: false,
+            turn: 0,
+            begun: 0,
             exchanges: VecDeque::new(),
             exchanges_hold: Holding::default(),
             output: Output::default(),
@@ -243,7 +248,8 @@ impl Connection {
         let waits = self.exchanges.is_empty()
             && self.output.is_empty()
             && matches!(self.phase, Phase::Head)
-            && !self.readable;
+            && !self.readable
+            && !self.blocked;
         let allowed_ms = match self.reading {
             Reading::Head => cx.generation.timeouts.header_ms,
             Reading::Idle => cx.generation.timeouts.keep_alive_ms,
@@ -331,7 +337,8 @@ impl Connection {
         if self.blocked {
             self.resume(cx);
         }
-        if !self.closed && self.output.is_empty() && self.exchanges.is_empty() {
+        // Who is still blocked has had its turn, and more to ask.
+        if !self.closed && !self.blocked && self.output.is_empty() && self.exchanges.is_empty() {
             self.rest(cx);
         }
     }

@@ -8,6 +8,8 @@ use std::os::fd::AsFd;
 
 /// Bytes that one connection receives in a row before the others of its thread get their turn.
 const TURN_BYTES: usize = 256 * 1024;
+/// Requests that one connection begins in a turn of its thread's loop: what the core answers at once could else be thousands.
+const TURN_REQUESTS: u32 = 32;
 /// Bytes that a closing connection throws away at most (H56).
 const DISCARD_BYTES: u32 = 16 * 1024 * 1024;
 
@@ -129,6 +131,11 @@ impl Connection {
                         self.blocked = true;
                         break;
                     }
+                    if self.has_had_turn(cx) {
+                        self.blocked = true;
+                        cx.yielded.push(self.key);
+                        break;
+                    }
                     match self.next_request(cx, rest) {
                         Some(used) => position += used,
                         None => break,
@@ -137,6 +144,16 @@ impl Connection {
             }
         }
         position
+    }
+
+    /// Whether the others of the thread come first: so many requests have begun in this turn. Else one more is counted.
+    fn has_had_turn(&mut self, cx: &Context) -> bool {
+        if self.turn != cx.turn {
+            self.turn = cx.turn;
+            self.begun = 0;
+        }
+        self.begun += 1;
+        self.begun > TURN_REQUESTS
     }
 
     /// Parses and starts one request. `None`: it can't start yet.

@@ -75,6 +75,10 @@ pub(crate) struct Context {
     pub(crate) ids: IdSource,
     /// Connections and links with something to send.
     pub(crate) dirty: Vec<Key>,
+    /// Connections that have had their turn, and go on in the next.
+    pub(crate) yielded: Vec<Key>,
+    /// The number of this turn of the loop.
+    pub(crate) turn: u32,
     pub(crate) dirty_links: Vec<Key>,
     /// Connections to be removed.
     pub(crate) closed: Vec<Key>,
@@ -283,6 +287,8 @@ impl Thread {
             log,
             ids,
             dirty: Vec::new(),
+            yielded: Vec::new(),
+            turn: 0,
             dirty_links: Vec::new(),
             closed: Vec::new(),
             waiting: 0,
@@ -329,6 +335,7 @@ impl Thread {
     /// Waits for something to happen, `wait_ms` at the most, and handles it. Gives whether there is more to do at once.
     fn turn(&mut self, mut wait_ms: u64) -> io::Result<bool> {
         loop {
+            self.cx.turn = self.cx.turn.wrapping_add(1);
             let count = self.cx.epoll.wait(&mut self.events, std::mem::take(&mut wait_ms))?;
             self.cx.clock.tick();
             for index in 0..count {
@@ -377,6 +384,12 @@ impl Thread {
             }
             if self.cx.dirty.is_empty() && self.cx.dirty_links.is_empty() {
                 break;
+            }
+        }
+        std::mem::swap(&mut keys, &mut self.cx.yielded);
+        for key in keys.drain(..) {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.mark_dirty(&mut self.cx);
             }
         }
         self.settling = keys;
