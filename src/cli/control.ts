@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { createColors, GwanmunError } from '../errors.js';
 import { parseError, parseJson } from '../parse-error.js';
 import { controlFolder, type ControlRequest } from '../supervisor/control.js';
+import { isRunning } from '../supervisor/pid-file.js';
 import { STARTED_IN } from '../supervisor/started-in.js';
 import type { ServerStatus } from '../supervisor/status.js';
 import { formatAddress } from './banner.js';
@@ -71,8 +72,9 @@ async function findServer(request: ControlRequest, { pid }: ControlTarget): Prom
     try {
       found.push({ path, status: (await ask(path, { command: 'status' })) as ServerStatus });
     } catch (error) {
-      // Its server has died without a chance to take it along.
-      if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') rmSync(path, { force: true });
+      // Its server has died without a chance to take it along; or it has just begun, and does not listen yet.
+      const isRefused = (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
+      if (isRefused && !isRunning(Number.parseInt(name, 10))) rmSync(path, { force: true });
       else if (error instanceof GwanmunError) fault = error;
     }
   }

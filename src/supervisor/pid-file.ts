@@ -41,7 +41,8 @@ function pidIn(path: string): number | undefined {
   }
 }
 
-function isRunning(pid: number): boolean {
+/** Whether there is such a process, of whichever user. */
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -174,6 +174,19 @@ test('the socket is its user’s alone, and one that a dead server left is remov
   expect(existsSync(socketOf(server))).toBe(true);
   await gwanmun(server.folder, 'status');
   expect(existsSync(socketOf(server))).toBe(false);
+});
+
+test('the socket of a process that runs is never removed: it may be about to listen', async () => {
+  await using server = start();
+  await server.port();
+  await expect.poll(() => existsSync(socketOf(server))).toBe(true);
+  server.child.kill('SIGKILL');
+  await server.exit();
+  const refusing = join(runtime, 'gwanmun', `${process.pid}.sock`);
+  renameSync(socketOf(server), refusing);
+  await gwanmun(server.folder, 'status');
+  expect(existsSync(refusing)).toBe(true);
+  rmSync(refusing);
 });
 
 test('a folder that is open to others is not used, and the server serves all the same', async () => {
