@@ -144,6 +144,9 @@ export declare function protocolConstants(): string
 /** Takes note of the end of a child that nobody else waits for. Never blocks. */
 export declare function reap(pid: number): void
 
+/** What is wrong with an entry of `trustedProxies`, and what to write instead; null if nothing is. */
+export declare function trustedProxyFault(entry: string): string | null
+
 /** The ends of a new worker's links; the caller passes them to the worker and then closes its own with `closeFds`. */
 export interface WorkerFds {
   id: number

@@ -4,6 +4,7 @@ import { parseListen } from '../config/listen.js';
 import type { Settings } from '../config/resolve.js';
 import { MAX_HEAD_BYTES } from '../config/schema.js';
 import { GwanmunError } from '../errors.js';
+import { loadNative } from '../native.js';
 
 interface Option {
   readonly short?: string;
@@ -76,6 +77,17 @@ export const GUNICORN_OPTIONS: Readonly<Record<string, Option>> = {
     limits: { requestLine: requestLine || MAX_HEAD_BYTES },
   })),
   'limit-request-fields': number(1000, (headerCount) => ({ limits: { headerCount: headerCount || 1000 } })),
+  'forwarded-allow-ips': {
+    example: '--forwarded-allow-ips 10.0.0.0/8',
+    read: ([list = ''], name) => {
+      const networks = list.split(',').map((network) => network.trim());
+      for (const network of networks) {
+        const fault = loadNative().trustedProxyFault(network);
+        if (fault !== null) throw usage(`--${name}: ${fault}`);
+      }
+      return { trustedProxies: networks };
+    },
+  },
   user: { ...file((user) => ({ user: account(user) })), short: 'u' },
   group: { ...file((group) => ({ group: account(group) })), short: 'g' },
   umask: {
@@ -115,7 +127,6 @@ export const GUNICORN_REFUSED: Readonly<Record<string, Refused>> = {
   'worker-tmp-dir': { instead: NOT_NEEDED },
   chdir: { instead: 'cd there first, or name the configuration: -c folder/gwanmun.config.ts' },
   name: { short: 'n', instead: NOT_NEEDED },
-  'forwarded-allow-ips': { instead: NOT_NEEDED },
   certfile: { instead: 'TLS is not there yet: let a proxy end it' },
   keyfile: { instead: 'TLS is not there yet: let a proxy end it' },
   'access-logformat': { instead: "in the configuration: accessLog, 'combined', 'short' or 'json'" },

@@ -73,6 +73,8 @@ export interface CoreConfig {
   environ: Record<string, string>;
   accessLog: { format: 'combined' | 'short' | 'json' | 'off'; color: boolean; file?: string };
   errorLog: { format: 'text' | 'json'; level: 'error' | 'warn' | 'info' | 'debug'; file?: string };
+  /** Networks, addresses, `unix` or `*`; missing: nobody can be trusted, and nothing is said about that. */
+  trustedProxies?: string[];
   /** `accept`: the client's, if it is well-formed. */
   requestIds: 'off' | 'accept' | 'generate';
   /** Where files that were compressed are kept. */

@@ -215,6 +215,11 @@ export interface Config {
   requestId?: boolean | 'generate' | undefined;
   /** Names and values to add to every request's environ; they win over its own. Names such as `APP_MODE`, not `wsgi.…`. */
   environ?: Readonly<Record<string, string>> | undefined;
+  /**
+   * The proxies that the server believes when they say who their client is: addresses and networks such as `'10.0.0.0/8'`, and `'unix'` for a proxy that connects
+   * to a Unix socket; see below. Default: none, not even 127.0.0.1.
+   */
+  trustedProxies?: readonly string[] | undefined;
   /** I/O threads of the core; more than 64 count as 64. Default: one for each processor core. */
   threads?: number | undefined;
   /**

@@ -20,6 +20,11 @@ const FOREIGN: readonly (readonly [names: string, key: string, example: string])
   ['env environment', 'environ', "environ: { APP_MODE: 'live' }"],
   ['log logs logger', 'accessLog', "accessLog: 'json'"],
   ['loglevel', 'errorLog', "errorLog: { level: 'warn' }"],
+  [
+    'trustproxy trustedproxy trustproxies setrealipfrom realip forwardedallowips',
+    'trustedProxies',
+    "trustedProxies: ['10.0.0.0/8']",
+  ],
   ['pid', 'pidFile', "pidFile: '/run/site.pid'"],
 ];
 

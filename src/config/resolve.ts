@@ -60,6 +60,7 @@ export interface ResolvedConfig {
   readonly errorLog: CoreConfig['errorLog'];
   readonly environ: CoreConfig['environ'];
   readonly requestIds: CoreConfig['requestIds'];
+  readonly trustedProxies: readonly string[];
   /** 0 = one for each core of the machine. */
   readonly threads: number;
   /** 0: none. */
@@ -199,6 +200,7 @@ export function resolveConfig(
     errorLog,
     environ: config.environ ?? {},
     requestIds: resolveRequestIds(config.requestId, accessLog.format === 'json' || errorLog.format === 'json'),
+    trustedProxies: config.trustedProxies ?? [],
     threads: config.threads ?? 0,
     timeout: config.timeout ?? (overrides.development ? 0 : 30_000),
     startTimeout: config.startTimeout ?? 30_000,
@@ -274,6 +276,7 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     errorLog: config.errorLog,
     environ: config.environ,
     requestIds: config.requestIds,
+    trustedProxies: [...config.trustedProxies],
     ...(config.compressionCache === undefined ? {} : { compressionCache: config.compressionCache }),
     tempDir: tmpdir(),
     reservedDescriptors: descriptorsFor(config),

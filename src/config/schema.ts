@@ -1,6 +1,7 @@
 // The shape of a configuration, checked with valibot. Each message is what was expected; check.ts adds what was found and where.
 
 import * as v from 'valibot';
+import { loadNative } from '../native.js';
 import type { App, ApplicationKind, Config, Listen, Mount, TcpListen, UnixListen } from './define.js';
 import { foreignKey } from './foreign.js';
 import { WSGI_TARGET } from './python.js';
@@ -322,6 +323,20 @@ const environ = v.pipe(
   ),
 );
 
+/** The core reads them, and says what is wrong with one. */
+const trustedProxies = choose<readonly string[], string[]>(() =>
+  v.array(
+    v.pipe(
+      v.string("expected a network such as '10.0.0.0/8'"),
+      v.rawCheck(({ dataset, addIssue }) => {
+        const fault = dataset.typed ? loadNative().trustedProxyFault(dataset.value) : null;
+        if (fault !== null) addIssue({ message: fault });
+      }),
+    ),
+    'expected a list of networks',
+  ),
+);
+
 type Account = string | number;
 const account = choose<Account, Account>((input) =>
   typeof input === 'number'
@@ -375,6 +390,7 @@ export const configSchema = object(
     errorLog: v.optional(errorLog),
     requestId: v.optional(requestId),
     environ: v.optional(environ),
+    trustedProxies: v.optional(trustedProxies),
     threads: v.optional(integer('a number', 1, 1024)),
     timeout: milliseconds(0),
     startTimeout: milliseconds(),

@@ -47,6 +47,8 @@ describe("gunicorn's options", () => {
     ['--access-logfile a.log', { accessLog: { file: 'a.log' } }],
     ['--error-logfile e.log --log-level WARNING', { errorLog: { file: 'e.log', level: 'warn' } }],
     ['--log-file=-', {}],
+    ['--forwarded-allow-ips 10.0.0.0/8,127.0.0.1', { trustedProxies: ['10.0.0.0/8', '127.0.0.1'] }],
+    ['--forwarded-allow-ips=*', { trustedProxies: ['*'] }],
     ['--pid /run/a.pid', { pidFile: '/run/a.pid' }],
   ])('%s', (line, expected) => {
     expect(settings(line)).toEqual(expected);
@@ -73,6 +75,10 @@ describe("gunicorn's options", () => {
     ['--bind', '--bind needs a value | --bind 0.0.0.0:8000'],
     ['--bind ::1:80', '--bind: expected'],
     ['--bind :80 --port 81', '--bind excludes --host and --port'],
+    [
+      '--forwarded-allow-ips 10.0.0.1/8',
+      '--forwarded-allow-ips: expected a network, got "10.0.0.1/8", which is an address in one',
+    ],
     ['--log-level loud', '--log-level: expected debug'],
     ['check --timeout 3', 'gwanmun check takes no --timeout; gwanmun serve does'],
   ])('%s is refused', (line, message) => {

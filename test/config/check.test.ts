@@ -41,6 +41,30 @@ describe('a configuration with faults', () => {
     );
   });
 
+  test('names a network that is none, its line, and what to write', () => {
+    const trustedProxies = ['10.0.0.1/8', '10.0.0.0/33', 'proxy.internal', '192.0.2.1', '::1/128', 'unix', '*'];
+    const text = `export default {
+  mounts: [{ path: '/', files: '.' }],
+  trustedProxies: [
+    ${trustedProxies.map((entry) => `'${entry}'`).join(',\n    ')},
+  ],
+};
+`;
+    const error = faultsOf({ mounts: [ROOT], trustedProxies }, text);
+    expect(error.problems?.map(({ where, message }) => `${where?.line} ${where?.key}: ${message}`)).toEqual([
+      `4 trustedProxies[0]: expected a network, got "10.0.0.1/8", which is an address in one: write '10.0.0.0/8' for all of it, or '10.0.0.1' for that address alone`,
+      `5 trustedProxies[1]: expected a prefix of 0 to 32 bits, as in '10.0.0.0/8', got "10.0.0.0/33"`,
+      `6 trustedProxies[2]: expected an address or a network, got "proxy.internal"; a name is none, because what it stands for may change: getent hosts NAME shows its addresses`,
+    ]);
+    for (const other of [true, '10.0.0.0/8', { from: '10.0.0.0/8' }])
+      expect(faultsOf({ mounts: [ROOT], trustedProxies: other }).message).toContain(
+        'trustedProxies: expected a list of networks',
+      );
+    expect(faultsOf({ mounts: [ROOT], trustedProxies: [1] }).message).toContain(
+      "trustedProxies[0]: expected a network such as '10.0.0.0/8', got 1",
+    );
+  });
+
   test('names every fault at once', () => {
     const error = faultsOf({ mounts: [{ path: 'x', files: 1 }], wrokers: 2, timeouts: { header: -1 } });
     expect(error.problems?.map(({ where, message }) => `${where?.key}: ${message}`).sort()).toEqual([
@@ -55,6 +79,10 @@ describe('a configuration with faults', () => {
 
   test.each([
     [{ port: 80 }, "port: unknown key; gwanmun calls it listen, as in listen: '127.0.0.1:8080'"],
+    [
+      { trustProxy: true },
+      "trustProxy: unknown key; gwanmun calls it trustedProxies, as in trustedProxies: ['10.0.0.0/8']",
+    ],
     [{ bind: ':80' }, "bind: unknown key; gwanmun calls it listen, as in listen: '127.0.0.1:8080'"],
     [{ root: '.' }, "root: unknown key; it belongs in a mount: mounts: [{ path: '/', files: './public' }]"],
     [{ app: 'x' }, "app: unknown key; it belongs in a mount: mounts: [{ path: '/', app: … }]"],

@@ -174,6 +174,7 @@ describe("the core's configuration", () => {
       environ: {},
       errorLog: { format: 'text', level: 'info' },
       requestIds: 'off',
+      trustedProxies: [],
       reservedDescriptors: 24 + 1 * (2 * parallelism() + 8),
       multiprocess: false,
     });

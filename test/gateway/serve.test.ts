@@ -93,6 +93,7 @@ function fakeNative() {
     notify: () => false,
     reap: () => {},
     answerWhere: () => false,
+    trustedProxyFault: () => null,
   };
   return { native, state };
 }

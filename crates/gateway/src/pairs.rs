@@ -275,6 +275,38 @@ mod tests {
         assert_eq!(value(&environ, "HTTP_H999").map(str::len), Some(24));
         assert!(value(&environ, "REQUEST_URI").is_none());
     }
+
+    /// A proxy may name the host: it stands in a field of its own, and in the places of Host and SERVER_NAME.
+    #[test]
+    fn a_head_whose_host_stands_in_another_field_fits_as_pairs() {
+        let host = "h".repeat(512);
+        let payload = |filling: usize| {
+            let text = format!("X-Forwarded-Host{host}Host{}", "v".repeat(filling)).into_bytes();
+            let value = Pair::new(16, 528);
+            let pairs = [
+                (Pair::new(0, 16), value),
+                (Pair::new(528, 532), value),
+                (Pair::new(2, 3), Pair::new(532, 532 + filling as u32)),
+            ];
+            let mut out = Vec::new();
+            let fixed = Fixed {
+                flags: FLAG_TLS | FLAG_BODY,
+                server_port: 65_535,
+                remote_port: 65_535,
+                ..Fixed::default()
+            };
+            let mut writer = HeadWriter::new(&mut out, fixed);
+            writer.headers(pairs.len(), pairs.into_iter());
+            writer.text(&text);
+            writer.piece(Piece::ServerName, value);
+            let remote = writer.append(&[b'f'; 39]);
+            writer.piece(Piece::RemoteAddr, remote);
+            writer.finish().then_some(out)
+        };
+        let longest = (0..MAX_PAYLOAD).rev().find_map(payload).expect("it fits a frame");
+        assert_eq!(value(&environ(&longest), "HTTP_HOST"), Some(&*host));
+    }
+
     #[test]
     fn every_head_that_fits_as_a_table_fits_as_pairs() {
         let host = "h".repeat(1024);

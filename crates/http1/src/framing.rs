@@ -1,5 +1,6 @@
 //! The fields that decide where a request ends and whether its connection goes on (RFC 9112 §6, §9.3).
 
+use crate::forwarded::is_forwarded;
 use crate::rejection::Kind;
 use crate::request_line::Version;
 use crate::span::Span;
@@ -25,6 +26,7 @@ pub(crate) struct Framing {
     close: bool,
     keep_alive: bool,
     expect_continue: bool,
+    pub(crate) forwarded: bool,
 }
 
 impl Framing {
@@ -41,6 +43,7 @@ impl Framing {
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 self.note_transfer_encoding(value)?
             }
+            9 | 15..=17 if is_forwarded(name) => self.forwarded = true,
             _ => {}
         }
         Ok(())

@@ -9,6 +9,7 @@ pub mod path;
 pub mod response;
 
 mod chunked;
+mod forwarded;
 mod framing;
 mod host;
 mod rejection;
@@ -19,6 +20,7 @@ mod span;
 mod syntax;
 
 pub use chunked::{Chunk, ChunkedDecoder};
+pub use forwarded::{Authority, Forwarded, port_behind, read_forwarded};
 pub use framing::Body;
 pub use rejection::Rejection;
 pub use request::{Limits, RequestHead, parse_request};

@@ -57,6 +57,8 @@ pub struct RequestHead {
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue` before it sends its body. Only with HTTP/1.1 and a body that is not empty.
     pub expect_continue: bool,
+    /// Whether there is a field in which proxies say who their client is.
+    pub forwarded: bool,
 }
 
 /// Parses the request head at the start of `buf`.
@@ -99,6 +101,7 @@ pub fn parse_request(
         body,
         keep_alive: framing.keep_alive(line.version),
         expect_continue: framing.expect_continue(line.version, body),
+        forwarded: framing.forwarded,
     }))
 }
 

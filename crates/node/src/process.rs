@@ -25,6 +25,12 @@ pub fn follow_parent(parent: u32) -> bool {
     unsafe { libc::getppid() as u32 == parent }
 }
 
+/// What is wrong with an entry of `trustedProxies`, and what to write instead; null if nothing is.
+#[napi]
+pub fn trusted_proxy_fault(entry: String) -> Option<String> {
+    gwanmun_server::trusted_proxy_fault(&entry)
+}
+
 /// Has the scheduler let this thread wait while others of its core still work: a worker that shares its core with an I/O
 /// thread is then given all requests that the thread has read, instead of interrupting it for the first (`SCHED_BATCH`).
 /// With a core of its own it changes nothing.

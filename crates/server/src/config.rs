@@ -23,6 +23,10 @@ pub struct Config {
     /// Pairs of the deployer that every environ has; characters up to U+00FF, without NUL.
     #[serde(default)]
     pub environ: BTreeMap<String, String>,
+    /// Networks whose peers are believed when they say for whom they forward a request: `10.0.0.0/8`, an address, `unix`, `*`. None: nobody is, nor can
+    /// be made so, and requests that say such a thing are nothing to tell of.
+    #[serde(default)]
+    pub trusted_proxies: Option<Vec<String>>,
     #[serde(default)]
     pub request_ids: RequestIds,
     /// Where files that were compressed are kept for later processes.

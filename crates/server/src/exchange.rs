@@ -10,6 +10,8 @@ use crate::thread::ByThread;
 use crate::thread::arena::{Arena, Key};
 use crate::thread::buffers::Buffers;
 use gwanmun_gateway::{NARROW_WINDOW, WINDOW};
+use gwanmun_http1::Forwarded;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,6 +60,7 @@ pub(crate) struct Exchange {
     pub(crate) started: Instant,
     /// None: request ids are off.
     pub(crate) id: Option<RequestId>,
+    /// None: there is no access log, and no trusted proxy has said whom the request is from.
     pub(crate) log: Option<Box<LogFields>>,
 }
 
@@ -157,6 +160,8 @@ pub(crate) enum ResponseState {
 /// What the access log says of a request: what is copied from its head, and what became of it.
 #[derive(Debug, Default)]
 pub(crate) struct LogFields {
+    /// What its proxies say of the client, if they are trusted; applications are told as well.
+    pub(crate) forwarded: Option<Box<Forwarded>>,
     pub(crate) method: Box<[u8]>,
     pub(crate) target: Box<[u8]>,
     pub(crate) http10: bool,
@@ -195,6 +200,13 @@ impl Source {
             Self::File => "file",
             Self::App => "app",
         }
+    }
+}
+
+impl LogFields {
+    /// The address of the client that its proxies name.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.forwarded.as_ref()?.client.map(|(address, _)| address)
     }
 }
 
@@ -252,6 +264,11 @@ impl Exchange {
         if let Some(log) = &mut self.log {
             log.reason.get_or_insert(reason);
         }
+    }
+
+    /// What its proxies say of the client, if they are trusted.
+    pub(crate) fn forwarded(&self) -> Option<&Forwarded> {
+        self.log.as_ref()?.forwarded.as_deref()
     }
 
     /// Whether nothing more will be written to the client for it.

@@ -7,6 +7,7 @@ use crate::mounts::application::pool::Pool;
 use crate::mounts::files::{AllowedFolders, FileRoot, FileRules, PackedFolder, Pattern};
 use crate::router::Router;
 use crate::thread::blocking::Lane;
+use crate::trusted::TrustedProxies;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub(crate) struct Generation {
     pub(crate) temp_dir: PathBuf,
     /// What writes there.
     pub(crate) bodies: Arc<Lane>,
+    /// None: nobody is, and nobody can be made so.
+    pub(crate) trusted_proxies: Option<TrustedProxies>,
     pub(crate) request_ids: RequestIds,
     pub(crate) log_access: bool,
     /// Access lines are JSON: they have more fields, and the reason of a refusal among them.
@@ -102,6 +105,8 @@ impl Generation {
         }) {
             return invalid("The Server header holds printable ASCII characters only.".to_owned());
         }
+        let trusted_proxies =
+            config.trusted_proxies.as_deref().map(TrustedProxies::new).transpose()?;
         descriptors::keep_for_workers(config.reserved_descriptors);
         let packed = config.compression_cache.as_deref().map(PackedFolder::new).map(Arc::new);
         let mut mounts = Vec::new();
@@ -192,6 +197,7 @@ impl Generation {
                 config.temp_dir.display()
             )),
             temp_dir: config.temp_dir.clone(),
+            trusted_proxies,
             request_ids: config.request_ids,
             log_json: config.access_log.format == config::AccessFormat::Json,
             tell_refusals: config.tell_refusals,

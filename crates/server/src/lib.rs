@@ -24,9 +24,11 @@ mod server;
 mod spool;
 mod syscall;
 mod thread;
+mod trusted;
 mod usage;
 
 pub use error::{Error, ErrorKind};
 pub use listener::Address;
 pub use server::{Event, Pulse, Server, Status, WorkerEnds, WorkerLoad, block_signals};
+pub use trusted::trusted_proxy_fault;
 pub use usage::Usage;

@@ -14,6 +14,7 @@ use crate::thread::arena::Generations;
 use crate::thread::blocking::{Lane, text_of};
 use crate::thread::mailbox::Mailbox;
 use crate::thread::{Heard, Message, Sockets, Then, Thread, sockets_of};
+use crate::trusted::TrustedProxies;
 use crate::usage::{Gauge, Usage};
 use std::any::Any;
 use std::cell::RefCell;
@@ -154,6 +155,14 @@ impl Shared {
         pools.extend(numbers.iter().copied().zip(generation.pools.iter().cloned()));
         numbers
     }
+
+    /// Says what a generation makes possible that nobody may have meant.
+    fn warn_of(&self, generation: &Generation) {
+        let warning = generation.trusted_proxies.as_ref().and_then(TrustedProxies::warning);
+        if let Some(warning) = warning {
+            self.logger.error(log::Level::Warn, &warning);
+        }
+    }
 }
 
 /// What is protected is consistent after every statement, so that a panic elsewhere does not matter.
@@ -216,6 +225,7 @@ impl Server {
             closing: AtomicBool::new(false),
         });
         shared.register(&generation);
+        shared.warn_of(&generation);
         if let Some(complaint) = descriptors::complaint(config.reserved_descriptors) {
             shared.logger.error(log::Level::Warn, &complaint);
         }
@@ -285,6 +295,7 @@ impl Server {
         let Some(Prepared { generation, listeners, .. }) = lock(&self.prepared).take() else {
             return;
         };
+        self.shared.warn_of(&generation);
         *lock(&self.shared.generation) = Arc::clone(&generation);
         let heard = Heard::by_all(&self.shared, Then::TellRenewed);
         for (index, mailbox) in self.shared.mailboxes.iter().enumerate() {

@@ -272,6 +272,8 @@ function configFor(server: Server, listener: CoreListener): CoreConfig {
   const core = toCoreConfig(resolved);
   core.listen = [listener];
   core.tellRefusals = true;
+  // As from Node's own server: whom to believe is what the program decides.
+  delete core.trustedProxies;
   for (const mount of core.mounts) Object.assign(mount, { application: 0, pool: 0 });
   // A handler may take as long as it likes, as under Node's own server.
   core.pools = [{ queue: resolved.queue.length, queueTimeoutMs: resolved.queue.timeout, requestTimeoutMs: 0 }];

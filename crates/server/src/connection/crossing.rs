@@ -2,12 +2,15 @@
 
 use super::Connection;
 use super::request::Resolved;
+use crate::exchange::Exchange;
 use crate::request_id::{self, RequestId};
 use crate::syscall;
 use crate::thread::Context;
 use crate::thread::arena::Key;
-use gwanmun_gateway::request::{FLAG_HTTP10, Fixed, HeadWriter, Pair, Piece};
-use gwanmun_http1::{HeaderSpan, Span, TargetForm, Version};
+use gwanmun_gateway::request::{FLAG_HTTP10, FLAG_TLS, Fixed, HeadWriter, Pair, Piece};
+use gwanmun_http1::{
+    Authority, Forwarded, HeaderSpan, RequestHead, Span, TargetForm, Version, port_behind,
+};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -23,10 +26,13 @@ impl Connection {
         headers: &mut Vec<HeaderSpan>,
     ) -> bool {
         let Resolved { bytes, head, path_span, path, route, .. } = *request;
-        let made = match cx.exchanges.get(key).and_then(|exchange| exchange.id.as_ref()) {
+        let exchange = cx.exchanges.get(key);
+        let made = match exchange.and_then(|exchange| exchange.id.as_ref()) {
             Some(id @ RequestId::Made(_)) => Some(id),
             _ => None,
         };
+        let forwarded = exchange.and_then(Exchange::forwarded);
+        let came = Came::new(self, bytes, head, forwarded);
         // An id of ours crosses as if the client had sent it.
         let added = made.map(|_| request_id::NAME);
         let name = |header: &HeaderSpan| header.name.of(bytes);
@@ -38,23 +44,25 @@ impl Connection {
         let fixed = Fixed {
             application,
             names,
-            flags: if head.version == Version::Http10 { FLAG_HTTP10 } else { 0 },
-            server_port: self.local.port,
-            remote_port: self.remote_port,
+            flags: if head.version == Version::Http10 { FLAG_HTTP10 } else { 0 }
+                | if came.https { FLAG_TLS } else { 0 },
+            server_port: came.port,
+            remote_port: came.remote_port,
         };
-        let server = if head.host.is_empty() { self.local_name() } else { Cow::Borrowed("") };
+        let server = if came.host.is_empty() { self.local_name() } else { Cow::Borrowed("") };
         let count = headers.len() + usize::from(made.is_some());
         let appended = made.map_or(0, |id| request_id::NAME.len() + id.bytes().len())
             + path.len()
             + server.len()
-            + self.remote_addr.len();
+            + came.remote_addr.len();
         let mut payload = cx.buffers.take_for(HeadWriter::size(count, head.len + appended));
         let mut writer = HeadWriter::new(&mut payload, fixed);
-        let absolute = head.form == TargetForm::Absolute;
         let received = headers.iter().map(|header| {
-            // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
-            let is_host = absolute && header.name.of(bytes).eq_ignore_ascii_case(b"host");
-            (pair(header.name), pair(if is_host { head.authority } else { header.value }))
+            let value = match came.in_place_of_host {
+                Some(authority) if header.name.of(bytes).eq_ignore_ascii_case(b"host") => authority,
+                _ => header.value,
+            };
+            (pair(header.name), pair(value))
         });
         // It stands right behind the head as received.
         let added = made.map(|id| {
@@ -83,9 +91,9 @@ impl Connection {
         writer.piece(Piece::ScriptName, Pair::new(start, middle));
         writer.piece(Piece::PathInfo, Pair::new(middle, end));
         let server =
-            if server.is_empty() { pair(head.host) } else { writer.append(server.as_bytes()) };
+            if server.is_empty() { pair(came.host) } else { writer.append(server.as_bytes()) };
         writer.piece(Piece::ServerName, server);
-        let remote = writer.append(self.remote_addr.as_bytes());
+        let remote = writer.append(came.remote_addr.as_bytes());
         writer.piece(Piece::RemoteAddr, remote);
         let fits = writer.finish();
         if let Some(exchange) = cx.exchanges.get_mut(key) {
@@ -102,6 +110,55 @@ impl Connection {
             None => syscall::local_of(self.fd.as_fd())
                 .map_or(Cow::Borrowed("localhost"), |ip| Cow::Owned(in_url(ip))),
         }
+    }
+}
+
+/// From where a request came, and to where: as the client has it, if trusted proxies say that, else as the connection has it.
+struct Came<'a> {
+    remote_addr: Cow<'a, str>,
+    remote_port: u16,
+    https: bool,
+    /// Empty: there is no Host.
+    host: Span,
+    port: u16,
+    in_place_of_host: Option<Span>,
+}
+
+impl<'a> Came<'a> {
+    fn new(
+        connection: &'a Connection,
+        bytes: &[u8],
+        head: &RequestHead,
+        forwarded: Option<&Forwarded>,
+    ) -> Self {
+        let mut came = Self {
+            remote_addr: Cow::Borrowed(&connection.remote_addr),
+            remote_port: connection.remote_port,
+            https: false,
+            host: head.host,
+            port: connection.local.port,
+            // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
+            in_place_of_host: (head.form == TargetForm::Absolute).then_some(head.authority),
+        };
+        let Some(Forwarded { client, https, authority, port }) = forwarded else { return came };
+        if let Some((address, port)) = client {
+            came.remote_addr = Cow::Owned(address.to_string());
+            came.remote_port = *port;
+        }
+        came.https = *https == Some(true);
+        let mut named = head.authority;
+        if let Some(Authority { all, host }) = authority {
+            (named, came.host) = (*all, *host);
+            came.in_place_of_host = Some(named);
+        }
+        if let Some(port) = port {
+            came.port = *port;
+        } else if https.is_some() || authority.is_some() {
+            // The client has not come to our port.
+            let by_default = if came.https { 443 } else { 80 };
+            came.port = port_behind(named, came.host, bytes).unwrap_or(by_default);
+        }
+        came
     }
 }
 

@@ -1,7 +1,7 @@
 //! A client's connection: bytes in, exchanges, bytes out.
 //!
 //! The connection is a state machine that one I/O thread drives; it never waits. By role: [`read`] turns bytes into requests,
-//! [`request`] decides what answers a request, [`crossing`] makes of its head what a worker gets, [`body`] receives request
+//! [`proxied`] whom they are from, [`request`] decides what answers a request, [`crossing`] makes of its head what a worker gets, [`body`] receives request
 //! bodies, [`respond`] writes the core's own answers, [`relay`] writes an application's, which [`compress`] may make smaller,
 //! and this file keeps their order, sends, and ends the connection.
 
@@ -10,6 +10,7 @@ pub(crate) mod compress;
 pub(crate) mod crossing;
 pub(crate) mod holding;
 pub(crate) mod output;
+mod proxied;
 mod read;
 pub(crate) mod relay;
 mod request;
@@ -107,6 +108,7 @@ pub(crate) struct Local {
     /// As it stands in a URL. None: every address of the machine.
     pub(crate) name: Option<Box<str>>,
     pub(crate) port: u16,
+    pub(crate) is_unix: bool,
 }
 
 #[derive(Debug)]

@@ -120,6 +120,7 @@ impl Connection {
         let connection = self.key;
         let now = cx.clock.now();
         let id = if cx.ids.is_off() { None } else { Some(request_id(cx, bytes, headers)) };
+        let forwarded = if head.forwarded { self.believed(cx, bytes, headers) } else { None };
         let http10 = head.version == Version::Http10;
         let key = cx.exchanges.insert_with(|_| Exchange {
             head_only: head.method.of(bytes) == b"HEAD",
@@ -147,6 +148,11 @@ impl Connection {
             }));
             // What was copied of it.
             self.charge(exchange, head.len, 0);
+        }
+        if forwarded.is_some()
+            && let Some(exchange) = cx.exchanges.get_mut(key)
+        {
+            exchange.log.get_or_insert_default().forwarded = forwarded;
         }
         self.exchanges.push_back(key);
         key

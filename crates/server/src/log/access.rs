@@ -55,6 +55,8 @@ pub struct AccessRecord<'a> {
 /// What lines of a fixed form have no place for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AccessDetails<'a> {
+    /// The address of the connection's other end, if that is not the client.
+    pub peer: Option<&'a str>,
     /// The request's id, if it has one.
     pub request_id: Option<&'a [u8]>,
     /// The traceparent field.

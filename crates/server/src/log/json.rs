@@ -38,6 +38,7 @@ pub(super) fn write_access(
     if !record.remote.is_empty() {
         object.field("remote", record.remote.as_bytes());
     }
+    object.optional("peer", details.peer.map(str::as_bytes));
     object.optional("user", record.user.map(str::as_bytes));
     object.optional("host", details.host);
     if !record.method.is_empty() {
@@ -381,6 +382,7 @@ mod tests {
             })
         );
         let details = AccessDetails {
+            peer: Some("10.0.0.1"),
             request_id: Some(b"a-1"),
             traceparent: Some(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
             host: Some(b"a.test:8080"),
@@ -403,7 +405,8 @@ mod tests {
             access(&full),
             json!({
                 "time": "2026-11-23T03:15:39.123Z", "level": "error", "event": "request", "request_id": "a-1",
-                "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "remote": "192.0.2.1", "host": "a.test:8080",
+                "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "remote": "192.0.2.1", "peer": "10.0.0.1",
+                "host": "a.test:8080",
                 "method": "GET", "path": "/path", "query": "q=1", "protocol": "HTTP/1.0", "status": 502, "bytes": 13,
                 "duration_ms": 1.234, "queue_ms": 0.02, "app_ms": 1.0, "by": "app", "mount": "/api", "worker": 2,
                 "reason": "its worker ended", "incomplete": true, "referer": "http://a/", "user_agent": "curl/8",

@@ -262,10 +262,10 @@ impl ThreadListener {
             Address::Tcp(address) => {
                 let ip = address.ip();
                 let name = (!ip.is_unspecified()).then(|| crossing::in_url(ip).into());
-                Local { name, port: address.port() }
+                Local { name, port: address.port(), is_unix: false }
             }
             // SERVER_NAME and SERVER_PORT are never empty (W03).
-            Address::Unix(_) => Local { name: Some("localhost".into()), port: 80 },
+            Address::Unix(_) => Local { name: Some("localhost".into()), port: 80, is_unix: true },
         };
         Self { socket: Arc::clone(socket), local: Rc::new(local) }
     }

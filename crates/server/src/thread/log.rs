@@ -7,6 +7,7 @@ use crate::generation::Generation;
 use crate::log::{AccessDetails, AccessRecord, Level, Record};
 use crate::request_id::RequestId;
 use crate::server::Event;
+use crate::trusted;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
@@ -35,7 +36,8 @@ impl Context {
         self.shared.logger.error(Level::Error, text);
     }
 
-    /// A request that could not be understood: its answer is in the access log, its reason here, unless that line can say both.
+    /// A request that could not be understood: its answer is in the access log, its reason here, unless that line can say both. `remote`: the address of the
+    /// connection's other end.
     pub(crate) fn log_refusal(&mut self, remote: &str, key: Key, status: u16, why: &'static str) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.set_reason(why);
@@ -45,6 +47,9 @@ impl Context {
         if self.generation.log_json {
             return;
         }
+        let client = exchange.log.as_ref().and_then(|log| log.client());
+        let client = client.map(|address| address.to_string());
+        let remote = client.as_deref().unwrap_or(remote);
         self.shared.logger.record(&Record {
             event: "refused",
             text: why,
@@ -81,13 +86,22 @@ impl Context {
         })
     }
 
-    /// Writes the line of an exchange that is over. `left`: bytes of its response that its client did not get.
+    /// Writes the line of an exchange that is over. `remote`: the address of the connection's other end; `left`: bytes of its response that its client did
+    /// not get.
     pub(crate) fn log_access(&mut self, remote: &str, line: AccessLine, left: u64) {
         let AccessLine { log, id, generation, mount, started, response, end: _ } = line;
         // A client that left before there was an answer: nginx's number for it.
         let status = if response.state == ResponseState::Awaited { 499 } else { response.status };
         let now = self.clock.now();
+        // P35.
+        let client = log.as_ref().and_then(|log| log.client());
+        let client = client.map(|address| address.to_string());
+        let peer = client.as_deref().filter(|client| *client != remote).map(|_| match remote {
+            "" => trusted::UNIX,
+            address => address,
+        });
         let details = log.as_ref().map(|log| AccessDetails {
+            peer,
             request_id: id.as_ref().map(RequestId::bytes),
             traceparent: log.traceparent.as_deref(),
             host: log.host.as_deref(),
@@ -103,7 +117,7 @@ impl Context {
             incomplete: left > 0 || response.state != ResponseState::Complete,
         });
         self.log.access(&AccessRecord {
-            remote,
+            remote: client.as_deref().unwrap_or(remote),
             user: None,
             method: log.as_ref().map_or(b"", |log| &log.method),
             target: log.as_ref().map_or(b"", |log| &log.target),
