@@ -2,7 +2,7 @@
 // there is nothing to do.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Stamp } from './stamps.mjs';
@@ -72,26 +72,20 @@ async function native(published) {
 }
 
 export async function javascript() {
-  const stamp = new Stamp(root, 'javascript', ['src', 'tsconfig.json', 'package.json']);
+  const stamp = new Stamp(root, 'javascript', [
+    'src',
+    'scripts/bundle.mjs',
+    'tsconfig.json',
+    'package.json',
+    'package-lock.json',
+  ]);
   const main = join(root, 'dist/cli/main.js');
   if (stamp.isCurrent() && existsSync(main)) return;
-  await step('javascript', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']);
-  removeStale(join(root, 'dist'), join(root, 'src'));
+  const tsc = [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json', '--emitDeclarationOnly'];
+  await step('types', process.execPath, tsc);
+  await step('javascript', process.execPath, [join(root, 'scripts/bundle.mjs')]);
   chmodSync(main, 0o755);
   stamp.write();
-}
-
-/** Removes what was made from sources that are gone: else an import of a deleted module would still work. */
-function removeStale(output, source) {
-  for (const entry of readdirSync(output, { withFileTypes: true })) {
-    const path = join(output, entry.name);
-    if (entry.isDirectory()) {
-      if (existsSync(join(source, entry.name))) removeStale(path, join(source, entry.name));
-      else rmSync(path, { recursive: true });
-    } else if (!existsSync(join(source, entry.name.replace(/(\.d\.ts|\.js)$/, '.ts')))) {
-      rmSync(path);
-    }
-  }
 }
 
 function checkNode() {

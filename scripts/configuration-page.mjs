@@ -5,11 +5,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { buildOrExit, root } from './build.mjs';
+import { root } from './build.mjs';
+import { source } from './source.mjs';
 
-await buildOrExit();
-const { configSchema } = await import('../dist/config/schema.js');
-const { resolveConfig } = await import('../dist/config/resolve.js');
+const { configSchema } = await source('config/schema.ts');
+const { resolveConfig } = await source('config/resolve.ts');
 
 const file = join(root, 'docs/configuration.md');
 const definitions = readFileSync(join(root, 'src/config/define.ts'), 'utf8');

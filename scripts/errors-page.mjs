@@ -2,10 +2,10 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildOrExit, root } from './build.mjs';
+import { root } from './build.mjs';
+import { source } from './source.mjs';
 
-await buildOrExit();
-const { errorPage } = await import('../dist/cli/error-page.js');
+const { errorPage } = await source('cli/error-page.ts');
 const file = join(root, 'docs/errors.md');
 const page = errorPage();
 if (!process.argv.includes('--check')) writeFileSync(file, page);

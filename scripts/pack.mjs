@@ -11,6 +11,7 @@ import { copyFileSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, stat
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { build, BuildError, dependencies, javascript, root } from './build.mjs';
+import { source } from './source.mjs';
 
 /** The minor number of glibc 2. */
 const GLIBC = 17;
@@ -37,7 +38,7 @@ async function main() {
   });
   await dependencies();
   await javascript();
-  const { PLATFORMS, currentPlatform } = await import('../dist/native.js');
+  const { PLATFORMS, currentPlatform } = await source('native.ts');
   const names = positionals.length > 0 ? positionals : ['root', currentPlatform()];
   const unknown = names.find((name) => name !== 'root' && !PLATFORMS.includes(name));
   if (unknown !== undefined)

@@ -2,13 +2,9 @@
 
 import { statSync } from 'node:fs';
 import { inspect } from 'node:util';
-import pc from 'picocolors';
 import { errorEntries, isErrorCode, type ErrorCode } from './error-entries.js';
 
 export { isErrorCode, type ErrorCode } from './error-entries.js';
-
-/** Colours on or off by choice, not by what picocolors finds out about standard output. */
-export const createColors: (enabled: boolean) => ReturnType<typeof pc.createColors> = pc.createColors;
 
 /** Where an error is: a file, a place in it, a key of the configuration. */
 export interface Where {
@@ -142,49 +138,10 @@ export function fromCore(error: unknown): GwanmunError {
   return new GwanmunError(error['code'], message, { part: part ?? undefined, cause: error });
 }
 
-/**
- * The error as a person reads it, without a final newline:
- *
- *     ✗ GWM_PORT_IN_USE  Port 3000 of 127.0.0.1 is in use
- *       at gwanmun.config.ts:3:13  listen.port
- *       try: stop the other program, or …
- *       more: gwanmun help GWM_PORT_IN_USE
- */
-export function formatError(error: GwanmunError, options: { color?: boolean } = {}): string {
-  const c = createColors(options.color ?? false);
-  const lines = [`${c.red('✗')} ${c.bold(error.code)}  ${error.message}`];
-  if (error.where) lines.push(`  ${c.dim('at')} ${formatWhere(error.where)}`, ...frameLines(error.where));
-  if (error.origin) lines.push(`  ${c.dim('for')} ${formatWhere(error.origin)}`);
-  const { problems = [] } = error;
-  for (const problem of problems) {
-    lines.push('', `  ${c.yellow(formatWhere(problem.where ?? {}))}`, `    ${problem.message}`);
-  }
-  if (problems.length > 0) lines.push('');
-  if (error.userStack !== undefined) lines.push(...error.userStack.split('\n').map((line) => `    ${c.dim(line)}`));
-  const [first = '', ...rest] = error.remedy.split('\n');
-  lines.push(`  ${c.green('try:')} ${first}`, ...rest.map((line) => `       ${line}`));
-  if (!SELF_EXPLAINING.has(error.code)) lines.push(`  ${c.dim(`more: gwanmun help ${error.code}`)}`);
-  return lines.join('\n');
-}
-
-/** Slips at the command line, whose remedy is all that there is to say. */
-const SELF_EXPLAINING: ReadonlySet<ErrorCode> = new Set(['GWM_USAGE', 'GWM_TARGET', 'GWM_NO_ENTRY', 'GWM_INIT_EXISTS']);
-
-function frameLines({ frame }: Where): string[] {
-  return frame === undefined ? [] : frame.split('\n').map((line) => `    ${line}`);
-}
-
 /** `file:line:column  key`, as much as is known. */
 export function formatWhere(where: Where): string {
   const place = [where.file, where.line, where.column].filter((part) => part !== undefined).join(':');
   return [place, where.key].filter((part) => part !== undefined && part !== '').join('  ');
-}
-
-/** Whether a stream is to get colours: NO_COLOR and FORCE_COLOR decide, else whether a person watches. */
-export function wantsColor(stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv = process.env): boolean {
-  if (env['NO_COLOR']) return false;
-  if (env['FORCE_COLOR']) return env['FORCE_COLOR'] !== '0';
-  return stream.isTTY === true && env['TERM'] !== 'dumb';
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type * as Native from '../index.js';
 import { VERSION } from './config/version.js';
 import { GwanmunError } from './errors.js';
+import { PACKAGE } from './package-folder.js';
 
 // What the crates say of themselves: napi writes index.d.ts at every build of the core.
 export type { LogRecord } from '../index.js';
@@ -72,7 +73,7 @@ export function loadNative(): NativeBinding {
   const platform = currentPlatform();
   const require = createRequire(import.meta.url);
   const name = `@gwanmun/core-${platform}`;
-  const built = fileURLToPath(new URL(`../native/gwanmun.${platform}.node`, import.meta.url));
+  const built = fileURLToPath(new URL(`native/gwanmun.${platform}.node`, PACKAGE));
   try {
     if (existsSync(built)) return require(built) as NativeBinding;
     // Their versions are published together and must be the same: they speak one protocol.

@@ -1,9 +1,10 @@
 // Stacks as the user of gwanmun wants them: the frames of their own code.
 
 import { fileURLToPath } from 'node:url';
+import { PACKAGE } from './package-folder.js';
 
 // Our frames name dist; where tests run the sources, src.
-const OWN = ['../src/', '../dist/'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)));
+const OWN = ['src/', 'dist/'].map((folder) => fileURLToPath(new URL(folder, PACKAGE)));
 
 /** The lines of a stack that are frames. */
 export function framesOf(stack: string): string[] {

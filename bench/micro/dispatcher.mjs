@@ -1,8 +1,19 @@
 // What the dispatcher costs per request in JavaScript: batches of 32 requests through a link that drops what is sent.
-//   npm run build && node bench/micro/dispatcher.mjs
+//   node bench/micro/dispatcher.mjs
 // The `drop` columns leave out the two system calls per batch that a real link makes.
 
-import { Dispatcher } from '../../dist/gateway/dispatcher.js';
+import { join } from 'node:path';
+import { rolldown } from 'rolldown';
+
+const root = join(import.meta.dirname, '../..');
+const file = join(root, 'target/bench/dispatcher.mjs');
+const build = await rolldown({
+  input: join(root, 'src/gateway/dispatcher.ts'),
+  platform: 'node',
+  resolve: { extensionAlias: { '.js': ['.ts', '.js'] } },
+});
+await build.write({ file, format: 'esm' });
+const { Dispatcher } = await import(file);
 
 const BATCH = 32;
 const ROUNDS = 20_000;

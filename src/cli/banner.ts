@@ -4,7 +4,7 @@ import type { CoreAddress } from '../config/core.js';
 import { displayPath } from '../config/display-path.js';
 import { processCount, type ResolvedConfig, type ResolvedMount } from '../config/resolve.js';
 import { VERSION } from '../config/version.js';
-import { createColors } from '../errors.js';
+import { createColors } from '../colors.js';
 
 /** `http://127.0.0.1:3000`, `http://[::1]:3000` or `unix:/run/site.sock` */
 export function formatAddress(address: CoreAddress): string {

@@ -3,7 +3,8 @@
 import { readdirSync, realpathSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
-import { createColors, GwanmunError } from '../errors.js';
+import { createColors } from '../colors.js';
+import { GwanmunError } from '../errors.js';
 import { parseError, parseJson } from '../parse-error.js';
 import { controlFolder, type ControlRequest } from '../supervisor/control.js';
 import { isRunning } from '../supervisor/pid-file.js';

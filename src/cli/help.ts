@@ -1,7 +1,8 @@
 // What --help and `gwanmun help` say: examples first.
 
 import { isErrorCode } from '../error-entries.js';
-import { createColors, GwanmunError } from '../errors.js';
+import { createColors } from '../colors.js';
+import { GwanmunError } from '../errors.js';
 import { didYouMean } from '../config/suggest.js';
 import { COMMANDS } from './arguments.js';
 import { errorSection } from './error-page.js';

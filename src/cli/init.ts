@@ -5,7 +5,9 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { displayPath } from '../config/display-path.js';
 import { findConfig } from '../config/load.js';
-import { createColors, GwanmunError } from '../errors.js';
+import { createColors } from '../colors.js';
+import { GwanmunError } from '../errors.js';
+import { PACKAGE } from '../package-folder.js';
 
 /** Writes what is missing into a folder, and returns what to print. Of what exists, it adds `start` to package.json. Throws a GwanmunError. */
 export function init(folder: string, color: boolean): string {
@@ -31,7 +33,7 @@ export function init(folder: string, color: boolean): string {
   const lines = written.map(({ file, what }) => `${c.green('✓')} ${file.padEnd(width)}  ${c.dim(what)}`);
   const enter = folder === '.' ? [] : [`  cd ${folder}`];
   // The package that runs: it is there, whatever a registry has.
-  const own = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+  const own = fileURLToPath(PACKAGE).replace(/\/$/, '');
   const install = isInstalled(root) ? [] : [`  npm install ${pathFrom(root, own)}`];
   const start = startsGwanmun(root) ? 'npm start' : 'npx gwanmun';
   return `${[...lines, '', 'Next:', ...enter, ...install, `  ${start}   ${c.dim('# serves it; Ctrl-C stops')}`].join('\n')}\n`;

@@ -9,6 +9,7 @@ import { importModule } from '../config/module.js';
 import { VERSION } from '../config/version.js';
 import { GwanmunError } from '../errors.js';
 import type { InProcessServer } from '../in-process.js';
+import { PACKAGE } from '../package-folder.js';
 import { listenForControl, type ControlRequest } from '../supervisor/control.js';
 import type { ServerStatus } from '../supervisor/status.js';
 import { formatAddress } from './banner.js';
@@ -41,7 +42,7 @@ export async function runScript(
     );
   });
   // What it forks is started with the same options.
-  process.execArgv.push('--import', new URL('forked.js', import.meta.url).href);
+  process.execArgv.push('--import', new URL('dist/cli/forked.js', PACKAGE).href);
   process.argv = [process.execPath, path, ...args];
   // TypeScript as everywhere in gwanmun; JavaScript as the main module, which `require.main` has to be.
   if (/\.[mc]?ts$/.test(path)) await importModule(path);

@@ -1,13 +1,19 @@
-// The commands. Each loads what it needs itself: a start is as quick as the least of them.
+// The commands. What a server needs in its whole life is imported with this module, for its files may be another version's by the time that
+// it would be loaded; what the other commands need, they load themselves.
 
 import { realpathSync } from 'node:fs';
+import { wantsColor } from '../colors.js';
+import { loadConfigAfresh } from '../config/load-afresh.js';
 import { findConfig, loadConfig } from '../config/load.js';
 import { processCount, resolveConfig, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
 import { configForTarget } from '../config/target.js';
 import { VERSION } from '../config/version.js';
-import { formatError, GwanmunError, systemFault, wantsColor } from '../errors.js';
+import { GwanmunError, systemFault } from '../errors.js';
+import { formatError } from '../format-error.js';
+import { checkPython } from '../supervisor/python-worker.js';
 import { parseCommand, suggestCommand, type Command } from './arguments.js';
 import { describeMounts, formatAddress } from './banner.js';
+import { serve } from './serve.js';
 
 /** Runs the command line and ends the process if it fails. Never rejects. */
 export async function run(args: readonly string[]): Promise<void> {
@@ -56,15 +62,13 @@ async function runCommand(command: Command): Promise<void> {
       const { target, config, development } = command;
       const overrides = { ...command.overrides, development };
       const imports = development ? (await import('../config/follow-imports.js')).followImports() : undefined;
-      // The server's code is read while the configuration is.
-      const [input, { serve }] = await Promise.all([findInput(target, config), import('./serve.js')]);
+      const input = await findInput(target, config);
       const { name, text } = input.source;
       // A target that was named in its place has no text.
       const configFiles = imports && new Set(text === undefined ? [] : [realpathSync(name), ...imports.take()]);
       imports?.end();
       const addFiles = configFiles && ((files: readonly string[]) => files.forEach((file) => configFiles.add(file)));
       const load = async (): Promise<ResolvedConfig> => {
-        const { loadConfigAfresh } = await import('../config/load-afresh.js');
         const input = await findInput(target, config, (file) => loadConfigAfresh(file, addFiles));
         return resolveConfig(input, overrides);
       };
@@ -76,10 +80,7 @@ async function runCommand(command: Command): Promise<void> {
 async function check(file: string | undefined): Promise<void> {
   const input = await findInput(undefined, file);
   const config = resolveConfig(input);
-  if (config.wsgi.length > 0) {
-    const { checkPython } = await import('../supervisor/python-worker.js');
-    for (const application of config.wsgi) checkPython(application);
-  }
+  for (const application of config.wsgi) checkPython(application);
   process.stdout.write(`✓ ${input.source.name} is valid\n${summary(config)}`);
 }
 

@@ -1,15 +1,21 @@
 import { closeSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { isatty } from 'node:tty';
+import { wantsColor } from '../colors.js';
 import { displayPath } from '../config/display-path.js';
 import type { ResolvedConfig } from '../config/resolve.js';
-import { formatError, fromCore, GwanmunError, wantsColor } from '../errors.js';
+import { fromCore, GwanmunError } from '../errors.js';
+import { formatError } from '../format-error.js';
 import { coalesce } from '../supervisor/coalesce.js';
 import { listenForControl, type ControlRequest } from '../supervisor/control.js';
 import { takeInheritance } from '../supervisor/inheritance.js';
+import { reapOrphans } from '../supervisor/orphans.js';
+import { checkPidFile, writePidFile } from '../supervisor/pid-file.js';
 import type { OnLoaded } from '../supervisor/report.js';
 import { Server } from '../supervisor/server.js';
 import { followFolder } from '../supervisor/started-in.js';
 import { ServiceManager } from '../supervisor/service-manager.js';
+import { startSuccessor, tellPredecessor } from '../supervisor/successor.js';
 import { banner, readyLine } from './banner.js';
 import type { Watching } from './watch.js';
 import { onStopSignal } from './signals.js';
@@ -85,17 +91,16 @@ export async function serve(
       },
     ));
   listenForSignals(server, { stop, reload, upgrade });
-  if (process.pid === 1) (await import('../supervisor/orphans.js')).reapOrphans();
+  if (process.pid === 1) reapOrphans();
   try {
     const { pidFile } = config;
-    if (pidFile !== undefined)
-      (await import('../supervisor/pid-file.js')).checkPidFile(pidFile, inheritance?.predecessor);
+    if (pidFile !== undefined) checkPidFile(pidFile, inheritance?.predecessor);
     const began = Date.now();
     const [running] = await Promise.all([server.start(), sources?.then((all) => all.watchFolders(foldersOf(config)))]);
     watch([...(configFiles ?? [])], began);
     if (running === undefined) return;
     closeControl = await openControl(server, { reload, stop, upgrade });
-    if (pidFile !== undefined) (await import('../supervisor/pid-file.js')).writePidFile(pidFile);
+    if (pidFile !== undefined) writePidFile(pidFile);
     // From the start of the process, without the time in which `npm start` built what was out of date.
     const [built] = performance.getEntriesByName('gwanmun:built');
     const ms = performance.now() - (built?.startTime ?? 0);
@@ -104,9 +109,7 @@ export async function serve(
     if (!development && inheritance?.predecessor === undefined) warnOfRoot(server, config);
     stderr.write(`${isPerson ? banner(ready, wantsColor(stderr)) : readyLine(ready)}\n`);
     manager.ready('serving');
-    if (inheritance?.predecessor !== undefined) {
-      (await import('../supervisor/successor.js')).tellPredecessor();
-    }
+    if (inheritance?.predecessor !== undefined) tellPredecessor();
   } catch (error) {
     unwatch();
     if (!isJson || !(error instanceof GwanmunError)) throw error;
@@ -150,7 +153,7 @@ function listenForSignals(server: Server, { stop, reload, upgrade }: Actions): v
       });
     });
   }
-  const { isTTY: hasTerminal } = process.stdin;
+  const hasTerminal = isatty(0);
   process.on('SIGHUP', () => {
     // The window was closed: nobody is there any more.
     if (hasTerminal && !isThereATerminal()) void stop();
@@ -174,7 +177,6 @@ async function succeed(
       remedy: development ? 'stop it and start it again' : 'start a second container, then stop this one',
     });
   }
-  const { startSuccessor } = await import('../supervisor/successor.js');
   const patience = startTimeout + SUCCESSOR_SLACK_MS;
   const pid = await startSuccessor({ sockets: server.sockets, isActivated, env: manager.env, patience });
   manager.succeededBy(pid);

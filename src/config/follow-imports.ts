@@ -3,6 +3,7 @@
 import module, { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
+import { PACKAGE } from '../package-folder.js';
 
 /** Imports are followed, from {@link followImports} on. */
 export interface Imports {
@@ -25,7 +26,7 @@ interface Hooks {
 }
 
 /** Our own files, which nobody works on here. */
-const OWN = fileURLToPath(new URL('../', import.meta.url));
+const OWN = fileURLToPath(new URL('dist/', PACKAGE));
 
 export function followImports(): Imports {
   const known = new Set<string>();
@@ -77,7 +78,7 @@ function follow(add: (url: string) => void): Following {
   if (hooks !== undefined) return { drain: () => {}, end: () => hooks.deregister() };
   // Older Nodes have their hooks in a thread of its own, for ever.
   const { port1, port2 } = new MessageChannel();
-  module.register(new URL('./follow-imports-hooks.js', import.meta.url), { data: port2, transferList: [port2] });
+  module.register(new URL('dist/config/follow-imports-hooks.js', PACKAGE), { data: port2, transferList: [port2] });
   port1.unref();
   return {
     drain() {

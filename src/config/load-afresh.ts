@@ -1,13 +1,10 @@
 // Reads a configuration file in a thread of its own, whose modules are all new: an import here would give what was read at the start.
 
-import { fileURLToPath } from 'node:url';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { GwanmunError, systemFault, type SerializedError } from '../errors.js';
-import { loadConfig, type LoadedConfig } from './load.js';
-
-type Answer = ({ readonly loaded: LoadedConfig } | { readonly failure: SerializedError }) & {
-  readonly imports?: readonly string[] | undefined;
-};
+import { Worker } from 'node:worker_threads';
+import { GwanmunError, systemFault } from '../errors.js';
+import { PACKAGE } from '../package-folder.js';
+import type { LoadedConfig } from './load.js';
+import type { Answer, Order } from './load-thread.js';
 
 /** As {@link loadConfig}, with the file and all that it imports as they are now. `onImports` is told which files those are. */
 export async function loadConfigAfresh(
@@ -15,7 +12,7 @@ export async function loadConfigAfresh(
   onImports?: (files: readonly string[]) => void,
 ): Promise<LoadedConfig> {
   const order: Order = { file, isFollowed: onImports !== undefined };
-  const thread = new Worker(fileURLToPath(import.meta.url), { workerData: order });
+  const thread = new Worker(new URL('dist/config/load-thread.js', PACKAGE), { workerData: order });
   try {
     const answer = await new Promise<Answer>((resolve, reject) => {
       thread.once('message', resolve);
@@ -33,25 +30,4 @@ export async function loadConfigAfresh(
   } finally {
     void thread.terminate();
   }
-}
-
-/** What the thread is to do. */
-interface Order {
-  readonly file: string;
-  readonly isFollowed: boolean;
-}
-
-if (!isMainThread && typeof (workerData as { file?: unknown } | null)?.file === 'string') {
-  const { file, isFollowed } = workerData as Order;
-  const imports = isFollowed ? (await import('./follow-imports.js')).followImports() : undefined;
-  const answer = await loadConfig(file).then(
-    // Functions can't leave their thread: those of the start are kept.
-    ({ config: { hooks: _hooks, ...config }, ...loaded }): Answer => ({ loaded: { ...loaded, config } }),
-    (error: unknown): Answer => {
-      if (error instanceof GwanmunError) return { failure: error.toJSON() };
-      throw error;
-    },
-  );
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, not a window
-  parentPort?.postMessage({ ...answer, imports: imports?.take() });
 }

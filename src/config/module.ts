@@ -1,6 +1,6 @@
 // Imports a module of the user's: JavaScript as it is, TypeScript on every Node that gwanmun supports.
 
-import { spawnSync } from 'node:child_process';
+import type * as ChildProcess from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
@@ -9,6 +9,8 @@ import { inspect } from 'node:util';
 import type { createJiti as Create, Jiti } from 'jiti';
 import { isOwnFrame } from '../stack.js';
 import { fileFrame } from './frame.js';
+
+const require = createRequire(import.meta.url);
 
 /** Node 22.18 and later; older ones lack the property. */
 const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript);
@@ -43,7 +45,7 @@ async function importWithJiti(path: string): Promise<Record<string, unknown>> {
 function makeJiti(path: string): Jiti {
   // Only here, because it takes a while; and by `require`: Node scans a CommonJS module that is imported for its exports, which
   // makes that 45 ms instead of 11.
-  const { createJiti } = createRequire(import.meta.url)('jiti') as { createJiti: typeof Create };
+  const { createJiti } = require('jiti') as { createJiti: typeof Create };
   const fsCache = findUp(path, 'node_modules');
   return createJiti(import.meta.url, {
     // In the project's own node_modules, or nowhere. Never in the shared temporary folder, jiti's other choice: what lies there would be
@@ -181,6 +183,8 @@ const MOST_MODULES = 50;
  * one imports, in any depth: those named by a relative path are looked through.
  */
 function syntaxPlace(path: string): Place | undefined {
+  // Only here: with it comes all of Node's networking, which takes a worker 3 ms.
+  const { spawnSync } = require('node:child_process') as typeof ChildProcess;
   const paths = new Set([path]);
   for (const file of paths) {
     const { stderr } = spawnSync(process.execPath, ['--check', file], { encoding: 'utf8', timeout: 5000 });

@@ -4,7 +4,8 @@
 import { accessSync, constants, existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, relative, resolve } from 'node:path';
-import { GwanmunError, wantsColor, type Where } from '../errors.js';
+import { wantsColor } from '../colors.js';
+import { GwanmunError, type Where } from '../errors.js';
 import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
 import type { CoreConfig, CoreListener, CoreMount } from './core.js';
 import type { ApplicationKind, Hooks, TcpListen, UnixListen } from './define.js';

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { PACKAGE } from '../package-folder.js';
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+const { version } = JSON.parse(readFileSync(new URL('package.json', PACKAGE), 'utf8')) as {
   version: string;
 };
 

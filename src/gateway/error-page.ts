@@ -3,7 +3,8 @@
 import { displayPath } from '../config/display-path.js';
 import { fileFrame } from '../config/frame.js';
 import { describeImportFault } from '../config/module.js';
-import { formatError, GwanmunError } from '../errors.js';
+import { GwanmunError } from '../errors.js';
+import { formatError } from '../format-error.js';
 import { show } from './show.js';
 
 /** A response that shows an error. */

@@ -7,11 +7,12 @@ import { displayPath } from '../config/display-path.js';
 import type { WsgiApplication } from '../config/python.js';
 import { suggest } from '../config/suggest.js';
 import { GwanmunError, systemFault } from '../errors.js';
+import { PACKAGE } from '../package-folder.js';
 import { parseJson } from '../parse-error.js';
 import { Report, REPORT_FD, type OnLoaded } from './report.js';
 import { followWorker, linksVariable, type Print, type WorkerLinks, type WorkerProcess } from './worker-process.js';
 
-const WORKER = fileURLToPath(new URL('../../python/gwanmun_worker.py', import.meta.url));
+const WORKER = fileURLToPath(new URL('python/gwanmun_worker.py', PACKAGE));
 
 /**
  * Requests that a worker has at once; it answers one after the other. More make larger batches: a hello costs the worker 13 µs of

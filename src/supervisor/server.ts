@@ -4,13 +4,15 @@ import type { CoreAddress, CoreConfig, CoreEvent } from '../config/core.js';
 import type { Hooks } from '../config/define.js';
 import { placeError } from '../config/origin.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
-import { formatError, fromCore, GwanmunError } from '../errors.js';
+import { fromCore, GwanmunError } from '../errors.js';
+import { formatError } from '../format-error.js';
 import { VERSION } from '../config/version.js';
 import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
 import { framesOf } from '../stack.js';
 import type { ServerEvent } from './event.js';
 import { Generations, type Pool } from './generations.js';
 import type { Inheritance } from './inheritance.js';
+import { dropPrivileges } from './privileges.js';
 import type { OnLoaded } from './report.js';
 import { nameHolder } from './socket-holder.js';
 import { STARTED_IN } from './started-in.js';
@@ -111,7 +113,7 @@ export class Server {
       throw placeError(nameHolder(fromCore(error), this.#config.listen), this.#config);
     }
     try {
-      await dropPrivileges(this.#config);
+      dropPrivileges(this.#config.privileges);
     } catch (error) {
       await this.stop(0);
       throw placeError(fromCore(error), this.#config);
@@ -469,12 +471,6 @@ export class Server {
         event satisfies never;
     }
   }
-}
-
-/** Becomes who the configuration says. Rejects with GWM_PRIVILEGES. */
-async function dropPrivileges({ privileges }: ResolvedConfig): Promise<void> {
-  if (Object.values(privileges).every((value) => value === undefined)) return;
-  (await import('./privileges.js')).dropPrivileges(privileges);
 }
 
 /** Whether the promise settles within that time. */

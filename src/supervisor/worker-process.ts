@@ -4,6 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ResolvedApplication } from '../config/resolve.js';
 import { GwanmunError, systemFault, type SerializedError } from '../errors.js';
+import { PACKAGE } from '../package-folder.js';
 import { parseError, parseJson } from '../parse-error.js';
 import { framesOf, withoutOwnFrames } from '../stack.js';
 import { prefixLines, readLines } from './lines.js';
@@ -86,7 +87,7 @@ export function spawnWorker(
       // Whoever has inspectors opened, by --inspect or NODE_OPTIONS, gets one for each worker, at any free port.
       ...(process.features.inspector ? ['--inspect-port=0'] : []),
       ...process.execArgv,
-      fileURLToPath(new URL('../worker/main.js', import.meta.url)),
+      fileURLToPath(new URL('dist/worker/main.js', PACKAGE)),
     ],
     {
       cwd,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { checkConfig } from '../../src/config/check.js';
-import { formatError, GwanmunError } from '../../src/errors.js';
+import { GwanmunError } from '../../src/errors.js';
+import { formatError } from '../../src/format-error.js';
 
 const NAME = 'gwanmun.config.ts';
 const ROOT = { path: '/', files: '.' };

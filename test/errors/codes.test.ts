@@ -7,7 +7,8 @@ import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { errorEntries, type ErrorCode } from '../../src/error-entries.js';
-import { formatError, fromCore } from '../../src/errors.js';
+import { fromCore } from '../../src/errors.js';
+import { formatError } from '../../src/format-error.js';
 import { MAIN, NewUser, ROOT, type Outcome } from './new-user.js';
 
 const HELLO = `export function application(environ, startResponse) {

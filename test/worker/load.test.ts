@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { ApplicationKind } from '../../src/config/define.js';
-import { formatError, GwanmunError } from '../../src/errors.js';
+import { GwanmunError } from '../../src/errors.js';
+import { formatError } from '../../src/format-error.js';
 import type { Application } from '../../src/gateway/types.js';
 import { loadApplication } from '../../src/worker/load.js';
 
