@@ -6,13 +6,15 @@ import array, collections, contextlib, ctypes, faulthandler, functools, gc, impo
 import struct, sys, tempfile, threading, time, traceback
 
 HELLO, READY, HEAD, DATA, END, RESET, CREDIT, LOG = 1, 2, 5, 7, 10, 11, 12, 13
-FLAG_END, FLAG_FD, FLAG_NARROW, APPLICATION_ERROR, CLIENT_GONE, LOG_ERROR, LOG_TEXT, MAX_PAYLOAD, NARROW_WINDOW = 1, 2, 8, 1, 2, 1, 4, 65520, 8192
+FLAG_END, FLAG_FD, FLAG_NARROW, APPLICATION_ERROR, CLIENT_GONE, MAX_PAYLOAD, NARROW_WINDOW = 1, 2, 8, 1, 2, 65520, 8192
+LOG_ERROR, LOG_WARNING, LOG_INFORMATION, LOG_TEXT, LOG_DEBUG = range(1, 6)
 FORM_REASON = 2  # of a response head: before the header lines there is one with the reason
 FRAME, RESPONSE = struct.Struct("<IBBHII"), struct.Struct("<IBBHIIII")  # size, kind, flags, 0, stream, extra; also length of the lines, form
 PATIENCE = 0.001  # seconds that a response may wait for others to be sent together with it
 STATUS, VALUE = re.compile(r"[2-5][0-9][0-9] [ -~\x80-\xff]*\Z"), re.compile(r"[ -~\x80-\xff]*\Z")
-CONNECTION = r"(connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade)"  # W38: what is the server's
-NAME = re.compile(r"(?!" + CONNECTION + r"\Z)[!#$%&'*+\-.^_`|~0-9a-z]+\Z", re.I | re.A)
+CONNECTION = re.compile(r"(connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade)\Z", re.I)  # W38: what is the server's
+NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+\Z", re.I | re.A)
+warned = set()  # headers of the connection that were told of
 Socket, get_ident, clock, poll = socket.socket, threading.get_ident, time.perf_counter, select.poll()  # not patched yet
 links, current, padding = {}, None, [bytes(size) for size in range(8)]  # by descriptor; the request that is being answered
 handlers, masks = {}, {}  # of signals, as they were; by thread
@@ -28,12 +30,16 @@ def check(status, headers):
         if len(item) != 2 or not all([isinstance(part, str) for part in item]):
             raise TypeError("a header must be a tuple (name, value) of two str, got %r" % (item,))  # W37
         if not NAME.match(item[0]) or not VALUE.match(item[1]):
-            raise ValueError("a header that cannot be sent, or concerns the connection: %r" % (item,))
+            raise ValueError("a header that cannot be sent: %r" % (item,))
+        if CONNECTION.match(item[0]) and current and item[0].lower() not in warned and len(warned) < 50:
+            warned.add(item[0].lower())
+            text = "A response has the header %s. It concerns the connection, which is the server's, and is left out. Later ones are left out without a word."
+            current.link.log(LOG_WARNING, current.stream, (text % item[0]).encode())
     lengths = [value for name, value in headers if name.lower() == "content-length"] or [None]
     if lengths != [None] and not re.match("[0-9]{1,15}\\Z", ",".join(lengths)):
         raise ValueError("Content-Length must be one number of bytes, got %r" % (lengths,))
     form, reason = (0, "") if status == "200 OK" else (FORM_REASON, status[4:] + "\r\n")
-    lines = (reason + "".join(["%s: %s\r\n" % item for item in headers])).encode("latin-1")
+    lines = (reason + "".join(["%s: %s\r\n" % item for item in headers if not CONNECTION.match(item[0])])).encode("latin-1")
     if len(lines) > 60000:
         raise ValueError("the headers have %d bytes together, more than can be sent" % len(lines))
     return int(status[:3]), lengths[0] and int(lengths[0]), lines, form

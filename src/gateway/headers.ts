@@ -1,5 +1,5 @@
 import { describe } from './describe.js';
-import { FORM_REASON, KIND_BLOCK, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
+import { FORM_REASON, KIND_BLOCK, LOG_WARNING, MAX_PAYLOAD, RESPONSE_HEAD } from './frame.js';
 import type { FrameWriter } from './frame-writer.js';
 import type { Header } from './types.js';
 
@@ -16,8 +16,10 @@ export class HeaderBlock {
   readonly reason: string;
   /** How a head with this reason is written. */
   readonly form: number;
-  /** `Name: value` CR LF, repeated headers separate and in order (W41). */
+  /** `Name: value` CR LF, repeated headers separate and in order (W41). Those of the connection are left out (W38). */
   readonly lines: string;
+  /** Names of the headers that are left out; null if all are there. */
+  readonly leftOut: readonly string[] | null;
   /** The application's Content-Length, -1 if it gave none. */
   readonly contentLength: number;
   /** Names and values by turns. */
@@ -27,16 +29,18 @@ export class HeaderBlock {
   /** Seen more than once. */
   recurring = false;
 
-  /** @throws TypeError if something is not allowed in a response (W36–W38) */
+  /** @throws TypeError if something is not allowed in a response (W36, W37) */
   constructor(status: string, headers: readonly Header[]) {
     this.status = status;
     this.code = checkStatus(status);
     this.contentLength = checkHeaders(headers);
     const pairs: string[] = [];
     let lines = '';
+    let leftOut: string[] | null = null;
     for (const [name, value] of headers) {
       pairs.push(name, value);
-      lines += `${name}: ${value}\r\n`;
+      if (isOfConnection(name)) (leftOut ??= []).push(name);
+      else lines += `${name}: ${value}\r\n`;
     }
     const usual = status === '200 OK';
     this.reason = usual ? '' : `${status.slice(4)}\r\n`;
@@ -47,6 +51,7 @@ export class HeaderBlock {
     }
     this.pairs = pairs;
     this.lines = lines;
+    this.leftOut = leftOut;
   }
 
   /** What a head that names the block by `id` has of it: of one that does not, 0, the header lines too. */
@@ -136,7 +141,7 @@ export function checkStatus(status: string): number {
 
 /**
  * Checks the headers of a response; gives their Content-Length, -1 if there is none.
- * @throws TypeError if something is not allowed in a response (W37, W38)
+ * @throws TypeError if something is not allowed in a response (W37)
  */
 export function checkHeaders(headers: readonly Header[]): number {
   if (!Array.isArray(headers)) {
@@ -160,10 +165,33 @@ export function checkHeaders(headers: readonly Header[]): number {
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
 const FORBIDDEN_IN_VALUE = /[\u0000-\u001f\u007f\u0100-\uffff]/;
-/** W38: these belong to the connection, which is the server's (RFC 9110 section 7.6.1). */
-const HOP_BY_HOP = /^(?:connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade)$/i;
+/** RFC 9110 section 7.6.1. */
+const OF_CONNECTION = /^(?:connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade)$/i;
 
-/** W37, W38. */
+/** W38: whether a header belongs to the connection, which is the server's. */
+export function isOfConnection(name: string): boolean {
+  return OF_CONNECTION.test(name);
+}
+
+/** What this process has warned of. Names can be a client's, so they are of a bounded number. */
+const warned = new Set<string>();
+const MOST_WARNED = 50;
+
+/** Says of each header that is left out, once in a process, that it is (W38). `stream`: of the response that gave them. */
+export function warnOfLeftOut(writer: FrameWriter, stream: number, names: readonly string[]): void {
+  for (const name of names) {
+    const key = name.toLowerCase();
+    if (warned.has(key) || warned.size === MOST_WARNED) continue;
+    warned.add(key);
+    writer.log(
+      LOG_WARNING,
+      stream,
+      `A response has the header ${name}. It concerns the connection, which is the server's, and is left out. Later ones are left out without a word.`,
+    );
+  }
+}
+
+/** W37. */
 function checkHeader(name: unknown, value: unknown): void {
   if (typeof name !== 'string' || !TOKEN.test(name)) {
     throw new TypeError(`a header's name must be a token such as 'Content-Type', got ${describe(name)}`);
@@ -175,9 +203,6 @@ function checkHeader(name: unknown, value: unknown): void {
     throw new TypeError(
       `the value of the header ${name} has a control character or one beyond U+00FF, which cannot be sent: ${describe(value)}`,
     );
-  }
-  if (HOP_BY_HOP.test(name)) {
-    throw new TypeError(`the header ${name} concerns the connection, which is the server's; leave it out`);
   }
 }
 

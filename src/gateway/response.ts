@@ -15,7 +15,7 @@ import {
 import type { FilePart } from './file-body.js';
 import type { FrameWriter, RawBuffer } from './frame-writer.js';
 import { describe } from './describe.js';
-import { HeaderBlock, type HeaderBlocks } from './headers.js';
+import { HeaderBlock, type HeaderBlocks, warnOfLeftOut } from './headers.js';
 import type { BodyChunk, Header } from './types.js';
 
 /** What a response needs of its link. */
@@ -72,7 +72,9 @@ export class Response {
     }
     this.called = true;
     this.block = null;
-    this.block = this.link.blocks.get(status, headers);
+    const block = this.link.blocks.get(status, headers);
+    if (block.leftOut !== null) warnOfLeftOut(this.writer, this.stream, block.leftOut);
+    this.block = block;
   }
 
   /** Whether status and headers are there. */
@@ -189,10 +191,11 @@ export class Response {
    * @throws TypeError if a header is not allowed
    */
   inform(status: number, headers: readonly Header[]): void {
-    const { lines } = new HeaderBlock('200 OK', headers);
+    const { lines, leftOut } = new HeaderBlock('200 OK', headers);
     if (this.headersSent || this.ended || this.gone || this.informed === MAX_INFORMATIONAL) return;
     this.informed += 1;
     const { writer } = this;
+    if (leftOut !== null) warnOfLeftOut(writer, this.stream, leftOut);
     writer.lines(KIND_INFO, this.stream, status, lines);
     writer.send();
   }

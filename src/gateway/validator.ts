@@ -2,7 +2,7 @@
 
 import { GwanmunError } from '../errors.js';
 import { describe } from './describe.js';
-import { checkHeaders, checkStatus } from './headers.js';
+import { checkHeaders, checkStatus, isOfConnection } from './headers.js';
 import { isBytes } from './response.js';
 import type {
   Application,
@@ -169,6 +169,9 @@ class Checked {
     checking('W36', () => (this.code = checkStatus(status)));
     const length = { value: -1 };
     checking('W37', () => (length.value = checkHeaders(headers)));
+    for (const [name] of headers) {
+      require(!isOfConnection(name), 'W38', `the header ${name} concerns the connection, which is the server's`);
+    }
     if (!this.sent) this.expected = length.value;
     const bodiless = this.code === 204 || this.code === 304;
     const typed = headers.some(([name]) => name.toLowerCase() === 'content-type');

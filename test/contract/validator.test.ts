@@ -81,6 +81,11 @@ const broken: [row: string, what: string, application: Application][] = [
   ['W35', 'does not start', () => []],
   ['W35', 'does not start, but has a body', () => ['x']],
   ['W36', 'gives a number as status', (_environ, startResponse) => (startResponse(200 as unknown as string, []), [])],
+  [
+    'W38',
+    'gives a header of the connection',
+    (_environ, startResponse) => (startResponse('200 OK', [['Connection', 'close']]), []),
+  ],
   ['W37', 'gives an object as headers', (_environ, startResponse) => (startResponse('200 OK', {} as []), [])],
   [
     'W37',

@@ -49,8 +49,23 @@ test('more than sixteen, late ones and those for HTTP/1.0 are left out', async (
   expect((await target.ask('GET /a HTTP/1.0\r\n\r\n')).body.toString()).toBe('ab');
 });
 
+test('a header of the connection is left out', async () => {
+  await using target = await record({
+    answer: (environ, startResponse) => {
+      environ['gwanmun.early_hints']([['Connection', 'close'], ...LINK]);
+      startResponse('200 OK', []);
+      return '';
+    },
+  });
+  const client = await target.connect();
+  await client.send(request('GET /a'));
+  const { status, headers } = await client.response();
+  expect([status, headers.map(([name]) => name)]).toEqual([103, ['link']]);
+  client.close();
+});
+
 test.each<[string, readonly Header[], RegExp]>([
-  ['a header of the connection', [['Connection', 'close']], /concerns the connection/],
+  ['a name that is none', [['A b', 'close']], /must be a token/],
   ['a value with a line end', [['Link', 'a\r\nB: c']], /control character/],
 ])('what must not be sent is an error: %s', async (_what, headers, message) => {
   let fault: unknown;

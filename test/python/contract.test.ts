@@ -205,9 +205,19 @@ describe('start_response', () => {
     },
   );
 
-  test.each(['connection', 'chunked'])('W38 so are those of the connection: %s', async (name) => {
-    expect(await text(`GET /bad-head?${name}`)).toMatch(/^refused: .*concerns the connection/);
-  });
+  test.each(['Connection', 'Keep-Alive', 'Proxy-Connection', 'TE', 'Trailer', 'Transfer-Encoding', 'Upgrade'])(
+    "W38 %s is the connection's: it is left out, and the log says so once",
+    async (name) => {
+      for (const given of [name, name, name.toLowerCase()]) {
+        const response = await ask(port, `GET /connection-header?${given}`);
+        expect([response.status, header(response, 'x-kept'), response.body.toString()]).toEqual([200, '1', 'body']);
+        expect(response.headers.filter(([, value]) => value === 'x-x')).toEqual([]);
+      }
+      const told = new RegExp(` warn worker 1 \\(GET /connection-header\\?${name}\\): .* the header ${name}\\.`, 'i');
+      await server.says(told);
+      expect(server.stderr.split('\n').filter((line) => told.test(line))).toHaveLength(1);
+    },
+  );
 
   test.each(['two-lengths', 'strange-length'])('W55 so is a length that is none: %s', async (name) => {
     expect(await text(`GET /bad-head?${name}`)).toMatch(/^refused: Content-Length/);

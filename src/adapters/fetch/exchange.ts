@@ -21,6 +21,7 @@ import {
   RESET_CLIENT_GONE,
 } from '../../gateway/frame.js';
 import { describe } from '../../gateway/describe.js';
+import { isOfConnection } from '../../gateway/headers.js';
 import type { Input } from '../../gateway/input.js';
 import { isBytes, Response as Outgoing } from '../../gateway/response.js';
 import { StreamedInput } from '../../gateway/streamed-input.js';
@@ -213,7 +214,7 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
 
   private send({ status, statusText, headers, body }: Outcome): void {
     const { response } = this;
-    response.start(statusLine(status, statusText), withoutHopByHop(headers), undefined);
+    response.start(statusLine(status, statusText), endToEnd(headers), undefined);
     if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
       if (!response.sendWhole(body ?? '')) {
         const bytes = typeof body === 'string' ? Buffer.from(body) : (body as Uint8Array);
@@ -400,15 +401,9 @@ function statusLine(status: number, text: string): string {
   return (statusLines[status] ??= `${status} ${STATUS_CODES[status] ?? ''}`);
 }
 
-/** What concerns the connection is the server's; a response that was fetched brings such headers along. */
-const HOP_BY_HOP = /^(?:connection|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i;
-
-function withoutHopByHop(headers: readonly Header[]): readonly Header[] {
-  return headers.some(isHopByHop) ? headers.filter((header) => !isHopByHop(header)) : headers;
-}
-
-function isHopByHop([name]: Header): boolean {
-  return HOP_BY_HOP.test(name);
+/** Without those of the connection. That they go is no news: a response that was fetched brings such headers along. */
+function endToEnd(headers: readonly Header[]): readonly Header[] {
+  return headers.some(([name]) => isOfConnection(name)) ? headers.filter(([name]) => !isOfConnection(name)) : headers;
 }
 
 function left(): DOMException {
