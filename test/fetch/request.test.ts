@@ -30,7 +30,8 @@ inEachHost('request', (host) => {
 
   test.each([
     ['/request?q=\'"', 'http://example.test:8080/request?q=%27%22'],
-    ['/request?q=\xc3\xa9&r=\xff', 'http://example.test:8080/request?q=%C3%A9&r=%FF'],
+    ['/request?q=\xc3\xa9&r=\xea\xb4\x80', 'http://example.test:8080/request?q=%C3%A9&r=%EA%B4%80'],
+    ['/request?q=%ff', 'http://example.test:8080/request?q=%ff'],
     ['/x/../request', 'http://example.test:8080/request'],
     ['/%2e/request', 'http://example.test:8080/request'],
     ['http://other.test/request?x', 'http://other.test/request?x'],

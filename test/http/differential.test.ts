@@ -51,6 +51,8 @@ const STRICTER: Record<string, string> = {
   'NUL in the path': 'Node does not decode paths',
   'malformed percent-encoding in the path': 'the same',
   'path climbs above the root': 'the same',
+  'both an empty and a dot segment in the path': 'the same',
+  'bytes beyond ASCII in the request target that are not UTF-8': 'llhttp takes any',
 };
 
 /** What llhttp refuses and gwanmun takes, by llhttp's code. */

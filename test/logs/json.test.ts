@@ -173,7 +173,7 @@ describe('H63 a line is valid', () => {
     expect(lines).toHaveLength(asked);
     const quoted = lines.filter(({ path }) => path === '/a"b');
     expect(quoted).toMatchObject([{ query: 'c""' }]);
-    expect(lines.filter(({ path, status }) => path === '/a%FFb' && status === 201)).toHaveLength(1);
+    expect(lines.filter(({ path, status }) => path === '/a%FFb' && status === 400)).toHaveLength(1);
     expect(lines.some(({ user_agent: agent }) => agent === 'aÿ"\\b' || agent === 'a\ufffd"\\b')).toBe(true);
   });
 

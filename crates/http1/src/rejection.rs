@@ -54,6 +54,7 @@ pub(crate) enum Kind {
     RequestLineLength,
     TargetEmpty,
     TargetByte,
+    TargetNotUtf8,
     TargetBackslash,
     TargetFragment,
     TargetForm,
@@ -110,6 +111,9 @@ impl Kind {
             Kind::RequestLineLength => (414, "request line longer than the limit"),
             Kind::TargetEmpty => (400, "request target is empty"),
             Kind::TargetByte => (400, "control character in the request target"),
+            Kind::TargetNotUtf8 => {
+                (400, "bytes beyond ASCII in the request target that are not UTF-8")
+            }
             Kind::TargetBackslash => (400, "backslash in the request target's path"),
             Kind::TargetFragment => (400, "fragment in the request target"),
             Kind::TargetForm => (400, "request target is neither a path nor an http or https URL"),

@@ -100,9 +100,11 @@ struct TargetScan {
     path_len: usize,
 }
 
-/// Finds the space that ends the target. Bytes above 0x7f pass: clients send them, and they mean nothing here.
+/// Finds the space that ends the target. Characters beyond ASCII pass if they are UTF-8: clients send them (RFC 9112 §3.2 has none). Bytes that
+/// are not would be read in one way here and in another behind us.
 fn scan_target(bytes: &[u8]) -> Result<TargetScan, Kind> {
     let mut path_len = None;
+    let mut is_ascii = true;
     for (i, &byte) in bytes.iter().enumerate() {
         if TARGET.has(byte) {
             continue;
@@ -113,7 +115,11 @@ fn scan_target(bytes: &[u8]) -> Result<TargetScan, Kind> {
             b'\\' => return Err(Kind::TargetBackslash),
             b'#' => return Err(Kind::TargetFragment),
             b' ' if i == 0 => return Err(Kind::TargetEmpty),
-            b' ' => return Ok(TargetScan { len: i, path_len: path_len.unwrap_or(i) }),
+            b' ' if is_ascii || str::from_utf8(&bytes[..i]).is_ok() => {
+                return Ok(TargetScan { len: i, path_len: path_len.unwrap_or(i) });
+            }
+            b' ' => return Err(Kind::TargetNotUtf8),
+            0x80.. => is_ascii = false,
             b'\r' if bytes.get(i + 1) == Some(&b'\n') => return Err(Kind::VersionMissing),
             b'\r' => return Err(Kind::BareCr),
             b'\n' => return Err(Kind::BareLf),

@@ -24,6 +24,15 @@ impl Class {
         Class(set)
     }
 
+    const fn ascii(mut self) -> Class {
+        let mut byte = 128;
+        while byte < 256 {
+            self.0[byte] = false;
+            byte += 1;
+        }
+        self
+    }
+
     const fn visible(with: &[u8], without: &[u8]) -> Class {
         let mut set = [false; 256];
         let mut byte = 0x21;
@@ -54,8 +63,8 @@ pub(crate) static VALUE: Class = Class::visible(b" \t", b"");
 /// qdtext, RFC 9110 §5.6.4.
 pub(crate) static QUOTED_TEXT: Class = Class::visible(b" \t", b"\"\\");
 
-/// Bytes of a request target that mean nothing to its parser: any visible byte but `?`, `#` and `\`.
-pub(crate) static TARGET: Class = Class::visible(b"", b"?#\\");
+/// Bytes of a request target that mean nothing to its parser: any visible character of ASCII but `?`, `#` and `\`.
+pub(crate) static TARGET: Class = Class::visible(b"", b"?#\\").ascii();
 
 /// Bytes of a host name: reg-name of RFC 3986 §3.2.2 without percent-encoding, which would be a different host to
 /// different readers, and without the comma, which would be a list to some.

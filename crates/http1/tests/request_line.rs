@@ -52,9 +52,25 @@ fn an_empty_query_is_empty() {
 }
 
 #[test]
-fn bytes_above_ascii_pass_in_a_target() {
-    for target in [&b"/\xc3\xa9"[..], b"/\xff\xfe?\x80"] {
-        assert_eq!(accept(&with_target(target)).target.len(), target.len());
+fn only_utf_8_passes_in_a_target_beyond_ascii() {
+    for target in ["/caf\u{e9}", "/a?\u{adf8}\u{bb38}", "/\u{1f600}?\u{e9}", "http://h/\u{e9}"] {
+        assert_eq!(accept(&with_target(target.as_bytes())).target.len(), target.len());
+    }
+    let bad: [&[u8]; 11] = [
+        b"/caf\xe9",
+        b"/\x80",
+        b"/?\xbf",
+        b"/\xc0\xaf",
+        b"/\xe0\x80\xaf",
+        b"/\xed\xa0\x80",
+        b"/\xf4\x90\x80\x80",
+        b"/\xff",
+        b"/\xc3",
+        b"/\xc3?\xa9",
+        b"/\xc3\xa9\xe9",
+    ];
+    for target in bad {
+        assert_refused("RFC 9112 3.2", 400, &with_target(target));
     }
 }
 
