@@ -218,6 +218,15 @@ fn check_path(raw: &[u8]) {
             .chain([last])
             .all(|segment| *segment != b"." && *segment != b".." && !segment.contains(&0))
     );
+    // A140: behind any mount an application gets what merges to it.
+    let mounts = (1..path.len()).filter(|&end| path[end] == b'/' && path[end - 1] != b'/');
+    for prefix in mounts.chain([0]).filter(|_| normalized.doubled) {
+        let mut info = Vec::new();
+        path::rest(raw, prefix, &mut info);
+        assert!(info.is_empty() || (info[0] == b'/' && !info.starts_with(b"//")));
+        path::merge(&mut info);
+        assert_eq!(info, path[prefix..]);
+    }
     // Without an escape left, the normal form is its own.
     if !path.contains(&b'%') {
         let again = path::normalize(path, &mut Vec::new()).expect("normal");

@@ -71,6 +71,37 @@ inEachHost('calling and environ', (host) => {
     });
   });
 
+  test.each([
+    ['/environ//x%2F%2Fy//', '', '/environ//x//y//'],
+    ['//%2Fenviron/http://a.b', '', '/environ/http://a.b'],
+    ['/mounted//environ//x', '/mounted', '/environ//x'],
+    ['//mounted%2F%2F%2Fenviron/x%2F', '/mounted', '/environ/x/'],
+  ])('W05 A140 %s: doubled slashes stay, but not where a path begins', async (target, script, path) => {
+    expect(await environ(`GET ${target}`)).toMatchObject({
+      SCRIPT_NAME: script,
+      PATH_INFO: path,
+      REQUEST_URI: target,
+    });
+  });
+
+  test.each(['/environ//../x', '/environ/.//x', '/mounted/%2F/%2e'])(
+    'W05 A140 an empty and a dot segment in one path are a 400: %s',
+    async (target) => {
+      expect((await host().ask(`GET ${target}`)).status).toBe(400);
+    },
+  );
+
+  test('W04 a target beyond ASCII is UTF-8, and its bytes are as sent', async () => {
+    expect(await environ('GET /environ/caf\u00c3\u00a9?\u00ea\u00b4\u0080')).toMatchObject({
+      PATH_INFO: '/environ/caf\u00c3\u00a9',
+      QUERY_STRING: '\u00ea\u00b4\u0080',
+      REQUEST_URI: '/environ/caf\u00c3\u00a9?\u00ea\u00b4\u0080',
+    });
+    for (const target of ['/environ/caf\u00e9', '/environ?\u00c0\u00af']) {
+      expect((await host().ask(`GET ${target}`)).status).toBe(400);
+    }
+  });
+
   test.each(['%00', '%zz', '%'])('W05 a path with %s never comes', async (escape) => {
     expect((await host().ask(`GET /environ/${escape}`)).status).toBe(400);
   });
@@ -101,6 +132,7 @@ inEachHost('calling and environ', (host) => {
       'wsgi.multithread': false,
       'wsgi.multiprocess': false,
       'wsgi.run_once': false,
+      'wsgi.input_terminated': true,
     });
   });
 

@@ -1,4 +1,6 @@
-//! The normal form of a request path, which the router, access rules, file lookup and environ all share.
+//! The two forms of a request path. Router, access rules and file lookup share the normal form, in which slashes are merged. An
+//! application gets the rest of the path behind its mount with its doubled slashes, for they mean something to image proxies, archives and
+//! stores of objects. Merging that gives what the others saw, always.
 //!
 //! A path is decoded here, once, and never again. Bytes stay bytes: nothing is folded or read as UTF-8, so an overlong
 //! encoding never turns into a slash or a dot.
@@ -24,6 +26,8 @@ pub struct Normalized {
     /// The raw path held `%2f` or `%5c`. Once decoded, `%2f` separates segments like any slash; whoever must not treat
     /// the two alike (file lookup) refuses the path.
     pub encoded_slash: bool,
+    /// The raw path has empty segments, which the normal form has not. What an application gets of it is in [`rest`].
+    pub doubled: bool,
 }
 
 /// Why a path has no normal form. The answer to all of them is 400.
@@ -35,6 +39,8 @@ pub enum PathError {
     Nul,
     /// A `..` that climbs above the root.
     AboveRoot,
+    /// Both an empty segment and a dot segment: it depends on the reader which segment a `..` takes away.
+    Ambiguous,
 }
 
 impl PathError {
@@ -44,6 +50,7 @@ impl PathError {
             PathError::Malformed => "malformed percent-encoding in the path",
             PathError::Nul => "NUL in the path",
             PathError::AboveRoot => "path climbs above the root",
+            PathError::Ambiguous => "both an empty and a dot segment in the path",
         }
     }
 }
@@ -60,17 +67,53 @@ impl std::error::Error for PathError {}
 /// at the end stays.
 ///
 /// `out` is cleared first. A raw path starts with `/`; the `*` of OPTIONS is its own normal form.
+///
+/// # Errors
+/// The path has no normal form.
 pub fn normalize(raw: &[u8], out: &mut Vec<u8>) -> Result<Normalized, PathError> {
     out.clear();
     if is_plain(raw) || raw == b"*" {
-        return Ok(Normalized { form: Normal::Same, encoded_slash: false });
+        return Ok(Normalized { form: Normal::Same, encoded_slash: false, doubled: false });
     }
-    let encoded_slash = decode(raw, out)?;
+    let Decoded { encoded_slash, doubled, dotted } = decode(raw, out)?;
+    match (doubled, dotted) {
+        (true, true) => return Err(PathError::Ambiguous),
+        (true, false) => merge(out),
+        (false, true) => remove_dot_segments(out)?,
+        (false, false) => {}
+    }
     let form = if out == raw { Normal::Same } else { Normal::Decoded };
     if form == Normal::Same {
         out.clear();
     }
-    Ok(Normalized { form, encoded_slash })
+    Ok(Normalized { form, encoded_slash, doubled })
+}
+
+/// What an application gets of a path whose normal form is [`doubled`](Normalized::doubled), behind the first `prefix` bytes of that: decoded,
+/// and with its doubled slashes. It is empty or begins with one slash, so that no `Location` that is made of it names another host (H80).
+///
+/// `prefix` ends where a segment of the normal form does; 0 is the whole path.
+pub fn rest(raw: &[u8], prefix: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    if decode(raw, out).is_err() {
+        return;
+    }
+    let mut merged = 0;
+    let mut before = 0;
+    let behind = out[start..].iter().take_while(|&&byte| {
+        let is_of_prefix = merged < prefix;
+        merged += usize::from(byte != b'/' || before != b'/');
+        before = byte;
+        is_of_prefix
+    });
+    let rest = start + behind.count();
+    let slashes = out[rest..].iter().take_while(|&&byte| byte == b'/').count();
+    out.drain(start..rest + slashes.saturating_sub(1));
+}
+
+/// Merges doubled slashes.
+pub fn merge(path: &mut Vec<u8>) {
+    path.dedup_by(|byte, before| (*byte, *before) == (b'/', b'/'));
 }
 
 /// Whether a path surely is in normal form: no escape, and no dot or slash behind a slash. Others (`/.well-known`) may be too.
@@ -88,14 +131,23 @@ fn is_plain(raw: &[u8]) -> bool {
     true
 }
 
-/// Decodes into `out`, which always holds finished segments, each with its slash, and the one that is being read.
-fn decode(raw: &[u8], out: &mut Vec<u8>) -> Result<bool, PathError> {
+/// What a path has once it is decoded.
+struct Decoded {
+    encoded_slash: bool,
+    /// A segment is empty, other than the last.
+    doubled: bool,
+    /// A segment is `.` or `..`.
+    dotted: bool,
+}
+
+/// Decodes onto the end of `out`.
+fn decode(raw: &[u8], out: &mut Vec<u8>) -> Result<Decoded, PathError> {
     let [b'/', rest @ ..] = raw else {
         return Err(PathError::Malformed);
     };
     out.push(b'/');
-    let mut encoded_slash = false;
-    let mut segment = 1;
+    let mut decoded = Decoded { encoded_slash: false, doubled: false, dotted: false };
+    let mut segment = out.len();
     let mut bytes = rest.iter();
     while let Some(&byte) = bytes.next() {
         let byte = if byte == b'%' {
@@ -103,36 +155,54 @@ fn decode(raw: &[u8], out: &mut Vec<u8>) -> Result<bool, PathError> {
                 bytes.next().and_then(|&digit| hex_digit(digit)).ok_or(PathError::Malformed)?;
             let low =
                 bytes.next().and_then(|&digit| hex_digit(digit)).ok_or(PathError::Malformed)?;
-            let decoded = high << 4 | low;
-            encoded_slash |= matches!(decoded, b'/' | b'\\');
-            decoded
+            let byte = high << 4 | low;
+            decoded.encoded_slash |= matches!(byte, b'/' | b'\\');
+            byte
         } else {
             byte
         };
         match byte {
             0 => return Err(PathError::Nul),
-            b'/' => segment = end_segment(out, segment, true)?,
-            _ => out.push(byte),
+            b'/' => {
+                decoded.doubled |= out.len() == segment;
+                decoded.dotted |= is_dots(&out[segment..]);
+                segment = out.len() + 1;
+            }
+            _ => {}
         }
+        out.push(byte);
     }
-    end_segment(out, segment, false)?;
-    Ok(encoded_slash)
+    decoded.dotted |= is_dots(&out[segment..]);
+    Ok(decoded)
 }
 
-/// Ends the segment that starts at `segment`, and returns where the next one starts (RFC 3986 §5.2.4).
-fn end_segment(out: &mut Vec<u8>, segment: usize, slash: bool) -> Result<usize, PathError> {
-    match &out[segment..] {
-        b"" => {}
-        b"." => out.truncate(segment),
-        b".." => {
-            // The slash before this segment does not count: the parent starts behind the one before it.
-            let before = &out[..segment - 1];
-            let parent =
-                before.iter().rposition(|&byte| byte == b'/').ok_or(PathError::AboveRoot)?;
-            out.truncate(parent + 1);
+fn is_dots(segment: &[u8]) -> bool {
+    matches!(segment, b"." | b"..")
+}
+
+/// Takes dot segments out of a path (RFC 3986 §5.2.4) that has no empty one but the last.
+fn remove_dot_segments(path: &mut Vec<u8>) -> Result<(), PathError> {
+    // What is kept always ends behind a slash, until the last segment is.
+    let mut kept = 1;
+    let mut read = 1;
+    while read < path.len() {
+        let end = memchr::memchr(b'/', &path[read..]).map_or(path.len(), |slash| read + slash + 1);
+        match &path[read..end] {
+            b"." | b"./" => {}
+            b".." | b"../" => {
+                // The slash before this segment does not count: the parent starts behind the one before it.
+                let before = &path[..kept - 1];
+                let parent =
+                    before.iter().rposition(|&byte| byte == b'/').ok_or(PathError::AboveRoot)?;
+                kept = parent + 1;
+            }
+            _ => {
+                path.copy_within(read..end, kept);
+                kept += end - read;
+            }
         }
-        _ if slash => out.push(b'/'),
-        _ => {}
+        read = end;
     }
-    Ok(out.len())
+    path.truncate(kept);
+    Ok(())
 }

@@ -8,6 +8,7 @@ use crate::syscall;
 use crate::thread::Context;
 use crate::thread::arena::Key;
 use gwanmun_gateway::request::{FLAG_HTTP10, FLAG_TLS, Fixed, HeadWriter, Pair, Piece};
+use gwanmun_http1::path;
 use gwanmun_http1::{
     Authority, Forwarded, HeaderSpan, RequestHead, Span, TargetForm, Version, port_behind,
 };
@@ -25,7 +26,7 @@ impl Connection {
         request: &Resolved<'_>,
         headers: &mut Vec<HeaderSpan>,
     ) -> bool {
-        let Resolved { bytes, head, path_span, path, route, .. } = *request;
+        let Resolved { bytes, head, path_span, path, doubled, route, .. } = *request;
         let exchange = cx.exchanges.get(key);
         let made = match exchange.and_then(|exchange| exchange.id.as_ref()) {
             Some(id @ RequestId::Made(_)) => Some(id),
@@ -52,7 +53,7 @@ impl Connection {
         let server = if came.host.is_empty() { self.local_name() } else { Cow::Borrowed("") };
         let count = headers.len() + usize::from(made.is_some());
         let appended = made.map_or(0, |id| request_id::NAME.len() + id.bytes().len())
-            + path.len()
+            + path.len().max(head.path.len())
             + server.len()
             + came.remote_addr.len();
         let mut payload = cx.buffers.take_for(HeadWriter::size(count, head.len + appended));
@@ -79,17 +80,26 @@ impl Connection {
         writer.piece(Piece::Method, pair(head.method));
         writer.piece(Piece::Target, pair(head.target));
         writer.piece(Piece::Query, pair(head.query));
-        let (start, end) = match path_span {
-            Some(span) => (span.start, span.end),
+        let (script_name, path_info) = match path_span {
+            Some(span) => {
+                let middle = span.start + route.prefix as u32;
+                (Pair::new(span.start, middle), Pair::new(middle, span.end))
+            }
             None => {
-                let start = writer.position();
-                writer.append(path);
-                (start, start + path.len() as u32)
+                let (prefix, rest) = path.split_at(route.prefix);
+                let script_name = writer.append(prefix);
+                let path_info = if doubled {
+                    let mut rest = Vec::new();
+                    path::rest(head.path.of(bytes), route.prefix, &mut rest);
+                    writer.append(&rest)
+                } else {
+                    writer.append(rest)
+                };
+                (script_name, path_info)
             }
         };
-        let middle = start + route.prefix as u32;
-        writer.piece(Piece::ScriptName, Pair::new(start, middle));
-        writer.piece(Piece::PathInfo, Pair::new(middle, end));
+        writer.piece(Piece::ScriptName, script_name);
+        writer.piece(Piece::PathInfo, path_info);
         let server =
             if server.is_empty() { pair(came.host) } else { writer.append(server.as_bytes()) };
         writer.piece(Piece::ServerName, server);

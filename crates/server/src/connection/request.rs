@@ -14,7 +14,7 @@ use crate::thread::arena::Key;
 use crate::thread::{Context, Message, Waiter};
 use gwanmun_gateway::request::{HeadView, Piece, set_body_streamed};
 use gwanmun_gateway::response::{WISH_ANY_TARGET, WISH_STREAM};
-use gwanmun_http1::path::{self, Normal};
+use gwanmun_http1::path::{self, Normal, PathError};
 use gwanmun_http1::{Body, HeaderSpan, RequestHead, Span, TargetForm, Version};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub(super) struct Resolved<'a> {
     /// Where `path` stands in `bytes`; none if it had to be decoded.
     pub(super) path_span: Option<Span>,
     pub(super) path: &'a [u8],
+    /// The path as received has doubled slashes, which an application gets.
+    pub(super) doubled: bool,
     pub(super) route: Route,
     pub(super) servable: bool,
 }
@@ -62,6 +64,10 @@ impl Connection {
         let raw = head.path.of(bytes);
         let mut decoded = std::mem::take(&mut cx.path);
         match path::normalize(raw, &mut decoded) {
+            // Some mount may be meant by it, and which one is a matter of opinion.
+            Err(error @ PathError::Ambiguous) => {
+                self.refuse_exchange(cx, key, 400, error.reason());
+            }
             Err(error) => {
                 if !self.start_any_target(cx, &generation, key, bytes, head, headers) {
                     self.refuse_exchange(cx, key, 400, error.reason());
@@ -77,7 +83,9 @@ impl Connection {
                     Some(route) => {
                         // An encoded slash separates nothing in a file's path (H69).
                         let servable = !normalized.encoded_slash;
-                        let resolved = Resolved { bytes, head, path_span, path, route, servable };
+                        let doubled = normalized.doubled;
+                        let resolved =
+                            Resolved { bytes, head, path_span, path, doubled, route, servable };
                         self.start_resolved(cx, &generation, key, &resolved, headers);
                     }
                 }
@@ -105,7 +113,8 @@ impl Connection {
             return false;
         }
         let (path, path_span) = (head.path.of(bytes), Some(head.path));
-        let resolved = Resolved { bytes, head, path_span, path, route, servable: false };
+        let resolved =
+            Resolved { bytes, head, path_span, path, doubled: false, route, servable: false };
         self.start_resolved(cx, generation, key, &resolved, headers);
         true
     }
@@ -297,7 +306,9 @@ impl Connection {
                 self.respond_file(cx, key, &entry, &evaluate(&entry, &conditions));
             }
             Found::Directory => {
-                let path = [view.piece(Piece::ScriptName), view.piece(Piece::PathInfo)].concat();
+                let mut path =
+                    [view.piece(Piece::ScriptName), view.piece(Piece::PathInfo)].concat();
+                path::merge(&mut path);
                 let location = redirect_line(&path, view.piece(Piece::Query));
                 self.answer(cx, key, 301, &location);
             }
