@@ -14,8 +14,8 @@ export interface WsgiApplication {
   readonly directory: string;
 }
 
-/** What {@link WsgiApplication.target} may be. */
-export const WSGI_TARGET: RegExp = /^[\p{L}_][\p{L}\p{N}_]*(?:\.[\p{L}_][\p{L}\p{N}_]*)*(?::[\p{L}_][\p{L}\p{N}_]*)?$/u;
+/** What {@link WsgiApplication.target} may be: any names of files that Python's importlib finds, and an attribute. */
+export const WSGI_TARGET: RegExp = /^[^\s.:/\\]+(?:\.[^\s.:/\\]+)*(?::[\p{L}_][\p{L}\p{N}_]*)?$/u;
 
 /** Where virtual environments mostly are. */
 const ENVIRONMENTS = ['venv/bin/python', '.venv/bin/python'];

@@ -33,7 +33,7 @@ export function configForTarget(target: string): ConfigInput {
     if (!WSGI_TARGET.test(wsgi)) {
       throw new GwanmunError(
         'GWM_TARGET',
-        `${target} cannot be imported: a Python module's name has letters, digits and _`,
+        `${target} cannot be imported: a Python module's name has no white space and no ':'`,
       );
     }
     return { config: { mounts: [{ path: '/', wsgi }] }, directory: dirname(path), source: { name: displayPath(path) } };

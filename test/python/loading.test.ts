@@ -30,6 +30,8 @@ const FILES = {
   'no-python': '#!/nowhere/python\n',
   'package/__init__.py': '',
   'package/wsgi.py': 'from good import application\n',
+  '204_no_content/wsgi.py': 'from good import application\n',
+  'my-site.py': 'from good import application\n',
 };
 
 let folder: string;
@@ -113,16 +115,27 @@ test('check tells what it has found', async () => {
   expect(code).toBe(0);
 });
 
-test.each(['app.py', 'app.py:app', 'good.py'])('gwanmun %s serves it', async (target) => {
-  const files = { 'site/app.py': FILES['app.py'], 'site/good.py': FILES['good.py'] };
+test.each(['204_no_content.wsgi:application', '204_no_content.wsgi', 'my-site', 'my-site:application'])(
+  'a module may have any name that importlib finds: %s',
+  async (wsgi) => {
+    expect(await run(['check'], { wsgi })).toMatchObject({ code: 0 });
+  },
+);
+
+test.each(['app.py', 'app.py:app', 'good.py', 'my-site.py'])('gwanmun %s serves it', async (target) => {
+  const files = {
+    'site/app.py': FILES['app.py'],
+    'site/good.py': FILES['good.py'],
+    'site/my-site.py': FILES['my-site.py'],
+  };
   await using server = new Gwanmun({ files, args: [`site/${target}`, '--port', '0'] });
   expect((await get(await server.port(), '/')).body.toString()).toBe('good');
 });
 
-test('gwanmun my-app.py says that no such module can be', async () => {
-  writeFileSync(join(folder, 'my-app.py'), '');
-  const { code, output } = await run(['my-app.py']);
-  expect(output).toContain('GWM_TARGET  my-app.py cannot be imported');
+test('gwanmun "my app.py" says that no such module can be', async () => {
+  writeFileSync(join(folder, 'my app.py'), '');
+  const { code, output } = await run(['my app.py']);
+  expect(output).toContain('GWM_TARGET  my app.py cannot be imported');
   expect(code).toBe(2);
 });
 
