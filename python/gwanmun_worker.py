@@ -2,12 +2,13 @@
 
 Started by gwanmun, never by hand. Standard library, Python 3.8 or newer; older ones must parse it too, to say so. Requests are
 answered one after the other, on one thread. W numbers are rows of docs/application-contract.md."""
-import array, collections, contextlib, ctypes, faulthandler, functools, gc, importlib, io, json, mmap, os, re, select, signal, socket
+import array, collections, contextlib, ctypes, faulthandler, functools, gc, importlib, io, json, logging, mmap, os, re, select, signal, socket
 import struct, sys, tempfile, threading, time, traceback
 
 HELLO, READY, HEAD, DATA, END, RESET, CREDIT, LOG = 1, 2, 5, 7, 10, 11, 12, 13
 FLAG_END, FLAG_FD, FLAG_NARROW, APPLICATION_ERROR, CLIENT_GONE, MAX_PAYLOAD, NARROW_WINDOW = 1, 2, 8, 1, 2, 65520, 8192
-LOG_ERROR, LOG_WARNING, LOG_INFORMATION, LOG_TEXT, LOG_DEBUG = range(1, 6)
+LOG_ERROR, LOG_WARNING, LOG_INFORMATION, LOG_DEBUG, LOG_NAMED = 1, 2, 3, 4, 1 << 24
+FROM_WORKER, FROM_STDOUT, FROM_STDERR, FROM_WSGI_ERRORS = 0, 1, 2, 4  # where LOG's text comes from
 FORM_REASON = 2  # of a response head: before the header lines there is one with the reason
 FRAME, RESPONSE = struct.Struct("<IBBHII"), struct.Struct("<IBBHIIII")  # size, kind, flags, 0, stream, extra; also length of the lines, form
 PATIENCE = 0.001  # seconds that a response may wait for others to be sent together with it
@@ -16,6 +17,7 @@ CONNECTION = re.compile(r"(connection|keep-alive|proxy-.*|te|trailers?|transfer-
 NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+\Z", re.I | re.A)
 warned = set()  # headers of the connection that were told of
 Socket, get_ident, clock, poll = socket.socket, threading.get_ident, time.perf_counter, select.poll()  # not patched yet
+sending = threading.RLock()  # what is sent on a link is whole frames
 links, current, padding = {}, None, [bytes(size) for size in range(8)]  # by descriptor; the request that is being answered
 handlers, masks = {}, {}  # of signals, as they were; by thread
 loaded, told = 0, set()  # how many modules there were; their files
@@ -34,7 +36,7 @@ def check(status, headers):
         if CONNECTION.match(item[0]) and current and item[0].lower() not in warned and len(warned) < 50:
             warned.add(item[0].lower())
             text = "A response has the header %s. It concerns the connection, which is the server's, and is left out. Later ones are left out without a word."
-            current.link.log(LOG_WARNING, current.stream, (text % item[0]).encode())
+            current.log(LOG_WARNING, (text % item[0]).encode())
     lengths = [value for name, value in headers if name.lower() == "content-length"] or [None]
     if lengths != [None] and not re.match("[0-9]{1,15}\\Z", ",".join(lengths)):
         raise ValueError("Content-Length must be one number of bytes, got %r" % (lengths,))
@@ -52,7 +54,7 @@ class Log(io.RawIOBase):
         if current is None or get_ident() != self.thread:
             sys.stderr.write(bytes(data).decode("utf-8"))
         else:
-            current.link.log(LOG_TEXT, current.stream, bytes(data))
+            current.log(LOG_INFORMATION, bytes(data), FROM_WSGI_ERRORS)
         return len(data)
 
 errors = io.TextIOWrapper(io.BufferedWriter(Log()), "utf-8", "backslashreplace", line_buffering=True)
@@ -98,7 +100,7 @@ class Request(object):
                 self.iterate(result)
         except BaseException:  # W63: not even SystemExit ends a worker
             text = traceback.format_exc().encode("utf-8", "backslashreplace")
-            link.log(LOG_ERROR, self.stream, text)
+            self.log(LOG_ERROR, text)
             if self.sent or not settings["development"]:
                 return self.reset(APPLICATION_ERROR)
             self.head = 500, None, b"Content-Type: text/plain; charset=utf-8\r\n", 0
@@ -201,6 +203,16 @@ class Request(object):
         if self.final and not len(self.rest) and not self.backlog and self.link.streams.pop(self.stream, None):
             self.link.frame(END, 0, self.stream, 0)
 
+    def log(self, level, text, origin=FROM_WORKER):
+        """To the error log, at once, with the request. Of one that has ended the core knows nothing, and its number may be another's."""
+        stream, extra, before = self.stream, level | origin << 16, b""
+        if self.link.streams.get(stream) is not self:
+            name = str(self.environ.get("REQUEST_METHOD", "")) + " " + str(self.environ.get("REQUEST_URI", ""))[:16384].replace("\n", " ") + "\n"
+            ident = str(self.environ.get("HTTP_X_REQUEST_ID", ""))[:128].encode("latin-1", "replace")
+            stream, extra, before = 0, extra | len(ident) << 8 | LOG_NAMED, ident + name.encode("latin-1", "replace")
+        self.link.frame(LOG, 0, stream, extra, before + text[: MAX_PAYLOAD - len(before)])
+        flush()
+
     def reset(self, reason):
         if self.link.streams.pop(self.stream, None):
             self.link.frame(RESET, 0, self.stream, reason)
@@ -218,10 +230,6 @@ class Link(object):
     def frame(self, kind, flags, stream, extra, payload=b""):
         size = 16 + len(payload)
         self.out += (FRAME.pack(size, kind, flags, 0, stream, extra), payload, padding[-size & 7])
-
-    def log(self, level, stream, text):
-        self.frame(LOG, 0, stream if stream in self.streams else 0, level, text[:MAX_PAYLOAD])  # 0: it has ended
-        flush()
 
     def receive(self):
         """Takes in what has come. Requests go to the queue."""
@@ -247,7 +255,7 @@ class Link(object):
             elif kind == HELLO:
                 _, self.window, flags, _ = struct.unpack_from("<4I", data, at + 16)
                 values = iter(text[at + 32 : at + size].split("\0"))
-                self.constants = {"wsgi.version": (1, 0), "wsgi.run_once": False, "wsgi.multithread": False}  # W09
+                self.constants = {"wsgi.version": (1, 0), "wsgi.run_once": False, "wsgi.multithread": False, "wsgi.input_terminated": True}  # W09
                 self.constants.update({"wsgi.multiprocess": bool(flags & 1), "wsgi.errors": errors})
                 self.given = dict(zip(values, values))  # wins
             elif kind == DATA and request:
@@ -313,8 +321,11 @@ def go_on():
 
 def leave():
     """In that process: it holds nothing of ours, and ends by signals as any process does."""
+    global current
     for fd in fds:
         links[fd].socket.close() if fd in links else os.close(fd)
+    links.clear()
+    current = None
     for number, handler in handlers.items():
         if signal.getsignal(number) is ignore:  # else it is the application's
             signal.signal(number, handler)
@@ -334,7 +345,28 @@ def receive():
 def flush():
     for link in [link for link in links.values() if link.out]:
         data, link.out = b"".join(link.out), []
-        link.socket.sendall(data)
+        with sending:
+            link.socket.sendall(data)
+
+def emit(handler, record):
+    """Takes the place of logging.StreamHandler's: what goes to one of our streams goes to the log as a record, with its level and its request."""
+    try:
+        origin = next((origin for origin, stream in streams if handler.stream == stream), None)
+        link = next(iter(links.values()), None)
+        if origin is None or link is None:
+            return plain(handler, record)
+        text = handler.format(record).encode("utf-8", "backslashreplace")
+        number = record.levelno  # somebody who develops sees all that was asked for
+        level = (number < 20 and not settings["development"]) + (number < 30) + (number < 40) + LOG_ERROR
+        if current is not None and get_ident() == Log.thread:
+            return current.log(level, text, origin)
+        text = text[:MAX_PAYLOAD]
+        with sending:  # on any thread, between what the first one sends
+            link.socket.sendall(FRAME.pack(16 + len(text), LOG, 0, 0, 0, level | origin << 16) + text + padding[-len(text) & 7])
+    except OSError:  # the core has cut the link
+        plain(handler, record)
+    except Exception:
+        handler.handleError(record)
 
 def serve():
     """Answers requests until every link has ended."""
@@ -372,6 +404,8 @@ if __name__ == "__main__":
         os._exit(1)
     sys.path[:] = [os.getcwd()] + [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
     sys.stdout.reconfigure(line_buffering=True)
+    streams = [(FROM_STDOUT, sys.stdout), (FROM_STDERR, sys.stderr), (FROM_WSGI_ERRORS, errors)]
+    plain, logging.StreamHandler.emit = logging.StreamHandler.emit, emit
     application = load(settings["application"])
     fds or report()
     marks = memoryview(mmap.mmap(fds[0], 4096)).cast("I")

@@ -127,8 +127,13 @@ fn check_frame(frame: &[u8], data: &[u8]) {
             check_lines(lines);
         }
         FromWorker::Data { body, end, .. } => assert_eq!((body, end), (read.payload, read.ends())),
-        FromWorker::Log { request_id, text, .. } => {
-            assert_eq!([request_id.unwrap_or_default(), text].concat(), read.payload);
+        FromWorker::Log { request_id, request, text, .. } => {
+            let named = request.map_or(Vec::new(), |(method, target)| {
+                let space: &[u8] = if target.is_empty() { b"" } else { b" " };
+                [method, space, target, b"\n"].concat()
+            });
+            let whole = [request_id.unwrap_or_default(), &named, text].concat();
+            assert!(whole == read.payload || whole.len() + 1 == read.payload.len());
         }
         FromWorker::Ready { wishes } => assert_eq!(wishes.iter().count() * 4, read.payload.len()),
         FromWorker::Trailers { lines, .. } => {

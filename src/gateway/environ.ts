@@ -114,6 +114,7 @@ export class EnvironFactories {
       'wsgi.multithread': false,
       'wsgi.multiprocess': this.constants.multiprocess,
       'wsgi.run_once': false,
+      'wsgi.input_terminated': true,
       'wsgi.file_wrapper': fileWrapper,
       'gwanmun.early_hints': earlyHints,
     };
@@ -221,6 +222,7 @@ function factorySource(names: readonly string[], variant: number, constants: Env
     ['wsgi.multithread', 'false'],
     ['wsgi.multiprocess', String(constants.multiprocess)],
     ['wsgi.run_once', 'false'],
+    ['wsgi.input_terminated', 'true'],
     ['wsgi.file_wrapper', 'wrapper'],
     ['gwanmun.early_hints', 'hints'],
   ]);

@@ -36,6 +36,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
   private readonly link: ExchangeLink;
   private readonly application: Application;
   private environ: Environ | null = null;
+  private errors: ErrorLog | null = null;
   /** What the client accepts, in development. */
   private accepted: string | undefined;
   /** What the application returned, until it is closed. */
@@ -62,8 +63,10 @@ export class Exchange extends AsyncResource implements LinkedExchange {
   }
 
   prepare(environs: EnvironFactories, words: Int32Array, at: number, text: string, input: Input): void {
-    const environ = environs.make(words, at, text, input, new ErrorLog(this.response));
-    if (input instanceof StreamedInput) environ['wsgi.input_terminated'] = true;
+    const errors = new ErrorLog(this.response);
+    const environ = environs.make(words, at, text, input, errors);
+    errors.environ = environ;
+    this.errors = errors;
     this.environ = environ;
     if (this.link.errorPage !== null) this.accepted = environ.HTTP_ACCEPT;
     this.input = input;
@@ -307,8 +310,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
     const { response } = this;
     // That the client has left is the reader's to know, not a fault.
     if (!(this.input instanceof StreamedInput && this.input.failure !== null && error === this.input.failure)) {
-      // After the end the stream's number may be another request's.
-      response.writer.log(LOG_ERROR, response.ended ? 0 : response.stream, show(error));
+      this.errors?.log(LOG_ERROR, show(error));
     }
     if (error instanceof GwanmunError && error.code === 'GWM_READ_TOO_SLOW') {
       response.replace(
@@ -352,7 +354,7 @@ export class Exchange extends AsyncResource implements LinkedExchange {
 
   /** Runs code of the application whose failure changes nothing any more, but is told. */
   private attempt(action: () => unknown): void {
-    const failed = (error: unknown): void => this.response.writer.log(LOG_ERROR, 0, show(error));
+    const failed = (error: unknown): void => this.errors?.log(LOG_ERROR, show(error));
     try {
       const pending = action();
       if (typeof pending === 'object' && pending !== null && 'then' in pending) {

@@ -1,5 +1,5 @@
 import { passed } from './garbage.js';
-import { FRAME_HEADER, KIND_LOG, KIND_RESET, LOG_FROM_WORKER, MAX_PAYLOAD } from './frame.js';
+import { FRAME_HEADER, KIND_LOG, KIND_RESET, LOG_FROM_WORKER, LOG_NAMED, MAX_PAYLOAD } from './frame.js';
 
 /** Node's own string writers: an order of magnitude cheaper than TextEncoder on short strings, and absent from its types. */
 export interface RawBuffer extends Buffer {
@@ -13,6 +13,9 @@ const CAPACITY = 262_144;
 
 /** The core takes no longer request id from a client. */
 const MAX_REQUEST_ID = 128;
+
+/** More of a method and a target is not told. */
+const MAX_NAME = 16_384;
 
 /** Something that waits until what it wrote is on its way. */
 export interface Resumable {
@@ -83,21 +86,26 @@ export class FrameWriter {
     this.control(KIND_RESET, stream, reason);
   }
 
-  /** A text for the server's error log, in as many frames as it needs. The request's id is ASCII. */
-  log(level: number, stream: number, text: string, requestId = '', origin = LOG_FROM_WORKER): void {
+  /**
+   * A text for the server's error log, in as many frames as it needs. The request's id is ASCII. `request`: method and target of one
+   * whose stream has ended, which the core knows no more.
+   */
+  log(level: number, stream: number, text: string, requestId = '', origin = LOG_FROM_WORKER, request = ''): void {
     const id = requestId.length > MAX_REQUEST_ID ? '' : requestId;
-    const extra = level | (id.length << 8) | (origin << 16);
+    const name = request === '' ? '' : `${request.slice(0, MAX_NAME).replaceAll('\n', ' ')}\n`;
+    const before = id + name;
+    const extra = level | (id.length << 8) | (origin << 16) | (name === '' ? 0 : LOG_NAMED);
     // A UTF-16 unit is at most three bytes of UTF-8.
-    const most = Math.floor((MAX_PAYLOAD - MAX_REQUEST_ID) / 3);
+    const most = Math.floor((MAX_PAYLOAD - before.length) / 3);
     let start = 0;
     do {
       let end = Math.min(start + most, text.length);
       // Not between the two halves of a surrogate pair.
       if (end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800) end -= 1;
       const piece = start === 0 && end === text.length ? text : text.slice(start, end);
-      const at = this.begin(id.length + piece.length * 3);
-      if (id !== '') this.bytes.latin1Write(id, at, id.length);
-      const length = id.length + this.bytes.utf8Write(piece, at + id.length, piece.length * 3);
+      const at = this.begin(before.length + piece.length * 3);
+      if (before !== '') this.bytes.latin1Write(before, at, before.length);
+      const length = before.length + this.bytes.utf8Write(piece, at + before.length, piece.length * 3);
       this.finish(KIND_LOG, 0, stream, extra, length);
       start = end;
     } while (start < text.length);

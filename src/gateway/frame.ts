@@ -49,14 +49,17 @@ export const RESET_BODY = 5;
 export const LOG_ERROR = 1;
 export const LOG_WARNING = 2;
 export const LOG_INFORMATION = 3;
-export const LOG_WSGI_ERRORS = 4;
-export const LOG_DEBUG = 5;
+export const LOG_DEBUG = 4;
 
 // Where LOG's text comes from.
 export const LOG_FROM_WORKER = 0;
 export const LOG_FROM_STDOUT = 1;
 export const LOG_FROM_STDERR = 2;
 export const LOG_FROM_UNCAUGHT = 3;
+export const LOG_FROM_WSGI_ERRORS = 4;
+
+/** LOG's `extra`: before the text there is a line that names a request whose stream has ended. */
+export const LOG_NAMED = 0x100_0000;
 
 /** The environ encoding this worker asks for: a table of offsets into the request's text. */
 export const ENCODING_OFFSETS = 1;

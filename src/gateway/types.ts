@@ -110,8 +110,8 @@ export interface Environ {
   'wsgi.version': readonly [1, 0];
   'wsgi.url_scheme': 'http' | 'https';
   'wsgi.input': InputStream;
-  /** The body is streamed: read `wsgi.input` to its end, whatever `CONTENT_LENGTH` says. */
-  'wsgi.input_terminated'?: true;
+  /** `wsgi.input` ends where the body does: it may be read to its end, with or without a `CONTENT_LENGTH`. */
+  'wsgi.input_terminated': true;
   'wsgi.errors': ErrorStream;
   'wsgi.multithread': boolean;
   'wsgi.multiprocess': boolean;

@@ -266,6 +266,19 @@ const cases: Record<string, Application> = {
     startResponse('200 A File', TEXT);
     return environ['wsgi.file_wrapper'](FILE);
   },
+  'errors-in-close': (environ, startResponse) => {
+    const errors = environ['wsgi.errors'];
+    startResponse('200 OK', TEXT);
+    return {
+      *[Symbol.iterator]() {
+        yield 'a piece';
+      },
+      close: () => {
+        errors.write('written in close\n');
+        throw new Error('close itself fails');
+      },
+    };
+  },
   status: (environ, startResponse) => {
     startResponse(decodeURIComponent(environ.QUERY_STRING), [['Content-Length', '0']]);
     return [];

@@ -93,6 +93,13 @@ inEachHost('wsgi.input and wsgi.errors', (host) => {
     expect(log).not.toContain('\u0007');
   });
 
+  test('W27 what is written in close(), and the error of that, have the request', async () => {
+    expect((await host().ask('GET /errors-in-close?w27')).body.toString()).toBe('a piece');
+    const log = await host().logged('close itself fails');
+    expect(log).toMatch(/ info worker 1 \(GET \/errors-in-close\?w27\): written in close\n/);
+    expect(log).toMatch(/ error worker 1 \(GET \/errors-in-close\?w27\): Error: close itself fails\n/);
+  });
+
   test('W28 all that input gives is bytes', async () => {
     expect(await ask('types')).toEqual([true]);
   });

@@ -287,9 +287,10 @@ describe('close()', () => {
       },
     ]) {
       const { reset, body, link } = await answer(() => counting(['a'], close));
-      await link.until(() => link.logs().length > 0);
+      const logs = (): string[] => link.logs(f.LOG_ERROR + f.LOG_NAMED);
+      await link.until(() => logs().length > 0);
       expect([reset, body.toString()]).toEqual([undefined, 'a']);
-      expect(link.logs()[0]).toContain('close failed');
+      expect(logs()[0]).toMatch(/^GET \/\nError: close failed/);
     }
   });
 

@@ -87,6 +87,7 @@ describe('environ', () => {
       'wsgi.multithread': false,
       'wsgi.multiprocess': false,
       'wsgi.run_once': false,
+      'wsgi.input_terminated': true,
       'wsgi.file_wrapper': expect.any(Function),
       'gwanmun.early_hints': expect.any(Function),
     });

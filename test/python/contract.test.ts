@@ -12,7 +12,7 @@ let port: number;
 
 beforeAll(async () => {
   server = startPython(
-    { '/': 'contract', '/class': 'contract:Application', '/instance': 'contract:instance' },
+    { '/': 'contract', '/below': 'contract', '/class': 'contract:Application', '/instance': 'contract:instance' },
     { config: { environ: { APP_MODE: 'test', HTTP_X_GIVEN: 'by the deployer' } } },
   );
   port = await server.port();
@@ -57,6 +57,7 @@ describe('calling and environ', () => {
       'wsgi.multithread': false,
       'wsgi.multiprocess': false,
       'wsgi.run_once': false,
+      'wsgi.input_terminated': true,
       version: '(1, 0)',
       types: ['str'],
       dict: true,
@@ -73,6 +74,27 @@ describe('calling and environ', () => {
     expect(environ['HTTP_X_BYTES']).toBe('\u00c3\u00a9');
     const response = await ask(port, 'GET /instance/caf%C3%A9%2525');
     expect(response.status).toBe(200);
+  });
+
+  test('W05 A140 doubled slashes stay, but not where a path begins', async () => {
+    for (const [target, script, path] of [
+      ['/paths//http%3A%2F%2Fx.y%2Fz', '', '/paths//http://x.y/z'],
+      ['//%2Fpaths//', '', '/paths//'],
+      ['/below//paths//x', '/below', '/paths//x'],
+      ['//below%2F%2Fpaths', '/below', '/paths'],
+    ]) {
+      expect(await json(`GET ${target}`)).toEqual([script, path, target]);
+    }
+    expect((await ask(port, 'GET /paths//../x')).status).toBe(400);
+  });
+
+  test('W04 a target beyond ASCII is UTF-8, and its bytes are as sent', async () => {
+    const environ = await json('GET /environ-dump?caf\u00c3\u00a9');
+    expect(environ).toMatchObject({
+      QUERY_STRING: 'caf\u00c3\u00a9',
+      REQUEST_URI: '/environ-dump?caf\u00c3\u00a9',
+    });
+    expect((await ask(port, 'GET /environ-dump?caf\u00e9')).status).toBe(400);
   });
 
   test('W06 headers that come several times are joined', async () => {

@@ -93,6 +93,8 @@ pub enum FromWorker<'a> {
         origin: LogOrigin,
         /// The request's id, if the worker says it.
         request_id: Option<&'a [u8]>,
+        /// Method and target of a request whose stream has ended, if the worker says them.
+        request: Option<(&'a [u8], &'a [u8])>,
         text: &'a [u8],
     },
 }
@@ -137,8 +139,6 @@ pub enum LogLevel {
     Error,
     Warning,
     Information,
-    /// Text that an application wrote to `wsgi.errors`.
-    Text,
     Debug,
 }
 
@@ -153,6 +153,8 @@ pub enum LogOrigin {
     Stderr,
     /// An error that nobody caught.
     Uncaught,
+    /// The application wrote it to `wsgi.errors`.
+    WsgiErrors,
 }
 
 impl<'a> FromWorker<'a> {
@@ -193,29 +195,39 @@ impl<'a> FromWorker<'a> {
             Kind::Reset => Ok(Self::Reset { stream, reason: extra }),
             Kind::Credit => Ok(Self::Credit { stream, bytes: extra }),
             Kind::Log => {
-                let [level, id, origin, 0] = extra.to_le_bytes() else {
-                    return Err(FrameError("LOG's last byte of extra is 0"));
+                let [level, id, origin, named @ 0..=1] = extra.to_le_bytes() else {
+                    return Err(FrameError("LOG's last byte of extra is 0 or 1"));
                 };
                 let level = match level {
                     1 => LogLevel::Error,
                     2 => LogLevel::Warning,
                     3 => LogLevel::Information,
-                    4 => LogLevel::Text,
-                    5 => LogLevel::Debug,
-                    _ => return Err(FrameError("LOG's level is 1 to 5")),
+                    4 => LogLevel::Debug,
+                    _ => return Err(FrameError("LOG's level is 1 to 4")),
                 };
                 let origin = match origin {
                     0 => LogOrigin::Worker,
                     1 => LogOrigin::Stdout,
                     2 => LogOrigin::Stderr,
                     3 => LogOrigin::Uncaught,
-                    _ => return Err(FrameError("LOG's origin is 0 to 3")),
+                    4 => LogOrigin::WsgiErrors,
+                    _ => return Err(FrameError("LOG's origin is 0 to 4")),
                 };
-                let Some((id, text)) = payload.split_at_checked(id.into()) else {
+                let Some((id, mut text)) = payload.split_at_checked(id.into()) else {
                     return Err(FrameError("LOG is shorter than its request id"));
                 };
                 let request_id = (!id.is_empty()).then_some(id);
-                Ok(Self::Log { stream, level, origin, request_id, text })
+                let mut request = None;
+                if named == 1 {
+                    let Some(end) = text.iter().position(|&byte| byte == b'\n') else {
+                        return Err(FrameError("LOG names its request in a line"));
+                    };
+                    let line = &text[..end];
+                    let space = line.iter().position(|&byte| byte == b' ').unwrap_or(end);
+                    request = Some((&line[..space], line.get(space + 1..).unwrap_or_default()));
+                    text = &text[end + 1..];
+                }
+                Ok(Self::Log { stream, level, origin, request_id, request, text })
             }
             Kind::Closed => Ok(Self::Closed { stream }),
             Kind::Names => Err(FrameError("NAMES goes from the core to the worker only")),
@@ -372,6 +384,36 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_is_over_is_named_in_a_line() {
+        let named = 3 | 2 << 8 | 4 << 16 | 1 << 24;
+        for (payload, id, method, target, text) in [
+            (
+                &b"idGET /a b\ntwo\nlines"[..],
+                &b"id"[..],
+                &b"GET"[..],
+                &b"/a b"[..],
+                &b"two\nlines"[..],
+            ),
+            (b"idGET\n", b"id", b"GET", b"", b""),
+            (b"id\nx", b"id", b"", b"", b"x"),
+        ] {
+            let mut out = Vec::new();
+            write(&mut out, Kind::Log, 0, 0, named, payload);
+            assert_eq!(
+                FromWorker::decode(FrameReader::new(&out).next().unwrap().unwrap()).unwrap(),
+                FromWorker::Log {
+                    stream: 0,
+                    level: LogLevel::Information,
+                    origin: LogOrigin::WsgiErrors,
+                    request_id: Some(id),
+                    request: Some((method, target)),
+                    text
+                }
+            );
+        }
+    }
+
+    #[test]
     fn a_file_is_named_by_its_place() {
         let mut payload = vec![0; 8];
         payload.extend_from_slice(&0x1_0000_0002u64.to_le_bytes());
@@ -419,9 +461,10 @@ mod tests {
             decode(Kind::Trailers, 0, 0, 0, b""),
             decode(Kind::Trailers, FLAG_END, 1, 0, b""),
             decode(Kind::Log, 0, 0, 0, b""),
-            decode(Kind::Log, 0, 0, 6, b""),
-            decode(Kind::Log, 0, 0, 1 | 4 << 16, b""),
-            decode(Kind::Log, 0, 0, 1 | 1 << 24, b""),
+            decode(Kind::Log, 0, 0, 5, b""),
+            decode(Kind::Log, 0, 0, 1 | 5 << 16, b""),
+            decode(Kind::Log, 0, 0, 1 | 1 << 24, b"GET /"),
+            decode(Kind::Log, 0, 0, 1 | 2 << 24, b"GET /\n"),
             decode(Kind::Log, 0, 0, 1 | 3 << 8, b"id"),
             decode(Kind::Hello, 0, 0, 0, &[0; 16]),
             decode(Kind::Hello, 0, 0, 0, b"x"),

@@ -17,6 +17,7 @@ import {
   HEAD_SERVER_NAME,
   HEAD_TARGET,
   LOG_ERROR,
+  LOG_FROM_WORKER,
   RESET_APPLICATION_ERROR,
   RESET_CLIENT_GONE,
 } from '../../gateway/frame.js';
@@ -328,11 +329,20 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
     }
   }
 
+  private header(wanted: string): string | undefined {
+    const at = this.pairs.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === wanted);
+    return at < 0 ? undefined : this.pairs[at + 1];
+  }
+
   private log(error: unknown): void {
     const { writer } = this.response;
     // Work behind the response may be longer about than the link.
     if (writer.isClosed) process.stderr.write(`${show(error)}\n`);
-    else writer.log(LOG_ERROR, this.finished ? 0 : this.response.stream, show(error));
+    else if (!this.finished) writer.log(LOG_ERROR, this.response.stream, show(error));
+    else {
+      const request = `${this.method} ${cut(this.text, this.target)}`;
+      writer.log(LOG_ERROR, 0, show(error), this.header('x-request-id'), LOG_FROM_WORKER, request);
+    }
   }
 
   /** Before the headers that is a 500, afterwards a broken connection. */
@@ -344,8 +354,7 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
       (error === this.controller?.signal.reason || (input instanceof StreamedInput && error === input.failure));
     if (!isLeaving) this.log(error);
     if (this.link.errorPage !== null && !response.headersSent && !response.gone) {
-      const accept = this.pairs.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'accept');
-      const { type, body } = this.link.errorPage(error, accept < 0 ? undefined : this.pairs[accept + 1]);
+      const { type, body } = this.link.errorPage(error, this.header('accept'));
       response.replace('500 Internal Server Error', [['Content-Type', type]], body);
     }
     response.reset(RESET_APPLICATION_ERROR);

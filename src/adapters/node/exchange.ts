@@ -14,8 +14,10 @@ import {
   HEAD_FLAGS,
   HEAD_PORTS,
   HEAD_REMOTE_ADDR,
+  HEAD_TARGET,
   KIND_INFO,
   LOG_ERROR,
+  LOG_FROM_WORKER,
   RESET_APPLICATION_ERROR,
   RESET_BODY,
   RESET_CLIENT_GONE,
@@ -23,7 +25,7 @@ import {
 import { type Input, inputError } from '../../gateway/input.js';
 import { StreamedInput } from '../../gateway/streamed-input.js';
 import { Outgoing } from './outgoing.js';
-import { fillRequest } from './request.js';
+import { cut, fillRequest } from './request.js';
 import { HIGH_WATER_MARK, type Peer, RequestSocket, type SocketOwner } from './socket.js';
 
 /** What answers the requests: a handler, or the `http.Server` that an application made. */
@@ -65,6 +67,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   private res: ServerResponse | null = null;
   private text = '';
   private remote = 0;
+  private target = 0;
   private ports = 0;
   private flags = 0;
   /** Called when what was written is on its way. */
@@ -105,6 +108,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     this.input = input;
     this.text = text;
     this.remote = words[at + HEAD_REMOTE_ADDR]!;
+    this.target = words[at + HEAD_TARGET]!;
     this.ports = words[at + HEAD_PORTS]!;
     this.flags = words[at + HEAD_FLAGS]!;
     if (this.flags & HEAD_FLAG_TLS) this.socket.encrypted = true;
@@ -175,7 +179,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
 
   get peer(): Peer {
     const { ports, host } = this;
-    const address = this.text.substring(this.remote >>> 16, this.remote & 0xffff);
+    const address = cut(this.text, this.remote);
     const local = ports >>> 16;
     // A server on `::` has told v4 addresses so, as long as there is Node.
     const mapped = host.localAddress === '::' && address !== '' && !address.includes(':') ? '::ffff:' : '';
@@ -488,8 +492,14 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
       this.host.onError(error);
       return;
     }
-    const { response } = this;
-    this.link.writer.log(LOG_ERROR, response.ended ? 0 : response.stream, show(error));
+    const { response, req } = this;
+    const { writer } = this.link;
+    if (!response.ended) writer.log(LOG_ERROR, response.stream, show(error));
+    else {
+      const id = req.headers['x-request-id'];
+      const request = `${req.method} ${cut(this.text, this.target)}`;
+      writer.log(LOG_ERROR, 0, show(error), typeof id === 'string' ? id : '', LOG_FROM_WORKER, request);
+    }
     if (this.finished) return;
     if (this.link.errorPage !== null && !response.headSent && !response.gone) {
       const { type, body } = this.link.errorPage(error, this.req.headers.accept);

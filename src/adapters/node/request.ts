@@ -47,6 +47,7 @@ function isContentLength(text: string, index: number): boolean {
   return index % 2 === 0 && text.length === 14 && text.toLowerCase() === 'content-length';
 }
 
-function cut(text: string, pair: number): string {
+/** A piece of a request's text. */
+export function cut(text: string, pair: number): string {
   return text.substring(pair >>> 16, pair & 0xffff);
 }

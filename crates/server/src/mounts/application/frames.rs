@@ -250,10 +250,10 @@ impl Thread {
                 let block = Block { facts: relay::check(lines)?, lines: lines.into() };
                 link.define_block(id, block)
             }
-            FromWorker::Log { stream, level, origin, request_id, text } => {
+            FromWorker::Log { stream, level, origin, request_id, request, text } => {
                 let (worker, exchange) =
                     (link.worker, link.stream(stream).map(|stream| stream.exchange));
-                self.cx.log_worker(worker, exchange, level, origin, request_id, text);
+                self.cx.log_worker(worker, exchange, level, origin, (request_id, request), text);
                 Ok(())
             }
             FromWorker::Head { stream, status, reason, block, lines, body, end } => {
@@ -574,7 +574,7 @@ impl Context {
         exchange: Option<Key>,
         level: LogLevel,
         origin: LogOrigin,
-        request_id: Option<&[u8]>,
+        (request_id, named): (Option<&[u8]>, Option<(&[u8], &[u8])>),
         text: &[u8],
     ) {
         let exchange = exchange.and_then(|key| self.exchanges.get(key));
@@ -582,7 +582,7 @@ impl Context {
         let (event, stream) = match (origin, level) {
             (LogOrigin::Stdout, _) => ("output", Some("stdout")),
             (LogOrigin::Stderr, _) => ("output", Some("stderr")),
-            (LogOrigin::Worker, LogLevel::Text) => ("output", Some("wsgi.errors")),
+            (LogOrigin::WsgiErrors, _) => ("output", Some("wsgi.errors")),
             (LogOrigin::Uncaught, _) => ("uncaught-error", None),
             (LogOrigin::Worker, LogLevel::Error) => ("application-error", None),
             (LogOrigin::Worker, _) => ("application", None),
@@ -590,7 +590,7 @@ impl Context {
         let level = match level {
             LogLevel::Error => Level::Error,
             LogLevel::Warning => Level::Warn,
-            LogLevel::Information | LogLevel::Text => Level::Info,
+            LogLevel::Information => Level::Info,
             LogLevel::Debug => Level::Debug,
         };
         let id = exchange.and_then(|exchange| exchange.id.as_ref());
@@ -600,8 +600,11 @@ impl Context {
             text: &String::from_utf8_lossy(text),
             worker: Some(self.shared.worker_name(worker)),
             stream,
-            request_id: id.map(RequestId::bytes).or(request_id),
-            request: request.map(|view| (view.piece(Piece::Method), view.piece(Piece::Target))),
+            // Without ids a worker can only have what some client sent.
+            request_id: id.map(RequestId::bytes).or(request_id.filter(|_| !self.ids.is_off())),
+            request: request
+                .map(|view| (view.piece(Piece::Method), view.piece(Piece::Target)))
+                .or(named),
             ..Record::default()
         });
     }
