@@ -93,8 +93,8 @@ pub enum FromWorker<'a> {
         origin: LogOrigin,
         /// The request's id, if the worker says it.
         request_id: Option<&'a [u8]>,
-        /// Method and target of a request whose stream has ended, if the worker says them.
-        request: Option<(&'a [u8], &'a [u8])>,
+        /// The request whose stream has ended, if the worker names it.
+        request: Option<RequestLine<'a>>,
         text: &'a [u8],
     },
 }
@@ -132,6 +132,9 @@ impl<'a> Wishes<'a> {
         self.0.chunks_exact(4).map(|wish| read_u32(wish, 0))
     }
 }
+
+/// Method and target of a request.
+pub type RequestLine<'a> = (&'a [u8], &'a [u8]);
 
 /// LOG's level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::thread::epoll::{Readiness, Token};
 use crate::thread::{Context, Message, Thread};
 use gwanmun_gateway::frame::{FrameError, FrameReader, Kind, ResetReason};
 use gwanmun_gateway::request::{HeadView, Piece};
-use gwanmun_gateway::response::{FromWorker, LogLevel, LogOrigin};
+use gwanmun_gateway::response::{FromWorker, LogLevel, LogOrigin, RequestLine};
 use gwanmun_gateway::{CAPABILITY_CLOSED, CAPABILITY_SHARED, VERSION, WINDOW};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -574,7 +574,7 @@ impl Context {
         exchange: Option<Key>,
         level: LogLevel,
         origin: LogOrigin,
-        (request_id, named): (Option<&[u8]>, Option<(&[u8], &[u8])>),
+        (request_id, named): (Option<&[u8]>, Option<RequestLine<'_>>),
         text: &[u8],
     ) {
         let exchange = exchange.and_then(|key| self.exchanges.get(key));
