@@ -55,7 +55,7 @@ describe('a configuration with faults', () => {
     expect(error.problems?.map(({ where, message }) => `${where?.line} ${where?.key}: ${message}`)).toEqual([
       `4 trustedProxies[0]: expected a network, got "10.0.0.1/8", which is an address in one: write '10.0.0.0/8' for all of it, or '10.0.0.1' for that address alone`,
       `5 trustedProxies[1]: expected a prefix of 0 to 32 bits, as in '10.0.0.0/8', got "10.0.0.0/33"`,
-      `6 trustedProxies[2]: expected an address or a network, got "proxy.internal"; a name is none, because what it stands for may change: getent hosts NAME shows its addresses`,
+      `6 trustedProxies[2]: expected an address or a network, got "proxy.internal"; a name does not work, because its addresses may change: getent hosts NAME shows them`,
     ]);
     for (const other of [true, '10.0.0.0/8', { from: '10.0.0.0/8' }])
       expect(faultsOf({ mounts: [ROOT], trustedProxies: other }).message).toContain(

@@ -136,7 +136,7 @@ fn no_address(text: &str) -> String {
         _ if text.contains(|character: char| character.is_ascii_alphabetic())
             && !text.contains(':') =>
         {
-            "a name is none, because what it stands for may change: getent hosts NAME shows its addresses"
+            "a name does not work, because its addresses may change: getent hosts NAME shows them"
         }
         _ => "write '10.0.0.0/8', '192.168.1.5', '2001:db8::/32' or 'unix'",
     };
