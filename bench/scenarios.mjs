@@ -371,7 +371,7 @@ export const scenarios = [
     measure: start,
     applications: { gwanmun: 'hello.ts' },
     peers: ['gwanmun', 'node-http', 'express', 'bun', 'gunicorn'],
-    targets: [{ metric: 'answer', bound: 250 }],
+    targets: [{ metric: 'answer', bound: 140 }],
   },
   {
     ...hello,
