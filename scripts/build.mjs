@@ -2,7 +2,17 @@
 // there is nothing to do.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Stamp } from './stamps.mjs';
@@ -28,13 +38,15 @@ class NodeVersionError extends BuildError {
 }
 
 /**
- * Runs the steps that are out of date, each with one line to standard error. `published`: the core as it is published and measured,
- * which takes longer to build. Throws a BuildError.
+ * Runs the steps that are out of date, each with one line to standard error. `core`: the usual one, which is quick to build, the one as
+ * it is published and measured, or one whose debug assertions and overflow checks are on. Throws a BuildError.
+ *
+ * @param {{ core?: 'usual' | 'published' | 'checked' }} options
  */
-export async function build({ published = false } = {}) {
+export async function build({ core = 'usual' } = {}) {
   checkNode();
   await dependencies();
-  await native(published);
+  await native(core);
   await javascript();
 }
 
@@ -50,25 +62,44 @@ export async function dependencies() {
   stamp.write();
 }
 
-async function native(published) {
+async function native(core) {
   const inputs = ['crates', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', '.cargo'];
-  const stamp = new Stamp(root, 'native', inputs);
-  const publishedStamp = new Stamp(root, 'native-published', inputs);
+  const stamps = {
+    usual: new Stamp(root, 'native', inputs),
+    published: new Stamp(root, 'native-published', inputs),
+    checked: new Stamp(root, 'native-checked', inputs),
+  };
   const folder = join(root, 'native');
   mkdirSync(folder, { recursive: true });
-  const isBuilt = readdirSync(folder).some((name) => name.endsWith('.node'));
+  const isBuilt = builtCores(folder).length > 0;
   // A published core does for a clone as well.
-  if ((publishedStamp.isCurrent() || (!published && stamp.isCurrent())) && isBuilt) return;
+  const isCurrent = stamps[core].isCurrent() || (core === 'usual' && stamps.published.isCurrent());
+  if (isCurrent && isBuilt) return;
+  // The usual one is built under its platform's name.
+  if (core === 'checked' && !isBuilt) await native('usual');
   checkCargo();
-  const napi = join(root, 'node_modules/@napi-rs/cli/dist/cli.js');
-  const profile = published ? 'published' : 'release';
-  const options = `build --platform --profile ${profile} --no-js --manifest-path crates/node/Cargo.toml --output-dir native --dts ../index.d.ts`;
-  await step('native core', process.execPath, [napi, ...options.split(' ')]);
-  if (published) publishedStamp.write();
-  else {
-    publishedStamp.remove();
-    stamp.write();
+  // There is one core: what is said of the present one is not true of the next, nor of what a step leaves that is broken off.
+  for (const stamp of Object.values(stamps)) stamp.remove();
+  if (core === 'checked') {
+    // Not by napi, whose builds share no folder with cargo's own.
+    const options = 'build --locked --package gwanmun-node --target-dir target';
+    await step('native core, checked', 'cargo', options.split(' '));
+    for (const name of builtCores(folder)) {
+      copyFileSync(join(root, 'target/debug/libgwanmun_node.so'), join(folder, `${name}.new`));
+      // Processes that run go on with the one that they have.
+      renameSync(join(folder, `${name}.new`), join(folder, name));
+    }
+  } else {
+    const napi = join(root, 'node_modules/@napi-rs/cli/dist/cli.js');
+    const profile = core === 'published' ? 'published' : 'release';
+    const options = `build --platform --profile ${profile} --no-js --manifest-path crates/node/Cargo.toml --output-dir native --dts ../index.d.ts`;
+    await step('native core', process.execPath, [napi, ...options.split(' ')]);
   }
+  stamps[core].write();
+}
+
+function builtCores(folder) {
+  return readdirSync(folder).filter((name) => name.endsWith('.node'));
 }
 
 export async function javascript() {
@@ -162,4 +193,4 @@ export async function buildOrExit(options = {}) {
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
-  await buildOrExit({ published: process.argv.includes('--published') });
+  await buildOrExit({ core: ['published', 'checked'].find((core) => process.argv.includes(`--${core}`)) });

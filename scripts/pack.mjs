@@ -130,7 +130,7 @@ async function buildCore(platform, own, isLocal, out) {
       throw new BuildError(`the core for ${platform} needs glibc 2.${glibcOf(stripped)} instead of 2.${GLIBC}`);
     }
   } else if (platform === own) {
-    await build({ published: !isLocal });
+    await build({ core: isLocal ? 'usual' : 'published' });
     const local = join(root, 'native', `gwanmun.${platform}.node`);
     if (!isLocal)
       note(`cargo-zigbuild is not installed (pip install cargo-zigbuild ziglang): packing this clone's build`);
