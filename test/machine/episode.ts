@@ -282,8 +282,7 @@ export class Episode {
   private look(): void {
     if (this.closing) return;
     const { most, mostDescriptors } = this.status().held;
-    // A compressor has half a MiB for itself.
-    if (most > 1.5 * MIB) this.fault(`a connection holds ${most} bytes`);
+    if (most > MIB) this.fault(`a connection holds ${most} bytes`);
     if (mostDescriptors > 16) this.fault(`a connection holds ${mostDescriptors} descriptors`);
   }
 

@@ -1,11 +1,12 @@
 // What the core holds for one client is bounded, in bytes and in descriptors, whatever that one sends or leaves unread.
 
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as f from '../../src/gateway/frame.js';
-import { head, response, TestCore } from './fake-worker.js';
+import { frame, head, response, TestCore, type FakeWorker, type Frame } from './fake-worker.js';
 import { Client } from './http-client.js';
 
 const MIB = 1024 * 1024;
@@ -82,6 +83,79 @@ describe('a client that pipelines and reads nothing', () => {
     worker.send(response((await worker.begin()).stream, 'x'));
     expect((await other.answer()).status).toBe(200);
     other.destroy();
+  });
+});
+
+/** What no coding makes smaller. */
+const NOISE = randomBytes(262_144);
+
+/** Sends a stream's body without end, as far as there is credit; what is behind it gets a narrow window full. */
+async function pour(worker: FakeWorker, { stream }: Frame): Promise<void> {
+  const send = (bytes: number): void => {
+    for (let at = 0; at < bytes; at += 32_768) {
+      worker.send(frame(f.KIND_DATA, stream, 0, NOISE.subarray(at, Math.min(at + 32_768, bytes))));
+    }
+  };
+  worker.send(head(stream, 200, 'Content-Type: text/plain\r\n'));
+  send(NOISE.length);
+  for (;;) {
+    const got = await worker.link.take();
+    if (got === undefined) return;
+    if (got.kind === f.KIND_CREDIT && got.stream === stream) send(got.extra);
+    if (got.kind === f.KIND_HEAD) answerBehind(worker, got);
+  }
+}
+
+function answerBehind(worker: FakeWorker, { stream, extra }: Frame): void {
+  worker.mark(extra);
+  worker.send(head(stream, 200, 'Content-Type: text/plain\r\n', 'y'.repeat(f.NARROW_WINDOW)));
+}
+
+describe.each(['gzip', 'br', 'zstd'])('a response in %s', (coding) => {
+  const accept = `Accept-Encoding: ${coding}`;
+  const config = {
+    mounts: [{ path: '/app', application: 0, pool: 0, compress: true }],
+    limits: { headerBytes: 16_384, minRate: 0 },
+  };
+
+  test('counts with its compressor, and no other request is begun beside it', async () => {
+    await using core = new TestCore(config);
+    const worker = await core.worker(64);
+    const client = await Client.connect(core.port);
+    client.socket.pause();
+    client.get('/app', accept);
+    const poured = pour(worker, await worker.begin());
+    for (let n = 0; n < PIPELINE; n++) client.get(`/app/${n}`, accept, `X-Large: ${'x'.repeat(8000)}`);
+    // A compressor, and most of a window.
+    const held = await core.held(({ most }) => most > 640_000);
+    expect(held.most).toBeLessThanOrEqual(MIB);
+    client.socket.resume();
+    expect(await client.head()).toContain(`Content-Encoding: ${coding}`);
+    client.destroy();
+    await core.held(({ clients }) => clients === 0);
+    worker.close();
+    await poured;
+  });
+
+  test('is sent as it is to who holds much already', async () => {
+    await using core = new TestCore(config);
+    const worker = await core.worker(64);
+    const client = await unread(core, (n) => `/app/${n}`, accept, `X-Large: ${'x'.repeat(8000)}`);
+    const first = await worker.begin();
+    const behind = await worker.begin();
+    answerBehind(worker, behind);
+    await core.held(({ most }) => most > 200_000);
+    const poured = pour(worker, first);
+    const held = await core.held(({ most }) => most > 450_000);
+    expect(held.most).toBeLessThanOrEqual(MIB);
+    client.socket.resume();
+    const answer = await client.head();
+    expect(answer).toContain('Vary: Accept-Encoding');
+    expect(answer).not.toContain('Content-Encoding');
+    client.destroy();
+    await core.held(({ clients }) => clients === 0);
+    worker.close();
+    await poured;
   });
 });
 

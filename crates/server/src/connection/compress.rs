@@ -2,9 +2,10 @@
 
 use super::Connection;
 use super::relay::take_announced;
-use crate::compression::Encoder;
+use crate::compression::{Encoder, most_output};
 use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -16,10 +17,12 @@ pub(super) const LARGE: usize = 16 * 1024;
 pub(crate) struct Compression {
     /// None: a blocking thread has it.
     encoder: Option<Encoder>,
+    /// Bytes of the piece that it has there.
+    away: usize,
     /// Bytes that the application has announced and not sent.
     left: Option<u64>,
-    /// What has come since then; the worker gets no credit for it.
-    waiting: Vec<u8>,
+    /// What has come since then; all but the last piece are full.
+    waiting: VecDeque<Vec<u8>>,
     /// All has come.
     is_whole: bool,
 }
@@ -27,17 +30,38 @@ pub(crate) struct Compression {
 impl Compression {
     /// `announced`: the application's Content-Length.
     pub(super) fn new(encoder: Encoder, announced: Option<u64>) -> Self {
-        Self { encoder: Some(encoder), left: announced, waiting: Vec::new(), is_whole: false }
+        Self {
+            encoder: Some(encoder),
+            away: 0,
+            left: announced,
+            waiting: VecDeque::new(),
+            is_whole: false,
+        }
     }
 
-    /// Its compressor has less than half a MiB.
+    /// Beside its compressor, which is charged when it begins: what waits, and a piece with what is made of it.
     pub(crate) fn holds(&self) -> usize {
-        512 * 1024 + self.waiting.capacity()
+        let making = if self.away > 0 { self.away + most_output(self.away) } else { 0 };
+        making + self.waiting.iter().map(Vec::capacity).sum::<usize>()
     }
 
-    /// Bytes of the application that wait for the compressor.
+    /// Bytes of the application that have not been compressed. It gets no credit for them.
     pub(crate) fn waiting(&self) -> u32 {
-        self.waiting.len() as u32
+        (self.away + self.waiting.iter().map(Vec::len).sum::<usize>()) as u32
+    }
+
+    /// Keeps a part for later, in pieces for one turn of the compressor.
+    fn keep(&mut self, mut part: &[u8]) {
+        while !part.is_empty() {
+            let room = self.waiting.back().map_or(0, |last| last.capacity() - last.len());
+            if room == 0 {
+                self.waiting.push_back(Vec::with_capacity(part.len().max(LARGE)));
+            }
+            let Some(last) = self.waiting.back_mut() else { return };
+            let (now, later) = part.split_at(part.len().min(last.capacity() - last.len()));
+            last.extend_from_slice(now);
+            part = later;
+        }
     }
 }
 
@@ -72,7 +96,7 @@ impl Connection {
         let is_whole = compression.is_whole;
         let encoder = compression.encoder.take();
         if encoder.is_none() {
-            compression.waiting.extend_from_slice(part);
+            compression.keep(part);
         }
         if part.len() < body.len() {
             cx.log_surplus();
@@ -98,6 +122,11 @@ impl Connection {
         if piece.len() < LARGE {
             self.on_compressed(cx, key, compress(encoder, piece, is_last));
             return;
+        }
+        if let Some(compression) =
+            cx.exchanges.get_mut(key).and_then(|exchange| exchange.compression.as_mut())
+        {
+            compression.away = piece.len();
         }
         let piece = piece.to_vec();
         let lane = Arc::clone(&cx.shared.computing);
@@ -127,11 +156,16 @@ impl Connection {
             }
         };
         let is_last = compressed.encoder.is_none();
+        if let Some(compression) =
+            cx.exchanges.get_mut(key).and_then(|exchange| exchange.compression.as_mut())
+        {
+            compression.away = 0;
+        }
         self.relay_plain(cx, key, &bytes, is_last);
         let Some(exchange) = cx.exchanges.get_mut(key) else { return };
         let Some(compression) = &mut exchange.compression else { return };
-        let piece = std::mem::take(&mut compression.waiting);
-        let is_whole = compression.is_whole;
+        let piece = compression.waiting.pop_front().unwrap_or_default();
+        let is_whole = compression.is_whole && compression.waiting.is_empty();
         match compressed.encoder {
             Some(encoder) if !piece.is_empty() || is_whole => {
                 self.compress(cx, key, encoder, &piece, is_whole);

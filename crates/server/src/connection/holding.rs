@@ -1,11 +1,12 @@
 //! What a connection holds of the core, in bytes and in descriptors, and how much of them it may.
 //!
-//! No client makes the core hold more than a MiB, beside a compressor's half a MiB, and 16 descriptors for a connection, whatever it sends or
-//! leaves unread:
+//! No client makes the core hold more than a MiB and 16 descriptors for a connection, whatever it sends or leaves unread:
 //!
 //! - A request of a pipeline is begun only while less than [`BEGIN_BELOW`] is held. What it adds is bounded by itself: its head, which is kept and
 //!   crosses to a worker, its fields for the log, a page of an error, a small file.
 //! - The response whose turn it is has the worker's window of 256 KiB and perhaps a file. One behind it has a narrow window and no descriptor.
+//! - A response is compressed as it comes only while less than [`COMPRESS_BELOW`] is held beside it. Its compressor is more than that lets
+//!   further requests begin.
 //! - What an application can send without credit, the heads of responses, is the rest; [`MOST`] cuts off who would get more of them.
 
 use super::Connection;
@@ -17,6 +18,9 @@ use std::ops::{AddAssign, SubAssign};
 
 /// While as much is held, the next request of a pipeline stays unread.
 const BEGIN_BELOW: Holding = Holding { bytes: 320 * 1024, files: 12 };
+/// With as much held no compressor is made: it has [`MOST_MEMORY`](crate::compression::MOST_MEMORY), its response the worker's window, the piece
+/// that is compressed is there twice, and a request that is not read on takes up to 128 KiB.
+const COMPRESS_BELOW: usize = 128 * 1024;
 /// Bytes that are never held for long: beyond them the connection is closed.
 const MOST: u32 = 1024 * 1024;
 
@@ -55,6 +59,15 @@ impl Connection {
         let mut held = self.exchanges_hold;
         held += self.output.holds();
         held.bytes < BEGIN_BELOW.bytes && held.files < BEGIN_BELOW.files
+    }
+
+    /// Whether an exchange's response may be compressed as it comes. One behind others has none of its own, so that a client that pipelines has one and
+    /// not one for each request.
+    pub(super) fn has_room_to_compress(&self, exchange: &Exchange) -> bool {
+        let mut held = self.exchanges_hold;
+        held += self.output.holds();
+        held += Holding::new(exchange.body.holds(), 0);
+        !exchange.is_behind && (held.bytes as usize) < COMPRESS_BELOW
     }
 
     /// Counts what an exchange comes to hold: `files` are those that its answer may bring.

@@ -4,7 +4,7 @@ use super::Connection;
 use super::compress::{Compression, LARGE};
 use super::output::{OpenFile, Output};
 use super::respond::{write_connection, write_length};
-use crate::compression::{self, Accepted, Coding, Encoder, LEAST};
+use crate::compression::{self, Accepted, Coding, Encoder, LEAST, MOST_MEMORY};
 use crate::exchange::{Exchange, ResponseState};
 use crate::held::HeldFile;
 use crate::mounts::application::link::Block;
@@ -107,7 +107,7 @@ impl Connection {
             return Ok(());
         }
         let known = if end && !head.chunked { Some(body.len() as u64) } else { None };
-        let Some(plan) = plan_coding(cx, key, head, known) else {
+        let Some(plan) = plan_coding(cx, self, key, head, known) else {
             // What it stands for may have been compressed (RFC 9110 §15.4.5).
             let varies = head.status == 304
                 && cx.exchanges.get(key).is_some_and(|exchange| {
@@ -157,6 +157,7 @@ impl Connection {
         } else {
             self.begin_response(cx, key, head, None, &lines);
             if let Some(exchange) = cx.exchanges.get_mut(key) {
+                self.charge(exchange, MOST_MEMORY, 0);
                 exchange.compression = Some(Box::new(Compression::new(encoder, plan.announced)));
             }
             self.relay_body(cx, key, body, end);
@@ -452,6 +453,7 @@ struct CodingPlan {
 /// Whether a response is one that is compressed for those who want it. What is short is decided without a look at its head.
 fn plan_coding(
     cx: &Context,
+    connection: &Connection,
     key: Key,
     head: &RelayedHead<'_>,
     known: Option<u64>,
@@ -468,9 +470,9 @@ fn plan_coding(
     if exchange.http10 || !exchange.generation.mounts.get(exchange.mount)?.compress {
         return None;
     }
-    // A compressor takes half a MiB: a client that pipelines has one, and not one for each request.
+    // What is compressed as it comes has a compressor for as long as its client takes: who holds much else gets the body as it is.
     let is_whole = known.is_some_and(|length| length < LARGE as u64);
-    if exchange.is_behind && !is_whole {
+    if !is_whole && !connection.has_room_to_compress(exchange) {
         return Some(CodingPlan { coding: None, announced });
     }
     let mut is_compressible = false;
