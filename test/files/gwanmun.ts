@@ -1,14 +1,15 @@
 // A gwanmun process that serves a temporary folder.
 
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import type { CoreUsage } from '../../src/native.js';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /** A folder of its own below the system's for temporary files. */
 export class Folder implements Disposable {
@@ -30,30 +31,42 @@ export class Folder implements Disposable {
   }
 }
 
+export interface Circumstances {
+  /** A command that runs the one behind it, in place of itself. */
+  prefix?: string[];
+  env?: Record<string, string>;
+}
+
 /** `gwanmun --config` with a configuration that is written into `folder`, and what it has printed. */
 export class Gwanmun implements AsyncDisposable {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;
   port = 0;
+  private readonly folder: string;
   stdout = '';
   stderr = '';
 
-  private constructor(folder: Folder) {
-    const env = { ...process.env, NO_COLOR: '1', PORT: '', HOST: '' };
-    this.child = spawn(process.execPath, [MAIN, '--config', 'gwanmun.config.mjs'], {
+  private constructor(folder: Folder, { prefix = [], env = {} }: Circumstances) {
+    this.folder = folder.path;
+    const [command = '', ...args] = [...prefix, process.execPath, MAIN, '--config', 'gwanmun.config.mjs'];
+    this.child = spawn(command, args, {
       cwd: folder.path,
-      env,
+      env: { ...process.env, NO_COLOR: '1', PORT: '', HOST: '', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stdout.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
     this.child.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
   }
 
-  static async start(folder: Folder, config: Record<string, unknown>): Promise<Gwanmun> {
+  static async start(
+    folder: Folder,
+    config: Record<string, unknown>,
+    circumstances: Circumstances = {},
+  ): Promise<Gwanmun> {
     folder.write(
       'gwanmun.config.mjs',
       `export default ${JSON.stringify({ listen: 0, accessLog: false, ...config })};\n`,
     );
-    const server = new Gwanmun(folder);
+    const server = new Gwanmun(folder, circumstances);
     const [, port] = await server.says(/listening on http:\/\/127\.0\.0\.1:(\d+)/);
     server.port = Number(port);
     return server;
@@ -69,10 +82,10 @@ export class Gwanmun implements AsyncDisposable {
     return this.waitFor(() => pattern.exec(this.stdout), this.child.stdout);
   }
 
-  /** Bytes of memory that the process has in use. */
-  memory(): number {
-    const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.child.pid}/status`, 'utf8')) ?? [];
-    return Number(kilobytes) * 1024;
+  /** What its core holds, by its own count. */
+  held(): CoreUsage {
+    const { stdout } = spawnSync(process.execPath, [MAIN, 'status', '--json'], { cwd: this.folder, encoding: 'utf8' });
+    return (JSON.parse(stdout) as { held: CoreUsage }).held;
   }
 
   /** Ends it as an operator would, and waits until everything it printed is there. */
