@@ -89,13 +89,11 @@ describe('a client', () => {
     expect(lenient).toMatch(/100$/);
   });
 
-  test('that reads 64 MiB slowly gets them all, and memory stays bounded', async () => {
+  test('that reads 64 MiB slowly gets them all, and the application is held back', async () => {
     const size = 64 * MIB;
     const { answer, state } = stream(size);
     await using target = await start(answer);
     const client = await target.connect();
-    const before = process.memoryUsage().rss;
-    let highest = before;
     await client.send(request('GET /a'));
     await client.until('\r\n\r\n');
     const hash = createHash('sha256');
@@ -106,14 +104,12 @@ describe('a client', () => {
       if (received % (4 * MIB) === 0) {
         client.socket.pause();
         await new Promise((resolve) => setTimeout(resolve, 10));
-        highest = Math.max(highest, process.memoryUsage().rss);
         expect(state.made - received).toBeLessThan(32 * MIB);
         client.socket.resume();
       }
     }
     expect(received).toBe(size);
     expect(hash.digest('hex')).toBe(createHash('sha256').update(Buffer.alloc(size, 'x')).digest('hex'));
-    expect(highest - before).toBeLessThan(256 * MIB);
     client.close();
   });
 

@@ -37,6 +37,28 @@ test('a worker may answer a request of a pipeline that got a 504 before its turn
   client.destroy();
 });
 
+test('a response that has begun may take its time: another request gets its 504 meanwhile', async () => {
+  await using core = new TestCore({ pools: [{ queue: 64, queueTimeoutMs: 15_000, requestTimeoutMs: 200 }] });
+  const worker = await core.worker();
+  const [slow, never] = [await Client.connect(core.port), await Client.connect(core.port)];
+  slow.get('/app/slow');
+  // The time of a request runs from its mark: the response is there before it, however long this test is held up.
+  const first = await worker.next(f.KIND_HEAD);
+  worker.send(head(first.stream, 200, '', 'begun'));
+  expect(await slow.head()).toContain(' 200 ');
+  worker.mark(first.extra);
+  never.get('/app/never');
+  const second = await worker.next(f.KIND_HEAD);
+  worker.mark(second.extra, 1);
+  // It has had its time, and the first one, marked before it, has had more.
+  expect((await never.answer()).status).toBe(504);
+  worker.send(frame(f.KIND_DATA, first.stream, 0, ' and over'), frame(f.KIND_END, first.stream, 0, '', f.FLAG_END));
+  const { body, complete } = await slow.chunks();
+  expect([body.toString(), complete]).toEqual(['begun and over', true]);
+  slow.destroy();
+  never.destroy();
+});
+
 test('a worker may go on with a body that the core has refused to send', async () => {
   await using core = new TestCore();
   const worker = await core.worker();

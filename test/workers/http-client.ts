@@ -104,7 +104,8 @@ export class Client {
     this.socket.destroy();
   }
 
-  private async chunks(): Promise<{ body: Buffer; complete: boolean }> {
+  /** A chunked body, behind its head. */
+  async chunks(): Promise<{ body: Buffer; complete: boolean }> {
     const parts: Buffer[] = [];
     for (;;) {
       const lineEnd = await this.find('\r\n', 0);
