@@ -1,6 +1,7 @@
 // Files that change between requests: what is cached is noticed to be old, and tag and content always belong together.
 
 import { closeSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Answer, get } from './client.js';
 import { Folder, Gwanmun } from './gwanmun.js';
@@ -87,6 +88,39 @@ describe('H82: a tag never comes with another version’s content', () => {
         expect(contents.get(tag) ?? letter).toBe(letter);
         contents.set(tag, letter);
         seen.add(letter);
+      }
+    }
+  });
+
+  test('what has been compressed of a large file goes with it', async () => {
+    const text = (letter: string): string => `${letter} and more of it\n`.repeat(5000);
+    const gzip = { 'Accept-Encoding': 'gzip' };
+    const file = folder.write('site/packed.txt', text('a'));
+    for (const [letter, next] of ['ab', 'bc', 'cd']) {
+      await expect.poll(async () => (await ask('/packed.txt', gzip)).headers['content-encoding'], SOON).toBe('gzip');
+      expect(gunzipSync((await ask('/packed.txt', gzip)).body).toString()).toBe(text(letter as string));
+      rewrite(file, Buffer.from(text(next as string)));
+      const { headers, body } = await ask('/packed.txt', gzip);
+      expect((headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body).toString()).toBe(text(next as string));
+    }
+  });
+
+  test('a large file beside another one, in a coding of it', async () => {
+    folder.write('site/beside.txt', 'the file itself\n'.repeat(10_000));
+    // Not made smaller: all versions have one length.
+    const packed = (letter: string): Buffer => gzipSync(letter.repeat(100_000), { level: 0 });
+    const file = folder.write('site/beside.txt.gz', packed('a'));
+    const letters = new Map<string, string>();
+    for (const letter of 'abcdefghij') {
+      rewrite(file, packed(letter));
+      for (let asked = 0; asked < 3; asked++) {
+        const { headers, body } = await ask('/beside.txt', { 'Accept-Encoding': 'gzip' });
+        expect(headers['content-encoding']).toBe('gzip');
+        const text = gunzipSync(body).toString();
+        expect(text).toBe(letter.repeat(100_000));
+        const tag = headers.etag ?? '';
+        expect(letters.get(tag) ?? letter).toBe(letter);
+        letters.set(tag, letter);
       }
     }
   });

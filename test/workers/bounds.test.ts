@@ -137,6 +137,25 @@ describe.each(['gzip', 'br', 'zstd'])('a response in %s', (coding) => {
     await poured;
   });
 
+  test('gives its application no credit for what waits for the compressor', async () => {
+    await using core = new TestCore(config);
+    const worker = await core.worker(64);
+    const client = await Client.connect(core.port);
+    client.get('/app', accept);
+    const { stream } = await worker.begin();
+    // All that it may send, at once: five pieces for the compressor, which takes one after the other.
+    const parts = Array.from({ length: 5 }, (_, n) => NOISE.subarray(n * 60_000, (n + 1) * 60_000));
+    worker.send(
+      head(stream, 200, 'Content-Type: text/plain\r\n'),
+      ...parts.map((part) => frame(f.KIND_DATA, stream, 0, part)),
+    );
+    // The head has left, and nothing more: that gives no credit. The first piece gives credit for itself.
+    const credit = await worker.next(f.KIND_CREDIT);
+    expect(credit.stream).toBe(stream);
+    expect(credit.extra).toBeLessThan(NOISE.length);
+    client.destroy();
+  });
+
   test('is sent as it is to who holds much already', async () => {
     await using core = new TestCore(config);
     const worker = await core.worker(64);

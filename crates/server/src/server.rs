@@ -625,8 +625,9 @@ fn open_log(config: &Config) -> Result<Logger, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::thread::{Act, Context};
     use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::sync::mpsc;
@@ -648,6 +649,25 @@ mod tests {
         .unwrap()
     }
 
+    /// Runs `act` on an I/O thread that does nothing else.
+    pub(crate) fn on_thread(act: impl FnOnce(&mut Context) + Send + 'static) {
+        let (events, received) = mpsc::channel();
+        let server = Server::start(&config(), move |event| events.send(event).unwrap()).unwrap();
+        let (done, is_done) = mpsc::channel();
+        let act: Box<dyn FnOnce(&mut Context) + Send> = Box::new(move |cx| {
+            act(cx);
+            done.send(()).unwrap();
+        });
+        server.shared.mailboxes[0].post(Message::Test(Act(act)));
+        is_done.recv().expect("what is done on the thread does not panic");
+        server.close(Duration::ZERO);
+        assert_eq!(received.recv().unwrap(), Event::Closed);
+    }
+
+    fn panic() -> Message {
+        Message::Test(Act(Box::new(|_| panic!("by the test"))))
+    }
+
     #[test]
     fn a_panic_costs_its_connections_and_nothing_else() {
         let config = config();
@@ -664,7 +684,7 @@ mod tests {
         };
         assert!(ask().starts_with("HTTP/1.1 404 "));
         let mut lost = TcpStream::connect(address).unwrap();
-        server.shared.mailboxes[0].post(Message::Panic);
+        server.shared.mailboxes[0].post(panic());
         let gone = received.recv().unwrap();
         assert!(matches!(gone, Event::WorkerGone { worker: id, .. } if id == worker.id));
         assert_eq!(lost.read(&mut [0; 1]).unwrap_or_default(), 0);
@@ -681,7 +701,7 @@ mod tests {
         // While the thread works on these, the others join them in its mailbox.
         let mailbox = &server.shared.mailboxes[0];
         for _ in 0..100 {
-            mailbox.post(Message::Panic);
+            mailbox.post(panic());
             mailbox.post(Message::CloseConnections { idle_only: true });
         }
         server.prepare(&config).unwrap();

@@ -6,10 +6,10 @@ use crate::thread::Context;
 use gwanmun_http1::{Body, parse_request};
 use std::os::fd::AsFd;
 
-/// Bytes that one connection receives in a row before the others of its thread get their turn.
-const TURN_BYTES: usize = 256 * 1024;
-/// Requests that one connection begins in a turn of its thread's loop: what the core answers at once could else be thousands.
+/// Requests that one connection begins in a turn of its thread\'s loop: what the core answers at once could else be thousands.
 const TURN_REQUESTS: u32 = 32;
+/// How often one connection fills the thread's buffer before the others get their turn: with 256 KiB.
+const TURN_FILLS: usize = 4;
 /// Bytes that a closing connection throws away at most (H56).
 const DISCARD_BYTES: u32 = 16 * 1024 * 1024;
 
@@ -46,7 +46,7 @@ impl Connection {
                         self.take_input(cx, &scratch[..count]);
                     }
                     received += count;
-                    if received >= self.turn_bytes() && self.readable {
+                    if received >= self.turn_bytes(scratch.len()) && self.readable {
                         self.blocked = true;
                         self.mark_dirty(cx);
                     }
@@ -61,8 +61,8 @@ impl Connection {
     }
 
     /// A body that goes to a worker has one piece in a row: the others that wait for its link come before the next.
-    fn turn_bytes(&self) -> usize {
-        if self.passes_body_on() { 1 } else { TURN_BYTES }
+    fn turn_bytes(&self, buffer: usize) -> usize {
+        if self.passes_body_on() { 1 } else { TURN_FILLS * buffer }
     }
 
     /// Goes on with input that had to wait.
@@ -210,5 +210,40 @@ impl Connection {
             // A client that only closed its sending side still gets the answers to what it asked.
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Local;
+    use crate::server::tests::on_thread;
+    use crate::thread::arena::Key;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::rc::Rc;
+
+    #[test]
+    fn who_has_sent_much_is_read_for_one_turn_and_then_the_others() {
+        on_thread(|cx| {
+            cx.scratch.truncate(1000);
+            let (own, mut client) = UnixStream::pair().unwrap();
+            own.set_nonblocking(true).unwrap();
+            client.write_all(&[b'x'; 10_500]).unwrap();
+            let key = Key { index: 0, generation: 0 };
+            let local = Rc::new(Local { name: None, port: 0, is_unix: true });
+            let mut connection = Connection::new(key, own.into(), ("".into(), 0), local, cx);
+            // It throws away what comes, and never waits for anything else.
+            connection.phase = Phase::Closing;
+            connection.readable = true;
+            connection.read(cx);
+            assert_eq!(connection.discarded, 4000);
+            assert_eq!(cx.dirty, [key], "it goes on after the others");
+            connection.resume(cx);
+            assert_eq!(connection.discarded, 8000);
+            connection.resume(cx);
+            assert_eq!(connection.discarded, 10_500);
+            assert!(!connection.readable);
+        });
     }
 }

@@ -152,6 +152,16 @@ impl Drop for Heard {
     }
 }
 
+#[cfg(test)]
+pub(crate) struct Act(pub(crate) Box<dyn FnOnce(&mut Context) + Send>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Act {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Act")
+    }
+}
+
 /// From other threads.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -217,8 +227,9 @@ pub(crate) enum Message {
         sockets: Sockets,
         heard: Arc<Heard>,
     },
+    /// What a test does on the thread.
     #[cfg(test)]
-    Panic,
+    Test(Act),
     /// Accept no more, finish what is in progress, cut what is left after `grace`.
     Close {
         grace: Duration,
@@ -456,7 +467,7 @@ impl Thread {
                 }
             }
             #[cfg(test)]
-            Message::Panic => panic!("by the test"),
+            Message::Test(Act(act)) => act(cx),
             Message::Close { grace, patient } => self.begin_closing(grace, patient),
             Message::GiveWay => {
                 self.shed();
