@@ -342,6 +342,26 @@ describe('a client that does not send its body to the end', () => {
     await client.closed();
   });
 
+  test('is too slow once a link that was full has room again: 408', { timeout: 30_000 }, async () => {
+    await using core = streaming({ timeouts: { headerMs: 15_000, bodyMs: 60, keepAliveMs: 15_000, writeMs: 15_000 } });
+    const worker = await core.worker();
+    // With some of these, what fills the link is the last that the client sends.
+    for (let size = 128 * 1024; size <= 640 * 1024; size += 32 * 1024) {
+      const client = await Client.connect(core.port);
+      client.socket.write(post(`Content-Length: ${MIB}`));
+      const { stream } = await worker.begin();
+      worker.send(frame(f.KIND_CREDIT, stream, MIB));
+      client.socket.write(Buffer.alloc(size));
+      // The worker shares this thread: it reads nothing of its link meanwhile.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 40);
+      expect((await client.answer()).status).toBe(408);
+      expect((await worker.next(f.KIND_RESET)).extra).toBe(f.RESET_BODY);
+      worker.send(frame(f.KIND_END, stream));
+      worker.link.frames.length = 0;
+      client.destroy();
+    }
+  });
+
   test('is not too slow while the worker does not ask', async () => {
     await using core = streaming({ timeouts: { headerMs: 15_000, bodyMs: 40, keepAliveMs: 15_000, writeMs: 15_000 } });
     const worker = await core.worker();

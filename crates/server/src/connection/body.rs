@@ -262,15 +262,17 @@ impl Connection {
     /// Of a body that goes to a worker: if that takes more of it again, it is the client who is waited for from now on.
     pub(super) fn await_body(&mut self, cx: &mut Context) {
         let Phase::Body(reader) = &mut self.phase else { return };
-        if reader.passes_on()
-            && reader.since_ms == 0
-            && cx.upload_credit(reader.exchange, self.key) > 0
-        {
-            reader.since_ms = cx.clock.ms();
-            reader.received_before = reader.received;
-            self.reading = Reading::Body;
-            self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
+        if !reader.passes_on() || reader.since_ms != 0 {
+            return;
         }
+        if cx.upload_credit(reader.exchange, self.key) == 0 {
+            self.blocked = true;
+            return;
+        }
+        reader.since_ms = cx.clock.ms();
+        reader.received_before = reader.received;
+        self.reading = Reading::Body;
+        self.read_deadline = cx.clock.ms() + cx.generation.timeouts.body_ms;
     }
 
     /// Passes body bytes on to the worker, as far as it takes them. Gives the same as [`receive_body`](Self::receive_body).
