@@ -1,4 +1,4 @@
-// What is said when the server is ready: a few lines for a person at a terminal, one JSON line for a program.
+// What is said when the server is ready: a few lines for a person at a terminal, elsewhere one line in the format of the log.
 
 import type { CoreAddress } from '../config/core.js';
 import { displayPath } from '../config/display-path.js';
@@ -40,22 +40,25 @@ export interface Ready {
   readonly ms: number;
 }
 
-/** One line of JSON, for programs that wait for it; its fields are documented in docs/configuration.md. */
+/** A line of a log, for programs that wait for it; the fields of its JSON are documented in docs/configuration.md. */
 export function readyLine({ config, addresses, ms }: Ready): string {
   const urls = addresses.map(formatAddress);
-  return JSON.stringify({
-    time: new Date().toISOString(),
-    level: 'info',
-    event: 'listening',
-    msg: `gwanmun ${VERSION} listening on ${urls.join(', ')}`,
-    urls,
-    workers: processCount(config),
-    mounts: config.mounts.length,
-    config: config.origin.source.name,
-    readyMs: Math.round(ms),
-    pid: process.pid,
-    version: VERSION,
-  });
+  const time = new Date().toISOString();
+  const msg = `gwanmun ${VERSION} listening on ${urls.join(', ')}`;
+  const workers = processCount(config);
+  const { name } = config.origin.source;
+  const readyMs = Math.round(ms);
+  if (config.errorLog.format === 'text') {
+    return `${time} info ${[msg, ...formatWorkers(workers), name, `ready in ${readyMs} ms`].join(' · ')}`;
+  }
+  const mounts = config.mounts.length;
+  const facts = { urls, workers, mounts, config: name, readyMs, pid: process.pid, version: VERSION };
+  return JSON.stringify({ time, level: 'info', event: 'listening', msg, ...facts });
+}
+
+/** `2 workers`; nothing where files alone are served. */
+function formatWorkers(count: number): string[] {
+  return count === 0 ? [] : [count === 1 ? '1 worker' : `${count} workers`];
 }
 
 /** How many mounts are shown, if there are more. */
@@ -71,8 +74,7 @@ export function banner({ config, addresses, ms }: Ready, color: boolean): string
   const lines = shown.map(({ path, answers }) => `  ${path.padEnd(width)}  ${c.dim(answers)}`);
   if (shown.length < mounts.length) lines.push(c.dim(`  and ${mounts.length - shown.length} more mounts`));
   const more = urls.length > 0 ? `  ${urls.join('  ')}` : '';
-  const count = processCount(config);
-  const workers = count === 0 ? [] : [count === 1 ? '1 worker' : `${count} workers`];
+  const workers = formatWorkers(processCount(config));
   return [
     `${c.bold(`gwanmun ${VERSION}`)}  ${c.green('ready')} in ${Math.round(ms)} ms`,
     `  ${url}${more}`,

@@ -50,7 +50,7 @@ function forOneRequest(config: ResolvedConfig): ResolvedConfig {
     privileges: {},
     threads: 1,
     accessLog: { format: 'off', color: false },
-    errorLog: { format: 'text', level: config.errorLog.level },
+    errorLog: { format: 'text', level: config.errorLog.level, timed: false },
   };
 }
 

@@ -121,8 +121,8 @@ Options
   A flag wins over the configuration, and that over the environment.
   NO_COLOR=1 turns colours off.
 
-  At a terminal it says in a few lines where it listens; elsewhere one line of
-  JSON on standard error, with "event":"listening" and "urls".
+  At a terminal it says in a few lines where it listens; elsewhere in one line
+  of the log on standard error, with "listening on" and the addresses.
 `,
   dev: `gwanmun dev [target]: serve during development
 

@@ -114,7 +114,7 @@ export async function serve(
     unwatch();
     if (!isJson || !(error instanceof GwanmunError)) throw error;
     const { code, message, exitCode } = error;
-    stderr.write(jsonLine('error', 'not-started', { code, msg: message, stack: formatError(error) }));
+    stderr.write(logLine('error', 'not-started', message, config.errorLog, { code, stack: formatError(error) }));
     process.exit(exitCode);
   }
 }
@@ -189,10 +189,13 @@ async function succeed(
 }
 
 /** Whatever an application is tricked into doing, it does as root. */
-function warnOfRoot(server: Server, { privileges, workers }: ResolvedConfig): void {
+function warnOfRoot(server: Server, { privileges, workers, errorLog }: ResolvedConfig): void {
   if (process.getuid?.() !== 0 || privileges.user !== undefined || workers === 0) return;
   const message = "the server and its applications run as root; name another user: user: 'www-data'";
-  server.tell({ level: 'warn', event: 'root', message });
+  // What the log's thread writes may come after the line that the server is ready.
+  const isLog = errorLog.file === undefined && (errorLog.timed || errorLog.format === 'json');
+  if (!isLog) server.tell({ level: 'warn', event: 'root', message });
+  else if (errorLog.level !== 'error') process.stderr.write(logLine('warn', 'root', message, errorLog));
 }
 
 /** Whether this process still has the terminal that it was started at. */
@@ -273,9 +276,17 @@ async function restartWorkers(server: Server, worker: number | undefined): Promi
   });
 }
 
-/** A line as the core's log has them (docs/logs.md), from before or after the core's life. */
-function jsonLine(level: 'error', event: string, fields: Readonly<Record<string, string>>): string {
-  return `${JSON.stringify({ time: new Date().toISOString(), level, event, ...fields })}\n`;
+/** A line as the core's log has them (docs/logs.md), from before or after the core's life, or ahead of what the log's thread writes. */
+function logLine(
+  level: 'error' | 'warn',
+  event: string,
+  msg: string,
+  { format }: ResolvedConfig['errorLog'],
+  fields: Readonly<Record<string, string>> = {},
+): string {
+  const time = new Date().toISOString();
+  const text = format === 'json' ? JSON.stringify({ time, level, event, msg, ...fields }) : `${time} ${level} ${msg}`;
+  return `${text}\n`;
 }
 
 /** What the supervisor has to tell. */

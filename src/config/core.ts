@@ -72,7 +72,13 @@ export interface CoreConfig {
   /** Pairs of the deployer that every environ has. */
   environ: Record<string, string>;
   accessLog: { format: 'combined' | 'short' | 'json' | 'off'; color: boolean; file?: string };
-  errorLog: { format: 'text' | 'json'; level: 'error' | 'warn' | 'info' | 'debug'; file?: string };
+  errorLog: {
+    format: 'text' | 'json';
+    level: 'error' | 'warn' | 'info' | 'debug';
+    file?: string;
+    /** It is not for a person at a terminal: as text, every line has a time and a level. */
+    timed: boolean;
+  };
   /** Networks, addresses, `unix` or `*`; missing: nobody can be trusted, and nothing is said about that. */
   trustedProxies?: string[];
   /** `accept`: the client's, if it is well-formed. */

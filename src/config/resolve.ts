@@ -361,6 +361,7 @@ function resolveErrorLog(
     format: format ?? (accessLog.format === 'json' ? 'json' : 'text'),
     level,
     ...(file === undefined ? {} : { file: resolve(directory, file) }),
+    timed: file !== undefined || !process.stderr.isTTY,
   };
 }
 

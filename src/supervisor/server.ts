@@ -417,10 +417,10 @@ export class Server {
     this.#core?.dispose();
   }
 
-  /** Whether the main process's own words go into the core's log; else they are for who watches standard error. */
+  /** Whether the main process's own words go into the core's log; else they are for a person at a terminal. */
   get #logsEvents(): boolean {
-    const { format, file } = this.#config.errorLog;
-    return format === 'json' || file !== undefined;
+    const { format, timed } = this.#config.errorLog;
+    return format === 'json' || timed;
   }
 
   #tell({ level, event, message, worker, pid, error: fault, stack }: ServerEvent): void {

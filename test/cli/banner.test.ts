@@ -4,23 +4,42 @@ import { banner, formatAddress, readyLine, type Ready } from '../../src/cli/bann
 import type { CoreAddress } from '../../src/config/core.js';
 import type { ResolvedConfig } from '../../src/config/resolve.js';
 
-function ready(mounts: number, addresses: readonly CoreAddress[], workers = 0): Ready {
+function ready(
+  mounts: number,
+  addresses: readonly CoreAddress[],
+  workers = 0,
+  format: 'json' | 'text' = 'text',
+): Ready {
   const config = {
     mounts: Array.from({ length: mounts }, (_, index) => ({ path: `/${index}`, files: { root: '/srv', index: [] } })),
     applications: workers > 0 ? [{ module: '/srv/app.ts' }] : [],
     wsgi: [],
     workers,
+    errorLog: { format },
     origin: { source: { name: 'gwanmun.config.ts' }, listen: [] },
   };
   return { config: config as unknown as ResolvedConfig, addresses, ms: 183.7 };
 }
 
-test('the line that programs wait for is one object', () => {
-  const addresses = [
-    { kind: 'tcp', host: '127.0.0.1', port: 3000 },
-    { kind: 'unix', path: '/run/site.sock' },
-  ] as const;
-  const line = readyLine(ready(2, addresses, 1));
+const ADDRESSES = [
+  { kind: 'tcp', host: '127.0.0.1', port: 3000 },
+  { kind: 'unix', path: '/run/site.sock' },
+] as const;
+
+test.each([
+  [0, ''],
+  [1, ' · 1 worker'],
+  [2, ' · 2 workers'],
+])('the line that programs wait for is one of a text log: %i', (workers, what) => {
+  const [, time, rest] = /^(\S+Z) (.*)$/.exec(readyLine(ready(2, ADDRESSES, workers))) ?? [];
+  expect(new Date(time ?? '').toISOString()).toBe(time);
+  expect(rest?.replace(/\d+\.\d+\.\d+/, 'N')).toBe(
+    `info gwanmun N listening on http://127.0.0.1:3000, unix:/run/site.sock${what} · gwanmun.config.ts · ready in 184 ms`,
+  );
+});
+
+test('where the log is JSON it is one object', () => {
+  const line = readyLine(ready(2, ADDRESSES, 1, 'json'));
   expect(line).not.toContain('\n');
   expect(JSON.parse(line)).toEqual({
     time: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/) as string,

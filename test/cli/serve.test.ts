@@ -78,7 +78,9 @@ class Gwanmun {
   }
 
   async url(): Promise<string> {
-    const [, url] = await this.says(/^\{.*"event":"listening".*"urls":\["(http:\/\/127\.0\.0\.1:\d+)"/m);
+    const [, url] = await this.says(
+      /^\S+Z info gwanmun \S+ listening on (http:\/\/127\.0\.0\.1:\d+) .* ready in \d+ ms$/m,
+    );
     return url as string;
   }
 
@@ -110,7 +112,7 @@ describe('gwanmun', () => {
     const url = await server.url();
     expect(await get(`${url}/`)).toBe('the page\n');
     expect((await fetch(`${url}/none`)).status).toBe(404);
-    expect(server.stderr).toContain('"workers":0');
+    expect(server.stderr).not.toContain('worker');
     server.child.kill('SIGTERM');
     expect(await server.exit()).toBe(0);
   });
@@ -118,9 +120,9 @@ describe('gwanmun', () => {
   test('serves an application; what it prints goes to standard error with its name', async () => {
     const server = new Gwanmun('app.ts', '--workers', '2');
     const url = await server.url();
-    expect(server.stderr).toContain('"workers":2');
+    expect(server.stderr).toContain(' · 2 workers · app.ts · ready in ');
     const pid = Number(await get(`${url}/x`));
-    await server.says(new RegExp(`^\\[worker [12]\\] loading in ${pid}$`, 'm'));
+    await server.says(new RegExp(`^\\S+Z info \\[worker [12]\\] loading in ${pid}$`, 'm'));
     expect(server.stdout).not.toContain('loading');
     server.child.kill('SIGINT');
     expect(await server.exit()).toBe(0);

@@ -158,8 +158,8 @@ describe('what an application prints', () => {
     await using server = await start({ errorLog: { format: 'text' }, requestId: true });
     await ask(server, '/levels', 'r-1');
     await server.stop();
-    expect(server.stderr).toMatch(/^\[worker 1\] loading$/m);
-    expect(server.stderr).toMatch(/^\[worker 1 r-1\] an info\n\tof two lines$/m);
+    expect(server.stderr).toMatch(/^\S+Z info \[worker 1\] loading$/m);
+    expect(server.stderr).toMatch(/^\S+Z info \[worker 1 r-1\] an info\n\tof two lines$/m);
   });
 
   test('has time and level in a text file', async () => {

@@ -164,7 +164,7 @@ test('what one prints goes line by line to standard error and nowhere else', asy
   const answer = await get(await server.port(), '/prints');
   expect(answer.body.toString()).toBe('printed');
   for (const line of ['one', 'two', 'no endHTTP/1.1 200 OK', 'error line'])
-    await server.says(new RegExp(`^\\[worker 1\\] ${line}\r?$`, 'm'));
+    await server.says(new RegExp(`^\\S+Z info \\[worker 1\\] ${line}\r?$`, 'm'));
   expect(server.stdout).not.toMatch(/one|two|end/);
 });
 
@@ -219,7 +219,7 @@ test('Python applications and modules run side by side, each in workers of its o
     },
   );
   const port = await server.port();
-  await server.says(/"workers":6/);
+  await server.says(/ · 6 workers · /);
   expect((await get(port, '/')).body.toString()).toMatch(/^module \d/);
   expect((await get(port, '/contract/pid')).body.toString()).toMatch(/^\d/);
   expect((await get(port, '/local/x')).body.toString()).toMatch(/^local \d/);

@@ -102,7 +102,7 @@ describe('workers', () => {
     expect(answer).toMatchObject({ status: 200, complete: true });
     expect(answer.body.toString()).toBe('printed');
     for (const line of ['one', 'two', 'no endHTTP/1.1 200 OK', 'error line'])
-      await server.says(new RegExp(`^\\[worker 1\\] ${line}\r?$`, 'm'));
+      await server.says(new RegExp(`^\\S+Z info \\[worker 1\\] ${line}\r?$`, 'm'));
     await server.prints(/GET \/print HTTP\/1\.1/);
     expect(server.stdout).not.toMatch(/worker|one|two|end/);
     expect((await get(port, '/pid')).status).toBe(200);

@@ -84,7 +84,7 @@ test.each([
     const port = await server.port();
     const before = (await get(port, '/pid')).body.toString();
     expect([200, 502]).toContain((await get(port, path)).status);
-    await server.says(new RegExp(`^\\[worker 1\\] .*Error: ${message}\n(?:.*\n)*?.*${place(message)}`, 'm'));
+    await server.says(new RegExp(`^\\S+Z info \\[worker 1\\] .*Error: ${message}\n(?:.*\n)*?.*${place(message)}`, 'm'));
     await server.says(/worker 1 exited with code 1; a new one starts in 100 ms/);
     const after = await get(port, '/pid');
     expect(after.status).toBe(200);

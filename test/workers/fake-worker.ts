@@ -98,7 +98,7 @@ export class TestCore {
       timeouts: { headerMs: 15_000, bodyMs: 15_000, keepAliveMs: 15_000, writeMs: 15_000 },
       serverHeader: null,
       accessLog: { format: 'off', color: false },
-      errorLog: { format: 'text', level: 'info', file: join(this.folder, 'error.log') },
+      errorLog: { format: 'text', level: 'info', file: join(this.folder, 'error.log'), timed: true },
       requestIds: 'off',
       tempDir: this.folder,
       reservedDescriptors: 0,

@@ -238,6 +238,9 @@ pub struct ErrorLog {
     /// None: standard error.
     #[serde(default)]
     pub file: Option<PathBuf>,
+    /// As text, what applications print gets a time and a level too.
+    #[serde(default)]
+    pub timed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -611,7 +611,7 @@ fn open_log(config: &Config) -> Result<Logger, Error> {
         error: match config.error_log.format {
             ErrorFormat::Json => log::ErrorFormat::Json,
             ErrorFormat::Text => {
-                log::ErrorFormat::Text { timed_output: config.error_log.file.is_some() }
+                log::ErrorFormat::Text { timed_output: config.error_log.timed }
             }
         },
         level: config.error_log.level,
