@@ -165,7 +165,7 @@ export class Upkeep {
       this.#charge.tell({
         level: 'info',
         event: 'scaled',
-        message: `${count + change} workers instead of ${count}: ${why}`,
+        message: `${count + change} ${count + change === 1 ? 'worker' : 'workers'} instead of ${count}: ${why}`,
       });
       try {
         await this.scale(pool, (now) => Math.min(Math.max(now + change, min), max));

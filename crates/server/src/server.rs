@@ -610,9 +610,7 @@ fn open_log(config: &Config) -> Result<Logger, Error> {
         access_target,
         error: match config.error_log.format {
             ErrorFormat::Json => log::ErrorFormat::Json,
-            ErrorFormat::Text => {
-                log::ErrorFormat::Text { timed_output: config.error_log.timed }
-            }
+            ErrorFormat::Text => log::ErrorFormat::Text { timed_output: config.error_log.timed },
         },
         level: config.error_log.level,
         error_target,
