@@ -137,7 +137,7 @@ def application(environ, start_response):
   await ask(await server.port(), 'GET /');
   await server.says(/an info record/);
   expect(server.stderr).toMatch(/^\S+Z info \[worker 1\] while it is loaded$/m);
-  expect(server.stderr).toMatch(/^\[worker 1\] an info record$/m);
+  expect(server.stderr).toMatch(/^\S+Z info \[worker 1\] an info record$/m);
   expect(server.stderr).not.toContain('a debug record');
 });
 
