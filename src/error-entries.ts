@@ -37,7 +37,7 @@ export const errorEntries = {
     title: 'The module holds more than one application',
     explanation:
       "A module's exports say what kind of application it is: a function named application, a fetch handler, or a default function as Node handler. This one has several.",
-    remedy: "say which: app: { wsgi: './app.ts' }, app: { fetch: './app.ts' } or app: { node: './app.ts' }",
+    remedy: "name the one you mean: app: { wsgi: './app.ts' }, app: { fetch: './app.ts' } or app: { node: './app.ts' }",
     fixes: ['A configuration can say which one is meant. Without one, export only one of them.'],
     example: `$ gwanmun app.ts
 ✗ GWM_APP_AMBIGUOUS  app.ts holds a function named application and a default function, which is a Node handler
@@ -391,7 +391,7 @@ export const errorEntries = {
       'The file of a process that has ended is simply overwritten.',
     ],
     example: `$ gwanmun ./public --pid site.pid
-✗ GWM_PID_FILE  site.pid names process 4711, which runs`,
+✗ GWM_PID_FILE  site.pid names process 4711, which is running`,
     exit: 1,
   },
   GWM_PLATFORM: {

@@ -95,10 +95,14 @@ function absent(platform: string, name: string, cause: unknown): GwanmunError {
     return new GwanmunError('GWM_PLATFORM', `gwanmun does not run on ${platform}; it runs on ${published}`, { cause });
   }
   if (!(PLATFORMS as readonly string[]).includes(platform)) {
-    return new GwanmunError('GWM_NATIVE_MISSING', `There is no prebuilt core for ${platform}, but for ${published}`, {
-      remedy: `use one of those\n${BUILD}`,
-      cause,
-    });
+    return new GwanmunError(
+      'GWM_NATIVE_MISSING',
+      `There is no prebuilt core for ${platform}; there is one for ${published}`,
+      {
+        remedy: `use one of those\n${BUILD}`,
+        cause,
+      },
+    );
   }
   return new GwanmunError('GWM_NATIVE_MISSING', `The native core for ${platform} is not installed: ${name}`, {
     remedy: [

@@ -147,7 +147,7 @@ export function parseCommand(args: readonly string[]): Command {
     case 'help':
       return { name: 'help', topic: rest[0] };
     case 'run':
-      throw usage('gwanmun run needs a program, first of all', 'gwanmun run server.js');
+      throw usage('gwanmun run needs a program as its first argument', 'gwanmun run server.js');
     case 'check':
       if (rest[0] !== undefined) {
         throw usage(`gwanmun check takes no target, got "${rest[0]}"`, `gwanmun check --config ${rest[0]}`);
@@ -183,7 +183,7 @@ function serveOverrides(values: Options, gunicorn: ReadonlyMap<string, readonly 
   const { host, pid } = values;
   const port = portOption(values.port);
   if (gunicorn.has('bind') && (host ?? port) !== undefined) {
-    throw usage('--bind excludes --host and --port', '--bind 0.0.0.0:8000');
+    throw usage('use either --bind, or --host and --port', '--bind 0.0.0.0:8000');
   }
   const settings = { ...gunicornSettings(gunicorn), ...(pid === undefined ? {} : { pidFile: pid }) };
   return { port, host, workers: workersOption(values.workers), settings };
@@ -218,7 +218,7 @@ function fetchCommand(values: Options, lists: Lists, [url, target, extra]: reado
     );
   }
   if (extra !== undefined) throw usage(`gwanmun fetch asks one target, got "${target}" and "${extra}"`);
-  if (values.data !== undefined && values.json !== undefined) throw usage('--data and --json exclude each other');
+  if (values.data !== undefined && values.json !== undefined) throw usage('use either --data or --json');
   for (const header of lists.header) {
     if (!/^[!#$%&'*+.^`|~\w-]+:[^\0\r\n]*$/.test(header)) {
       throw usage(`--header: expected "Name: value", got "${header}"`, EXAMPLES.header);
@@ -278,7 +278,7 @@ function positive(what: string, text: string | undefined, example: string): numb
 
 function subject(target: string | undefined, config: string | undefined): Subject {
   if (target !== undefined && config !== undefined) {
-    throw usage('a target and --config exclude each other', `gwanmun ${target}\ngwanmun --config ${config}`);
+    throw usage('name either a target or a --config', `gwanmun ${target}\ngwanmun --config ${config}`);
   }
   return { target, config };
 }

@@ -49,7 +49,7 @@ export async function control(
       return `✓ scaled ${where}: ${counts.map(count).join(' and ')}\n`;
     }
     case 'upgrade':
-      return `✓ process ${result as number} serves in the place of ${where}\n`;
+      return `✓ process ${result as number} has taken over from ${where}\n`;
     case 'stop':
       return `✓ stopped ${where}\n`;
     case 'restart-worker': {
@@ -82,7 +82,7 @@ async function findServer(request: ControlRequest, { pid }: ControlTarget): Prom
   if (found.length === 0 && fault !== undefined) throw fault;
   if (pid !== undefined) {
     if (found[0] !== undefined) return found[0];
-    throw none(`Process ${pid} is no gwanmun of this user`);
+    throw none(`Process ${pid} is not a gwanmun of this user`);
   }
   const here = found.filter(({ status }) => isOfThisFolder(status));
   // To look at the only one does no harm. What is changed is said.
@@ -96,7 +96,7 @@ async function findServer(request: ControlRequest, { pid }: ControlTarget): Prom
   );
   const message = one === undefined ? 'No gwanmun runs in this folder' : 'Several servers are running';
   throw new GwanmunError('GWM_CONTROL', message, {
-    remedy: [choice.length === 1 ? 'if you mean another one, say so:' : 'say which:', ...list].join('\n'),
+    remedy: [choice.length === 1 ? 'if you mean another one, name it:' : 'name the one you mean:', ...list].join('\n'),
   });
 }
 
@@ -134,8 +134,7 @@ function ask(path: string, request: ControlRequest): Promise<unknown> {
     socket.setEncoding('utf8');
     if (request.command === 'status') {
       const fault = new GwanmunError('GWM_CONTROL', `The server of ${path} does not answer`, {
-        remedy:
-          'its main process hangs, or is stopped: see what it does, or end it by its process id, which the name has',
+        remedy: 'its main process hangs or is stopped; look at it, or kill it: its process id is in the name',
       });
       socket.setTimeout(STATUS_MS, () => socket.destroy(fault));
     }
@@ -146,7 +145,7 @@ function ask(path: string, request: ControlRequest): Promise<unknown> {
       if (!text.endsWith('\n')) {
         // A server that stops need not say more than that it is gone.
         if (request.command === 'stop') resolve(null);
-        else reject(new GwanmunError('GWM_CONTROL', 'The server has ended before it answered'));
+        else reject(new GwanmunError('GWM_CONTROL', 'The server ended before it answered'));
         return;
       }
       // The server may be of another version.
@@ -155,9 +154,7 @@ function ask(path: string, request: ControlRequest): Promise<unknown> {
       if (isAnswer && 'result' in response) resolve(response.result);
       else {
         const fault = isAnswer && 'error' in response ? parseError(response.error) : undefined;
-        reject(
-          fault ?? new GwanmunError('GWM_CONTROL', `The server gave an answer that is not understood: ${text.trim()}`),
-        );
+        reject(fault ?? new GwanmunError('GWM_CONTROL', `The server gave an unknown answer: ${text.trim()}`));
       }
     });
   });

@@ -14,6 +14,6 @@ function tell(): void {
   if (isTold) return;
   isTold = true;
   process.stderr.write(
-    `gwanmun: process ${process.pid} is not on the core: it was forked by the program, and serves by Node's own http\n`,
+    `gwanmun: process ${process.pid} is not on the core: it was forked by the program, and serves with Node's own http\n`,
   );
 }

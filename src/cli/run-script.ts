@@ -38,7 +38,7 @@ export async function runScript(
   process.once('exit', (code) => {
     if (code !== 0 || hasListened()) return;
     process.stderr.write(
-      `gwanmun: ${script} has ended, and no http.Server of its own has listened. If it exports an application: gwanmun ${script}\n`,
+      `gwanmun: ${script} ended without an http.Server that listens. If it exports an application: gwanmun ${script}\n`,
     );
   });
   // What it forks is started with the same options.

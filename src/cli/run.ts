@@ -138,7 +138,7 @@ function printError(error: unknown): number {
   }
   const fault = new GwanmunError('GWM_CORE', error instanceof Error ? error.message : String(error), {
     userStack: error instanceof Error ? error.stack : undefined,
-    remedy: 'this looks like a fault of gwanmun; please report it with the lines above',
+    remedy: 'this looks like a bug in gwanmun; please report it with the lines above',
   });
   process.stderr.write(`${formatError(fault, { color })}\n`);
   return fault.exitCode;

@@ -148,7 +148,7 @@ function listenForSignals(server: Server, { stop, reload, upgrade }: Actions): v
   ] as const) {
     process.on(signal, () => {
       server.scale({ by }).catch((error: unknown) => {
-        const message = 'the additional worker did not start';
+        const message = 'an additional worker did not start';
         server.tell({ level: 'error', event: 'worker-not-started', message, error: fromCore(error) });
       });
     });
@@ -226,7 +226,7 @@ function reloading(server: Server, reload: () => Promise<void>, configFiles: Rea
       });
     },
     onFault(error) {
-      const message = 'some of the files are not watched: what changes in them is not loaded';
+      const message = 'some files are not watched; changes in them are not loaded';
       server.tell({ level: 'warn', event: 'watch', message, error });
     },
   };

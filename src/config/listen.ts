@@ -14,7 +14,7 @@ export function parseListen(text: string): ParsedListen {
   }
   const match = /^(?:\[([^\]]*)\]|([^:\s/[\]]+(?=:|$)))?(?::(\d+))?$/.exec(/^\d+$/.test(text) ? `:${text}` : text);
   if (!match || text === '') {
-    const hint = isIPv6(text) ? `; an IPv6 address stands in brackets: '[${text}]:8080'` : '';
+    const hint = isIPv6(text) ? `; write an IPv6 address in brackets: '[${text}]:8080'` : '';
     return { fault: `${EXPECTED}, got "${text}"${hint}` };
   }
   const [, bracketed, name, digits] = match;

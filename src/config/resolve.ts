@@ -135,7 +135,7 @@ export function resolveConfig(
     });
     for (const key of FILE_KEYS) {
       if (files === undefined && mount[key] !== undefined)
-        report(faults, ['mounts', index, key], 'is about files, of which the mount has none');
+        report(faults, ['mounts', index, key], 'is about files, but the mount has no files');
     }
     const compress = mount.compression ?? config.compression ?? true;
     const common = { path: mount.path, ...filesOf(files, mount, compress), stream, sendfile, errorPages, compress };

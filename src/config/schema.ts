@@ -93,7 +93,7 @@ const mountPath = v.pipe(
 /** What is wrong with a mount's path: it has to be in the normal form in which the core compares decoded paths. */
 function mountPathFault(path: string): string | undefined {
   if (!path.startsWith('/')) return "expected a path that begins with '/'";
-  if (path.includes('%')) return "expected the path as it is after decoding, without '%'";
+  if (path.includes('%')) return "expected the decoded path, without '%'";
   if (/[?#\\]/.test(path)) return "expected a path without '?', '#' and '\\'";
   // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(path)) return 'expected a path without control characters';
@@ -191,7 +191,7 @@ const OWN_HEADERS =
 const headerName = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z][\w-]{0,127}$/, "expected the name of a header, such as 'X-Frame-Options'"),
-  v.check((name) => !OWN_HEADERS.test(name), 'expected another header: this one the server sets itself'),
+  v.check((name) => !OWN_HEADERS.test(name), 'expected another header: the server sets this one itself'),
 );
 const cacheControl = v.pipe(
   v.string('expected a text'),
@@ -232,10 +232,10 @@ const mount = v.pipe(
     'expected files, an application (app or wsgi), or both',
   ),
   v.check(({ app, wsgi: python }) => app === undefined || python === undefined, 'expected app or wsgi, got both'),
-  v.check(({ wsgi: target, python }) => python === undefined || target !== undefined, 'has python, but no wsgi to run'),
+  v.check(({ wsgi: target, python }) => python === undefined || target !== undefined, 'has python, but no wsgi'),
   v.check(
     ({ stream, wsgi: target }) => target === undefined || stream !== true,
-    'expected no stream: a Python application gets whole bodies',
+    'expected no stream: a Python application always gets whole bodies',
   ),
 );
 
@@ -297,7 +297,7 @@ const workers = choose<Workers, Workers>((input) => {
   if (typeof input !== 'object' || input === null) return v.literal('auto', workersExpected);
   return v.pipe(
     object({ min: workerCount, max: workerCount }, workersExpected),
-    v.check(({ min, max }) => min <= max, 'expected a max that is not below min'),
+    v.check(({ min, max }) => min <= max, 'expected a max of at least min'),
   );
 });
 
@@ -319,7 +319,7 @@ const environ = v.pipe(
   // They cross to a worker in one frame.
   v.check(
     (pairs) => Object.entries(pairs).reduce((sum, [name, value]) => sum + name.length + value.length + 2, 0) <= 32_768,
-    'expected at most 32768 characters together',
+    'expected at most 32768 characters in all',
   ),
 );
 

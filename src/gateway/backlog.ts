@@ -57,7 +57,7 @@ export class Backlog {
     }
     const buffer = Buffer.allocUnsafe(Math.min(most, this.written - this.read));
     const count = readSync(this.fd, buffer, 0, buffer.length, this.read);
-    if (count === 0) throw new Error('the temporary file of what an application wrote has become shorter');
+    if (count === 0) throw new Error('the temporary file that holds what an application wrote has become shorter');
     this.read += count;
     if (this.read === this.written) this.close();
     return buffer.subarray(0, count);

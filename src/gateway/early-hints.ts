@@ -8,7 +8,7 @@ import type { EarlyHints, Environ } from './types.js';
 export const earlyHints: EarlyHints = function earlyHints(headers) {
   const errors: unknown = (this as Environ | undefined)?.['wsgi.errors'];
   if (!(errors instanceof ErrorLog)) {
-    throw new TypeError("call it on the environ of the server: environ['gwanmun.early_hints'](headers)");
+    throw new TypeError("call it as a method of the server's environ: environ['gwanmun.early_hints'](headers)");
   }
   errors.owner.inform(103, headers);
 };

@@ -130,5 +130,5 @@ export const fileWrapper: FileWrapper = (file, options) => new FileBody(file, op
 function integer(what: string, value: number | undefined, min: number): number | null {
   if (value === undefined) return null;
   if (Number.isSafeInteger(value) && value >= min) return value;
-  throw new TypeError(`the ${what} of a file must be an integer from ${min} on, got ${describe(value)}`);
+  throw new TypeError(`the ${what} of a file must be an integer of at least ${min}, got ${describe(value)}`);
 }

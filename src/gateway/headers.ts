@@ -47,7 +47,7 @@ export class HeaderBlock {
     this.form = usual ? 0 : FORM_REASON;
     const length = this.reason.length + lines.length;
     if (length > MAX_LINES) {
-      throw new TypeError(`the headers have ${length} bytes together; at most ${MAX_LINES} are possible`);
+      throw new TypeError(`the headers have ${length} bytes together; the limit is ${MAX_LINES}`);
     }
     this.pairs = pairs;
     this.lines = lines;

@@ -67,7 +67,7 @@ export class Response {
     if (late && this.headersSent) throw excInfo; // W34
     if (this.called && !late) {
       throw new Error(
-        'startResponse was called twice; only an application that reports an error may, by giving the error as third argument',
+        'startResponse was called twice; only to report an error may you call it again, with the error as third argument',
       ); // W33
     }
     this.called = true;
@@ -283,7 +283,7 @@ export class Response {
       }
     }
     this.writer.send();
-    if (beyond) throw new Error('write was given more bytes than Content-Length says; the surplus is not sent'); // W55
+    if (beyond) throw new Error('write was given more bytes than Content-Length says; the rest is not sent'); // W55
   }
 
   /** Ends the stream properly; headers that have not been sent go first. */
@@ -344,7 +344,7 @@ export class Response {
     if (this.block === null) {
       throw new Error(
         this.called
-          ? 'the call of startResponse failed, so that there is no status to send'
+          ? 'the call of startResponse failed, so there is no status to send'
           : "the application returned without calling startResponse; call startResponse('200 OK', headers) first",
       ); // W35
     }

@@ -82,7 +82,7 @@ function answer(socket: Socket, handle: ControlHandler): void {
     socket.setTimeout(0);
     const request = end < 0 ? undefined : parse(text.slice(0, end));
     if (request === undefined) {
-      const fault = new GwanmunError('GWM_CONTROL', 'the control socket was asked for something that it does not know');
+      const fault = new GwanmunError('GWM_CONTROL', 'the control socket does not know this command');
       reply({ error: fault.toJSON() });
       return;
     }

@@ -8,7 +8,7 @@ import { GwanmunError } from '../errors.js';
 export function checkPidFile(path: string, predecessor?: number): void {
   const pid = pidIn(path);
   if (pid === undefined || pid === process.pid || pid === predecessor || !isRunning(pid)) return;
-  throw new GwanmunError('GWM_PID_FILE', `${displayPath(path)} names process ${pid}, which runs`);
+  throw new GwanmunError('GWM_PID_FILE', `${displayPath(path)} names process ${pid}, which is running`);
 }
 
 /** Writes the file, whole or not at all, and removes it at the end of the process. Throws GWM_PID_FILE. */

@@ -98,7 +98,8 @@ export function checkPython(application: WsgiApplication): string {
   const failure = failureOf(report, application);
   if (failure) throw failure;
   const { success, output: facts } = v.safeParse(REPORT, parseJson(report));
-  if (!success) throw new GwanmunError('GWM_WORKER_EXITED', `${target} ended the Python that was to load it`);
+  if (!success)
+    throw new GwanmunError('GWM_WORKER_EXITED', `${target} ended its Python process while it was being loaded`);
   return facts.version;
 }
 

@@ -407,7 +407,7 @@ export class Server {
         this.#tell({
           level: 'warn',
           event: 'core',
-          message: 'connections did not close in time; they are cut',
+          message: 'some connections did not close in time and were cut',
         });
         this.#core.close(0);
         await settles(this.#closed, CLOSE_SLACK_MS);

@@ -203,7 +203,7 @@ export class Slot {
     if (this.#id !== undefined) this.#options.core.removeWorker(this.#id);
     this.#timer = setTimeout(
       () => {
-        const what = `worker ${this.place.number} (${this.pid}) was not done in time; what it had is cut`;
+        const what = `worker ${this.place.number} (${this.pid}) did not finish in time; its requests were cut off`;
         if (wasReady) this.#tell('warn', 'worker-killed', what);
         this.kill();
       },
@@ -222,7 +222,7 @@ export class Slot {
     this.#state = 'hung';
     if (this.#id !== undefined) this.#options.core.removeWorker(this.#id);
     const stack = await this.stack();
-    const where = stack === undefined ? 'it does not say where its code is' : 'its code is at';
+    const where = stack === undefined ? 'it did not say where its code is' : 'its code is at';
     this.#tell(
       'error',
       'worker-hung',

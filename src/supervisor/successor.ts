@@ -37,7 +37,7 @@ export function startSuccessor({ sockets, isActivated, env, patience }: Successo
       report.close();
       reject(new GwanmunError('GWM_SUCCESSOR', `The new process ${what}; everything goes on as it was`));
     };
-    const timer = setTimeout(() => fail(`does not serve after ${patience} ms`), patience);
+    const timer = setTimeout(() => fail(`does not serve ${patience} ms after its start`), patience);
     child.on('error', (error) => fail(`could not be started: ${error.message}`));
     child.once('exit', (code, signal) => fail(signal === null ? `ended with ${code}` : `was ended by ${signal}`));
     const report = new Report(child, () => {

@@ -178,7 +178,7 @@ export class Supervisor {
     const wanted = [...this.#slots].filter(({ id }) => id !== undefined && isWanted(id));
     const asked = wanted.map(async (slot) => {
       const stack = await slot.stack();
-      const where = stack === undefined ? 'it does not say where its code is' : `\n${stack}`;
+      const where = stack === undefined ? 'it did not say where its code is' : `\n${stack}`;
       return `worker ${slot.place.number} (${slot.pid}): ${where}`;
     });
     return Promise.all(asked);
@@ -332,7 +332,7 @@ export class Supervisor {
     place.restarts += 1;
     place.lastExit = describeExit(exit);
     const isTaken = place.slot !== undefined || this.#promote(place);
-    const next = isTaken ? 'another one starts already' : `a new one starts in ${this.#refill(place)} ms`;
+    const next = isTaken ? 'another one is already starting' : `a new one starts in ${this.#refill(place)} ms`;
     this.#options.tell({
       level: 'error',
       event: 'worker-exited',

@@ -116,7 +116,7 @@ export class Upkeep {
       try {
         await supervisor.replace(worker, this.#charge.config().drainTimeout);
       } catch (error) {
-        this.#tellNotStarted(error, `worker ${worker} stays, for a new one does not start`, worker);
+        this.#tellNotStarted(error, `worker ${worker} goes on, because its replacement did not start`, worker);
       }
     }
   }
@@ -170,7 +170,7 @@ export class Upkeep {
       try {
         await this.scale(pool, (now) => Math.min(Math.max(now + change, min), max));
       } catch (error) {
-        this.#tellNotStarted(error, 'one more worker does not start');
+        this.#tellNotStarted(error, 'an additional worker did not start');
         autoscale.failed(performance.now());
       }
     }

@@ -156,7 +156,7 @@ function report(error: unknown): void {
       : (systemFault(error) ??
         new GwanmunError('GWM_WORKER_EXITED', `The worker could not start: ${String(error)}`, {
           userStack: error instanceof Error ? error.stack : undefined,
-          remedy: 'this looks like a fault of gwanmun; please report it',
+          remedy: 'this looks like a bug in gwanmun; please report it',
         }));
   if (!say(JSON.stringify(failure))) process.stderr.write(`${failure.message}\n`);
 }

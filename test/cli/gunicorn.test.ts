@@ -112,7 +112,7 @@ test('a gunicorn command line serves, and its pid file is there while it runs', 
 
   const second = new Gwanmun({ args, folder: server.folder, files: {} });
   expect(await second.exit()).toBe(1);
-  expect(second.stderr).toContain(`GWM_PID_FILE  shop.pid names process ${server.child.pid}, which runs`);
+  expect(second.stderr).toContain(`GWM_PID_FILE  shop.pid names process ${server.child.pid}, which is running`);
 
   server.child.kill('SIGTERM');
   expect(await server.exit()).toBe(0);

@@ -112,7 +112,7 @@ describe('a configuration with faults', () => {
     [{ mounts: ['/'] }, 'mounts[0]: expected an object, got "/"'],
     [{ mounts: [{ path: '/' }] }, 'mounts[0]: expected files, an application'],
     [{ mounts: [{ path: '/', app: 'a.ts', wsgi: 'a' }] }, 'mounts[0]: expected app or wsgi, got both'],
-    [{ mounts: [{ path: '/', files: '.', python: 'python3' }] }, 'mounts[0]: has python, but no wsgi to run'],
+    [{ mounts: [{ path: '/', files: '.', python: 'python3' }] }, 'mounts[0]: has python, but no wsgi'],
     [{ mounts: [{ path: '/', wsgi: 'a', stream: true }] }, 'a Python application gets whole bodies'],
     [{ mounts: [{ path: '/', wsgi: 'a b:c' }] }, `mounts[0].wsgi: expected 'module:callable', got "a b:c"`],
     [{ mounts: [{ path: '/', wsgi: './site/app.py:app' }] }, `a module is named without .py: 'site.app:app'`],
@@ -168,7 +168,7 @@ describe('a configuration with faults', () => {
   test.each([
     ['', "expected a URL path such as '/' or '/admin'"],
     ['admin', "expected a path that begins with '/'"],
-    ['/a%20b', "expected the path as it is after decoding, without '%'"],
+    ['/a%20b', "expected the decoded path, without '%'"],
     ['/a/../b', "expected a path without '.' and '..' segments"],
     ['/..', "expected a path without '.' and '..' segments"],
     ['/a/.', "expected a path without '.' and '..' segments"],
@@ -186,7 +186,7 @@ describe('a configuration with faults', () => {
     [{ A: 5 }, 'expected a text'],
     [{ A: 'a\0B' }, 'expected characters from U+0001 to U+00FF'],
     [{ A: '한글' }, 'expected characters from U+0001 to U+00FF'],
-    [{ A: 'x'.repeat(40_000) }, 'expected at most 32768 characters together'],
+    [{ A: 'x'.repeat(40_000) }, 'expected at most 32768 characters in all'],
   ])('the environ %j is refused', (environ, message) => {
     expect(faultsOf({ mounts: [{ path: '/', files: '.' }], environ }).message).toContain(message);
   });

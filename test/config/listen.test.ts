@@ -23,7 +23,7 @@ describe('a listen string', () => {
     ['65536', 'expected a port from 0 to 65535, got 65536'],
     ['a:b', 'got "a:b"'],
     ['127.0.0.1:', 'got "127.0.0.1:"'],
-    ['::1', "an IPv6 address stands in brackets: '[::1]:8080'"],
+    ['::1', "write an IPv6 address in brackets: '[::1]:8080'"],
     ['[nonsense]:80', '"nonsense" is not an IPv6 address'],
     ['http://localhost:80', 'got "http://localhost:80"'],
     ['local host:80', 'got'],

@@ -59,7 +59,7 @@ test.each([
     `./${'x'.repeat(120)}.sock`,
     /has \d+ bytes, and a Unix socket's has at most 107\.\n/,
   ],
-  ['of a file that is no socket', './gwanmun.config.ts', /: a file that is no socket has this name\.\n/],
+  ['of a file that is no socket', './gwanmun.config.ts', /: a file that is not a socket has this name\.\n/],
 ])('a path %s is told as such', async (_, path, message) => {
   using user = new NewUser();
   const config = `export default {\n  listen: [{ unix: '${path}' }],\n  mounts: [{ path: '/', files: '.' }],\n};\n`;

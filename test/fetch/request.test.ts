@@ -50,7 +50,7 @@ inEachHost('request', (host) => {
 
   test('a Host that no URL can have is answered with 400, without the application', async () => {
     const response = await host().ask('GET /hello', ['Host: 256.256.256.256']);
-    expect([response.status, response.body.toString()]).toEqual([400, 'The Host of the request is not one.\n']);
+    expect([response.status, response.body.toString()]).toEqual([400, 'The Host of the request is not valid.\n']);
   });
 
   test('the body can be read as text, JSON, bytes and a form', async () => {

@@ -112,7 +112,7 @@ inEachHost('response', (host) => {
     ['/throws', 'Error: thrown by the handler'],
     ['/rejects', 'Error: rejected by the handler'],
     ['/nothing', 'the fetch handler returned undefined; it must return a Response'],
-    ['/error', 'Response.error(), which is no response to send'],
+    ['/error', 'Response.error(), which cannot be sent'],
     ['/read-twice', 'whose body was read already'],
   ])('%s is a 500, and the log says why', async (path, text) => {
     expect((await host().ask(`GET ${path}`)).status).toBe(500);

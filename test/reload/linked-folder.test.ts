@@ -87,7 +87,7 @@ describe.each([['kept'], ['removed']])('the old release is %s', (fate) => {
     const port = await server.port();
     goOn(server);
     const said = await server.command('upgrade');
-    const [, pid] = /^✓ process (\d+) serves in the place of process \d+ in \S+\/current\n/.exec(said) ?? [said];
+    const [, pid] = /^✓ process (\d+) has taken over from process \d+ in \S+\/current\n/.exec(said) ?? [said];
     await server.exit();
     expect(await server.serves(port)).toEqual(two(server));
     process.kill(Number(pid), 'SIGTERM');

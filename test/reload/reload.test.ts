@@ -162,7 +162,7 @@ test('a stream that does not end is cut after drainTimeout', async () => {
   await client.send(get());
   await client.until('more\n');
   await site.reload();
-  await site.says(/was not done in time; what it had is cut/);
+  await site.says(/did not finish in time; its requests were cut off/);
   // Cut off: no last chunk.
   expect((await client.rest(true)).toString().endsWith('0\r\n\r\n')).toBe(false);
   client.close();

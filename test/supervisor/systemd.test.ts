@@ -141,9 +141,7 @@ describe('under systemd', () => {
     let said = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
     expect(await once(child, 'close')).toEqual([1, null]);
-    expect(said).toContain(
-      'Descriptor 3, which was passed to be listened on, is no socket that listens for connections.',
-    );
+    expect(said).toContain('Descriptor 3, which was passed to be listened on, is not a listening socket.');
   });
 });
 

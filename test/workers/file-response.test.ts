@@ -105,6 +105,6 @@ test('descriptors that no frame says are the end of the worker, and do not stay'
   const fd = openSync(small, 'r');
   for (let count = 0; count < 4; count += 1) worker.link.sendWithFd(frame(f.KIND_LOG, 0, 3, 'x'), fd);
   closeSync(fd);
-  expect((await core.event('worker-gone', worker.id)).reason).toMatch(/no HEAD says FD/);
+  expect((await core.event('worker-gone', worker.id)).reason).toMatch(/without a HEAD that has the flag FD/);
   await expect.poll(descriptors, { timeout: 5000, interval: 10 }).toBeLessThanOrEqual(before);
 });

@@ -83,9 +83,7 @@ describe('a request that hangs', () => {
     await using server = start();
     const port = await server.port();
     expect((await get(port, '/untold')).status).toBe(504);
-    const [, pid] = await server.says(
-      /worker 1 \((\d+)\) hangs in GET \/untold, .*; it does not say where its code is/,
-    );
+    const [, pid] = await server.says(/worker 1 \((\d+)\) hangs in GET \/untold, .*; it did not say where its code is/);
     await expect.poll(() => server.workers().map(String), { timeout: 10_000 }).not.toContain(pid);
   });
 
@@ -106,7 +104,7 @@ describe('a request that hangs', () => {
     const port = await server.port();
     expect((await get(port, '/native')).status).toBe(504);
     const [, pid] = await server.says(
-      /worker 1 \((\d+)\) hangs in GET \/native, and is replaced; it does not say where its code is/,
+      /worker 1 \((\d+)\) hangs in GET \/native, and is replaced; it did not say where its code is/,
     );
     await expect.poll(() => server.workers().map(String), { timeout: 10_000 }).not.toContain(pid);
     expect((await get(port, '/pid')).status).toBe(200);

@@ -122,7 +122,7 @@ impl<'a> Wishes<'a> {
         let wishes = Self(payload);
         if !payload.len().is_multiple_of(4) || wishes.iter().any(|wish| wish > 3) {
             return Err(FrameError(
-                "READY has a u32 for each application, of which two bits are known",
+                "READY must have a u32 for each application, with no bits but the two known ones",
             ));
         }
         Ok(wishes)
@@ -167,16 +167,18 @@ impl<'a> FromWorker<'a> {
         let Frame { kind, flags, stream, extra, payload } = frame;
         let passes = flags & FLAG_FD != 0;
         if passes && kind != Kind::Head {
-            return Err(FrameError("of a worker's frames only HEAD comes with a descriptor"));
+            return Err(FrameError("a worker's frame other than HEAD must not bring a descriptor"));
         }
         let about_link =
             matches!(kind, Kind::Hello | Kind::Ready | Kind::Names | Kind::Block | Kind::Passing);
         if about_link != (stream == 0) && kind != Kind::Log {
-            return Err(FrameError("a frame about the link has stream 0, any other has a stream"));
+            return Err(FrameError(
+                "a frame about the link must have stream 0, any other frame must have a stream",
+            ));
         }
         let end = frame.ends();
         if end && !matches!(kind, Kind::Head | Kind::Data | Kind::End) {
-            return Err(FrameError("END is a flag of HEAD and DATA"));
+            return Err(FrameError("END must only be a flag of HEAD and DATA"));
         }
         match kind {
             Kind::Hello => hello(payload),
@@ -184,13 +186,13 @@ impl<'a> FromWorker<'a> {
             Kind::Passing => Ok(Self::Passing),
             Kind::Block => match u16::try_from(extra) {
                 Ok(id) if id != 0 => Ok(Self::Block { id, lines: payload }),
-                _ => Err(FrameError("a block's id is 1 to 65 535")),
+                _ => Err(FrameError("a block's id must be 1 to 65 535")),
             },
             Kind::Head if passes => file_head(head(stream, extra, payload, end)?),
             Kind::Head => head(stream, extra, payload, end),
             Kind::Info => match extra {
                 102..=199 => Ok(Self::Info { stream, status: extra as u16, lines: payload }),
-                _ => Err(FrameError("INFO's status is 102 to 199")),
+                _ => Err(FrameError("INFO's status must be 102 to 199")),
             },
             Kind::Data => Ok(Self::Data { stream, body: payload, end }),
             Kind::Trailers => Ok(Self::Trailers { stream, lines: payload }),
@@ -233,7 +235,7 @@ impl<'a> FromWorker<'a> {
                 Ok(Self::Log { stream, level, origin, request_id, request, text })
             }
             Kind::Closed => Ok(Self::Closed { stream }),
-            Kind::Names => Err(FrameError("NAMES goes from the core to the worker only")),
+            Kind::Names => Err(FrameError("NAMES must only come from the core")),
         }
     }
 }
@@ -252,7 +254,7 @@ fn hello(payload: &[u8]) -> Result<FromWorker<'_>, FrameError> {
     };
     let concurrency = read_u32(payload, 8);
     if !(1..=65_535).contains(&concurrency) {
-        return Err(FrameError("HELLO's concurrency is 1 to 65 535"));
+        return Err(FrameError("HELLO's concurrency must be 1 to 65 535"));
     }
     let name =
         std::str::from_utf8(&payload[16..]).map_err(|_| FrameError("HELLO's name is not UTF-8"))?;
@@ -287,12 +289,12 @@ fn head(stream: u32, extra: u32, payload: &[u8], end: bool) -> Result<FromWorker
         FORM_HTTP if extra == 0 => {
             return Ok(FromWorker::HttpHead { stream, head: lines, body, end });
         }
-        FORM_HTTP => return Err(FrameError("an HTTP/1 head says its status itself")),
+        FORM_HTTP => return Err(FrameError("a HEAD of form 1 must have 0 as its extra")),
         _ => return Err(FrameError("a response HEAD of an unknown form")),
     }
     let status = extra as u16;
     if !(200..=599).contains(&status) {
-        return Err(FrameError("a response's status is 200 to 599"));
+        return Err(FrameError("a response's status must be 200 to 599"));
     }
     Ok(FromWorker::Head { stream, status, reason, block: (extra >> 16) as u16, lines, body, end })
 }
@@ -300,10 +302,10 @@ fn head(stream: u32, extra: u32, payload: &[u8], end: bool) -> Result<FromWorker
 /// A response whose body bytes are the place of the body in a file.
 fn file_head(head: FromWorker<'_>) -> Result<FromWorker<'_>, FrameError> {
     let FromWorker::Head { stream, status, reason, block, lines, body, end: true } = head else {
-        return Err(FrameError("a HEAD with a descriptor has header lines and END"));
+        return Err(FrameError("a HEAD with a descriptor must have header lines and END"));
     };
     let Ok(part) = <[u8; 16]>::try_from(body) else {
-        return Err(FrameError("a HEAD with a descriptor has an offset and a length"));
+        return Err(FrameError("a HEAD with a descriptor must have an offset and a length"));
     };
     let number = |at: usize| {
         let number = u64::from(read_u32(&part, at)) | u64::from(read_u32(&part, at + 4)) << 32;

@@ -257,7 +257,7 @@ fn load_page(path: &Path) -> std::io::Result<ErrorPage> {
     let file = std::fs::File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.len() > MAX_ERROR_PAGE {
-        let message = format!("it is no file of at most {} KiB", MAX_ERROR_PAGE / 1024);
+        let message = format!("it is not a file of at most {} KiB", MAX_ERROR_PAGE / 1024);
         return Err(std::io::Error::other(message));
     }
     let mut body = Vec::new();

@@ -84,7 +84,7 @@ fn take_over(fd: i32) -> Result<(Address, Arc<OwnedFd>), Error> {
     // SAFETY: it is open, and by `Config::inherited` ours from here on.
     let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(fd) });
     if !socket.is_listener().unwrap_or(false) || socket.r#type().ok() != Some(Type::STREAM) {
-        return Err(fail("is no socket that listens for connections"));
+        return Err(fail("is not a listening socket"));
     }
     let local = socket.local_addr().map_err(|error| fail(&format!("has no address: {error}")))?;
     let address = match (local.as_socket(), local.as_pathname()) {
@@ -130,7 +130,7 @@ impl Listener {
                     listeners.push(Arc::new(listener));
                 }
                 if listeners.is_empty() {
-                    let message = "No socket was passed to be listened on.".to_owned();
+                    let message = "No socket to listen on was passed.".to_owned();
                     return Err(Error::new(ErrorKind::Listen, message));
                 }
                 Ok(listeners)
@@ -312,7 +312,7 @@ fn listen_error(address: &str, error: &io::Error) -> Error {
         io::ErrorKind::AddrInUse if unix.is_some_and(|path| !is_socket(Path::new(path))) => {
             Error::new(
                 ErrorKind::Socket,
-                format!("Can't listen on {address}: a file that is no socket has this name."),
+                format!("Can't listen on {address}: a file that is not a socket has this name."),
             )
         }
         io::ErrorKind::AddrInUse => {

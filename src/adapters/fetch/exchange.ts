@@ -179,7 +179,7 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
   /** @internal */
   call(): void {
     if (this.origin === null) {
-      this.deliver(new Response('The Host of the request is not one.\n', { status: 400 }));
+      this.deliver(new Response('The Host of the request is not valid.\n', { status: 400 }));
       return;
     }
     const info = new Info(this);

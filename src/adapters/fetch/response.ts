@@ -200,8 +200,7 @@ export function outcomeOf(response: Response): Outcome {
   const light = LightResponse.outcome(response);
   if (light !== null) return light;
   const native = LightResponse.native(response);
-  if (native.type === 'error')
-    throw new TypeError('the application returned Response.error(), which is no response to send');
+  if (native.type === 'error') throw new TypeError('the application returned Response.error(), which cannot be sent');
   if (native.bodyUsed) {
     throw new TypeError(
       'the application returned a response whose body was read already; return response.clone() before reading it',

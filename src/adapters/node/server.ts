@@ -88,7 +88,7 @@ export class GatewayServer extends Server {
     }
     if (this.listenerCount('upgrade') > 0) {
       process.emitWarning(
-        "gwanmun does not do upgrades yet: 'upgrade' is not emitted, and such requests are answered by 501",
+        "gwanmun does not do upgrades yet: 'upgrade' is not emitted, and such requests are answered with 501",
         {
           code: 'GWM_UPGRADE',
         },

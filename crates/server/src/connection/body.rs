@@ -16,7 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Why a body is refused that would be in a temporary file.
-pub(super) const SPOOL_FULL: &str = "the request bodies that are buffered take all of limits.spool";
+pub(super) const SPOOL_FULL: &str = "buffered request bodies use up limits.spool";
 /// Who sends, or takes, so many bytes a second is not slow, however short descriptors run.
 const BRISK: u64 = 16 * 1024;
 /// Who has only just begun is not known to be slow.

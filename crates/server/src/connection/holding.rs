@@ -101,7 +101,7 @@ impl Connection {
         self.exchanges_hold -= before;
         self.exchanges_hold += held;
         if self.exchanges_hold.bytes.saturating_add(self.output.holds().bytes) > MOST {
-            exchange.set_reason("its client does not take the responses before it");
+            exchange.set_reason("its client did not read the responses before it");
             self.close(cx);
         }
     }

@@ -277,7 +277,7 @@ impl Connection {
     pub(crate) fn shed(&mut self, cx: &mut Context) {
         for &key in &self.exchanges {
             if let Some(exchange) = cx.exchanges.get_mut(key) {
-                exchange.set_reason("file descriptors run short, and its client is slow");
+                exchange.set_reason("file descriptors ran short, and its client is slow");
             }
         }
         self.close(cx);
@@ -296,7 +296,7 @@ impl Connection {
                 Reading::Head if self.input.is_empty() => self.close(cx),
                 Reading::Head => self.refuse(cx, 408, "the request head took too long"),
                 Reading::Body if self.is_being_spooled() => {
-                    let why = "the folder for temporary files took too long to take the body";
+                    let why = "writing the body to a temporary file took too long";
                     self.fail_body(cx, 503, why);
                 }
                 Reading::Body => self.fail_body(cx, 408, "the request body took too long"),

@@ -199,11 +199,11 @@ impl Connection {
             (Ok(Some(identity)), Ok(offset)) => (identity.size, offset),
             (Ok(None), Ok(_)) => {
                 // What kind it is does not change after it was opened.
-                return Err(FrameError("a response's descriptor is a regular file"));
+                return Err(FrameError("a response's descriptor must be a regular file"));
             }
             (Err(error), _) | (_, Err(error)) => {
                 cx.log_error(&format!(
-                    "A file that an application answered with can't be read: {error}."
+                    "A file that an application returned can't be read: {error}."
                 ));
                 self.answer(cx, key, 500, b"");
                 return Ok(());

@@ -337,7 +337,7 @@ impl Connection {
                 let files = generation.mounts[mount].files.as_ref();
                 if files.is_none_or(|files| files.root.lane().may_tell()) {
                     cx.log_error(&format!(
-                        "Files can't be looked for, requests get a 503: {error}."
+                        "Files can't be looked up, so requests get a 503: {error}."
                     ));
                 }
                 self.answer(cx, key, 503, b"Retry-After: 1\r\n");

@@ -131,7 +131,7 @@ impl Connection {
             Some(Found::Forbidden) => (500, "the file may not be read".to_owned()),
             Some(Found::Failed(error)) => (500, error.to_string()),
             Some(Found::Unavailable(error)) => (503, error.to_string()),
-            None => (500, "the path is beneath none of the mount's sendfile folders".to_owned()),
+            None => (500, "the path is outside the mount's sendfile folders".to_owned()),
         };
         let path = sought.path.escape_ascii();
         cx.log_error(&format!("X-Sendfile: {path}: {why}; the answer is {status}."));
@@ -141,7 +141,7 @@ impl Connection {
     /// The file has been looked for too long.
     pub(crate) fn give_up_sendfile(&mut self, cx: &mut Context, key: Key) {
         cx.log_error(&format!(
-            "X-Sendfile: the file's folder has not answered for {} s; the answer is 503. See whether its disk, or the server it is on, is well.",
+            "X-Sendfile: the file's folder has not answered for {} s; the answer is 503. Check its disk, or the server that the disk is on.",
             PATIENCE.as_secs()
         ));
         self.answer(cx, key, 503, b"");

@@ -113,7 +113,7 @@ impl Lane {
     /// An error that says that the lane does not answer.
     pub(crate) fn hangs(&self) -> io::Error {
         let text = format!(
-            "{} has not answered for {} s. See whether its disk, or the server it is on, is well",
+            "{} has not answered for {} s. Check its disk, or the server that the disk is on",
             self.name,
             PATIENCE.as_secs()
         );
@@ -221,7 +221,7 @@ pub(crate) fn text_of(panic: &(dyn Any + Send)) -> String {
 
 fn no_thread(error: &io::Error) -> io::Error {
     let text = format!(
-        "the system gives no thread ({error}). Raise the limit of processes and threads (ulimit -u, LimitNPROC= and TasksMax= of systemd, the pids limit of a container)"
+        "the system has no more threads ({error}). Raise the limit of processes and threads (ulimit -u, LimitNPROC= and TasksMax= of systemd, the pids limit of a container)"
     );
     io::Error::new(io::ErrorKind::ResourceBusy, text)
 }

@@ -206,7 +206,7 @@ impl Thread {
             // Only the frame that has not come completely may have one here already. One that this process had no room for counts too, so
             // that a want of descriptors is not taken for this.
             if link.descriptors.len() > 1 {
-                return Err(FrameError("descriptors that no HEAD says FD for"));
+                return Err(FrameError("descriptors without a HEAD that has the flag FD"));
             }
         }
         Ok(())
@@ -229,7 +229,7 @@ impl Thread {
             }
             FromWorker::Ready { wishes } => {
                 let LinkState::Greeted { concurrency } = link.state else {
-                    return Err(FrameError("READY comes once, after HELLO"));
+                    return Err(FrameError("READY must come once, after HELLO"));
                 };
                 link.state = LinkState::Ready;
                 link.number = self.cx.shared.worker_name(link.worker).number;
@@ -239,7 +239,9 @@ impl Thread {
                 self.cx.retry_waiting();
                 Ok(())
             }
-            _ if link.state == LinkState::Connected => Err(FrameError("the first frame is HELLO")),
+            _ if link.state == LinkState::Connected => {
+                Err(FrameError("the first frame must be HELLO"))
+            }
             FromWorker::Passing => {
                 link.passing = true;
                 link.send_frame(Kind::Passing, 0, 0, b"");
@@ -291,12 +293,12 @@ impl Thread {
                 let fd = link
                     .descriptors
                     .pop_front()
-                    .ok_or(FrameError("a HEAD that says FD came without a descriptor"))?;
+                    .ok_or(FrameError("a HEAD with the flag FD came without a descriptor"))?;
                 let open = link.open_stream(stream)?;
                 open.on_head()?;
                 // The word that it is went with its HEAD, and never changes.
                 if open.is_narrow {
-                    return Err(FrameError("a stream that is narrow brings no descriptor"));
+                    return Err(FrameError("a NARROW stream must not bring a descriptor"));
                 }
                 let exchange = open.exchange;
                 let block = named_block(link, block)?;

@@ -145,7 +145,7 @@ impl Stream {
     pub(crate) fn on_informational(&mut self) -> Result<(), FrameError> {
         self.informed += 1;
         if self.has_head || self.informed > MAX_INFORMATIONAL {
-            return Err(FrameError("INFO comes before HEAD, and at most 16 times"));
+            return Err(FrameError("INFO must come before HEAD, and at most 16 times"));
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl Stream {
     /// It comes before HEAD, or again.
     pub(crate) fn on_trailers(&mut self) -> Result<(), FrameError> {
         if !self.has_head || std::mem::replace(&mut self.has_trailers, true) {
-            return Err(FrameError("TRAILERS come once, after HEAD"));
+            return Err(FrameError("TRAILERS must come once, after HEAD"));
         }
         Ok(())
     }
@@ -366,7 +366,7 @@ impl Link {
         self.block_bytes += block.lines.len();
         if self.block_bytes > MAX_BLOCK_BYTES {
             // How many it defines is the worker's choice, whatever its application is asked for.
-            return Err(FrameError("the BLOCKs of a link have 4 MiB at the most"));
+            return Err(FrameError("the BLOCKs of a link must not exceed 4 MiB"));
         }
         self.blocks[index] = Some(Rc::new(block));
         Ok(())
