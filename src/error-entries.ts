@@ -1,4 +1,4 @@
-// The registry: every error that a person can meet, one entry each. docs/errors.md and `gwanmun help GWM_…` are made of it.
+// The registry: every error that a person can meet, one entry each. docs/errors.md and `gwanmun help GWM_…` are made from it.
 // The Rust core throws the same codes. After a change run: npm run docs:errors
 
 /** What the registry knows about a code. */
@@ -80,7 +80,7 @@ export const errorEntries = {
     remedy: 'correct the line named above, then start again',
     fixes: [
       'Reading stopped at the place named; the mistake is there or just before.',
-      'Types are allowed only in files that end in `.ts` or `.mts`.',
+      'Types are only allowed in files that end in `.ts`, `.mts` or `.cts`.',
     ],
     example: `$ gwanmun app.ts
 ✗ GWM_APP_SYNTAX  app.ts: Unexpected token
@@ -94,7 +94,7 @@ export const errorEntries = {
   GWM_BODY_REFUSED: {
     title: 'The request body is refused',
     explanation:
-      'A mount with `stream: true` calls the application before the body has come. The rest of it is over `limits.body`, came too slowly, or is malformed; the client was told.',
+      'A mount with `stream: true` calls the application before the whole body is there. The rest of it was over `limits.body`, came too slowly, or was malformed. The client got an error.',
     remedy: 'if the request was legitimate, raise limits.body or timeouts.body',
     fixes: [
       'Undo what the request began: its body will not be complete.',
@@ -110,7 +110,7 @@ export const errorEntries = {
     remedy: 'correct what the lines above say, then run the same command again',
     fixes: [
       '`npm ci` and `cargo` need the network the first time.',
-      "A linker that is missing: install a C compiler, such as Debian's `build-essential`.",
+      "Is a linker missing? Install a C compiler, such as Debian's `build-essential`.",
     ],
     example: `$ npm run build
 ✗ dependencies  0.0 s
@@ -120,7 +120,7 @@ export const errorEntries = {
   GWM_CARGO: {
     title: 'Rust is missing or too old',
     explanation:
-      "The native core is written in Rust. In a clone of the project it is built on the first `npm start`, and that takes cargo, Rust's build tool. Whoever installs gwanmun as a package needs no Rust.",
+      "The native core is written in Rust. In a clone of the project, the first `npm start` builds it with cargo, Rust's build tool. To install gwanmun as a package, you need no Rust.",
     remedy: 'install Rust (https://rustup.rs), open a new terminal, and run the same command again',
     fixes: [
       "`curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh` installs it for this user.",
@@ -134,7 +134,7 @@ export const errorEntries = {
   GWM_CLIENT_DISCONNECTED: {
     title: 'The client has left',
     explanation:
-      'A mount with `stream: true` calls the application before the body has come, and the client left before it had sent all of it. It is never a short read.',
+      'A mount with `stream: true` calls the application before the whole body is there, and the client left before it had sent all of it. So a body never looks shorter than it is.',
     remedy: 'undo what the request began',
     fixes: ['Write what arrives to a temporary place, and move it when the body has ended.'],
     example: `GwanmunError [GWM_CLIENT_DISCONNECTED]: wsgi.input: The client has left`,
@@ -143,7 +143,7 @@ export const errorEntries = {
   GWM_CLIENT_TOO_SLOW: {
     title: 'The client is too far behind',
     explanation:
-      'What is given to `write()` is kept until the client has room for it, at most 256 MiB, so that no other request has to wait. The client has not taken that much yet.',
+      'The server keeps what the application gives to `write()` until the client takes it, so that no other request has to wait. It keeps at most 256 MiB, and the client is that far behind.',
     remedy: 'return or yield the body instead of writing it',
     fixes: [
       '`yield` the pieces from a generator: the next is asked for when the client has room.',
@@ -215,7 +215,7 @@ export const errorEntries = {
   GWM_CONTRACT: {
     title: 'The contract between server and application is broken',
     explanation:
-      '`validator()` saw the application or the server do what the [application contract](application-contract.md) does not allow.',
+      '`validator()` saw the application or the server do something that the [application contract](application-contract.md) does not allow.',
     remedy: 'the message names a row of docs/application-contract.md: correct the side that it blames',
     fixes: ['Content-Length counts bytes, not characters: `Buffer.byteLength(text)`, or leave it out.'],
     example: `$ gwanmun fetch / app.ts
@@ -229,8 +229,8 @@ export const errorEntries = {
     remedy: 'list what is running: gwanmun status',
     fixes: [
       'The commands see the servers of the user that runs them: use `sudo -u USER gwanmun status` for those of another.',
-      'They act on the server that was started in the current folder, or has its configuration there; `--pid` names another one.',
-      '`XDG_RUNTIME_DIR` has to be the same for both: the sockets are in its folder `gwanmun`, or in `/tmp/gwanmun-UID` without it.',
+      'They act on the server that was started in the current folder, or has its configuration there. `--pid` names another one.',
+      '`XDG_RUNTIME_DIR` must be the same for both. The sockets are in its folder `gwanmun`; if it is not set, in `/tmp/gwanmun-UID`.',
     ],
     example: `$ gwanmun status
 ✗ GWM_CONTROL  No gwanmun of this user is running`,
@@ -239,10 +239,10 @@ export const errorEntries = {
   GWM_CORE: {
     title: 'The server core failed',
     explanation: 'The Rust core, or gwanmun itself, met an error that has no code of its own. That should not happen.',
-    remedy: 'the message names the cause; if it looks like a fault of gwanmun, please report it',
+    remedy: 'the message names the cause; if it looks like a bug in gwanmun, please report it',
     fixes: [
-      "An operating system's message, such as `Cannot allocate memory`, is about a limit: see `ulimit -a`, or the limits of the container.",
-      'Else report it, with the whole output and the configuration.',
+      'A message of the operating system, such as `Cannot allocate memory`, is about a limit: see `ulimit -a`, or the limits of the container.',
+      'Otherwise please report it, with the whole output and the configuration.',
     ],
     example: `✗ GWM_CORE  Can't create an event descriptor: Cannot allocate memory (os error 12)`,
     exit: 1,
@@ -250,7 +250,7 @@ export const errorEntries = {
   GWM_FD_LIMIT: {
     title: 'Too many open files',
     explanation:
-      'The process has reached its limit of file descriptors. gwanmun takes a few for each I/O thread, address and worker to start, and then one for each connection and open file.',
+      'The process has reached its limit of file descriptors. To start, gwanmun needs a few for each I/O thread, address and worker. Then it needs one for each connection and open file.',
     remedy: 'raise the limit: ulimit -n 65536',
     fixes: [
       '`ulimit -n` shows the limit of this shell, `ulimit -n 65536` raises it for this shell.',
@@ -268,7 +268,7 @@ export const errorEntries = {
       '`gwanmun fetch` started the server, and the connection ended before the whole response had come. Most often the application failed after it had begun to answer: its error is above.',
     remedy: 'see what the application printed above',
     fixes: [
-      'An error after the headers were sent cannot become a 500 any more: the connection is cut, so that the client can tell.',
+      'If the headers were sent already, an error cannot become a 500 any more. The connection is cut, so that the client can tell.',
     ],
     example: `$ gwanmun fetch / app.ts
 ✗ GWM_FETCH  The answer to / was cut off: the connection ended before it did`,
@@ -290,11 +290,11 @@ export const errorEntries = {
   GWM_INPUT_CLOSED: {
     title: 'The request body is read after the request',
     explanation:
-      '`wsgi.input` belongs to its request: when the response has ended, its buffer or file is gone. Work that goes on afterwards needs its own copy.',
+      '`wsgi.input` belongs to its request: when the response has ended, its buffer or file is gone. Work that continues afterwards needs its own copy.',
     remedy: 'read the body before the response ends',
     fixes: [
       "`const body = environ['wsgi.input'].read();` at the beginning gives a copy that stays.",
-      'An async application that forgot an `await` may end its response before it reads.',
+      'If an `await` is missing, an async application may end its response before it reads.',
     ],
     example: `GwanmunError [GWM_INPUT_CLOSED]: wsgi.input: The request body is read after the request; read the body before the response ends`,
     exit: 1,
@@ -302,7 +302,7 @@ export const errorEntries = {
   GWM_LOG_FILE: {
     title: 'A log file cannot be written',
     explanation: 'The file or its folder does not exist, or this user may not write there.',
-    remedy: 'create the folder, give this user the right to write there, or name another file',
+    remedy: 'create the folder, let this user write there, or name another file',
     fixes: [
       '`ls -ld FOLDER` shows who may write there.',
       'Without `file`, requests are logged to standard output and errors to standard error, which is what containers and systemd expect.',
@@ -313,11 +313,11 @@ export const errorEntries = {
     exit: 1,
   },
   GWM_MAX_HEADER_SIZE: {
-    title: 'Request heads are not taken as large as was asked for',
+    title: 'Request heads cannot be as large as the program asks for',
     explanation:
-      "A program asks for a larger `maxHeaderSize` of its `http.Server`, or Node was started with a larger `--max-http-header-size`, than a request's head may have on its way to an application. It is a warning: heads up to the size that it names are taken.",
-    remedy: 'leave maxHeaderSize at 16384 if there is no need, and put what is larger into the body',
-    fixes: ['A head that is larger is answered by 431, as it would be by Node.'],
+      'The `maxHeaderSize` of an `http.Server`, or the `--max-http-header-size` that Node was started with, is larger than a request head that gwanmun can pass to an application. This is a warning. Heads up to the size that it names are accepted.',
+    remedy: 'leave maxHeaderSize at 16384 unless you need more, and send large data in the body',
+    fixes: ['A client that sends a larger head gets a 431, as it would from Node.'],
     example: `[GWM_MAX_HEADER_SIZE] Warning: gwanmun takes request heads of up to 65000 bytes, not of 1048576`,
     exit: 1,
   },
@@ -326,8 +326,8 @@ export const errorEntries = {
     explanation: 'No prebuilt core for this platform is installed or can be loaded, and none has been built here.',
     remedy: 'npm install --include=optional gwanmun\nin a clone of the project: npm run build',
     fixes: [
-      '`npm install --omit=optional` and `--no-optional` leave the core away.',
-      "A `node_modules` that was copied from another operating system or processor has the other one's core: remove it and install again.",
+      '`npm install --omit=optional` and `--no-optional` leave out the core.',
+      'A `node_modules` from another operating system or processor has the core for that one: remove it and install again.',
     ],
     example: `$ gwanmun ./public
 ✗ GWM_NATIVE_MISSING  The native core for linux-x64-gnu is not installed: @gwanmun/core-linux-x64-gnu`,
@@ -371,10 +371,10 @@ export const errorEntries = {
   GWM_NULL_DEVICE: {
     title: 'There is no /dev/null',
     explanation:
-      'Every program that gwanmun starts gets `/dev/null` as its standard input. It is missing, or is not a device: in a chroot without `/dev`, or where a careless `rm` or `mv` has hit it.',
+      'Every program that gwanmun starts gets `/dev/null` as its standard input. It is missing, or is not a device. That happens in a chroot without `/dev`, or after a careless `rm` or `mv`.',
     remedy: 'make it, as root: rm -f /dev/null; mknod -m 666 /dev/null c 1 3',
     fixes: [
-      '`ls -l /dev/null` shows `crw-rw-rw-` and `1, 3` where it is right.',
+      '`ls -l /dev/null` should show `crw-rw-rw-` and `1, 3`.',
       'For a chroot: `mount --bind /dev FOLDER/dev`, or `mknod` in its `dev`.',
     ],
     example: `$ gwanmun app.ts
@@ -384,11 +384,11 @@ export const errorEntries = {
   GWM_PID_FILE: {
     title: 'The file with the process id cannot be used',
     explanation:
-      '`pidFile`, or `--pid`, holds the id of the main process while it runs. It names another process that runs, most often a second start of the same server, or it cannot be written.',
+      '`pidFile`, or `--pid`, holds the id of the main process while it runs. The file names another process that is running, most often the same server, started earlier. Or it cannot be written.',
     remedy: 'stop that process first, or remove the file if it is not a gwanmun',
     fixes: [
       '`gwanmun status` shows the server that runs here, `gwanmun stop` ends it, `gwanmun reload` loads its configuration again.',
-      'The file of a process that has ended is simply overwritten.',
+      'The file of a process that has ended is overwritten.',
     ],
     example: `$ gwanmun ./public --pid site.pid
 ✗ GWM_PID_FILE  site.pid names process 4711, which is running`,
@@ -396,9 +396,9 @@ export const errorEntries = {
   },
   GWM_PLATFORM: {
     title: 'This platform is not supported',
-    explanation: 'gwanmun is made of what Linux has: epoll, openat2, descriptors that pass between processes.',
+    explanation: 'gwanmun needs what only Linux has, such as epoll and openat2.',
     remedy: 'use Linux: in a container, a virtual machine or, on Windows, the Windows Subsystem for Linux',
-    fixes: ['`wsl --install` gives a Windows machine a Linux, where `npx gwanmun` works.'],
+    fixes: ['`wsl --install` installs Linux on a Windows machine. gwanmun runs there.'],
     example: `> gwanmun .\\public
 ✗ GWM_PLATFORM  gwanmun does not run on Windows: it passes file descriptors between processes.`,
     exit: 1,
@@ -424,7 +424,7 @@ export const errorEntries = {
     remedy: 'stop the other program, or choose another port (0 takes a free one)',
     fixes: [
       '`kill PID` stops the program that the message names.',
-      'A program of another user is shown by `sudo ss -ltnp`.',
+      '`sudo ss -ltnp` also shows programs of other users.',
       '`--port 0` takes a free port; the first line of output names it.',
     ],
     example: `$ gwanmun ./public --port 3000
@@ -439,8 +439,8 @@ export const errorEntries = {
       '`user` and `group` say what the server and its workers run as once the addresses are bound. Only root can become somebody else, and the name has to be one that the system knows.',
     remedy: 'start as root, or leave user and group out and start as that user',
     fixes: [
-      'Without root, ports below 1024 can be had all the same: by socket activation of systemd, or `setcap cap_net_bind_service=+ep` on the program of Node.',
-      '`id NAME` checks that the user exists, `getent group NAME` that the group does.',
+      'For ports below 1024 you do not need root: use socket activation of systemd, or `setcap cap_net_bind_service=+ep` on the node program.',
+      '`id NAME` shows whether the user exists, `getent group NAME` whether the group does.',
     ],
     example: `$ gwanmun ./public --user nobody-here
 ✗ GWM_PRIVILEGES  There is no user "nobody-here"`,
@@ -449,13 +449,13 @@ export const errorEntries = {
   GWM_PROCESS_LIMIT: {
     title: 'No more processes or threads can be started',
     explanation:
-      'The user, the service or the container has reached its limit of processes, which counts every thread, or of memory. A server has about 20 threads and one more for each `threads`; each worker in Node is a process with about a dozen.',
+      'The user, the service or the container has reached its limit of memory or of processes, where every thread counts as one. A server has about 20 threads, and one more for each of `threads`. Each Node worker is a process with about a dozen threads.',
     remedy:
       'raise the limit: ulimit -u, TasksMax= of systemd, --pids-limit of Docker; or have fewer threads and workers',
     fixes: [
-      '`ulimit -u` shows the limit of this user, `ps -L -u USER | wc -l` what counts. systemd: `TasksMax=512` and `LimitNPROC=` in the unit. Docker: `--pids-limit 512`; Kubernetes: the limit of pids of the node.',
-      '`threads: 1` and `workers: 1` in the configuration take the fewest.',
-      'A worker that `was ended by SIGABRT` at its start, with a line of Node about threads, met the same limit.',
+      '`ulimit -u` shows the limit of this user, `ps -L -u USER | wc -l` how many there are. systemd: `TasksMax=512` and `LimitNPROC=` in the unit. Docker: `--pids-limit 512`. Kubernetes: the pids limit of the node.',
+      '`threads: 1` and `workers: 1` in the configuration need the fewest.',
+      'A worker that `was ended by SIGABRT` at its start, with a line of Node about threads, reached the same limit.',
     ],
     example: `$ ulimit -u 24; gwanmun
 ✗ GWM_PROCESS_LIMIT  Can't start an I/O thread: Resource temporarily unavailable (os error 11).`,
@@ -466,8 +466,8 @@ export const errorEntries = {
     explanation: 'The interpreter for a Python application is not there, or is not a program for this machine.',
     remedy: "install Python 3.8 or newer, or name it in the mount: python: './venv/bin/python'",
     fixes: [
-      'Without `python`, `.venv` or `venv` beside the configuration is used, else `python3` of PATH.',
-      'A virtual environment that was copied from another machine is made anew: `python3 -m venv venv`.',
+      'Without `python`, gwanmun uses `venv` or `.venv` beside the configuration, or else `python3` from PATH.',
+      'Was a virtual environment copied from another machine? Create it again: `python3 -m venv --clear venv`.',
     ],
     example: `$ gwanmun
 ✗ GWM_PYTHON_MISSING  Python could not be started`,
@@ -476,7 +476,7 @@ export const errorEntries = {
   GWM_PYTHON_VERSION: {
     title: 'This Python is too old',
     explanation: 'Python applications need Python 3.8 or newer.',
-    remedy: "make an environment of a newer one (python3.12 -m venv venv), or name it: python: './venv/bin/python'",
+    remedy: "create an environment with a newer one (python3.12 -m venv venv), or name it: python: './venv/bin/python'",
     fixes: ['`python3 --version` shows which one is found.'],
     example: `$ gwanmun
 ✗ GWM_PYTHON_VERSION  old-python is Python 3.6.9; 3.8 or newer is needed`,
@@ -497,7 +497,7 @@ export const errorEntries = {
   GWM_READ_WOULD_BLOCK: {
     title: 'A read would have to block',
     explanation:
-      'More of a streamed body has to come, and in-process (`serve()`) the client may be served by the same event loop: it would wait forever.',
+      'The read needs more of a streamed body than has arrived. With `serve()`, client and application may share an event loop, so it would wait forever.',
     remedy: 'use `for await`, readAsync(), or no `stream: true`; or run the application in a worker process',
     fixes: [
       "`for await (const piece of environ['wsgi.input'])` waits without blocking.",
@@ -509,11 +509,11 @@ export const errorEntries = {
   GWM_SOCKET_PATH: {
     title: 'The Unix socket cannot be made',
     explanation:
-      'Its folder does not exist, the path is too long (107 bytes at most), this user may not write there, or a file that is no socket has its name. A socket that nobody listens on any more is replaced; any other file is left alone.',
+      'Its folder does not exist, the path is too long (at most 107 bytes), this user may not write there, or a file that is not a socket has that name. A socket that nobody listens on any more is replaced; any other file is left alone.',
     remedy: 'check the path and its folder',
     fixes: [
-      'A relative path is relative to the configuration file, and made absolute: `/run/site.sock` is shorter.',
-      '`ls -l` shows what has the name; gwanmun removes no file but a stale socket.',
+      'A relative path starts at the configuration file, and the absolute path is what counts. `/run/site.sock` is shorter.',
+      '`ls -l` shows what has that name. gwanmun removes nothing but a stale socket.',
     ],
     example: `$ gwanmun
 ✗ GWM_SOCKET_PATH  Can't listen on unix:/srv/site/run/site.sock: No such file or directory (os error 2).
@@ -523,12 +523,12 @@ export const errorEntries = {
   GWM_SUCCESSOR: {
     title: 'The upgrade failed',
     explanation:
-      '`gwanmun upgrade`, or SIGUSR2, starts a new gwanmun with the same command line and hands it every listening socket. Once that one serves, the old one finishes its requests and ends. It is refused where the old one must not end: as process 1 of a container, which would end with it, and in `gwanmun dev`.',
+      '`gwanmun upgrade`, or SIGUSR2, starts a new gwanmun with the same command line and hands it every listening socket. Once the new one serves, the old one finishes its requests and ends. An upgrade is refused where the old one must not end: in `gwanmun dev`, and as process 1 of a container, because the container would end with it.',
     remedy: 'see what the new process said in the log above',
     fixes: [
       '`gwanmun reload` loads the configuration and the applications again, without a new process.',
       'In a container, use a rolling update: start a second container, then stop the first.',
-      'The new process writes to the same standard error, and says there what it lacks.',
+      'The new process writes to the same standard error, and says there what is wrong.',
     ],
     example: `$ gwanmun upgrade
 ✗ GWM_SUCCESSOR  The new process ended with 2; everything goes on as it was`,
@@ -549,9 +549,9 @@ export const errorEntries = {
   GWM_UPGRADE: {
     title: 'Upgrades are not supported yet',
     explanation:
-      "A program listens for `upgrade` on an `http.Server` that runs on the core. The event is not emitted, and such requests, WebSocket's too, are answered with 501. It is a warning: everything else works.",
-    remedy: 'serve WebSocket from a server of its own for now',
-    fixes: ['Server-sent events need no upgrade, and work.'],
+      'A program listens for `upgrade` on an `http.Server` that runs on the core. The event is not emitted, and such requests, including those of WebSocket, get a 501. This is a warning: everything else works.',
+    remedy: 'for now, serve WebSocket from a server of its own',
+    fixes: ['Server-sent events work: they need no upgrade.'],
     example: `[GWM_UPGRADE] Warning: gwanmun does not do upgrades yet`,
     exit: 1,
   },
@@ -570,12 +570,12 @@ export const errorEntries = {
   GWM_WATCH_LIMIT: {
     title: 'No more files can be watched',
     explanation:
-      '`gwanmun dev` watches the folders of the project, and those of other files that it loads, by inotify, of which each user has so many watches and instances. Editors, build tools and other servers have theirs. `gwanmun` itself watches nothing.',
+      '`gwanmun dev` uses inotify to watch the folders of the project, and those of other files that it loads. Each user has a limited number of watches and instances, and editors, build tools and other servers use them too. Without `dev`, gwanmun watches nothing.',
     remedy: 'sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024',
     fixes: [
-      'The same lines in a file of `/etc/sysctl.d` keep it so. In a container it is the setting of its host.',
-      'Folders named `node_modules`, `venv`, `.git` and the like are not watched; start `gwanmun dev` in the folder of the project, not in one that holds many.',
-      'Until then: `gwanmun`, and `gwanmun reload` after a change.',
+      'To make it permanent, write the same settings into a file in `/etc/sysctl.d`. For a container, change them on its host.',
+      'Folders named `node_modules`, `venv`, `.git` and the like are not watched. Start `gwanmun dev` in the folder of one project, not in one that holds many.',
+      'Until then, use `gwanmun`, and `gwanmun reload` after a change.',
     ],
     example: `$ gwanmun dev
 ✗ GWM_WATCH_LIMIT  ENOSPC: System limit for number of file watchers reached, watch '/srv/site'`,
@@ -587,8 +587,8 @@ export const errorEntries = {
     remedy: 'see what the worker printed above; an application must not call process.exit()',
     fixes: [
       'A library that calls `process.exit()`, an uncaught error in a timer, and a crash in native code end a worker.',
-      '`was ended by SIGKILL`: the system was out of memory, or a limit of the container was reached.',
-      '`was ended by SIGABRT`, after a line of Node about a thread: no more can be started, see [GWM_PROCESS_LIMIT](#gwm_process_limit).',
+      '`was ended by SIGKILL`: the system was out of memory, or the container reached its limit.',
+      '`was ended by SIGABRT`, after a line of Node about a thread: no more threads can be started, see [GWM_PROCESS_LIMIT](#gwm_process_limit).',
     ],
     example: `$ gwanmun app.ts
 ✗ GWM_WORKER_EXITED  Worker 1 exited with code 9 before it was ready`,

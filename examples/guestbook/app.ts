@@ -54,7 +54,7 @@ function answer(environ: Environ, elapsed: () => string): Answer {
   const handler = methods.get(method);
   if (handler === undefined) {
     const allow = [...methods.keys()].flatMap((name) => (name === 'GET' ? ['GET', 'HEAD'] : name)).join(', ');
-    return refusal(environ, '405 Method Not Allowed', `This address understands ${allow} only.`, [['Allow', allow]]);
+    return refusal(environ, '405 Method Not Allowed', `This address only accepts ${allow}.`, [['Allow', allow]]);
   }
   return handler(environ, elapsed);
 }

@@ -33,11 +33,11 @@ Examples
 
 Commands
   gwanmun [serve|dev] [target]  serve; dev reloads when files change
-  gwanmun check                 check the configuration and start nothing
+  gwanmun check                 check the configuration, start nothing
   gwanmun fetch /path [target]  print the answer to one request
-  gwanmun run <file> [args]     run a Node program, its http.Server on the core
-  gwanmun init [folder]         write what is needed to begin
-  gwanmun status|reload|stop    ask a running server; also scale, upgrade …
+  gwanmun run <file> [args]     run a Node program with its server on the core
+  gwanmun init [folder]         write the files to start with
+  gwanmun status|reload|stop    control a running server; also scale, upgrade …
   gwanmun help <command|code>   more on a command, or on an error: GWM_…
 
 Options
@@ -51,32 +51,32 @@ Exit codes
 const CONTROL = `
 Options
       --pid <number>    which server, if it is not the one of this folder
-      --json            for programs
+      --json            print JSON
 
-  It asks the server that was started in this folder, or has its configuration
-  here, over its control socket.
+  It acts on the server that was started in this folder, or has its
+  configuration here.
 `;
 
 const COMMAND_HELP: Record<string, string> = {
-  status: `gwanmun status: what a running server does
+  status: `gwanmun status: what is a running server doing?
 
 Examples
   gwanmun status              # workers, queue, connections
   gwanmun status --json       # the same for programs
   gwanmun status --pid 4711   # of one of several servers
 ${CONTROL}`,
-  reload: `gwanmun reload: load configuration and applications again, losing no connection
+  reload: `gwanmun reload: load configuration and applications again, lose no request
 
 Examples
   gwanmun reload              # the same as: kill -HUP PID
 
   It waits until the new workers have taken over. If something does not load,
-  nothing changes, and the fault is printed.
+  nothing changes, and the error is printed.
 ${CONTROL}`,
   stop: `gwanmun stop: finish the requests in progress and end
 
 Examples
-  gwanmun stop                # the same as: kill PID; ends when the server has
+  gwanmun stop                # like kill PID, and waits until it has ended
 ${CONTROL}`,
   'restart-worker': `gwanmun restart-worker [number]: replace a worker, or all, one after the other
 
@@ -87,19 +87,19 @@ ${CONTROL}`,
   scale: `gwanmun scale <number>: run this many workers until the next reload
 
 Examples
-  gwanmun scale 4             # kill -TTIN PID is one more, kill -TTOU PID one less
+  gwanmun scale 4             # or kill -TTIN PID: one more; -TTOU: one less
 
-  With several applications in Python it is the number for each. With
-  workers: { min, max } it stays between the two.
+  Several Python applications get this many each. With workers: { min, max }
+  the number stays between the two.
 ${CONTROL}`,
   upgrade: `gwanmun upgrade: hand over from the running process to a new one
 
 Examples
   gwanmun upgrade             # the same as: kill -USR2 PID
 
-  Use it for a new version of gwanmun or of Node. The new process starts with the
-  same command line and gets every listening socket. Once it serves, the old one
-  finishes its requests and ends. No connection is refused or cut.
+  Use it for a new version of gwanmun or of Node. The new process starts with
+  the same command line and gets every listening socket. Once it serves, the old
+  one finishes its requests and ends. No connection is refused or cut.
 ${CONTROL}`,
   serve: `gwanmun [serve] [target]: serve until Ctrl-C or SIGTERM
 
@@ -116,13 +116,14 @@ Options
       --workers <number|auto>   application processes     # 1
   -c, --config <file>           configuration             # gwanmun.config.ts
 
-  gunicorn's options are taken too, times in seconds: --bind, --timeout,
+  gunicorn's options work too, with times in seconds: --bind, --timeout,
   --graceful-timeout, --max-requests, --access-logfile, --pid, …
-  A flag wins over the configuration, and that over the environment.
+  A flag wins over the configuration, and that wins over the environment.
   NO_COLOR=1 turns colours off.
 
-  At a terminal it says in a few lines where it listens; elsewhere in one line
-  of the log on standard error, with "listening on" and the addresses.
+  At a terminal it prints a few lines that say where it listens. Otherwise it
+  prints one line of the log on standard error, with "listening on" and the
+  addresses.
 `,
   dev: `gwanmun dev [target]: serve during development
 
@@ -141,7 +142,7 @@ Examples
 Options
   as for gwanmun serve
 `,
-  run: `gwanmun run <file> [arguments]: run a Node program, every http.Server of it on the core
+  run: `gwanmun run <file> [arguments]: run a Node program with its servers on the core
 
 Examples
   gwanmun run server.js              # instead of: node server.js
@@ -149,14 +150,14 @@ Examples
   gwanmun run server.js --port 8080  # what follows the file is the program's
   gwanmun run --access-log server.js # a line for each request; =short or =json
 
-  Processes that the program starts are not on the core: one that listens says
+  Processes that the program forks are not on the core; one that listens says
   so. gwanmun status and gwanmun stop work; there is nothing to reload.
 `,
   check: `gwanmun check: check the configuration, its folders and modules; start nothing
 
 Examples
   gwanmun check                     # gwanmun.config.ts of this folder
-  gwanmun check -c site.config.ts   # another one
+  gwanmun check -c site.config.ts   # another file
 
 Options
   -c, --config <file>               configuration
@@ -167,32 +168,32 @@ Exit codes
   fetch: `gwanmun fetch /path [target]: print the answer to one request, without a server
 
 Examples
-  gwanmun fetch /                        # of what gwanmun.config.ts says
+  gwanmun fetch /                        # what gwanmun.config.ts serves
   gwanmun fetch -i '/?name=Mina' app.ts  # with the head of the answer
-  gwanmun fetch /index.html ./dist       # of a folder
-  gwanmun fetch /notes --json '{"a":1}'  # POST with a body of JSON
+  gwanmun fetch /index.html ./dist       # a folder's file
+  gwanmun fetch /notes --json '{"a":1}'  # POST with a JSON body
   gwanmun fetch /form -d @form.txt       # a body from a file
 
 Options
   -i, --include           print the head of the answer too
-  -I, --head              ask with HEAD, and print the head
+  -I, --head              send HEAD, and print the head
   -X, --method <method>   default: GET, or POST with a body
   -H, --header <header>   'Name: value', as often as needed
-  -d, --data <text>       the body, as a form; @file reads it, @- standard input
-      --json <text>       the body, as JSON; the same with @
+  -d, --data <text>       a form body; @file reads a file, @- standard input
+      --json <text>       a JSON body; @ works here too
   -c, --config <file>     configuration
 
-  It starts the real server on a free port of 127.0.0.1 with one worker, asks,
-  and stops it. What the application prints goes to standard error.
+  It starts the real server on a free port of 127.0.0.1 with one worker, sends
+  the request, and stops. What the application prints goes to standard error.
 
 Exit codes
   0 answered, with a status below 400   4 a 4xx   5 a 5xx   1 no answer
 `,
-  init: `gwanmun init [folder]: write what is needed to begin
+  init: `gwanmun init [folder]: write the files to start with
 
 Examples
   gwanmun init           # in this folder
-  gwanmun init site      # in a new one
+  gwanmun init site      # in a new folder
 
   Writes gwanmun.config.ts for what is in the folder: public, dist or static,
   and app.ts or src/app.ts. If there is no application, it writes a small one.
