@@ -7,7 +7,7 @@ import { latestId } from './entries.js';
 /** How often to look. Looking costs a few microseconds, and finds what any worker has written. */
 const interval = 250;
 
-/** Sent when nothing else was for this long: what is sent tells the core whether the reader is still there. */
+/** Sent when nothing else was for this long: sending shows the core whether the reader is still there. */
 const silence = 5_000;
 
 /** An event for each time that the book has grown; its data is the newest entry's number. */

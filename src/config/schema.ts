@@ -182,7 +182,7 @@ const pattern = v.pipe(
 );
 // RFC 9110 section 5.5, in ASCII.
 const headerValue = v.pipe(
-  v.string('expected a text'),
+  v.string('expected a string'),
   v.regex(/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/, 'expected visible ASCII characters'),
 );
 /** What the core says itself, or has a key of its own here. */
@@ -194,7 +194,7 @@ const headerName = v.pipe(
   v.check((name) => !OWN_HEADERS.test(name), 'expected another header: the server sets this one itself'),
 );
 const cacheControl = v.pipe(
-  v.string('expected a text'),
+  v.string('expected a string'),
   v.check(
     (value) => cacheControlOf(value) !== undefined,
     "expected '1y immutable', '10m', 'no-cache', 'no-store', or directives such as 'private, max-age=60'",
@@ -286,7 +286,7 @@ const server = choose<boolean | string, boolean | string>((input) =>
   typeof input === 'string'
     ? // RFC 9110 section 5.5: a field value is visible characters, with spaces and tabs between them.
       v.pipe(v.string(), v.regex(/^[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?$/, 'expected visible ASCII characters'))
-    : v.boolean('expected a text, true or false'),
+    : v.boolean('expected a string, true or false'),
 );
 
 const workersExpected = "expected a whole number from 1 to 1024, 'auto' or { min, max }";
@@ -313,8 +313,8 @@ const environ = v.pipe(
   v.record(
     environName,
     // oxlint-disable-next-line no-control-regex -- NUL is what must not be there
-    v.pipe(v.string('expected a text'), v.regex(/^[\u0001-\u00ff]*$/, 'expected characters from U+0001 to U+00FF')),
-    'expected an object of names and texts',
+    v.pipe(v.string('expected a string'), v.regex(/^[\u0001-\u00ff]*$/, 'expected characters from U+0001 to U+00FF')),
+    'expected an object of names and strings',
   ),
   // They cross to a worker in one frame.
   v.check(

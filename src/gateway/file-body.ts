@@ -1,24 +1,24 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { describe } from './describe.js';
 
-/** A file by its path, its descriptor or its `FileHandle`, or anything that `read(size)` gives bytes of. */
+/** A file by its path, its descriptor or its `FileHandle`, or any object whose `read(size)` gives bytes. */
 export type FileSource =
   | string
   | number
   | { readonly fd: number; close?(): unknown }
   | { read(size: number): Uint8Array; close?(): unknown };
 
-/** What of a file is sent, in bytes. */
+/** Which part of a file is sent, in bytes. */
 export interface FileOptions {
-  /** Where it begins. Default: the start, and for an open file its current position. */
+  /** Where it begins. Default: the start; for an open file, its current position. */
   offset?: number | undefined;
-  /** How much of it. Default: to its end. */
+  /** How many bytes. Default: to the file's end. */
   length?: number | undefined;
-  /** How much one piece has when the body is iterated. Default: 65536. */
+  /** How many bytes a piece has when the body is iterated. Default: 65536. */
   blockSize?: number | undefined;
 }
 
-/** `wsgi.file_wrapper`: makes a body of a file. A number as second argument is the block size, as in WSGI. */
+/** `wsgi.file_wrapper`: turns a file into a body. A number as second argument is the block size, as in WSGI. */
 export type FileWrapper = (file: FileSource, options?: number | FileOptions) => FileBody;
 
 /** A part of an open file that the core can send itself. */

@@ -18,7 +18,7 @@ export type Write = (data: BodyChunk) => void;
 /**
  * Gives the status (`'200 OK'`) and the headers. They are kept until the first non-empty piece of the body.
  *
- * `excInfo` is the error that an application reports late: while nothing was sent the new headers replace the old ones,
+ * `excInfo` is the error that an application reports late. As long as nothing was sent, the new headers replace the old ones;
  * afterwards `excInfo` is thrown.
  *
  * @throws TypeError when the status or a header is not allowed in a response
@@ -33,7 +33,7 @@ export type ApplicationBody = BodyChunk | Iterable<BodyChunk> | AsyncIterable<Bo
 
 /**
  * What an application returns: the body as a string, as bytes, as an iterable or async iterable of those, or a promise of one.
- * If it has a method `close()`, that is called once when the response is over, whatever its outcome.
+ * If it has a method `close()`, that is called once when the response is over, however it ended.
  */
 export type ApplicationResult = ApplicationBody | PromiseLike<ApplicationBody>;
 
@@ -41,9 +41,9 @@ export type ApplicationResult = ApplicationBody | PromiseLike<ApplicationBody>;
 export type Application = (environ: Environ, startResponse: StartResponse) => ApplicationResult;
 
 /**
- * The request's body: complete before the application is called, or, if the mount streams, as it comes. `readAsync` and
- * `for await` wait without blocking. The other methods are synchronous: where more has to come first, they block this worker, for
- * `timeout` in all (`GWM_READ_TOO_SLOW`), and in-process they throw `GWM_READ_WOULD_BLOCK`. A client that leaves before its body's end is an error, `GWM_CLIENT_DISCONNECTED`.
+ * The request's body. It is complete before the application is called, unless the mount streams: then it arrives as the client sends it.
+ * `readAsync` and `for await` wait without blocking. The other methods are synchronous. If they have to wait, they block this worker, for
+ * at most `timeout` in all (`GWM_READ_TOO_SLOW`); with `serve()` they throw `GWM_READ_WOULD_BLOCK`. If the client leaves before its body's end, reading throws `GWM_CLIENT_DISCONNECTED`.
  */
 export interface InputStream extends Iterable<Uint8Array>, AsyncIterable<Uint8Array> {
   /** Reads up to `size` bytes, or all that is left. Empty at the end, however often it is called. */
@@ -60,13 +60,13 @@ export interface InputStream extends Iterable<Uint8Array>, AsyncIterable<Uint8Ar
   text(): string;
   /** All that is left, parsed as JSON. */
   json(): unknown;
-  /** By lines. */
+  /** Line by line. */
   [Symbol.iterator](): Iterator<Uint8Array>;
-  /** By chunks of up to 64 KiB, as they come. */
+  /** Chunk by chunk, of up to 64 KiB, as they arrive. */
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array>;
 }
 
-/** Where an application writes its complaints: the server's error log. */
+/** Writes to the server's error log. */
 export interface ErrorStream {
   write(text: string): void;
   writelines(lines: Iterable<string>): void;
@@ -79,7 +79,7 @@ export interface ErrorStream {
  * Every value that came from the client is latin-1: one character is one byte, also in `PATH_INFO`.
  */
 export interface Environ {
-  /** `GET`, `POST`, … as received; it is case-sensitive. */
+  /** `GET`, `POST`, … as received; case-sensitive. */
   REQUEST_METHOD: string;
   /** The path of the mount; empty for `/`. */
   SCRIPT_NAME: string;
@@ -116,10 +116,10 @@ export interface Environ {
   'wsgi.multithread': boolean;
   'wsgi.multiprocess': boolean;
   'wsgi.run_once': boolean;
-  /** Makes a body of a file, which the core sends itself. */
+  /** Turns a file into a body that the core sends by itself. */
   'wsgi.file_wrapper': FileWrapper;
-  /** Sends a 103 with headers such as `Link`, before the response; to be called on the environ. */
+  /** Sends a 103 with headers such as `Link`, before the response. Call it as a method of the environ. */
   'gwanmun.early_hints': EarlyHints;
-  /** Whatever a deployer or a middleware adds. */
+  /** Whatever the configuration or a middleware adds. */
   [key: string]: unknown;
 }

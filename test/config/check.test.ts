@@ -183,7 +183,7 @@ describe('a configuration with faults', () => {
   test.each([
     [{ 'wsgi.input': 'x' }, "expected a name such as 'APP_MODE'"],
     [{ 'A B': 'x' }, "expected a name such as 'APP_MODE'"],
-    [{ A: 5 }, 'expected a text'],
+    [{ A: 5 }, 'expected a string'],
     [{ A: 'a\0B' }, 'expected characters from U+0001 to U+00FF'],
     [{ A: '한글' }, 'expected characters from U+0001 to U+00FF'],
     [{ A: 'x'.repeat(40_000) }, 'expected at most 32768 characters in all'],

@@ -1,10 +1,10 @@
 // The page works without this script. With it, signing needs no reload, what others write appears by itself, times are
-// relative, and the table tells how fast each request was answered.
+// relative, and the table shows how fast each request was answered.
 
 /** How often each address is asked when it is measured. */
 const rounds = 20;
 
-/** Tells that somebody has signed, while the page is looked at. */
+/** Says that somebody has signed, while somebody looks at the page. */
 let events;
 let refreshes = 0;
 

@@ -1,13 +1,13 @@
-/** What a fetch handler is told beside the request. */
+/** What a fetch handler gets beside the request. */
 export interface FetchInfo {
   /** The client's address; undefined behind a Unix socket. */
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
-  /** The port that the client has connected to; undefined for a Unix socket. */
+  /** The port that the client connected to; undefined for a Unix socket. */
   readonly localPort: number | undefined;
   /**
-   * Work that goes on behind the response: a worker that stops or is replaced waits for it, for as long as for requests. If it fails,
-   * that is told in the error log.
+   * Work that continues after the response. A worker that stops or is replaced waits for it, as long as for requests. If it fails,
+   * the error log says so.
    */
   readonly waitUntil: (work: PromiseLike<unknown>) => void;
 }
