@@ -127,8 +127,8 @@ export const GUNICORN_REFUSED: Readonly<Record<string, Refused>> = {
   'worker-tmp-dir': { instead: NOT_NEEDED },
   chdir: { instead: 'cd there first, or name the configuration: -c folder/gwanmun.config.ts' },
   name: { short: 'n', instead: NOT_NEEDED },
-  certfile: { instead: 'TLS is not there yet: let a proxy end it' },
-  keyfile: { instead: 'TLS is not there yet: let a proxy end it' },
+  certfile: { instead: 'gwanmun has no TLS yet: put a proxy with TLS in front' },
+  keyfile: { instead: 'gwanmun has no TLS yet: put a proxy with TLS in front' },
   'access-logformat': { instead: "in the configuration: accessLog, 'combined', 'short' or 'json'" },
 };
 

@@ -74,7 +74,7 @@ describe("gunicorn's options", () => {
     ['--timeout', '--timeout needs a value'],
     ['--bind', '--bind needs a value | --bind 0.0.0.0:8000'],
     ['--bind ::1:80', '--bind: expected'],
-    ['--bind :80 --port 81', '--bind excludes --host and --port'],
+    ['--bind :80 --port 81', 'use either --bind, or --host and --port'],
     [
       '--forwarded-allow-ips 10.0.0.1/8',
       '--forwarded-allow-ips: expected a network, got "10.0.0.1/8", which is an address in one',

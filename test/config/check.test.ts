@@ -113,7 +113,7 @@ describe('a configuration with faults', () => {
     [{ mounts: [{ path: '/' }] }, 'mounts[0]: expected files, an application'],
     [{ mounts: [{ path: '/', app: 'a.ts', wsgi: 'a' }] }, 'mounts[0]: expected app or wsgi, got both'],
     [{ mounts: [{ path: '/', files: '.', python: 'python3' }] }, 'mounts[0]: has python, but no wsgi'],
-    [{ mounts: [{ path: '/', wsgi: 'a', stream: true }] }, 'a Python application gets whole bodies'],
+    [{ mounts: [{ path: '/', wsgi: 'a', stream: true }] }, 'a Python application always gets whole bodies'],
     [{ mounts: [{ path: '/', wsgi: 'a b:c' }] }, `mounts[0].wsgi: expected 'module:callable', got "a b:c"`],
     [{ mounts: [{ path: '/', wsgi: './site/app.py:app' }] }, `a module is named without .py: 'site.app:app'`],
     [{ mounts: [{ files: '.' }] }, 'mounts[0].path: is missing'],
