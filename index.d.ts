@@ -144,6 +144,9 @@ export declare function protocolConstants(): string
 /** Takes note of the end of a child that nobody else waits for. Never blocks. */
 export declare function reap(pid: number): void
 
+/** Whether the file system of each path has not answered for ten seconds. */
+export declare function silentPaths(paths: Array<string>): Promise<Array<boolean>>
+
 /** What is wrong with an entry of `trustedProxies`, and what to write instead; null if nothing is. */
 export declare function trustedProxyFault(entry: string): string | null
 

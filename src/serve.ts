@@ -4,10 +4,11 @@
 import type { RequestListener } from 'node:http';
 import type { FetchHandler } from './adapters/fetch/types.js';
 import type { CoreConfig } from './config/core.js';
+import { allAnswer } from './config/answering.js';
 import { checkConfig } from './config/check.js';
 import type { ApplicationKind, Config, Listen, Mount } from './config/define.js';
 import { placeError } from './config/origin.js';
-import { resolveConfig, toCoreConfig, type ResolvedConfig } from './config/resolve.js';
+import { resolveConfig, toCoreConfig, type ConfigInput, type ResolvedConfig } from './config/resolve.js';
 import { fromCore, GwanmunError } from './errors.js';
 import { loadNative, type NativeBinding } from './native.js';
 import { adapt } from './adapters/adapt.js';
@@ -147,7 +148,7 @@ async function prepare(options: ServeOptions): Promise<{
   resolved: ResolvedConfig;
   applications: (Application | Adapter)[];
 }> {
-  const { config, resolved, given } = resolveOptions(options);
+  const { config, resolved, given } = await resolveOptions(options);
   return { config, resolved, applications: await Promise.all(given.map(({ kind, own }) => adapt(kind, own))) };
 }
 
@@ -167,11 +168,11 @@ interface GivenApplication {
 }
 
 /** The core's configuration, by the same rules as a configuration file's. */
-function resolveOptions(options: ServeOptions): {
+async function resolveOptions(options: ServeOptions): Promise<{
   config: CoreConfig;
   resolved: ResolvedConfig;
   given: GivenApplication[];
-} {
+}> {
   const {
     application,
     fetch,
@@ -234,11 +235,13 @@ function resolveOptions(options: ServeOptions): {
     },
     source,
   );
-  const resolved = resolveConfig({
+  const input: ConfigInput = {
     config: { ...checked, mounts: checked.mounts.map(({ app: _app, ...mount }) => mount) },
     directory: process.cwd(),
     source,
-  });
+  };
+  await allAnswer(input);
+  const resolved = resolveConfig(input);
   const core = toCoreConfig(resolved);
   for (const [index, target] of core.mounts.entries()) {
     const own = ownIndexes[index];

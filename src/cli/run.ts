@@ -3,6 +3,7 @@
 
 import { realpathSync } from 'node:fs';
 import { wantsColor } from '../colors.js';
+import { allAnswer } from '../config/answering.js';
 import { loadConfigAfresh } from '../config/load-afresh.js';
 import { findConfig, loadConfig } from '../config/load.js';
 import { processCount, resolveConfig, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
@@ -93,10 +94,21 @@ function summary(config: ResolvedConfig): string {
   return `${lines.join('\n')}\n`;
 }
 
+/** What a target or a configuration asks for, all of whose folders answer. */
 async function findInput(
   target: string | undefined,
   file: string | undefined,
   load: (file: string) => Promise<ConfigInput> = loadConfig,
+): Promise<ConfigInput> {
+  const input = await readInput(target, file, load);
+  await allAnswer(input);
+  return input;
+}
+
+async function readInput(
+  target: string | undefined,
+  file: string | undefined,
+  load: (file: string) => Promise<ConfigInput>,
 ): Promise<ConfigInput> {
   if (target !== undefined) {
     try {

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { get } from './client.js';
-import { Folder, Gwanmun } from './gwanmun.js';
+import { Folder, Gwanmun, MAIN } from './gwanmun.js';
 
 /** Serves files of 1 MiB whose names begin with f, until a line comes; then it reads requests and answers none. */
 const FILE_SYSTEM = `
@@ -99,6 +99,16 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 });
 
+/** Runs a command of gwanmun in the server's folder. */
+async function command(...args: string[]): Promise<{ code: number | null; said: string }> {
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder.path, stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, said };
+}
+
 describe.runIf(canMount)('a file system that hangs (skipped where FUSE can’t be mounted)', () => {
   test('sends its files while it is well', async () => {
     const { status, body } = await get(server.port, '/network/f-known');
@@ -121,9 +131,19 @@ describe.runIf(canMount)('a file system that hangs (skipped where FUSE can’t b
         expect((await get(server.port, '/missing')).status).toBe(404);
       }
       for (const { status } of await Promise.all(hung)) expect(status).toBe(503);
-      await server.says(/Files can't be looked for.*the folder .*network has not answered for 10 s/);
+      await server.says(/Files can't be looked up.*the folder .*network has not answered for 10 s/);
       // Every thread of the mount has hung for so long: it is not tried again.
       expect((await get(server.port, '/network/f-more')).status).toBe(503);
+      expect((await get(server.port, '/known.txt')).body.toString()).toBe('known');
+      // A reload that names it fails in time, and the main process hears of others meanwhile.
+      const reload = command('reload');
+      expect((await command('status')).code).toBe(0);
+      expect(await reload).toMatchObject({
+        code: 2,
+        said: expect.stringMatching(
+          /GWM_CONFIG_INVALID +mounts\[0\]\.files: network has not answered for 10 s: check its disk/,
+        ),
+      });
       expect((await get(server.port, '/known.txt')).body.toString()).toBe('known');
       // Who is gone by then waits for nothing.
       fileSystem.stdin?.end();

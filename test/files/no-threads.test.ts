@@ -50,7 +50,7 @@ test.skipIf(obstacle !== undefined)(
     limit('1');
     const refused = await get(server.port, '/new/b.txt');
     expect([refused.status, refused.headers['retry-after']]).toEqual([503, '1']);
-    await server.says(/Files can't be looked for, .*the system gives no thread .*ulimit -u, LimitNPROC=/);
+    await server.says(/Files can't be looked up, .*the system has no more threads .*ulimit -u, LimitNPROC=/);
     expect((await get(server.port, '/known/a.txt')).status).toBe(200);
     limit(hard);
     expect((await get(server.port, '/new/b.txt')).body.toString()).toBe('b');

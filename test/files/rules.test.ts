@@ -199,7 +199,7 @@ test.each([
   [{ cacheControl: { '*': 'for ever' } }, "expected '1y immutable'"],
   [{ cacheControl: { 'assets/*': '1y' } }, "expected a pattern such as '/assets/*'"],
   [{ headers: { '*': { 'X-A': 'a\r\nX-B: b' } } }, 'expected visible ASCII characters'],
-  [{ headers: { '*': { ETag: 'x' } } }, 'this one the server sets itself'],
+  [{ headers: { '*': { ETag: 'x' } } }, 'the server sets this one itself'],
   [{ errorPages: { 200: './404.html' } }, 'expected a status from 400 to 599'],
   [{ errorPages: { 404: './403.html' } }, 'there is no file 403.html'],
   [{ types: { foo: 'a/b' } }, "expected an extension such as '.foo'"],

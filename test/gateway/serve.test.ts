@@ -94,6 +94,7 @@ function fakeNative() {
     reap: () => {},
     answerWhere: () => false,
     trustedProxyFault: () => null,
+    silentPaths: async (paths) => paths.map(() => false),
   };
   return { native, state };
 }

@@ -66,7 +66,7 @@ describe('a pipeline', () => {
     worker.link.sendWithFd(head((second as Frame).stream, 200, '', '\0'.repeat(16), f.FLAG_FD | f.FLAG_END), fd);
     closeSync(fd);
     const { reason } = await core.event('worker-gone', worker.id);
-    expect(reason).toMatch(/narrow/);
+    expect(reason).toMatch(/NARROW/);
     client.destroy();
   });
 

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::ptr;
 
 use crate::watch::check;
@@ -29,6 +30,28 @@ pub fn follow_parent(parent: u32) -> bool {
 #[napi]
 pub fn trusted_proxy_fault(entry: String) -> Option<String> {
     gwanmun_server::trusted_proxy_fault(&entry)
+}
+
+/// See [`silent_paths`].
+pub struct SilentPaths(Vec<PathBuf>);
+
+impl Task for SilentPaths {
+    type Output = Vec<bool>;
+    type JsValue = Vec<bool>;
+
+    fn compute(&mut self) -> Result<Self::Output> {
+        Ok(gwanmun_server::silent(std::mem::take(&mut self.0)))
+    }
+
+    fn resolve(&mut self, _env: Env, output: Self::Output) -> Result<Self::JsValue> {
+        Ok(output)
+    }
+}
+
+/// Whether the file system of each path has not answered for ten seconds.
+#[napi(ts_return_type = "Promise<Array<boolean>>")]
+pub fn silent_paths(paths: Vec<String>) -> AsyncTask<SilentPaths> {
+    AsyncTask::new(SilentPaths(paths.into_iter().map(PathBuf::from).collect()))
 }
 
 /// Has the scheduler let this thread wait while others of its core still work: a worker that shares its core with an I/O

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::mounts::application::pool::Pool;
 use crate::mounts::files::{AllowedFolders, FileRoot, FileRules, PackedFolder, Pattern};
 use crate::router::Router;
-use crate::thread::blocking::Lane;
+use crate::thread::blocking::{Lane, patiently};
 use crate::trusted::TrustedProxies;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -154,7 +154,8 @@ impl Generation {
             };
             let mut error_pages = Vec::new();
             for page in &mount.error_pages {
-                let loaded = load_page(&page.file).map_err(|error| {
+                let file = page.file.clone();
+                let loaded = patiently(&page.file, move || load_page(&file)).map_err(|error| {
                     let what = format!("The page {} can't be read", page.file.display());
                     Error::io(ErrorKind::Files, &what, &error)
                         .at(format!("mounts[{index}].errorPages"))

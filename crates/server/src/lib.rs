@@ -30,5 +30,6 @@ mod usage;
 pub use error::{Error, ErrorKind};
 pub use listener::Address;
 pub use server::{Event, Pulse, Server, Status, WorkerEnds, WorkerLoad, block_signals};
+pub use thread::blocking::silent;
 pub use trusted::trusted_proxy_fault;
 pub use usage::Usage;

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -211,6 +212,52 @@ impl Job {
             let _ = catch_unwind(AssertUnwindSafe(|| failed(error)));
         }
     }
+}
+
+/// What `work` makes of a path, on a thread of the path's own. BLOCKING, but no longer than [`PATIENCE`].
+///
+/// # Errors
+/// Those of `work`, that its file system does not answer, and that the system gives no thread.
+pub(crate) fn patiently<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let lane = Lane::of_folder(path.display().to_string());
+    let (tell, hear) = mpsc::channel();
+    let failed = tell.clone();
+    // Whoever has stopped waiting does not hear of it any more.
+    lane.run(move || drop(tell.send(work())), move |error| drop(failed.send(Err(error))));
+    hear.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(lane.hangs()))
+}
+
+/// Whether each path's file system has kept silent for [`PATIENCE`] when it was asked what is there. BLOCKING, for so long at the most.
+#[must_use]
+pub fn silent(paths: Vec<PathBuf>) -> Vec<bool> {
+    let mut are_silent = vec![true; paths.len()];
+    let (tell, hear) = mpsc::channel();
+    for (index, path) in paths.into_iter().enumerate() {
+        let (answered, failed) = (tell.clone(), tell.clone());
+        let lane = Lane::of_folder(path.display().to_string());
+        lane.run(
+            move || {
+                // That there is nothing is an answer, too.
+                let _ = std::fs::metadata(path);
+                let _ = answered.send((index, true));
+            },
+            // A thread that there is not says nothing of the path.
+            move |error| {
+                let _ = failed.send((index, error.kind() != io::ErrorKind::TimedOut));
+            },
+        );
+    }
+    drop(tell);
+    let end = Instant::now() + PATIENCE;
+    while let Ok((index, has_answered)) =
+        hear.recv_timeout(end.saturating_duration_since(Instant::now()))
+    {
+        are_silent[index] = !has_answered;
+    }
+    are_silent
 }
 
 /// What a panic says.

@@ -3,6 +3,7 @@
 use super::{FileRoot, FileRules, Found};
 use crate::config::Symlinks;
 use crate::generation::Files;
+use crate::thread::blocking::patiently;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,9 @@ impl AllowedFolders {
                 FileRoot::open(path, Symlinks::Inside).map_err(|error| (path.as_path(), error))?;
             // An application may know the folder by the name that it was given, or by its real one.
             let mut names = vec![path.clone()];
-            names.extend(path.canonicalize().ok().filter(|real| real != path));
+            let own = path.clone();
+            let real = patiently(path, move || own.canonicalize());
+            names.extend(real.ok().filter(|real| real != path));
             let rules = FileRules { compress, ..FileRules::default() };
             Ok((names, Arc::new(Files { root, rules, packed: None })))
         });

@@ -17,7 +17,7 @@ use super::residency::waits;
 use super::rules::FileRules;
 use crate::config::Symlinks;
 use crate::held::HeldFile;
-use crate::thread::blocking::Lane;
+use crate::thread::blocking::{Lane, patiently};
 
 /// A directory whose files are served. Holds the directory itself, and looks once in a while whether its name leads to another
 /// one by now: a build that replaces the folder, or a link to a release that is switched.
@@ -83,10 +83,14 @@ pub(crate) fn is_servable(path: &[u8]) -> bool {
 }
 
 impl FileRoot {
-    /// Opens the directory at `path`; `symlinks` says which links are followed beneath it. BLOCKING.
+    /// Opens the directory at `path`; `symlinks` says which links are followed beneath it. BLOCKING, but not for ever.
     pub(crate) fn open(path: &Path, symlinks: Symlinks) -> io::Result<FileRoot> {
-        let directory = open_folder(path)?;
-        let resolution = Resolution::of(directory.as_fd(), symlinks);
+        let own = path.to_owned();
+        let (directory, resolution) = patiently(path, move || {
+            let directory = open_folder(&own)?;
+            let resolution = Resolution::of(directory.as_fd(), symlinks);
+            Ok((directory, resolution))
+        })?;
         let state = State { directory: Arc::new(directory), checked: Instant::now() };
         Ok(FileRoot {
             path: path.into(),
