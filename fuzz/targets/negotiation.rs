@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use gwanmun_server::fuzzing::{SIZES, accepted_codings, file_reply};
+use gwanmun_files::fuzzing::{SIZES, accepted_codings, file_reply};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

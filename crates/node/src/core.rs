@@ -2,8 +2,8 @@
 
 use crate::uv;
 use crate::watch::{Callback, Ready, Watch, text};
+use gwanmun_log::{Level, Record, WorkerName};
 use gwanmun_server::config::Config;
-use gwanmun_server::log::{Level, Record, WorkerName};
 use gwanmun_server::{Address, Event, Server, WorkerLoad};
 use napi::bindgen_prelude::*;
 use napi_derive::napi;

@@ -92,7 +92,7 @@ pub fn answer_where(env: Env, fd: i32, function: Unknown<'_>) -> Result<bool> {
 }
 
 fn wait_for_questions(fd: RawFd) {
-    gwanmun_server::block_signals();
+    gwanmun_sys::block_signals();
     let mut bytes = [0u8; 64];
     loop {
         // SAFETY: as many live bytes as is said. Whoever closes the descriptor ends the process.

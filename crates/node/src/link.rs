@@ -4,7 +4,7 @@
 use crate::uv;
 use crate::watch::{Callback, Ready, Watch, check, number, text};
 use gwanmun_gateway::frame::{MAX_FRAME, whole_frames};
-use gwanmun_server::passing::{self, receive_with_fds, send_with_fd};
+use gwanmun_sys::passing::{self, receive_with_fds, send_with_fd};
 use napi::bindgen_prelude::*;
 use napi::sys;
 use napi_derive::napi;

@@ -1,6 +1,7 @@
 //! The core's configuration, as the TypeScript half hands it over: complete, with every default filled in.
 
-use crate::log::Level;
+use gwanmun_files::Symlinks;
+use gwanmun_log::Level;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -125,18 +126,6 @@ pub struct Files {
     pub compress: bool,
     #[serde(default)]
     pub symlinks: Symlinks,
-}
-
-/// Which symbolic links beneath a folder are followed.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Symlinks {
-    /// Relative ones that stay in the folder.
-    #[default]
-    Inside,
-    Never,
-    /// Wherever they lead.
-    Anywhere,
 }
 
 /// What a client sees instead of the core's own page for an error.

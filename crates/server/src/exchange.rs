@@ -3,14 +3,15 @@
 use crate::connection::compress::Compression;
 use crate::connection::holding::Holding;
 use crate::connection::output::Output;
-use crate::generation::{Files, Generation};
+use crate::generation::Generation;
 use crate::request_id::RequestId;
 use crate::spool::SpooledBody;
 use crate::thread::ByThread;
-use crate::thread::arena::{Arena, Key};
-use crate::thread::buffers::Buffers;
+use gwanmun_files::Files;
 use gwanmun_gateway::{NARROW_WINDOW, WINDOW};
 use gwanmun_http1::Forwarded;
+use gwanmun_reactor::arena::{Arena, Key};
+use gwanmun_reactor::buffers::Buffers;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,13 +1,13 @@
 //! A generation: the configuration as the I/O threads use it, built and validated whole, never changed.
 
 use crate::config::{self, Config, RequestIds, Timeouts};
-use crate::descriptors;
 use crate::error::{Error, ErrorKind};
 use crate::mounts::application::pool::Pool;
-use crate::mounts::files::{AllowedFolders, FileRoot, FileRules, PackedFolder, Pattern};
 use crate::router::Router;
-use crate::thread::blocking::{Lane, patiently};
 use crate::trusted::TrustedProxies;
+use gwanmun_files::{AllowedFolders, FileRoot, FileRules, Files, PackedFolder, Pattern};
+use gwanmun_reactor::blocking::{Lane, patiently};
+use gwanmun_sys::descriptors;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -51,14 +51,6 @@ pub(crate) struct Mount {
     pub(crate) error_pages: Vec<(u16, ErrorPage)>,
     /// Where the files are that the application may name in `X-Sendfile`.
     pub(crate) sendfile: Option<Arc<AllowedFolders>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Files {
-    pub(crate) root: FileRoot,
-    pub(crate) rules: FileRules,
-    /// Where what was compressed of them is kept.
-    pub(crate) packed: Option<Arc<PackedFolder>>,
 }
 
 /// A file as it was when the configuration was taken over.

@@ -1,21 +1,21 @@
 //! The server as the embedder sees it: start, workers, close.
 
 use crate::config::{AccessFormat, Config, ErrorFormat, Listen};
-use crate::descriptors;
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
 use crate::listener::{Address, Inherited, Listener};
-use crate::log::{self, LogConfig, Logger, Record, Target, WorkerName};
 use crate::mounts::application::link;
 use crate::mounts::application::memory::{MAX_LINKS, WorkerMemory};
 use crate::mounts::application::pool::Pool;
 use crate::spool::Spooled;
-use crate::thread::arena::Generations;
-use crate::thread::blocking::{Lane, text_of};
-use crate::thread::mailbox::Mailbox;
 use crate::thread::{Heard, Message, Sockets, Then, Thread, sockets_of};
 use crate::trusted::TrustedProxies;
 use crate::usage::{Gauge, Usage};
+use gwanmun_log::{self as log, LogConfig, Logger, Record, Target, WorkerName};
+use gwanmun_reactor::arena::Generations;
+use gwanmun_reactor::blocking::{Lane, text_of};
+use gwanmun_reactor::mailbox::Mailbox;
+use gwanmun_sys::descriptors;
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -492,7 +492,7 @@ fn spawn(
     started: mpsc::Sender<std::io::Result<()>>,
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(format!("gwanmun-io-{index}")).spawn(move || {
-        block_signals();
+        gwanmun_sys::block_signals();
         let sockets = Rc::new(RefCell::new(sockets));
         let generations = Generations::default();
         for life in 0.. {
@@ -543,16 +543,6 @@ fn prepare(
 ) -> std::io::Result<Thread> {
     let generation = Arc::clone(&lock(&shared.generation));
     Thread::new(index, generations, Arc::clone(shared), generation, Rc::clone(sockets))
-}
-
-/// Signals are Node's: none is ever delivered to this thread or those it starts.
-pub fn block_signals() {
-    // SAFETY: an all-zero sigset_t is a valid argument for sigfillset, which initialises it.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
-    }
 }
 
 /// Binds what `listen` asks for, and takes over what is bound already: by what was written, for a port 0 is to stay the one that it became, or by

@@ -1,7 +1,7 @@
 //! Request bodies in temporary files, and how much of them there may be together.
 
-use crate::descriptors;
-use crate::held::HeldFile;
+use gwanmun_reactor::HeldFile;
+use gwanmun_sys::descriptors;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;

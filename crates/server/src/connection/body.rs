@@ -2,14 +2,14 @@
 
 use super::respond::SKIP_BODY;
 use super::{Connection, Ending, LINGER_MS, Phase, Reading};
-use crate::descriptors;
 use crate::exchange::{RequestBody, ResponseState};
-use crate::held::HeldFile;
 use crate::spool::{Share, SpooledBody, temporary_file};
-use crate::syscall::{self, Transfer};
-use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
 use gwanmun_http1::{Body, Chunk, ChunkedDecoder};
+use gwanmun_reactor::HeldFile;
+use gwanmun_reactor::arena::Key;
+use gwanmun_sys::descriptors;
+use gwanmun_sys::syscall::{self, Transfer};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;

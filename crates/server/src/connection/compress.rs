@@ -2,9 +2,9 @@
 
 use super::Connection;
 use super::relay::take_announced;
-use crate::compression::{Encoder, most_output};
-use crate::thread::arena::Key;
 use crate::thread::{Context, Message};
+use gwanmun_files::compression::{Encoder, most_output};
+use gwanmun_reactor::arena::Key;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;

@@ -4,14 +4,14 @@ use super::Connection;
 use super::request::Resolved;
 use crate::exchange::Exchange;
 use crate::request_id::{self, RequestId};
-use crate::syscall;
 use crate::thread::Context;
-use crate::thread::arena::Key;
 use gwanmun_gateway::request::{FLAG_HTTP10, FLAG_TLS, Fixed, HeadWriter, Pair, Piece};
 use gwanmun_http1::path;
 use gwanmun_http1::{
     Authority, Forwarded, HeaderSpan, RequestHead, Span, TargetForm, Version, port_behind,
 };
+use gwanmun_reactor::arena::Key;
+use gwanmun_sys::syscall;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::os::fd::AsFd;

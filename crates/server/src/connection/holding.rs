@@ -12,13 +12,13 @@
 use super::Connection;
 use crate::exchange::Exchange;
 use crate::thread::Context;
-use crate::thread::arena::Key;
 use gwanmun_gateway::NARROW_WINDOW;
+use gwanmun_reactor::arena::Key;
 use std::ops::{AddAssign, SubAssign};
 
 /// While as much is held, the next request of a pipeline stays unread.
 const BEGIN_BELOW: Holding = Holding { bytes: 320 * 1024, files: 12 };
-/// With as much held no compressor is made: it has [`MOST_MEMORY`](crate::compression::MOST_MEMORY), its response the worker's window, the piece
+/// With as much held no compressor is made: it has [`MOST_MEMORY`](gwanmun_files::compression::MOST_MEMORY), its response the worker's window, the piece
 /// that is compressed is there twice, and a request that is not read on takes up to 128 KiB.
 const COMPRESS_BELOW: usize = 128 * 1024;
 /// Bytes that are never held for long: beyond them the connection is closed.

@@ -18,14 +18,14 @@ pub(crate) mod respond;
 pub(crate) mod sendfile;
 
 use crate::exchange::{self, ResponseState};
-use crate::mounts::files::{fetch, load};
-use crate::syscall;
-use crate::thread::arena::Key;
-use crate::thread::epoll::Readiness;
 use crate::thread::log::AccessLine;
 use crate::thread::shedding::Standing;
 use crate::thread::{Context, Message};
 use body::{BodyReader, slow_pace};
+use gwanmun_files::{fetch, load};
+use gwanmun_reactor::arena::Key;
+use gwanmun_reactor::epoll::Readiness;
+use gwanmun_sys::syscall;
 use holding::Holding;
 use output::{Output, Sent};
 use std::collections::VecDeque;

@@ -1,10 +1,10 @@
 //! What a connection still has to send: bytes and pieces of files, in order.
 
 use super::holding::Holding;
-use crate::held::HeldFile;
-use crate::mounts::files::{FileEntry, PARTS_END, PIECE, part_head, read_resident, resident};
-use crate::syscall::{self, Transfer};
-use crate::thread::buffers::Buffers;
+use gwanmun_files::{FileEntry, PARTS_END, PIECE, part_head, read_resident, resident};
+use gwanmun_reactor::HeldFile;
+use gwanmun_reactor::buffers::Buffers;
+use gwanmun_sys::syscall::{self, Transfer};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

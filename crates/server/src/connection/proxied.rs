@@ -1,10 +1,10 @@
 //! Whom a request is from: what its proxies say, if they are believed.
 
 use super::Connection;
-use crate::log::Level;
 use crate::thread::Context;
 use crate::trusted;
 use gwanmun_http1::{Forwarded, HeaderSpan, read_forwarded};
+use gwanmun_log::Level;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 

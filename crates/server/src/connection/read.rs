@@ -1,9 +1,9 @@
 //! From received bytes to requests and bodies.
 
 use super::{Connection, Ending, MAX_PIPELINE, Phase, Reading};
-use crate::syscall::{self, Transfer};
 use crate::thread::Context;
 use gwanmun_http1::{Body, parse_request};
+use gwanmun_sys::syscall::{self, Transfer};
 use std::os::fd::AsFd;
 
 /// Requests that one connection begins in a turn of its thread\'s loop: what the core answers at once could else be thousands.
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
     use crate::connection::Local;
     use crate::server::tests::on_thread;
-    use crate::thread::arena::Key;
+    use gwanmun_reactor::arena::Key;
     use std::io::Write;
     use std::os::unix::net::UnixStream;
     use std::rc::Rc;

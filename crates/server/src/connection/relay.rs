@@ -4,16 +4,11 @@ use super::Connection;
 use super::compress::{Compression, LARGE};
 use super::output::{OpenFile, Output};
 use super::respond::{write_connection, write_length};
-use crate::compression::{self, Accepted, Coding, Encoder, LEAST, MOST_MEMORY};
 use crate::exchange::{Exchange, ResponseState};
-use crate::held::HeldFile;
 use crate::mounts::application::link::Block;
-use crate::mounts::files::{Identity, tells};
-use crate::syscall;
 use crate::thread::Context;
-use crate::thread::arena::Key;
-use crate::thread::blocking::Lane;
-use crate::thread::clock::Clock;
+use gwanmun_files::compression::{self, Accepted, Coding, Encoder, LEAST, MOST_MEMORY};
+use gwanmun_files::{Identity, tells};
 use gwanmun_gateway::frame::FrameError;
 use gwanmun_gateway::request::HeadView;
 use gwanmun_http1::response::{
@@ -21,6 +16,11 @@ use gwanmun_http1::response::{
     write_last_chunk, write_status_line, write_status_line_with,
 };
 use gwanmun_http1::{ResponseHead, ResponseHeadError, parse_response_head};
+use gwanmun_reactor::HeldFile;
+use gwanmun_reactor::arena::Key;
+use gwanmun_reactor::blocking::Lane;
+use gwanmun_reactor::clock::Clock;
+use gwanmun_sys::syscall;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

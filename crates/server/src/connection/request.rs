@@ -3,19 +3,19 @@
 use super::body::{BodyReader, SPOOL_FULL};
 use super::crossing::set_head;
 use super::{Connection, Phase, Reading};
-use crate::compression::Accepted;
-use crate::descriptors;
 use crate::exchange::{Exchange, LogFields, RequestBody, Source, Upload};
-use crate::generation::{Application, Files, Generation};
-use crate::mounts::files::{Cached, Conditions, FileEntry, Found, Known, evaluate, is_servable};
+use crate::generation::{Application, Generation};
 use crate::request_id::{self, RequestId};
 use crate::router::Route;
-use crate::thread::arena::Key;
 use crate::thread::{Context, Message, Waiter};
+use gwanmun_files::compression::Accepted;
+use gwanmun_files::{Cached, Conditions, FileEntry, Files, Found, Known, evaluate, is_servable};
 use gwanmun_gateway::request::{HeadView, Piece, set_body_streamed};
 use gwanmun_gateway::response::{WISH_ANY_TARGET, WISH_STREAM};
 use gwanmun_http1::path::{self, Normal, PathError};
 use gwanmun_http1::{Body, HeaderSpan, RequestHead, Span, TargetForm, Version};
+use gwanmun_reactor::arena::Key;
+use gwanmun_sys::descriptors;
 use std::rc::Rc;
 use std::sync::Arc;
 

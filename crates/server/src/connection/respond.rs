@@ -3,11 +3,11 @@
 use super::output::Output;
 use super::{Connection, Phase};
 use crate::exchange::{Exchange, LogFields, ResponseState, Source};
-use crate::mounts::files::{FileEntry, Reply, write_headers};
 use crate::thread::Context;
-use crate::thread::arena::Key;
+use gwanmun_files::{FileEntry, Reply, write_headers};
 use gwanmun_http1::response::{reason, write_status_line};
 use gwanmun_http1::{Body, RequestHead};
+use gwanmun_reactor::arena::Key;
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;

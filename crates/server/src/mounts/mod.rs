@@ -1,4 +1,3 @@
 //! What answers for a path: files, an application's workers.
 
 pub(crate) mod application;
-pub(crate) mod files;

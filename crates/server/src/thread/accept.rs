@@ -1,13 +1,13 @@
 //! New connections: accepted in batches from the listeners, and held back where file descriptors run short (H43, H62).
 
-use super::epoll::{Epoll, Token};
 use super::{Message, Thread, shedding};
 use crate::config::Listen;
 use crate::connection::{Connection, Local, crossing};
-use crate::descriptors::{self, Purpose, is_exhaustion};
 use crate::listener::{Address, Listener};
-use crate::log::Level;
-use crate::syscall;
+use gwanmun_log::Level;
+use gwanmun_reactor::epoll::{Epoll, Token};
+use gwanmun_sys::descriptors::{self, Purpose, is_exhaustion};
+use gwanmun_sys::syscall;
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::io;

@@ -1,13 +1,13 @@
 //! What a thread says of its requests.
 
-use super::arena::Key;
 use super::{ByThread, Context};
 use crate::exchange::{LogFields, Response, ResponseState};
 use crate::generation::Generation;
-use crate::log::{AccessDetails, AccessRecord, Level, Record};
 use crate::request_id::RequestId;
 use crate::server::Event;
 use crate::trusted;
+use gwanmun_log::{AccessDetails, AccessRecord, Level, Record};
+use gwanmun_reactor::arena::Key;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 

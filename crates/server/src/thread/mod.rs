@@ -2,44 +2,37 @@
 //!
 //! All descriptors of the thread are in one epoll instance. A batch of its events is handled by plain calls, with no task and
 //! no waker for each connection, and what they wrote is sent at the end of the batch. Work that may block goes to
-//! threads of its own ([`blocking`]); its message comes back through the mailbox.
+//! threads of its own ([`blocking`](gwanmun_reactor::blocking)); its message comes back through the mailbox.
 
 mod accept;
-pub(crate) mod arena;
-pub(crate) mod blocking;
-pub(crate) mod buffers;
-pub(crate) mod clock;
-pub(crate) mod epoll;
 pub(crate) mod log;
-pub(crate) mod mailbox;
 pub(crate) mod shedding;
-mod trim;
 
 use crate::connection::Connection;
 use crate::connection::compress::Compressed;
 use crate::connection::sendfile::Sought;
-use crate::descriptors;
 use crate::exchange::{Exchange, Exchanges, ResponseState};
-use crate::generation::{Files, Generation};
-use crate::held::HeldFile;
-use crate::log::{Level, LogBuffer};
+use crate::generation::Generation;
 use crate::mounts::application::link::Links;
 use crate::mounts::application::memory::WorkerMemory;
 use crate::mounts::application::pool::Pool;
-use crate::mounts::files::{FileCache, FileCacheLimits, FileEntry, Found};
 use crate::request_id::IdSource;
 use crate::server::{Event, Shared};
 use crate::usage::Usage;
 use accept::Acceptor;
 pub(crate) use accept::{Sockets, sockets_of};
-use arena::{Arena, Generations, Key};
-use blocking::Lane;
-use buffers::Buffers;
-use clock::Clock;
-use epoll::{Epoll, Events, Token, unpack};
+use gwanmun_files::{FileCache, FileCacheLimits, FileEntry, Files, Found};
 use gwanmun_gateway::frame::{FrameError, MAX_PAYLOAD};
 use gwanmun_gateway::names::NamesTable;
 use gwanmun_http1::HeaderSpan;
+use gwanmun_log::{Level, LogBuffer};
+use gwanmun_reactor::arena::{Arena, Generations, Key};
+use gwanmun_reactor::blocking::Lane;
+use gwanmun_reactor::buffers::Buffers;
+use gwanmun_reactor::clock::Clock;
+use gwanmun_reactor::epoll::{Epoll, Events, Token, unpack};
+use gwanmun_reactor::{HeldFile, blocking, epoll, trim};
+use gwanmun_sys::descriptors;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -286,7 +279,7 @@ impl Thread {
             shared: Rc::new(shared),
             generation: Rc::new(generation),
             epoll,
-            clock: Clock::new(),
+            clock: Clock::default(),
             buffers: Buffers::default(),
             exchanges: Exchanges::new(generations),
             links: Links::new(generations),

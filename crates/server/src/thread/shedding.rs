@@ -1,6 +1,6 @@
 //! What gives way when file descriptors run short (H43, H62), so that neither idle clients nor slow ones keep others out.
 
-use super::arena::Key;
+use gwanmun_reactor::arena::Key;
 
 /// Closed at once, at the most.
 const BATCH: usize = 32;
@@ -39,7 +39,7 @@ pub(super) fn victims(mut candidates: Vec<(Standing, Key)>, now_ms: u64) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::thread::arena::{Arena, Generations};
+    use gwanmun_reactor::arena::{Arena, Generations};
 
     fn keys(count: usize) -> Vec<Key> {
         let mut arena = Arena::new(&Generations::default());

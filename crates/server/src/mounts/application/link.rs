@@ -2,12 +2,7 @@
 
 use super::memory::WorkerMemory;
 use super::pool::Pool;
-use crate::descriptors::is_exhaustion;
 use crate::exchange::StreamName;
-use crate::held::HeldFile;
-use crate::passing::{Received, send_with_fd};
-use crate::syscall::{self, Transfer};
-use crate::thread::arena::{Arena, Key};
 use gwanmun_gateway::frame::{
     self, FLAG_END, FLAG_FD, FLAG_NARROW, FLAG_SHARED, FrameError, Kind, MAX_PAYLOAD, ResetReason,
 };
@@ -16,6 +11,11 @@ use gwanmun_gateway::pairs::write_pairs;
 use gwanmun_gateway::request::{HeadView, set_names_number};
 use gwanmun_gateway::response::Encoding;
 use gwanmun_http1::response::BlockFacts;
+use gwanmun_reactor::HeldFile;
+use gwanmun_reactor::arena::{Arena, Key};
+use gwanmun_sys::descriptors::is_exhaustion;
+use gwanmun_sys::passing::{Received, send_with_fd};
+use gwanmun_sys::syscall::{self, Transfer};
 use slab::Slab;
 use socket2::SockRef;
 use std::collections::VecDeque;

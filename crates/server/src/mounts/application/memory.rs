@@ -2,11 +2,11 @@
 //! is handed pieces of request bodies.
 
 use crate::server::Pulse;
-use crate::syscall::{self, Transfer};
 use gwanmun_gateway::frame::MAX_PAYLOAD;
 use gwanmun_gateway::{
     MARK_PAGE, MARK_STRIDE, PULSE_BEATS, PULSE_LAG, SHARED_BUFFER, SHARED_BUFFERS, SHARED_BYTES,
 };
+use gwanmun_sys::syscall::{self, Transfer};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;

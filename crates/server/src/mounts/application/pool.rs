@@ -4,8 +4,8 @@
 //! All I/O threads share the pool; the lock is held for a few comparisons.
 
 use crate::config;
-use crate::thread::arena::Key;
 use gwanmun_gateway::response::Wishes;
+use gwanmun_reactor::arena::Key;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

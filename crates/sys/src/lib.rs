@@ -1,0 +1,9 @@
+//! What the core asks of the operating system, whatever for: system calls on sockets, descriptors that are passed from process to process, who
+//! may have the last descriptors, signals.
+
+pub mod descriptors;
+pub mod passing;
+mod signals;
+pub mod syscall;
+
+pub use signals::block_signals;
