@@ -111,6 +111,7 @@ impl FileCache {
     }
 
     /// Looks a path up, without allocating.
+    #[inline]
     pub fn get(&mut self, mount: u32, path: &[u8], now: Instant) -> Cached {
         let Some(slot) = self.key_of(mount, path).and_then(|key| self.slots.get_mut(key)) else {
             return Cached::Miss;
@@ -129,6 +130,7 @@ impl FileCache {
     }
 
     /// What was found is still there.
+    #[inline]
     pub fn renew(&mut self, mount: u32, path: &[u8], now: Instant) {
         if let Some(slot) = self.key_of(mount, path).and_then(|key| self.slots.get_mut(key)) {
             slot.fresh_until = now + FRESH;
@@ -136,6 +138,7 @@ impl FileCache {
     }
 
     /// Remembers what the pool found. A failed lookup is not remembered; what was known before stays.
+    #[inline]
     pub fn insert(&mut self, mount: u32, path: &[u8], found: &Found, now: Instant) {
         let known = match found {
             Found::File(entry) => Known::File(Arc::clone(entry)),

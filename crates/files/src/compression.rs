@@ -17,6 +17,7 @@ impl Coding {
     pub const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
 
     /// Its name in `Content-Encoding`.
+    #[inline]
     pub fn name(self) -> &'static str {
         match self {
             Self::Brotli => "br",
@@ -26,6 +27,7 @@ impl Coding {
     }
 
     /// What the name of a file ends in that holds another one in this coding.
+    #[inline]
     pub fn extension(self) -> &'static str {
         match self {
             Self::Brotli => ".br",
@@ -41,6 +43,7 @@ pub struct Accepted([u16; 3]);
 
 impl Accepted {
     /// Reads an `Accept-Encoding` (RFC 9110 §12.5.3). What is not well-formed counts as not said.
+    #[inline]
     pub fn parse(value: &[u8]) -> Self {
         let mut accepted = [None; 3];
         let mut others = None;
@@ -77,12 +80,14 @@ impl Accepted {
     }
 
     /// The codings that the client takes, the best first.
+    #[inline]
     pub fn best(self) -> impl Iterator<Item = Coding> {
         self.in_order(Coding::ALL)
     }
 
     /// The best one for what is compressed while a client waits. Brotli comes last: what of it has no more memory than the others compresses
     /// worse than they do.
+    #[inline]
     pub fn fastest(self) -> Option<Coding> {
         self.in_order([Coding::Zstd, Coding::Gzip, Coding::Brotli]).next()
     }
@@ -119,6 +124,7 @@ fn parse_weight(text: &[u8]) -> Option<u16> {
 pub const LEAST: u64 = 1024;
 
 /// Whether content of this type becomes smaller. Parameters do not matter.
+#[inline]
 pub fn is_compressible(content_type: &[u8]) -> bool {
     let end = content_type.iter().position(|&byte| byte == b';').unwrap_or(content_type.len());
     let media_type = content_type[..end].trim_ascii().to_ascii_lowercase();

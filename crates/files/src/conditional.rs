@@ -49,6 +49,7 @@ pub enum Reply {
 
 /// Decides in the order of RFC 9110 §13.2.2. Fields that do not parse count as absent, except that an If-Match that
 /// names nothing matches nothing.
+#[inline]
 pub fn evaluate(entry: &FileEntry, conditions: &Conditions<'_>) -> Reply {
     if let Some(tags) = conditions.if_match {
         if !any_tag_matches(tags, &entry.etag, Comparison::Strong) {
@@ -78,6 +79,7 @@ pub fn evaluate(entry: &FileEntry, conditions: &Conditions<'_>) -> Reply {
 
 /// Appends the header fields of a reply, each ended by CRLF: the entry's own, Content-Range and Content-Length as its
 /// status asks for. Nothing for 412, whose body is the caller's, and no Content-Length for 304. A 416 has an empty body.
+#[inline]
 pub fn write_headers(out: &mut Vec<u8>, entry: &FileEntry, reply: &Reply) {
     let mut digits = itoa::Buffer::new();
     let mut number =

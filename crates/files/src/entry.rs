@@ -190,6 +190,7 @@ impl FileEntry {
     }
 
     /// Whether a part of one piece of the file can be sent without waiting for the disk. `now_ms`: by the thread's clock.
+    #[inline]
     pub fn is_resident(&self, offset: u64, length: usize, now_ms: u64) -> bool {
         if self.residency.is_known(offset, now_ms) {
             return true;
@@ -206,6 +207,7 @@ impl FileEntry {
 
     /// What to send to a client that takes these codings: this, or itself in one of them. The coding: one that the client likes
     /// better and that could be made.
+    #[inline]
     pub fn negotiate(self: &Arc<Self>, accepted: Accepted) -> (Arc<Self>, Option<Coding>) {
         let mut wanted = None;
         for coding in accepted.best() {
@@ -285,16 +287,19 @@ impl FileEntry {
     }
 
     /// Whether files beside this one belong to it: these can change while it does not.
+    #[inline]
     pub fn has_files_beside(&self) -> bool {
         Coding::ALL.iter().any(|&coding| matches!(*self.lock_variant(coding), Variant::Beside(_)))
     }
 
     /// Bytes that are held in memory for it.
+    #[inline]
     pub fn bytes(&self) -> usize {
         self.sum(|entry| entry.content.as_ref().map_or(0, |content| content.len()))
     }
 
     /// Descriptors that are held open for it.
+    #[inline]
     pub fn descriptors(&self) -> usize {
         self.sum(|entry| usize::from(entry.file.is_some()))
     }
@@ -310,11 +315,13 @@ impl FileEntry {
 
     /// The open file, for entries without [`content`](Self::content). Regular, read-only; read it at offsets, as its
     /// position is shared by all who hold the entry.
+    #[inline]
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.file.as_ref().map(|file| file.as_fd())
     }
 
     /// As [`fd`](Self::fd), with the threads that may wait for it.
+    #[inline]
     pub fn held(&self) -> Option<&HeldFile> {
         self.file.as_ref()
     }
@@ -322,6 +329,7 @@ impl FileEntry {
     /// Whether the open file still is what the headers say. One `statx`, no path lookup: worth asking before a large file
     /// is sent, so that a file rewritten in place within the cache's freshness does not go out under its old ETag (H82).
     /// True for entries with content, which nothing can change. Asks the kernel's memory: never waits.
+    #[inline]
     pub fn is_unchanged(&self) -> bool {
         self.file.as_ref().is_none_or(|file| {
             Identity::at_once(file).is_ok_and(|identity| identity == Some(self.identity))
@@ -329,11 +337,13 @@ impl FileEntry {
     }
 
     /// The ETag and Last-Modified field lines, and those of the rules.
+    #[inline]
     pub fn validator_lines(&self) -> &[u8] {
         &self.headers[self.validators.clone()]
     }
 
     /// Whether looking again may give an entry with content where this one has none.
+    #[inline]
     pub fn is_worth_rereading(&self) -> bool {
         self.content.is_none() && self.size <= INLINE_LIMIT
     }
@@ -341,6 +351,7 @@ impl FileEntry {
 
 impl Identity {
     /// The identity that this metadata tells.
+    #[inline]
     pub fn of(metadata: &Metadata) -> Identity {
         Identity {
             device: metadata.dev(),
@@ -354,6 +365,7 @@ impl Identity {
     /// The identity of a regular file as it is in the kernel's memory: asks no other machine, as `fstat` may on a network file
     /// system. None: it is something else.
     #[cfg(target_os = "linux")]
+    #[inline]
     pub fn at_once(file: &File) -> io::Result<Option<Identity>> {
         let mut known = std::mem::MaybeUninit::<libc::statx>::zeroed();
         // SAFETY: the path is an empty string, and `known` has room for what is written; both outlive the call.
@@ -387,6 +399,7 @@ impl Identity {
 
     /// Elsewhere nothing but `fstat` tells.
     #[cfg(not(target_os = "linux"))]
+    #[inline]
     pub fn at_once(file: &File) -> io::Result<Option<Identity>> {
         let metadata = file.metadata()?;
         Ok(metadata.is_file().then(|| Identity::of(&metadata)))
@@ -432,6 +445,7 @@ fn entity_tag(identity: &Identity, content: Option<&[u8]>) -> String {
 }
 
 /// Whether a Cache-Control forbids other codings (RFC 9111 §5.2.2.6).
+#[inline]
 pub fn forbids_transform(lines: &[u8]) -> bool {
     lines.to_ascii_lowercase().windows(12).any(|part| part == b"no-transform")
 }

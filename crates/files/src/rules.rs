@@ -68,6 +68,7 @@ fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
 
 impl FileRules {
     /// The media type of a file of this name.
+    #[inline]
     pub fn content_type(&self, name: &[u8]) -> Cow<'_, str> {
         let own = extension(name).and_then(|given| {
             self.types.iter().find(|(known, _)| known.eq_ignore_ascii_case(given))
@@ -79,17 +80,20 @@ impl FileRules {
     }
 
     /// Whether the file's name says that it is compressed already, and as what.
+    #[inline]
     pub fn is_svgz(&self, name: &[u8]) -> bool {
         extension(name).is_some_and(|given| given.eq_ignore_ascii_case("svgz"))
             && self.content_type(name).starts_with("image/svg+xml")
     }
 
     /// Whether the file may be sent in another coding than it has.
+    #[inline]
     pub fn may_be_coded(&self, name: &[u8]) -> bool {
         self.compress && is_compressible(self.content_type(name).as_bytes()) && !self.is_svgz(name)
     }
 
     /// The header lines that go with a file, whose path is relative.
+    #[inline]
     pub fn lines_of(&self, name: &[u8]) -> Vec<u8> {
         let mut lines = self.lines.clone();
         let path = [b"/", name].concat();
@@ -107,6 +111,7 @@ impl FileRules {
     }
 
     /// The paths that may answer for a path, in turn.
+    #[inline]
     pub fn candidates<'a>(&'a self, path: &'a [u8]) -> Vec<Cow<'a, [u8]>> {
         if self.try_files.is_empty() {
             return vec![Cow::Borrowed(path)];

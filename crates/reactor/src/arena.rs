@@ -33,11 +33,13 @@ impl<T> Arena<T> {
     pub const GENERATION_MASK: u32 = (1 << 30) - 1;
 
     /// An arena whose keys differ from those of every arena with the same count, before it and beside it.
+    #[inline]
     pub fn new(generations: &Generations) -> Self {
         Self { slab: Slab::new(), generations: Rc::clone(generations) }
     }
 
     /// Adds the value that `make` makes for its key.
+    #[inline]
     pub fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
         let generation = (self.generations.get() + 1) & Self::GENERATION_MASK;
         self.generations.set(generation);
@@ -47,6 +49,7 @@ impl<T> Arena<T> {
         key
     }
 
+    #[inline]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         match self.slab.get_mut(key.index as usize) {
             Some((generation, value)) if *generation == key.generation => Some(value),
@@ -54,6 +57,7 @@ impl<T> Arena<T> {
         }
     }
 
+    #[inline]
     pub fn get(&self, key: Key) -> Option<&T> {
         match self.slab.get(key.index as usize) {
             Some((generation, value)) if *generation == key.generation => Some(value),
@@ -61,6 +65,7 @@ impl<T> Arena<T> {
         }
     }
 
+    #[inline]
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
         let value = self.slab.remove(key.index as usize).1;
@@ -71,24 +76,29 @@ impl<T> Arena<T> {
         Some(value)
     }
 
+    #[inline]
     pub fn len(&self) -> usize {
         self.slab.len()
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.slab.is_empty()
     }
 
+    #[inline]
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
         self.slab.iter_mut().map(|(index, (generation, value))| {
             (Key { index: index as u32, generation: *generation }, value)
         })
     }
 
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.slab.iter().map(|(_, (_, value))| value)
     }
 
+    #[inline]
     pub fn keys(&self) -> Vec<Key> {
         let key = |(index, (generation, _)): (usize, &(u32, T))| Key {
             index: index as u32,

@@ -43,6 +43,7 @@ impl Buffers {
         buffer.unwrap_or_else(|| Vec::with_capacity(SMALLEST << index))
     }
 
+    #[inline]
     pub fn give(&mut self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
         if (SMALLEST..=SMALLEST << (SHELVES - 1)).contains(&capacity) {
@@ -55,6 +56,7 @@ impl Buffers {
     }
 
     /// Gives up what was not needed lately.
+    #[inline]
     pub fn age(&mut self, now_ms: u64) {
         if now_ms < self.aged_ms + KEEP_MS {
             return;
@@ -67,6 +69,7 @@ impl Buffers {
     }
 
     /// Bytes that lie here.
+    #[inline]
     pub fn kept(&self) -> usize {
         let sizes = (0..SHELVES).map(|index| SMALLEST << index);
         self.shelves.iter().zip(sizes).map(|(shelf, size)| shelf.buffers.len() * size).sum()

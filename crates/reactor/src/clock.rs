@@ -26,6 +26,7 @@ impl Default for Clock {
 }
 
 impl Clock {
+    #[inline]
     pub fn tick(&mut self) {
         self.now = Instant::now();
         self.ms = (self.now - self.start).as_millis() as u64 + 1;
@@ -34,14 +35,17 @@ impl Clock {
         }
     }
 
+    #[inline]
     pub fn ms(&self) -> u64 {
         self.ms
     }
 
+    #[inline]
     pub fn now(&self) -> Instant {
         self.now
     }
 
+    #[inline]
     pub fn date_line(&self) -> &[u8] {
         &self.date
     }

@@ -36,11 +36,13 @@ const INPUT_EDGES: i32 = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET;
 
 pub type Events = [libc::epoll_event; BATCH];
 
+#[inline]
 pub fn no_events() -> Events {
     [libc::epoll_event { events: 0, u64: 0 }; BATCH]
 }
 
 impl Epoll {
+    #[inline]
     pub fn new() -> io::Result<Self> {
         // SAFETY: no pointers; the result is checked.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
@@ -52,27 +54,32 @@ impl Epoll {
     }
 
     /// Reports every change of a descriptor in both directions, once each.
+    #[inline]
     pub fn add_edges(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, token, INPUT_EDGES | libc::EPOLLOUT)
     }
 
     /// Reports new input once each. A Unix socket would report room for output each time the peer reads, which wakes
     /// for nothing; [`watch_output`](Self::watch_output) asks for that when it is needed.
+    #[inline]
     pub fn add_input_edges(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, token, INPUT_EDGES)
     }
 
     /// Switches reports of room for output on or off for a descriptor added by `add_input_edges`.
+    #[inline]
     pub fn watch_output(&self, fd: BorrowedFd<'_>, token: Token, on: bool) -> io::Result<()> {
         let interest = if on { INPUT_EDGES | libc::EPOLLOUT } else { INPUT_EDGES };
         self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
     }
 
     /// Reports that a descriptor is readable for as long as it is.
+    #[inline]
     pub fn add_readable(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN)
     }
 
+    #[inline]
     pub fn remove(&self, fd: BorrowedFd<'_>) {
         // SAFETY: EPOLL_CTL_DEL ignores the event pointer. A failure means that the descriptor was not there.
         unsafe {
@@ -86,6 +93,7 @@ impl Epoll {
     }
 
     /// Waits until something happens, `wait_ms` at the most; puts it into `events` and gives how much it is.
+    #[inline]
     pub fn wait(&self, events: &mut Events, wait_ms: u64) -> io::Result<usize> {
         let wait_ms = wait_ms.min(60_000) as i32;
         // SAFETY: pointer and length are one live array.
@@ -118,6 +126,7 @@ impl Epoll {
 }
 
 /// Takes an event apart.
+#[inline]
 pub fn unpack(event: &libc::epoll_event) -> (Token, Readiness) {
     let bits = event.events as i32;
     let readiness = Readiness {

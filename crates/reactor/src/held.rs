@@ -18,15 +18,18 @@ pub struct HeldFile {
 
 impl HeldFile {
     /// `waits`: nothing may be done with the file on an I/O thread, for it can wait, and nobody can tell whether it would.
+    #[inline]
     pub fn new(file: File, lane: &Arc<Lane>, waits: bool) -> Self {
         Self { file: ManuallyDrop::new(file), lane: Arc::clone(lane), waits }
     }
 
     /// The threads that may wait for it.
+    #[inline]
     pub fn lane(&self) -> &Arc<Lane> {
         &self.lane
     }
 
+    #[inline]
     pub fn waits(&self) -> bool {
         self.waits
     }
@@ -35,18 +38,21 @@ impl HeldFile {
 impl Deref for HeldFile {
     type Target = File;
 
+    #[inline]
     fn deref(&self) -> &File {
         &self.file
     }
 }
 
 impl AsFd for HeldFile {
+    #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
 impl Drop for HeldFile {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: this is the only place that takes it, and nobody uses it after a drop.
         let file = unsafe { ManuallyDrop::take(&mut self.file) };

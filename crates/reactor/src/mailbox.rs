@@ -12,6 +12,7 @@ pub struct Mailbox<T> {
 }
 
 impl<T> Mailbox<T> {
+    #[inline]
     pub fn new() -> io::Result<Self> {
         // SAFETY: no pointers; the result is checked.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
@@ -22,6 +23,7 @@ impl<T> Mailbox<T> {
         Ok(Self { messages: Mutex::default(), eventfd: unsafe { File::from_raw_fd(fd) } })
     }
 
+    #[inline]
     pub fn post(&self, message: T) {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         messages.push(message);
@@ -33,6 +35,7 @@ impl<T> Mailbox<T> {
 
     /// All messages that are there, in the order they were posted. Those that are not taken from it, because one before them panics,
     /// are there again.
+    #[inline]
     pub fn take(&self) -> Batch<'_, T> {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = (&self.eventfd).read(&mut [0; 8]);
@@ -56,12 +59,14 @@ pub struct Batch<'a, T> {
 impl<T> Iterator for Batch<'_, T> {
     type Item = T;
 
+    #[inline]
     fn next(&mut self) -> Option<T> {
         self.messages.next()
     }
 }
 
 impl<T> Drop for Batch<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         if self.messages.len() > 0 {
             self.mailbox.put_back(self.messages.by_ref().collect());
@@ -70,6 +75,7 @@ impl<T> Drop for Batch<'_, T> {
 }
 
 impl<T> AsFd for Mailbox<T> {
+    #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.eventfd.as_fd()
     }

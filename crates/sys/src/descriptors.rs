@@ -38,6 +38,7 @@ pub fn complaint(for_workers: u64) -> Option<String> {
 }
 
 /// Whether a new descriptor belongs to those that are kept for others.
+#[inline]
 pub fn is_kept(fd: BorrowedFd<'_>, purpose: Purpose) -> bool {
     let most = most(syscall::descriptor_limit(), FOR_WORKERS.load(Ordering::Relaxed), purpose);
     fd.as_raw_fd() as u64 >= most
@@ -47,6 +48,7 @@ pub fn is_kept(fd: BorrowedFd<'_>, purpose: Purpose) -> bool {
 ///
 /// # Errors
 /// It does: as if there were none.
+#[inline]
 pub fn checked<T: AsFd>(file: T) -> io::Result<T> {
     if is_kept(file.as_fd(), Purpose::File) {
         return Err(io::Error::from_raw_os_error(libc::EMFILE));
@@ -61,6 +63,7 @@ pub fn files_to_keep(threads: usize) -> usize {
 }
 
 /// Whether an error says that there are no more descriptors, no memory for one, or too many on their way to other processes.
+#[inline]
 pub fn is_exhaustion(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

@@ -14,6 +14,7 @@ type Control = [u64; 2 + MOST / 2];
 ///
 /// # Errors
 /// As `sendmsg`; `WouldBlock` if the kernel takes nothing now.
+#[inline]
 pub fn send_with_fd(fd: BorrowedFd<'_>, bytes: &[u8], passed: BorrowedFd<'_>) -> io::Result<usize> {
     let mut vector =
         libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
@@ -55,6 +56,7 @@ pub enum Received {
 ///
 /// # Errors
 /// As `recvmsg`; `WouldBlock` if nothing is there.
+#[inline]
 pub fn receive_with_fds(
     fd: BorrowedFd<'_>,
     into: &mut [u8],

@@ -25,6 +25,7 @@ fn transfer(result: isize) -> io::Result<Transfer> {
 }
 
 /// A result in which having nothing to do now is no error.
+#[inline]
 pub fn would_block(result: io::Result<usize>) -> io::Result<Transfer> {
     match result {
         Ok(count) => Ok(Transfer::Bytes(count)),
@@ -42,6 +43,7 @@ fn retry(mut call: impl FnMut() -> isize) -> io::Result<Transfer> {
     }
 }
 
+#[inline]
 pub fn receive(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Transfer> {
     // SAFETY: the pointer and length are one live, writable slice.
     unsafe { receive_at(fd, into.as_mut_ptr(), into.len()) }
@@ -51,6 +53,7 @@ pub fn receive(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Transfer> {
 ///
 /// # Safety
 /// `length` bytes at `into` may be written.
+#[inline]
 pub unsafe fn receive_at(fd: BorrowedFd<'_>, into: *mut u8, length: usize) -> io::Result<Transfer> {
     let none = std::ptr::null_mut::<libc::c_void>();
     // SAFETY: as the caller says; the address pointers may be null. Not `libc::recv`, which is a cancellation point and costs
@@ -68,6 +71,7 @@ pub unsafe fn receive_at(fd: BorrowedFd<'_>, into: *mut u8, length: usize) -> io
     })
 }
 
+#[inline]
 pub fn send(fd: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<Transfer> {
     let more = if more { libc::MSG_MORE } else { 0 };
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | more;
@@ -80,6 +84,7 @@ pub fn send(fd: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<Transfer
 }
 
 /// Sends what stands in several places as one.
+#[inline]
 pub fn send_parts<const N: usize>(fd: BorrowedFd<'_>, parts: [&[u8]; N]) -> io::Result<Transfer> {
     let parts = parts.map(IoSlice::new);
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -87,6 +92,7 @@ pub fn send_parts<const N: usize>(fd: BorrowedFd<'_>, parts: [&[u8]; N]) -> io::
 }
 
 /// Sends up to `length` bytes of `file` from `offset` without a copy through user space.
+#[inline]
 pub fn send_file(
     fd: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
@@ -99,6 +105,7 @@ pub fn send_file(
 }
 
 /// A file's position.
+#[inline]
 pub fn position(fd: BorrowedFd<'_>) -> io::Result<u64> {
     // SAFETY: no pointers.
     let position = unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_CUR) };
@@ -106,11 +113,13 @@ pub fn position(fd: BorrowedFd<'_>) -> io::Result<u64> {
 }
 
 /// Makes closing send a reset instead of an end. A failure leaves the end.
+#[inline]
 pub fn reset_on_close(fd: BorrowedFd<'_>) {
     let _ = SockRef::from(&fd).set_linger(Some(std::time::Duration::ZERO));
 }
 
 /// Bytes that have arrived and were not received.
+#[inline]
 pub fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut count: libc::c_int = 0;
     // SAFETY: FIONREAD writes one int, which outlives the call.
@@ -121,6 +130,7 @@ pub fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
 }
 
 /// Accepts one connection, non-blocking and close-on-exec. `None`: no connection is waiting.
+#[inline]
 pub fn accept(fd: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: null address pointers are allowed; the address is asked for afterwards.
@@ -135,11 +145,13 @@ pub fn accept(fd: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Ends our side of a connection: the peer reads an end after what was sent.
+#[inline]
 pub fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     shutdown(fd, libc::SHUT_WR)
 }
 
 /// Ends both sides of a connection: reading gives what had arrived before, and then an end.
+#[inline]
 pub fn shutdown_both(fd: BorrowedFd<'_>) -> io::Result<()> {
     shutdown(fd, libc::SHUT_RDWR)
 }
@@ -154,6 +166,7 @@ fn shutdown(fd: BorrowedFd<'_>, how: libc::c_int) -> io::Result<()> {
 }
 
 /// How many descriptors the process may have. The kernel always gives the lowest number that is free.
+#[inline]
 pub fn descriptor_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a struct of the type that the kernel fills in.
@@ -164,6 +177,7 @@ pub fn descriptor_limit() -> u64 {
 }
 
 /// The address of a connection's other end; none for a Unix socket.
+#[inline]
 pub fn peer_of(fd: BorrowedFd<'_>) -> Option<std::net::SocketAddr> {
     let address = SockRef::from(&fd).peer_addr().ok()?.as_socket()?;
     // A listener on `::` sees IPv4 clients as ::ffff:a.b.c.d; what is logged and passed on is the address they have.
@@ -171,12 +185,14 @@ pub fn peer_of(fd: BorrowedFd<'_>) -> Option<std::net::SocketAddr> {
 }
 
 /// The address of a connection's own end; none for a Unix socket.
+#[inline]
 pub fn local_of(fd: BorrowedFd<'_>) -> Option<std::net::IpAddr> {
     // As the client has it, as with `peer_of`.
     Some(SockRef::from(&fd).local_addr().ok()?.as_socket()?.ip().to_canonical())
 }
 
 /// Bytes that the kernel has taken and the other side has not acknowledged yet; 0 where it does not say.
+#[inline]
 pub fn unacknowledged(fd: BorrowedFd<'_>) -> u32 {
     let mut count: libc::c_int = 0;
     // SAFETY: an open descriptor, and an integer that outlives the call. SIOCOUTQ has the number of TIOCOUTQ.
@@ -185,6 +201,7 @@ pub fn unacknowledged(fd: BorrowedFd<'_>) -> u32 {
 }
 
 /// Small responses leave at once (no Nagle). A failure costs latency only.
+#[inline]
 pub fn set_no_delay(fd: BorrowedFd<'_>) {
     let _ = SockRef::from(&fd).set_tcp_nodelay(true);
 }
