@@ -2,7 +2,7 @@
 
 use crate::config::{self, Config, RequestIds, Timeouts};
 use crate::error::{Error, ErrorKind};
-use crate::mounts::application::pool::Pool;
+use crate::pools::Pool;
 use crate::router::Router;
 use crate::trusted::TrustedProxies;
 use gwanmun_files::{AllowedFolders, FileRoot, FileRules, Files, PackedFolder, Pattern};

@@ -4,23 +4,29 @@
 //! application's worker pool over a link) → and back through the connection. Each I/O thread runs that whole way for its own
 //! connections without locks; only the worker pools and the log are shared.
 
+mod clients;
 pub mod config;
-mod connection;
 mod error;
 mod exchange;
+mod filters;
 mod generation;
 mod listener;
 mod mounts;
+mod pools;
 mod request_id;
 mod router;
 mod server;
+mod shared;
 mod spool;
 mod thread;
+mod transport;
 mod trusted;
 mod usage;
 
 pub use error::{Error, ErrorKind};
 pub use listener::Address;
-pub use server::{Event, Pulse, Server, Status, WorkerEnds, WorkerLoad};
+pub use pools::memory::Pulse;
+pub use server::{Server, Status, WorkerEnds, WorkerLoad};
+pub use shared::Event;
 pub use trusted::trusted_proxy_fault;
 pub use usage::Usage;

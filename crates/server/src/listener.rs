@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -338,6 +338,30 @@ fn listen_error(address: &str, error: &io::Error) -> Error {
 
 fn is_socket(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+/// What one thread listens on: its socket of each listener.
+pub(crate) type Sockets = Vec<(Arc<OwnedFd>, Address)>;
+
+/// The sockets of `listeners` that belong to thread number `thread` of so many.
+pub(crate) fn sockets_of(
+    listeners: &[(Listen, Vec<Arc<Listener>>)],
+    thread: usize,
+    threads: usize,
+) -> Sockets {
+    let own = |listener: &Arc<Listener>| {
+        let address = listener.address.clone();
+        listener.sockets(thread, threads).into_iter().map(move |socket| (socket, address.clone()))
+    };
+    listeners.iter().flat_map(|(_, bound)| bound).flat_map(own).collect()
+}
+
+/// An address as it stands in a URL: that of IPv6 in brackets (RFC 3986 §3.2.2, RFC 3875 §4.1.14).
+pub(crate) fn in_url(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
 }
 
 #[cfg(test)]

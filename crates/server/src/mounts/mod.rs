@@ -1,3 +1,221 @@
-//! What answers for a path: files, an application's workers.
+//! Who answers: which mount a request is for, and of which kind that is.
 
 pub(crate) mod application;
+mod files;
+
+use crate::exchange::answer::Answer;
+use crate::exchange::seam::{Clients, Note, Peer, Request, Respond, Start};
+use crate::exchange::turn::Turn;
+use crate::generation::Generation;
+use crate::router::Route;
+use application::Applications;
+use files::FileMounts;
+use gwanmun_gateway::response::WISH_ANY_TARGET;
+use gwanmun_http1::path::{self, Normal, PathError};
+use gwanmun_http1::{Body, HeaderSpan, RequestHead, Span, TargetForm};
+use gwanmun_reactor::arena::{Generations, Key};
+use gwanmun_sys::syscall::Transfer;
+use std::borrow::Cow;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+
+/// What answers on a thread.
+pub(crate) struct Mounts {
+    pub(crate) files: FileMounts,
+    pub(crate) applications: Applications,
+    /// Room for the normal form of a path.
+    path: Vec<u8>,
+}
+
+/// A request whose mount has been found.
+struct Resolved<'a> {
+    bytes: &'a [u8],
+    head: &'a RequestHead,
+    /// Where `path` stands in `bytes`; none if it had to be decoded.
+    path_span: Option<Span>,
+    path: &'a [u8],
+    /// The path as received has doubled slashes, which an application gets.
+    doubled: bool,
+    route: Route,
+    servable: bool,
+}
+
+/// Of a request for the server as a whole.
+const ALLOWED: &[u8] = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+
+impl Mounts {
+    /// `generations`: of all the thread's lives.
+    pub(crate) fn new(generations: &Generations, turn: &Turn) -> Self {
+        Self {
+            files: FileMounts::new(&turn.shared),
+            applications: Applications::new(generations),
+            path: Vec::new(),
+        }
+    }
+
+    /// Hears what clients have told of their exchanges.
+    pub(crate) fn listen(&mut self, turn: &mut Turn) {
+        let mut notes = std::mem::take(&mut turn.notes);
+        for note in notes.drain(..) {
+            match note {
+                Note::Taken(key) => self.applications.grant_credit(turn, key),
+                Note::Closed(key) => self.applications.tell_closed(turn, key),
+                Note::Cancelled(key) => self.applications.cancel(turn, key),
+            }
+        }
+        // Nobody has written one meanwhile.
+        turn.notes = notes;
+    }
+
+    /// Gives up on files that have been looked for too long.
+    pub(crate) fn expire_lookups(&mut self, turn: &mut Turn, clients: &mut dyn Clients) {
+        self.files.expire_lookups(turn, clients, &mut self.applications);
+    }
+
+    /// New requests are of another generation.
+    pub(crate) fn renew(&mut self, turn: &Turn) {
+        self.files = FileMounts::new(&turn.shared).with_lookups_of(&mut self.files);
+    }
+
+    fn start_resolved(
+        &mut self,
+        turn: &mut Turn,
+        generation: &Generation,
+        key: Key,
+        request: &Resolved<'_>,
+        (sender, headers): (&Sender<'_>, &mut Vec<HeaderSpan>),
+    ) -> Start {
+        let Resolved { bytes, head, route, .. } = *request;
+        let mount = &generation.mounts[route.mount];
+        if let Some(exchange) = turn.exchanges.get_mut(key) {
+            exchange.mount = route.mount;
+            if let Some(log) = &mut exchange.log {
+                log.routed = true;
+            }
+        }
+        if matches!(head.body, Body::Length(length) if length > generation.body_limit) {
+            let why = "the announced request body is over limits.body";
+            return Start::Answer(Answer::Refusal { status: 413, why });
+        }
+        // A body of a GET means nothing to a file; an application may have a use for it.
+        let reads = matches!(head.method.of(bytes), b"GET" | b"HEAD")
+            && (head.body == Body::None || mount.application.is_none());
+        if let Some(files) = &mount.files
+            && reads
+        {
+            let parts = (sender, &mut *headers);
+            let found = self.files.start(turn, &mut self.applications, key, files, request, parts);
+            if let Some(start) = found {
+                return start;
+            }
+        }
+        match mount.application {
+            Some(own) => self.applications.start(turn, key, own, request, (sender, headers)),
+            None if reads => Start::Answer(Answer::page(404)),
+            None => Start::Answer(Answer::Page {
+                status: 405,
+                lines: Cow::Borrowed(b"Allow: GET, HEAD\r\n"),
+            }),
+        }
+    }
+
+    /// Gives a request whose path has no normal form to the application at `/`, if that wants it. No other mount's path, and no
+    /// file's, can be meant by it.
+    fn start_any_target(
+        &mut self,
+        turn: &mut Turn,
+        generation: &Generation,
+        key: Key,
+        request: &mut Request<'_>,
+    ) -> Option<Start> {
+        let route = generation.router.root()?;
+        let own = generation.mounts[route.mount].application?;
+        if !generation.pools[own.pool].wishes(own.index, WISH_ANY_TARGET) {
+            return None;
+        }
+        let (bytes, head) = (request.bytes, request.head);
+        let (path, path_span) = (head.path.of(bytes), Some(head.path));
+        let resolved =
+            Resolved { bytes, head, path_span, path, doubled: false, route, servable: false };
+        let sender = Sender { peer: request.peer, socket: request.socket };
+        Some(self.start_resolved(turn, generation, key, &resolved, (&sender, request.headers)))
+    }
+}
+
+/// Whom a request is from.
+struct Sender<'a> {
+    peer: &'a Peer,
+    /// None: it has none.
+    socket: Option<BorrowedFd<'a>>,
+}
+
+impl Respond for Mounts {
+    fn start(&mut self, turn: &mut Turn, key: Key, request: &mut Request<'_>) -> Start {
+        let generation = Rc::clone(&turn.generation);
+        let (bytes, head) = (request.bytes, request.head);
+        if head.form == TargetForm::Asterisk {
+            let start = self.start_any_target(turn, &generation, key, request);
+            return start.unwrap_or(Start::Answer(Answer::Page {
+                status: 204,
+                lines: Cow::Borrowed(ALLOWED),
+            }));
+        }
+        let raw = head.path.of(bytes);
+        let mut decoded = std::mem::take(&mut self.path);
+        let start = match path::normalize(raw, &mut decoded) {
+            // Some mount may be meant by it, and which one is a matter of opinion.
+            Err(error @ PathError::Ambiguous) => {
+                Start::Answer(Answer::Refusal { status: 400, why: error.reason() })
+            }
+            Err(error) => {
+                let start = self.start_any_target(turn, &generation, key, request);
+                start.unwrap_or(Start::Answer(Answer::Refusal { status: 400, why: error.reason() }))
+            }
+            Ok(normalized) => {
+                let (path, path_span) = match normalized.form {
+                    Normal::Same => (raw, Some(head.path)),
+                    Normal::Decoded => (decoded.as_slice(), None),
+                };
+                match generation.router.find(path) {
+                    None => Start::Answer(Answer::page(404)),
+                    Some(route) => {
+                        // An encoded slash separates nothing in a file's path (H69).
+                        let servable = !normalized.encoded_slash;
+                        let doubled = normalized.doubled;
+                        let resolved =
+                            Resolved { bytes, head, path_span, path, doubled, route, servable };
+                        let sender = Sender { peer: request.peer, socket: request.socket };
+                        let parts = (&sender, &mut *request.headers);
+                        self.start_resolved(turn, &generation, key, &resolved, parts)
+                    }
+                }
+            }
+        };
+        self.path = decoded;
+        start
+    }
+
+    fn proceed(&mut self, turn: &mut Turn, key: Key, length: u64) -> Option<Answer> {
+        self.applications.proceed(turn, key, length)
+    }
+
+    fn room(&mut self, turn: &mut Turn, key: Key) -> usize {
+        self.applications.upload_credit(turn, key)
+    }
+
+    fn body(&mut self, turn: &mut Turn, key: Key, bytes: &[u8], end: bool) {
+        self.applications.send_upload(turn, key, bytes, end);
+    }
+
+    fn receive(
+        &mut self,
+        turn: &mut Turn,
+        key: Key,
+        from: BorrowedFd<'_>,
+        most: usize,
+        left: u64,
+    ) -> Option<io::Result<Transfer>> {
+        self.applications.receive_upload(turn, key, from, most, left)
+    }
+}

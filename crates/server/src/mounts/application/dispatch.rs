@@ -1,35 +1,41 @@
 //! From the clients to the workers: requests wait for a free slot, cross over a link, and are given up.
 
+use super::Applications;
 use super::link::Passed;
-use super::pool::{Admission, Pool, Waiting};
-use crate::exchange::{Progress, RequestBody, ResponseState, StreamName, Upload};
-use crate::server::Event;
-use crate::thread::{Context, Message, Thread};
+use crate::exchange::answer::Answer;
+use crate::exchange::seam::Clients;
+use crate::exchange::turn::Turn;
+use crate::exchange::{Progress, RequestBody, StreamName, Upload};
+use crate::pools::{Admission, Pool, Waiting};
+use crate::request_id::RequestId;
+use crate::shared::Event;
+use crate::shared::message::Message;
 use gwanmun_gateway::frame::{Kind, ResetReason};
 use gwanmun_gateway::request::{HeadView, Piece};
 use gwanmun_gateway::{NARROW_WINDOW, WINDOW};
+use gwanmun_log::{Level, Record};
 use gwanmun_reactor::arena::Key;
 use gwanmun_sys::syscall::Transfer;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-impl Context {
+impl Applications {
     /// Gives a complete request to a worker, or queues it. `false`: the queue is full.
-    pub(crate) fn dispatch(&mut self, key: Key) -> bool {
-        let Some(pool) = self.pool_of(key) else { return false };
-        let waiting = Waiting { thread: self.thread, exchange: key };
-        match pool.admit(waiting, |worker| self.usable(worker)) {
-            Admission::Worker(worker) => self.send_request(key, worker),
+    pub(super) fn dispatch(&mut self, turn: &mut Turn, key: Key) -> bool {
+        let Some(pool) = self.pool_of(turn, key) else { return false };
+        let waiting = Waiting { thread: turn.thread, exchange: key };
+        match pool.admit(waiting, |worker| self.usable(turn, worker)) {
+            Admission::Worker(worker) => self.send_request(turn, key, worker),
             Admission::Queued => {
                 self.waiting += 1;
-                if let Some(exchange) = self.exchanges.get_mut(key) {
+                if let Some(exchange) = turn.exchanges.get_mut(key) {
                     exchange.waiting = true;
-                    exchange.since_ms = self.clock.ms();
+                    exchange.since_ms = turn.clock.ms();
                 }
             }
             Admission::Refused => {
-                self.log_unserved(key, "the queue for the workers is full");
+                turn.log_unserved(key, "the queue for the workers is full");
                 return false;
             }
         }
@@ -37,20 +43,20 @@ impl Context {
     }
 
     /// Writes the request to the worker's link; the slot is reserved.
-    pub(crate) fn send_request(&mut self, key: Key, worker: u32) {
+    pub(super) fn send_request(&mut self, turn: &mut Turn, key: Key, worker: u32) {
         let link_key = self.link_of(worker);
-        let Some(exchange) = self.exchanges.get_mut(key) else {
-            self.release_slot(worker);
+        let Some(exchange) = turn.exchanges.get_mut(key) else {
+            self.release_slot(turn, worker);
             return;
         };
         let Some((link_key, link)) = link_key.and_then(|key| Some((key, self.links.get_mut(key)?)))
         else {
             // The worker died between its reservation and now.
             exchange.waiting = true;
-            exchange.since_ms = self.clock.ms();
+            exchange.since_ms = turn.clock.ms();
             self.waiting += 1;
-            if let Some(pool) = self.pool_of(key) {
-                pool.put_back(Waiting { thread: self.thread, exchange: key });
+            if let Some(pool) = self.pool_of(turn, key) {
+                pool.put_back(Waiting { thread: turn.thread, exchange: key });
             }
             return;
         };
@@ -60,71 +66,86 @@ impl Context {
             RequestBody::File(body) => Passed::File(&body.file),
             RequestBody::Streamed(_) => Passed::Later,
         };
-        let (narrow, now_ms) = (exchange.is_behind, self.clock.ms());
+        let (narrow, now_ms) = (exchange.is_behind, turn.clock.ms());
         let stream = link.send_request(key, &exchange.head, &body, narrow, &self.names, now_ms);
         exchange.is_narrow = narrow;
         exchange.credit = exchange.window();
         exchange.stream = Some(StreamName { link: link_key, stream });
-        exchange.since_ms = self.clock.ms();
+        exchange.since_ms = turn.clock.ms();
         exchange.progress = Progress::Sent;
         if let Some(log) = &mut exchange.log {
             log.worker = link.number;
-            log.sent = Some(self.clock.now());
+            log.sent = Some(turn.clock.now());
         }
         self.mark_link_dirty(link_key);
     }
 
     /// A request left the queue of its pool for a worker's slot, perhaps by another thread's doing.
-    pub(crate) fn on_assigned(&mut self, key: Key, worker: u32) {
-        match self.exchanges.get_mut(key) {
+    pub(crate) fn on_assigned(&mut self, turn: &mut Turn, key: Key, worker: u32) {
+        match turn.exchanges.get_mut(key) {
             Some(exchange) if exchange.waiting => {
                 exchange.waiting = false;
                 self.waiting -= 1;
-                self.send_request(key, worker);
+                if exchange.client.is_some() {
+                    self.send_request(turn, key, worker);
+                } else {
+                    turn.release(key);
+                    self.release_slot(turn, worker);
+                }
             }
-            _ => self.release_slot(worker),
+            _ => self.release_slot(turn, worker),
         }
     }
 
     /// Looks whether workers that seemed stuck take requests of this thread again.
-    pub(crate) fn retry_waiting(&mut self) {
+    pub(crate) fn retry_waiting(&mut self, turn: &mut Turn) {
         let pools: Vec<_> = self.links.iter_mut().map(|(_, link)| Arc::clone(&link.pool)).collect();
         for pool in pools {
             while self.waiting > 0
                 && let Some((next, worker)) =
-                    pool.next_for(self.thread, |worker| self.usable(worker))
+                    pool.next_for(turn.thread, |worker| self.usable(turn, worker))
             {
-                self.on_assigned(next.exchange, worker);
+                self.on_assigned(turn, next.exchange, worker);
             }
         }
     }
 
     /// The client of a queued request is gone.
-    pub(crate) fn forget_waiting(&mut self, key: Key) {
-        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+    pub(super) fn forget_waiting(&mut self, turn: &mut Turn, key: Key) {
+        let Some(exchange) = turn.exchanges.get_mut(key) else { return };
         exchange.waiting = false;
         self.waiting -= 1;
-        if let Some(pool) = self.pool_of(key) {
-            pool.forget(Waiting { thread: self.thread, exchange: key });
+        if let Some(pool) = self.pool_of(turn, key) {
+            pool.forget(Waiting { thread: turn.thread, exchange: key });
+        }
+        turn.release(key);
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(crate) fn cancel(&mut self, turn: &mut Turn, key: Key) {
+        match turn.exchanges.get(key) {
+            Some(exchange) if exchange.waiting => self.forget_waiting(turn, key),
+            Some(_) => self.reset_stream(turn, key),
+            None => {}
         }
     }
 
     /// The pool of a request's application.
-    fn pool_of(&self, key: Key) -> Option<Arc<Pool>> {
-        let exchange = self.exchanges.get(key)?;
+    fn pool_of(&self, turn: &Turn, key: Key) -> Option<Arc<Pool>> {
+        let exchange = turn.exchanges.get(key)?;
         exchange.generation.pool_of(exchange.mount).map(Arc::clone)
     }
 
-    /// How many bytes of a streamed request body the worker takes now. 0: the connection is told when that changes.
-    pub(crate) fn upload_credit(&mut self, key: Key, connection: Key) -> usize {
-        let Some(exchange) = self.exchanges.get(key) else { return 0 };
+    /// How many bytes of a streamed request body the worker takes now. 0: its client is told when that changes.
+    pub(crate) fn upload_credit(&mut self, turn: &Turn, key: Key) -> usize {
+        let Some(exchange) = turn.exchanges.get(key) else { return 0 };
         let (RequestBody::Streamed(upload), Some(name)) = (&exchange.body, exchange.stream) else {
             return 0;
         };
         match self.links.get_mut(name.link) {
             Some(link) if link.congested() => {
-                if !link.held_back.contains(&connection) {
-                    link.held_back.push(connection);
+                if !link.held_back.contains(&key) {
+                    link.held_back.push(key);
                 }
                 0
             }
@@ -134,14 +155,14 @@ impl Context {
     }
 
     /// Passes on a piece of a streamed request body, within the worker's credit.
-    pub(crate) fn send_upload(&mut self, key: Key, bytes: &[u8], end: bool) {
-        if let Some(exchange) = self.exchanges.get_mut(key)
+    pub(crate) fn send_upload(&mut self, turn: &mut Turn, key: Key, bytes: &[u8], end: bool) {
+        if let Some(exchange) = turn.exchanges.get_mut(key)
             && let RequestBody::Streamed(upload) = &mut exchange.body
             && let Some(StreamName { link, stream }) = exchange.stream
             && let Some(open) = self.links.get_mut(link)
         {
             // It is at work on what comes.
-            exchange.since_ms = self.clock.ms();
+            exchange.since_ms = turn.clock.ms();
             upload.spend(bytes.len());
             open.send_body(stream, bytes, end);
             self.mark_link_dirty(link);
@@ -152,18 +173,19 @@ impl Context {
     /// it is to be received and sent.
     pub(crate) fn receive_upload(
         &mut self,
+        turn: &mut Turn,
         key: Key,
         fd: BorrowedFd<'_>,
         most: usize,
         left: u64,
     ) -> Option<io::Result<Transfer>> {
-        let exchange = self.exchanges.get_mut(key)?;
+        let exchange = turn.exchanges.get_mut(key)?;
         let RequestBody::Streamed(upload) = &mut exchange.body else { return None };
         let StreamName { link, stream } = exchange.stream?;
         let received = self.links.get_mut(link)?.receive_body(stream, fd, most, left)?;
         if let Ok(Transfer::Bytes(count @ 1..)) = received {
             // It is at work on what comes.
-            exchange.since_ms = self.clock.ms();
+            exchange.since_ms = turn.clock.ms();
             upload.spend(count);
             self.mark_link_dirty(link);
         }
@@ -171,8 +193,8 @@ impl Context {
     }
 
     /// Tells the worker that nobody wants the response any more. The slot stays taken until the worker ends the stream.
-    pub(crate) fn reset_stream(&mut self, key: Key) {
-        if let Some(exchange) = self.exchanges.get(key)
+    pub(super) fn reset_stream(&mut self, turn: &mut Turn, key: Key) {
+        if let Some(exchange) = turn.exchanges.get(key)
             && let Some(StreamName { link, stream }) = exchange.stream
             && let Some(open) = self.links.get_mut(link)
         {
@@ -186,9 +208,9 @@ impl Context {
     }
 
     /// Tells the worker that the client has ended its side, and so has most likely left.
-    pub(crate) fn tell_closed(&mut self, key: Key) {
+    pub(crate) fn tell_closed(&mut self, turn: &mut Turn, key: Key) {
         if let Some(StreamName { link, stream }) =
-            self.exchanges.get(key).and_then(|exchange| exchange.stream)
+            turn.exchanges.get(key).and_then(|exchange| exchange.stream)
             && let Some(open) = self.links.get_mut(link)
             && open.wants_closed
         {
@@ -198,8 +220,8 @@ impl Context {
     }
 
     /// Gives back the credit for what the client has taken, once it is worth a frame.
-    pub(crate) fn grant_credit(&mut self, key: Key) {
-        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+    pub(crate) fn grant_credit(&mut self, turn: &mut Turn, key: Key) {
+        let Some(exchange) = turn.exchanges.get_mut(key) else { return };
         let waiting = exchange.compression.as_ref().map_or(0, |compression| compression.waiting());
         // One that was begun behind others gets the whole window when it is its turn, if it needs more than it has.
         let is_narrow =
@@ -218,12 +240,12 @@ impl Context {
         }
     }
 
-    pub(crate) fn mark_link_dirty(&mut self, key: Key) {
+    pub(super) fn mark_link_dirty(&mut self, key: Key) {
         if let Some(link) = self.links.get_mut(key)
             && !link.dirty
         {
             link.dirty = true;
-            self.dirty_links.push(key);
+            self.dirty.push(key);
         }
     }
 
@@ -231,41 +253,40 @@ impl Context {
         self.worker_links.get(&worker).copied()
     }
 
-    fn usable(&mut self, worker: u32) -> bool {
-        let now_ms = self.clock.ms();
+    fn usable(&mut self, turn: &Turn, worker: u32) -> bool {
+        let now_ms = turn.clock.ms();
         let link = self.link_of(worker).and_then(|key| self.links.get_mut(key));
         link.is_some_and(|link| !link.draining && !link.stalled(now_ms))
     }
 
     /// A slot of the worker that was not used is free again; a queued request may take it over.
-    fn release_slot(&mut self, worker: u32) {
+    fn release_slot(&mut self, turn: &mut Turn, worker: u32) {
         // Without a link the worker is gone, and its slots with it.
         let Some(link) = self.link_of(worker).and_then(|key| self.links.get(key)) else { return };
         if let Some(next) = link.pool.release(worker) {
-            self.hand_slot_over(worker, next);
+            self.hand_slot_over(turn, worker, next);
         }
     }
 
     /// A queued request has taken a free slot of the worker over.
-    pub(super) fn hand_slot_over(&mut self, worker: u32, next: Waiting) {
-        if next.thread == self.thread {
-            self.on_assigned(next.exchange, worker);
+    pub(super) fn hand_slot_over(&mut self, turn: &mut Turn, worker: u32, next: Waiting) {
+        if next.thread == turn.thread {
+            self.on_assigned(turn, next.exchange, worker);
         } else {
-            self.shared.mailboxes[next.thread]
+            turn.shared.mailboxes[next.thread]
                 .post(Message::Assigned { exchange: next.exchange, worker });
         }
     }
 }
 
-impl Thread {
+impl Applications {
     /// Gives up on requests that have waited too long for a worker.
-    pub(crate) fn expire_waiting(&mut self) {
-        if self.cx.waiting == 0 {
+    pub(crate) fn expire_waiting(&mut self, turn: &mut Turn, clients: &mut dyn Clients) {
+        if self.waiting == 0 {
             return;
         }
-        let now = self.cx.clock.ms();
-        let expired: Vec<Key> = self
-            .cx
+        let now = turn.clock.ms();
+        let expired: Vec<Key> = turn
             .exchanges
             .iter_mut()
             .filter(|(_, exchange)| exchange.waiting)
@@ -277,22 +298,20 @@ impl Thread {
             .map(|(key, _)| key)
             .collect();
         for key in expired {
-            self.cx.log_unserved(key, "no worker was free in time");
-            self.cx.forget_waiting(key);
-            let _ = self.cx.with_connection(&mut self.connections, key, |connection, cx| {
-                connection.answer(cx, key, 503, b"Retry-After: 1\r\n");
-                Ok(())
+            turn.log_unserved(key, "no worker was free in time");
+            self.forget_waiting(turn, key);
+            turn.with_client(clients, key, |client, turn| {
+                turn.answer(client, key, Answer::unavailable());
             });
         }
     }
 
     /// Looks for requests that their workers take too long for: the client gets a 504, and the embedder is told.
-    pub(crate) fn expire_running(&mut self) {
-        let now_ms = self.cx.clock.ms();
-        let Context { exchanges, links, .. } = &mut self.cx;
+    pub(crate) fn expire_running(&mut self, turn: &mut Turn, clients: &mut dyn Clients) {
+        let now_ms = turn.clock.ms();
         let mut late = Vec::new();
-        for (key, exchange) in exchanges.iter_mut() {
-            let Some(link) = exchange.stream.and_then(|name| links.get(name.link)) else {
+        for (key, exchange) in turn.exchanges.iter_mut() {
+            let Some(link) = exchange.stream.and_then(|name| self.links.get(name.link)) else {
                 continue;
             };
             let limit_ms = link.pool.config.request_timeout_ms;
@@ -300,7 +319,7 @@ impl Thread {
                 continue;
             }
             let has_begun = link.has_begun(exchange.stream);
-            if exchange.connection.is_none() && exchange.progress < Progress::GivenUp {
+            if exchange.client.is_none() && exchange.progress < Progress::GivenUp {
                 (exchange.progress, exchange.since_ms) = (Progress::GivenUp, now_ms);
             } else if exchange.progress == Progress::Sent && has_begun {
                 (exchange.progress, exchange.since_ms) = (Progress::Begun, now_ms);
@@ -312,18 +331,23 @@ impl Thread {
                 Progress::Begun | Progress::GivenUp => passed_ms >= limit_ms,
                 Progress::Stuck => false,
             };
-            let is_awaited = exchange.response.state == ResponseState::Awaited;
-            if is_late && (is_awaited || exchange.progress == Progress::GivenUp) {
+            if is_late && (exchange.is_awaited() || exchange.progress == Progress::GivenUp) {
                 late.push((key, link.worker, has_begun));
             }
         }
         for (key, worker, has_begun) in late {
-            self.on_late(key, worker, has_begun);
+            self.on_late(turn, clients, key, (worker, has_begun));
         }
     }
 
-    fn on_late(&mut self, key: Key, worker: u32, has_begun: bool) {
-        let Some(exchange) = self.cx.exchanges.get_mut(key) else { return };
+    fn on_late(
+        &mut self,
+        turn: &mut Turn,
+        clients: &mut dyn Clients,
+        key: Key,
+        (worker, has_begun): (u32, bool),
+    ) {
+        let Some(exchange) = turn.exchanges.get_mut(key) else { return };
         let view = HeadView::new(&exchange.head);
         let [method, target] = [Piece::Method, Piece::Target]
             .map(|piece| String::from_utf8_lossy(view.piece(piece)).into_owned());
@@ -331,16 +355,35 @@ impl Thread {
         if stuck {
             exchange.progress = Progress::Stuck;
         } else {
-            (exchange.progress, exchange.since_ms) = (Progress::GivenUp, self.cx.clock.ms());
-            self.cx.log_late(key, worker);
-            self.fail_exchange(key, 504);
+            (exchange.progress, exchange.since_ms) = (Progress::GivenUp, turn.clock.ms());
+            log_late(turn, key, worker);
+            turn.fail(clients, key, 504);
             // It may have to wait for its turn; the worker need not.
-            self.cx.reset_stream(key);
+            self.reset_stream(turn, key);
         }
         // One that it has not begun says nothing of the worker.
         if has_begun {
             let request = format!("{method} {target}");
-            (self.cx.shared.on_event)(Event::WorkerLate { worker, request, stuck });
+            (turn.shared.on_event)(Event::WorkerLate { worker, request, stuck });
         }
     }
+}
+
+/// A request that its worker takes too long for.
+fn log_late(turn: &Turn, key: Key, worker: u32) {
+    let Some(exchange) = turn.exchanges.get(key) else { return };
+    let view = HeadView::new(&exchange.head);
+    let seconds = exchange
+        .generation
+        .pool_of(exchange.mount)
+        .map_or(0.0, |pool| pool.config.request_timeout_ms as f64 / 1000.0);
+    turn.shared.logger.record(&Record {
+        level: Level::Error,
+        event: "request-timeout",
+        text: &format!("no response after {seconds} s; the client got a 504"),
+        worker: Some(turn.shared.worker_name(worker)),
+        request_id: exchange.id.as_ref().map(RequestId::bytes),
+        request: Some((view.piece(Piece::Method), view.piece(Piece::Target))),
+        ..Record::default()
+    });
 }

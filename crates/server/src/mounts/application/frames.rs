@@ -1,18 +1,22 @@
 //! From the workers to the clients: a link's beginning and end, and the frames that come over it.
 
+use super::Applications;
 use super::link::{Block, Link, LinkState};
-use super::memory::WorkerMemory;
-use super::pool::{Pool, Waiting};
-use crate::connection::relay::{self, RelayedHead};
-use crate::exchange::{self, RequestBody, ResponseState};
+use super::relay::{check, parsed, relay_file, relayed};
+use crate::exchange::answer::Answer;
+use crate::exchange::seam::Clients;
+use crate::exchange::turn::Turn;
+use crate::exchange::{RequestBody, deliver};
+use crate::pools::memory::WorkerMemory;
+use crate::pools::{Pool, Waiting};
 use crate::request_id::RequestId;
-use crate::server::Event;
-use crate::thread::{Context, Message, Thread};
+use crate::shared::message::Message;
 use gwanmun_gateway::frame::{FrameError, FrameReader, Kind, ResetReason};
 use gwanmun_gateway::request::{HeadView, Piece};
 use gwanmun_gateway::response::{FromWorker, LogLevel, LogOrigin, RequestLine};
 use gwanmun_gateway::{CAPABILITY_CLOSED, CAPABILITY_SHARED, VERSION, WINDOW};
-use gwanmun_log::{Level, Record, WorkerName};
+use gwanmun_http1::ResponseHeadError;
+use gwanmun_log::{Level, Record};
 use gwanmun_reactor::arena::Key;
 use gwanmun_reactor::epoll::{Readiness, Token};
 use gwanmun_sys::descriptors::{self, is_exhaustion};
@@ -23,23 +27,24 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
-impl Thread {
+impl Applications {
     /// A new worker's link to this thread.
     pub(crate) fn add_link(
         &mut self,
+        turn: &mut Turn,
+        clients: &mut dyn Clients,
         worker: u32,
         pool: Arc<Pool>,
         fd: OwnedFd,
         memory: Arc<WorkerMemory>,
     ) {
-        let cx = &mut self.cx;
-        let slot = cx.thread;
-        let key = cx.links.insert_with(|_| Link::new(worker, pool, fd, memory, slot));
-        cx.worker_links.insert(worker, key);
-        if let Some(link) = cx.links.get(key)
-            && let Err(error) = cx.epoll.add_input_edges(link.fd.as_fd(), Token::Link(key))
+        let slot = turn.thread;
+        let key = self.links.insert_with(|_| Link::new(worker, pool, fd, memory, slot));
+        self.worker_links.insert(worker, key);
+        if let Some(link) = self.links.get(key)
+            && let Err(error) = turn.epoll.add_input_edges(link.fd.as_fd(), Token::Link(key))
         {
-            self.fail_link(key, &format!("the link can't be watched: {error}"));
+            self.fail_link(turn, clients, key, &format!("the link can't be watched: {error}"));
         }
     }
 
@@ -55,56 +60,68 @@ impl Thread {
         if let Some(link) = self.link_to(worker) {
             link.ending = true;
         }
-        if let Some(&key) = self.cx.worker_links.get(&worker) {
-            self.cx.mark_link_dirty(key);
+        if let Some(&key) = self.worker_links.get(&worker) {
+            self.mark_link_dirty(key);
         }
     }
 
     /// The worker is gone: what it had sent is read, and then the link ends, even if another process holds its other side.
-    pub(crate) fn hang_up(&mut self, worker: u32) {
-        let Some(&key) = self.cx.worker_links.get(&worker) else { return };
-        let Some(link) = self.cx.links.get(key) else { return };
+    pub(crate) fn hang_up(&mut self, turn: &mut Turn, clients: &mut dyn Clients, worker: u32) {
+        let Some(&key) = self.worker_links.get(&worker) else { return };
+        let Some(link) = self.links.get(key) else { return };
         // A socket pair has no reason to refuse; if it did, the end of file would tell.
         let _ = syscall::shutdown_both(link.fd.as_fd());
-        self.read_link(key, true);
+        self.read_link(turn, clients, key, true);
     }
 
     fn link_to(&mut self, worker: u32) -> Option<&mut Link> {
-        let key = *self.cx.worker_links.get(&worker)?;
-        self.cx.links.get_mut(key)
+        let key = *self.worker_links.get(&worker)?;
+        self.links.get_mut(key)
     }
 
-    pub(crate) fn on_link_event(&mut self, key: Key, readiness: Readiness) {
+    pub(crate) fn on_link_event(
+        &mut self,
+        turn: &mut Turn,
+        clients: &mut dyn Clients,
+        key: Key,
+        readiness: Readiness,
+    ) {
         let at_end = readiness.read_closed || readiness.gone;
         if readiness.readable || at_end {
-            self.read_link(key, at_end);
+            self.read_link(turn, clients, key, at_end);
         }
         if readiness.writable {
-            self.cx.mark_link_dirty(key);
+            self.mark_link_dirty(key);
         }
     }
 
     /// Writes what is queued for a link.
-    pub(crate) fn flush_link(&mut self, key: Key) {
-        let Some(link) = self.cx.links.get_mut(key) else { return };
+    pub(crate) fn flush_link(&mut self, turn: &mut Turn, clients: &mut dyn Clients, key: Key) {
+        let Some(link) = self.links.get_mut(key) else { return };
         link.dirty = false;
         let Ok(all) = link.flush() else {
-            self.read_link(key, true);
+            self.read_link(turn, clients, key, true);
             return;
         };
         if link.blocked == all {
             link.blocked = !all;
             // For a watched descriptor this fails only for want of memory; the link's next frames try again.
-            let _ = self.cx.epoll.watch_output(link.fd.as_fd(), Token::Link(key), !all);
+            let _ = turn.epoll.watch_output(link.fd.as_fd(), Token::Link(key), !all);
         }
         if all && !link.held_back.is_empty() {
-            for connection in std::mem::take(&mut link.held_back) {
-                if let Some(connection) = self.connections.get_mut(connection) {
-                    connection.mark_dirty(&mut self.cx);
+            for exchange in std::mem::take(&mut link.held_back) {
+                let has_credit = turn.exchanges.get(exchange).is_some_and(|exchange| {
+                    matches!(exchange.body, RequestBody::Streamed(upload) if upload.credit > 0)
+                });
+                // Else it has no room before its worker grants some.
+                if has_credit {
+                    turn.with_client(clients, exchange, |client, turn| {
+                        client.on_room(turn, exchange);
+                    });
                 }
             }
         }
-        let Some(link) = self.cx.links.get_mut(key) else { return };
+        let Some(link) = self.links.get_mut(key) else { return };
         if all && link.ending && link.streams.is_empty() && !link.shut {
             link.shut = true;
             // An error means that the worker is gone already, which reading will tell.
@@ -113,22 +130,22 @@ impl Thread {
     }
 
     /// Links to which the kernel had no memory, or no room for descriptors on their way, are tried again.
-    pub(crate) fn retry_starved(&mut self) {
-        for key in self.cx.links.keys() {
-            if let Some(link) = self.cx.links.get_mut(key)
+    pub(crate) fn retry_starved(&mut self, turn: &mut Turn, clients: &mut dyn Clients) {
+        for key in self.links.keys() {
+            if let Some(link) = self.links.get_mut(key)
                 && std::mem::take(&mut link.starved)
             {
-                self.cx.mark_link_dirty(key);
-                self.read_link(key, false);
+                self.mark_link_dirty(key);
+                self.read_link(turn, clients, key, false);
             }
         }
     }
 
     /// Receives and handles frames until the link has no more. `at_end`: the worker has closed it, which no further event
     /// will tell, so that the end must be read too.
-    fn read_link(&mut self, key: Key, at_end: bool) {
-        let mut buffer = std::mem::take(&mut self.link_buffer);
-        while let Some(link) = self.cx.links.get_mut(key) {
+    fn read_link(&mut self, turn: &mut Turn, clients: &mut dyn Clients, key: Key, at_end: bool) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        while let Some(link) = self.links.get_mut(key) {
             let kept = link.partial.len();
             buffer[..kept].copy_from_slice(&link.partial);
             link.partial.clear();
@@ -148,10 +165,12 @@ impl Thread {
             match received {
                 Ok(Transfer::Bytes(count @ 1..)) => {
                     let worker = link.worker;
-                    if let Err(error) = self.handle_frames(key, &buffer[..kept + count]) {
+                    if let Err(error) =
+                        self.handle_frames(turn, clients, key, &buffer[..kept + count])
+                    {
                         // Its exit will say nothing of this: it only sees its links end.
-                        let name = self.cx.shared.worker_name(worker);
-                        self.cx.shared.logger.record(&Record {
+                        let name = turn.shared.worker_name(worker);
+                        turn.shared.logger.record(&Record {
                             level: Level::Error,
                             event: "worker-protocol",
                             text: &format!(
@@ -161,7 +180,12 @@ impl Thread {
                             worker: Some(name),
                             ..Record::default()
                         });
-                        self.fail_link(key, &format!("it broke the gateway protocol: {error}"));
+                        self.fail_link(
+                            turn,
+                            clients,
+                            key,
+                            &format!("it broke the gateway protocol: {error}"),
+                        );
                         break;
                     }
                     if kept + count < buffer.len() && !more {
@@ -176,7 +200,7 @@ impl Thread {
                 }
                 Ok(Transfer::Bytes(_)) => {
                     let reason = if link.shut { "" } else { "it closed its link" };
-                    self.fail_link(key, reason);
+                    self.fail_link(turn, clients, key, reason);
                     break;
                 }
                 // The kernel has no memory now: what is there comes again with the next frames, or at the next look.
@@ -188,20 +212,26 @@ impl Thread {
                 Err(error) => {
                     let reason =
                         if link.shut { String::new() } else { format!("its link failed: {error}") };
-                    self.fail_link(key, &reason);
+                    self.fail_link(turn, clients, key, &reason);
                     break;
                 }
             }
         }
-        self.link_buffer = buffer;
+        self.buffer = buffer;
     }
 
-    fn handle_frames(&mut self, key: Key, bytes: &[u8]) -> Result<(), FrameError> {
+    fn handle_frames(
+        &mut self,
+        turn: &mut Turn,
+        clients: &mut dyn Clients,
+        key: Key,
+        bytes: &[u8],
+    ) -> Result<(), FrameError> {
         let mut reader = FrameReader::new(bytes);
         while let Some(frame) = reader.next()? {
-            self.handle_frame(key, FromWorker::decode(frame)?)?;
+            self.handle_frame(turn, clients, key, FromWorker::decode(frame)?)?;
         }
-        if let Some(link) = self.cx.links.get_mut(key) {
+        if let Some(link) = self.links.get_mut(key) {
             link.partial.extend_from_slice(&bytes[reader.consumed()..]);
             // Only the frame that has not come completely may have one here already. One that this process had no room for counts too, so
             // that a want of descriptors is not taken for this.
@@ -212,8 +242,14 @@ impl Thread {
         Ok(())
     }
 
-    fn handle_frame(&mut self, key: Key, frame: FromWorker<'_>) -> Result<(), FrameError> {
-        let Some(link) = self.cx.links.get_mut(key) else { return Ok(()) };
+    fn handle_frame(
+        &mut self,
+        turn: &mut Turn,
+        clients: &mut dyn Clients,
+        key: Key,
+        frame: FromWorker<'_>,
+    ) -> Result<(), FrameError> {
+        let Some(link) = self.links.get_mut(key) else { return Ok(()) };
         match frame {
             FromWorker::Hello { encoding, concurrency, capabilities, .. } => {
                 if link.state != LinkState::Connected {
@@ -224,7 +260,7 @@ impl Thread {
                 link.wants_closed = capabilities & CAPABILITY_CLOSED != 0;
                 link.shares = capabilities & CAPABILITY_SHARED != 0;
                 link.encoding = encoding;
-                self.cx.greet(key);
+                self.greet(key);
                 Ok(())
             }
             FromWorker::Ready { wishes } => {
@@ -232,11 +268,11 @@ impl Thread {
                     return Err(FrameError("READY must come once, after HELLO"));
                 };
                 link.state = LinkState::Ready;
-                link.number = self.cx.shared.worker_name(link.worker).number;
+                link.number = turn.shared.worker_name(link.worker).number;
                 link.pool.set_wishes(wishes);
-                link.pool.link_ready(link.worker, concurrency, self.cx.thread);
-                self.cx.shared.worker_ready(link.worker);
-                self.cx.retry_waiting();
+                link.pool.link_ready(link.worker, concurrency, turn.thread);
+                turn.shared.worker_ready(link.worker);
+                self.retry_waiting(turn);
                 Ok(())
             }
             _ if link.state == LinkState::Connected => {
@@ -245,17 +281,17 @@ impl Thread {
             FromWorker::Passing => {
                 link.passing = true;
                 link.send_frame(Kind::Passing, 0, 0, b"");
-                self.cx.mark_link_dirty(key);
+                self.mark_link_dirty(key);
                 Ok(())
             }
             FromWorker::Block { id, lines } => {
-                let block = Block { facts: relay::check(lines)?, lines: lines.into() };
+                let block = Block { facts: check(lines)?, lines: lines.into() };
                 link.define_block(id, block)
             }
             FromWorker::Log { stream, level, origin, request_id, request, text } => {
                 let (worker, exchange) =
                     (link.worker, link.stream(stream).map(|stream| stream.exchange));
-                self.cx.log_worker(worker, exchange, level, origin, (request_id, request), text);
+                log_worker(turn, worker, exchange, level, origin, (request_id, request), text);
                 Ok(())
             }
             FromWorker::Head { stream, status, reason, block, lines, body, end } => {
@@ -263,18 +299,19 @@ impl Thread {
                 open.on_head()?;
                 let exchange = open.exchange;
                 let block = named_block(link, block)?;
-                self.cx.spend(exchange, body)?;
+                spend(turn, exchange, body)?;
                 if end {
-                    self.end_stream(key, stream, exchange);
+                    self.end_stream(turn, key, stream, exchange);
                 }
-                let result =
-                    self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                        let head = RelayedHead::new(status, reason, block.as_deref(), lines)?;
-                        connection.relay_head(cx, exchange, &head, body, end)
-                    });
+                let result = turn.with_client(clients, exchange, |client, turn| {
+                    let head = relayed(status, reason, block.as_deref(), lines)?;
+                    deliver::head(turn, client, exchange, &head, body, end);
+                    Ok(())
+                });
+                let result = result.unwrap_or(Ok(()));
                 if result.is_err() {
                     // If the stream has ended, failing the link does not find this exchange any more.
-                    self.fail_exchange(exchange, 502);
+                    turn.fail(clients, exchange, 502);
                 }
                 result
             }
@@ -282,11 +319,11 @@ impl Thread {
                 let open = link.open_stream(stream)?;
                 open.on_head()?;
                 let exchange = open.exchange;
-                self.cx.spend(exchange, body)?;
+                spend(turn, exchange, body)?;
                 if end {
-                    self.end_stream(key, stream, exchange);
+                    self.end_stream(turn, key, stream, exchange);
                 }
-                self.relay_http_head(exchange, head, body, end)
+                self.relay_http_head(turn, clients, exchange, (head, body, end))
             }
             FromWorker::File { stream, status, reason, block, lines, offset, length } => {
                 // One that was lost for want of descriptors here is in the queue as such.
@@ -302,35 +339,26 @@ impl Thread {
                 }
                 let exchange = open.exchange;
                 let block = named_block(link, block)?;
-                self.end_stream(key, stream, exchange);
+                self.end_stream(turn, key, stream, exchange);
                 let fd = match fd {
                     Received::Descriptor(fd) => descriptors::checked(File::from(fd)).ok(),
                     Received::Lost => None,
                 };
                 let Some(file) = fd else {
                     // The worker did send it: this process had no descriptor left for it.
-                    self.cx.log_unserved(exchange, "file descriptors have run out");
-                    return self.cx.with_connection(
-                        &mut self.connections,
-                        exchange,
-                        |connection, cx| {
-                            connection.answer_unless_begun(
-                                cx,
-                                exchange,
-                                503,
-                                b"Retry-After: 1\r\n",
-                            );
-                            Ok(())
-                        },
-                    );
-                };
-                let result =
-                    self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                        let head = RelayedHead::new(status, reason, block.as_deref(), lines)?;
-                        connection.relay_file(cx, exchange, &head, file, (offset, length))
+                    turn.log_unserved(exchange, "file descriptors have run out");
+                    turn.with_client(clients, exchange, |client, turn| {
+                        turn.answer_unless_begun(client, exchange, Answer::unavailable());
                     });
+                    return Ok(());
+                };
+                let result = turn.with_client(clients, exchange, |client, turn| {
+                    let head = relayed(status, reason, block.as_deref(), lines)?;
+                    relay_file(turn, client, exchange, &head, file, (offset, length))
+                });
+                let result = result.unwrap_or(Ok(()));
                 if result.is_err() {
-                    self.fail_exchange(exchange, 502);
+                    turn.fail(clients, exchange, 502);
                 }
                 result
             }
@@ -338,163 +366,137 @@ impl Thread {
                 let open = link.open_stream(stream)?;
                 open.on_informational()?;
                 let exchange = open.exchange;
-                self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                    connection.relay_informational(cx, exchange, status, lines)
-                })
+                let result = turn.with_client(clients, exchange, |client, turn| {
+                    check(lines)?;
+                    deliver::informational(turn, client, exchange, status, lines);
+                    Ok(())
+                });
+                result.unwrap_or(Ok(()))
             }
             FromWorker::Data { stream, body, end } => {
                 let open = link.open_stream(stream)?;
                 open.on_body()?;
                 let exchange = open.exchange;
-                self.cx.spend(exchange, body)?;
-                self.relay_data(key, stream, exchange, body, end)
+                spend(turn, exchange, body)?;
+                self.relay_data(turn, clients, (key, stream, exchange), body, end)
             }
             FromWorker::Trailers { stream, lines } => {
                 let open = link.open_stream(stream)?;
                 open.on_trailers()?;
                 let exchange = open.exchange;
-                self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                    connection.relay_trailers(cx, exchange, lines);
-                    Ok(())
-                })
+                deliver::trailers(turn, exchange, lines);
+                Ok(())
             }
             FromWorker::End { stream } => {
                 let open = link.open_stream(stream)?;
                 open.on_body()?;
                 let exchange = open.exchange;
-                self.relay_data(key, stream, exchange, b"", true)
+                self.relay_data(turn, clients, (key, stream, exchange), b"", true)
             }
             FromWorker::Closed { stream } => {
                 let exchange = link.open_stream(stream)?.exchange;
-                if let Some(exchange) = self.cx.exchanges.get_mut(exchange) {
+                if let Some(exchange) = turn.exchanges.get_mut(exchange) {
                     exchange.keep_alive = false;
                 }
                 Ok(())
             }
             FromWorker::Reset { stream, reason } => {
                 let exchange = link.open_stream(stream)?.exchange;
-                self.end_stream(key, stream, exchange);
+                self.end_stream(turn, key, stream, exchange);
                 if reason == ResetReason::ClientGone as u32 {
                     // The application hung up, as one that owns its socket can.
-                    self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-                        connection.break_off(cx, exchange);
-                        Ok(())
-                    })
+                    turn.with_client(clients, exchange, |client, turn| {
+                        deliver::abort(turn, client, exchange);
+                    });
                 } else {
-                    self.fail_exchange(exchange, 500);
-                    Ok(())
+                    turn.fail(clients, exchange, 500);
                 }
+                Ok(())
             }
             FromWorker::Credit { stream, bytes } => {
                 let exchange = link.open_stream(stream)?.exchange;
-                self.grant_upload(exchange, bytes)
+                grant_upload(turn, clients, exchange, bytes)
             }
         }
-    }
-
-    /// The worker takes more of a request body. One that it has whole, or that has ended, needs no credit.
-    fn grant_upload(&mut self, key: Key, bytes: u32) -> Result<(), FrameError> {
-        let Some(exchange) = self.cx.exchanges.get_mut(key) else { return Ok(()) };
-        let RequestBody::Streamed(upload) = &mut exchange.body else { return Ok(()) };
-        // The worker grants what its application has read; how fast the client sends has no part in it.
-        upload.credit = upload
-            .credit
-            .checked_add(bytes)
-            .ok_or(FrameError("more than 4 GiB of credit for a request body"))?;
-        self.cx.with_connection(&mut self.connections, key, |connection, cx| {
-            connection.on_upload_credit(cx, key);
-            Ok(())
-        })
     }
 
     /// A head that an application wrote itself: what is wrong with it is the application's fault and not the worker's.
     fn relay_http_head(
         &mut self,
+        turn: &mut Turn,
+        clients: &mut dyn Clients,
         exchange: Key,
-        head: &[u8],
-        body: &[u8],
-        end: bool,
+        (head, body, end): (&[u8], &[u8], bool),
     ) -> Result<(), FrameError> {
-        let mut lines = self.cx.buffers.take();
-        let mut fault = None;
-        let result = self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-            match RelayedHead::parse(head, &mut lines) {
-                Ok(head) => connection.relay_head(cx, exchange, &head, body, end),
-                Err(error) => {
-                    fault = Some(error);
-                    Ok(())
-                }
-            }
+        let mut lines = turn.buffers.take();
+        let fault = turn.with_client(clients, exchange, |client, turn| {
+            let head = parsed(head, &mut lines)?;
+            deliver::head(turn, client, exchange, &head, body, end);
+            Ok::<_, ResponseHeadError>(())
         });
-        self.cx.buffers.give(lines);
-        if let Some(error) = fault {
-            self.cx.log_error(&format!(
+        turn.buffers.give(lines);
+        if let Some(Err(error)) = fault {
+            turn.log_error(&format!(
                 "An application's response was not sent; the client got a 500: {error}."
             ));
-            self.cx.reset_stream(exchange);
-            self.fail_exchange(exchange, 500);
-        } else if result.is_err() {
-            self.fail_exchange(exchange, 502);
+            self.reset_stream(turn, exchange);
+            turn.fail(clients, exchange, 500);
         }
-        result
+        Ok(())
     }
 
     fn relay_data(
         &mut self,
-        link: Key,
-        stream: u32,
-        exchange: Key,
+        turn: &mut Turn,
+        clients: &mut dyn Clients,
+        (link, stream, exchange): (Key, u32, Key),
         body: &[u8],
         end: bool,
     ) -> Result<(), FrameError> {
         if end {
-            self.end_stream(link, stream, exchange);
+            self.end_stream(turn, link, stream, exchange);
         }
-        self.cx.with_connection(&mut self.connections, exchange, |connection, cx| {
-            connection.relay_body(cx, exchange, body, end);
-            Ok(())
-        })
-    }
-
-    /// Tells the client, if there is one, that its response can't be had.
-    pub(super) fn fail_exchange(&mut self, key: Key, status: u16) {
-        // The closure does not fail.
-        let _ = self.cx.with_connection(&mut self.connections, key, |connection, cx| {
-            connection.relay_failure(cx, key, status);
-            Ok(())
+        turn.with_client(clients, exchange, |client, turn| {
+            deliver::part(turn, client, exchange, body, end);
         });
+        Ok(())
     }
 
     /// The worker is done with a stream: its slot is free. The client may still wait for what it sent last.
-    fn end_stream(&mut self, key: Key, stream: u32, exchange: Key) {
-        let cx = &mut self.cx;
-        let Some(link) = cx.links.get_mut(key) else { return };
+    fn end_stream(&mut self, turn: &mut Turn, key: Key, stream: u32, exchange: Key) {
+        let Some(link) = self.links.get_mut(key) else { return };
         link.end_stream(stream);
         let worker = link.worker;
         let next = link.pool.release(worker);
         if link.ending && link.streams.is_empty() {
-            cx.mark_link_dirty(key);
+            self.mark_link_dirty(key);
         }
-        if let Some(open) = cx.exchanges.get_mut(exchange) {
+        if let Some(open) = turn.exchanges.get_mut(exchange) {
             open.stream = None;
             if let Some(log) = &mut open.log {
-                log.done = Some(cx.clock.now());
+                log.done = Some(turn.clock.now());
             }
-            if open.connection.is_none() {
-                exchange::release(&mut cx.exchanges, exchange, &mut cx.buffers);
+            if open.client.is_none() {
+                turn.release(exchange);
             }
         }
         if let Some(next) = next {
-            cx.hand_slot_over(worker, next);
+            self.hand_slot_over(turn, worker, next);
         }
     }
 
     /// The link is at its end. Requests that the worker had not begun go to another one; the others fail.
-    pub(crate) fn fail_link(&mut self, key: Key, reason: &str) {
-        let Some(link) = self.cx.links.remove(key) else { return };
-        let shared = Rc::clone(&self.cx.shared);
-        self.cx.epoll.remove(link.fd.as_fd());
-        self.cx.worker_links.remove(&link.worker);
+    pub(crate) fn fail_link(
+        &mut self,
+        turn: &mut Turn,
+        clients: &mut dyn Clients,
+        key: Key,
+        reason: &str,
+    ) {
+        let Some(link) = self.links.remove(key) else { return };
+        let shared = Rc::clone(&turn.shared);
+        turn.epoll.remove(link.fd.as_fd());
+        self.worker_links.remove(&link.worker);
         if link.shut && link.streams.is_empty() {
             // As it was to be. What it has on its other links goes on.
             if shared.link_ended(link.worker) {
@@ -512,27 +514,27 @@ impl Thread {
         let mut streams: Vec<_> = link.streams.iter().map(|(_, stream)| *stream).collect();
         streams.sort_by_key(|stream| link.age(stream.sequence));
         for stream in streams {
-            let Some(exchange) = self.cx.exchanges.get_mut(stream.exchange) else { continue };
+            let Some(exchange) = turn.exchanges.get_mut(stream.exchange) else { continue };
             exchange.stream = None;
-            if exchange.connection.is_none() {
-                exchange::release(&mut self.cx.exchanges, stream.exchange, &mut self.cx.buffers);
-            } else if exchange.response.state == ResponseState::Awaited
+            if exchange.client.is_none() {
+                turn.release(stream.exchange);
+            } else if exchange.is_awaited()
                 && !link.begun(stream.sequence)
                 && exchange.body.rewind()
             {
                 exchange.waiting = true;
-                exchange.since_ms = self.cx.clock.ms();
-                self.cx.waiting += 1;
-                link.pool.put_back(Waiting { thread: self.cx.thread, exchange: stream.exchange });
+                exchange.since_ms = turn.clock.ms();
+                self.waiting += 1;
+                link.pool.put_back(Waiting { thread: turn.thread, exchange: stream.exchange });
             } else {
-                self.fail_exchange(stream.exchange, 502);
+                turn.fail(clients, stream.exchange, 502);
             }
         }
-        self.cx.retry_waiting();
+        self.retry_waiting(turn);
     }
 }
 
-impl Context {
+impl Applications {
     fn greet(&mut self, key: Key) {
         if let Some(link) = self.links.get_mut(key) {
             let mut payload = Vec::new();
@@ -544,72 +546,76 @@ impl Context {
             self.mark_link_dirty(key);
         }
     }
+}
 
-    fn spend(&mut self, exchange: Key, body: &[u8]) -> Result<(), FrameError> {
-        self.exchanges
-            .get_mut(exchange)
-            .map_or(Ok(()), |exchange| exchange.spend_credit(body.len()))
-    }
+/// Takes body bytes off a worker's credit.
+fn spend(turn: &mut Turn, exchange: Key, body: &[u8]) -> Result<(), FrameError> {
+    let Some(exchange) = turn.exchanges.get_mut(exchange) else { return Ok(()) };
+    exchange.credit = exchange
+        .credit
+        .checked_sub(body.len() as u32)
+        // The core takes no credit back, and a request that goes to another worker begins with a whole window.
+        .ok_or(FrameError("more body bytes than the stream had credit for"))?;
+    Ok(())
+}
 
-    /// A request that its worker takes too long for.
-    pub(super) fn log_late(&self, key: Key, worker: u32) {
-        let Some(exchange) = self.exchanges.get(key) else { return };
-        let view = HeadView::new(&exchange.head);
-        let seconds = exchange
-            .generation
-            .pool_of(exchange.mount)
-            .map_or(0.0, |pool| pool.config.request_timeout_ms as f64 / 1000.0);
-        self.shared.logger.record(&Record {
-            level: Level::Error,
-            event: "request-timeout",
-            text: &format!("no response after {seconds} s; the client got a 504"),
-            worker: Some(self.shared.worker_name(worker)),
-            request_id: exchange.id.as_ref().map(RequestId::bytes),
-            request: Some((view.piece(Piece::Method), view.piece(Piece::Target))),
-            ..Record::default()
-        });
-    }
+/// The worker takes more of a request body. One that it has whole, or that has ended, needs no credit.
+fn grant_upload(
+    turn: &mut Turn,
+    clients: &mut dyn Clients,
+    key: Key,
+    bytes: u32,
+) -> Result<(), FrameError> {
+    let Some(exchange) = turn.exchanges.get_mut(key) else { return Ok(()) };
+    let RequestBody::Streamed(upload) = &mut exchange.body else { return Ok(()) };
+    // The worker grants what its application has read; how fast the client sends has no part in it.
+    upload.credit = upload
+        .credit
+        .checked_add(bytes)
+        .ok_or(FrameError("more than 4 GiB of credit for a request body"))?;
+    turn.with_client(clients, key, |client, turn| client.on_room(turn, key));
+    Ok(())
+}
 
-    fn log_worker(
-        &mut self,
-        worker: u32,
-        exchange: Option<Key>,
-        level: LogLevel,
-        origin: LogOrigin,
-        (request_id, named): (Option<&[u8]>, Option<RequestLine<'_>>),
-        text: &[u8],
-    ) {
-        let exchange = exchange.and_then(|key| self.exchanges.get(key));
-        let request = exchange.map(|exchange| HeadView::new(&exchange.head));
-        let (event, stream) = match (origin, level) {
-            (LogOrigin::Stdout, _) => ("output", Some("stdout")),
-            (LogOrigin::Stderr, _) => ("output", Some("stderr")),
-            (LogOrigin::WsgiErrors, _) => ("output", Some("wsgi.errors")),
-            (LogOrigin::Uncaught, _) => ("uncaught-error", None),
-            (LogOrigin::Worker, LogLevel::Error) => ("application-error", None),
-            (LogOrigin::Worker, _) => ("application", None),
-        };
-        let level = match level {
-            LogLevel::Error => Level::Error,
-            LogLevel::Warning => Level::Warn,
-            LogLevel::Information => Level::Info,
-            LogLevel::Debug => Level::Debug,
-        };
-        let id = exchange.and_then(|exchange| exchange.id.as_ref());
-        self.shared.logger.record(&Record {
-            level,
-            event,
-            text: &String::from_utf8_lossy(text),
-            worker: Some(self.shared.worker_name(worker)),
-            stream,
-            // Without ids a worker can only have what some client sent.
-            request_id: id.map(RequestId::bytes).or(request_id.filter(|_| !self.ids.is_off())),
-            request: request
-                .map(|view| (view.piece(Piece::Method), view.piece(Piece::Target)))
-                .or(named),
-            ..Record::default()
-        });
-    }
+fn log_worker(
+    turn: &Turn,
+    worker: u32,
+    exchange: Option<Key>,
+    level: LogLevel,
+    origin: LogOrigin,
+    (request_id, named): (Option<&[u8]>, Option<RequestLine<'_>>),
+    text: &[u8],
+) {
+    let exchange = exchange.and_then(|key| turn.exchanges.get(key));
+    let request = exchange.map(|exchange| HeadView::new(&exchange.head));
+    let (event, stream) = match (origin, level) {
+        (LogOrigin::Stdout, _) => ("output", Some("stdout")),
+        (LogOrigin::Stderr, _) => ("output", Some("stderr")),
+        (LogOrigin::WsgiErrors, _) => ("output", Some("wsgi.errors")),
+        (LogOrigin::Uncaught, _) => ("uncaught-error", None),
+        (LogOrigin::Worker, LogLevel::Error) => ("application-error", None),
+        (LogOrigin::Worker, _) => ("application", None),
+    };
+    let level = match level {
+        LogLevel::Error => Level::Error,
+        LogLevel::Warning => Level::Warn,
+        LogLevel::Information => Level::Info,
+        LogLevel::Debug => Level::Debug,
+    };
+    let id = exchange.and_then(|exchange| exchange.id.as_ref());
+    turn.shared.logger.record(&Record {
+        level,
+        event,
+        text: &String::from_utf8_lossy(text),
+        worker: Some(turn.shared.worker_name(worker)),
+        stream,
+        // Without ids a worker can only have what some client sent.
+        request_id: id.map(RequestId::bytes).or(request_id.filter(|_| !turn.ids.is_off())),
+        request: request
+            .map(|view| (view.piece(Piece::Method), view.piece(Piece::Target)))
+            .or(named),
+        ..Record::default()
+    });
 }
 
 fn named_block(link: &Link, id: u16) -> Result<Option<Rc<Block>>, FrameError> {
@@ -620,45 +626,5 @@ fn named_block(link: &Link, id: u16) -> Result<Option<Rc<Block>>, FrameError> {
             // The core forgets none.
             None => Err(FrameError("HEAD names a block that is not defined")),
         },
-    }
-}
-
-/// What the threads tell the embedder about workers, once each.
-impl crate::server::Shared {
-    fn worker_ready(&self, worker: u32) {
-        let ready = self.workers().get_mut(&worker).is_some_and(|state| {
-            state.links_ready += 1;
-            state.links_ready == self.mailboxes.len()
-        });
-        if ready {
-            (self.on_event)(Event::WorkerReady { worker });
-        }
-    }
-
-    /// What operators know the worker by; its id where nobody has said it.
-    fn worker_name(&self, worker: u32) -> WorkerName {
-        let name = self.workers().get(&worker).and_then(|state| state.name);
-        name.unwrap_or(WorkerName { number: worker, pid: 0 })
-    }
-
-    /// A link that was to end has ended. Gives whether it was the worker's last.
-    fn link_ended(&self, worker: u32) -> bool {
-        let mut workers = self.workers();
-        let Some(state) = workers.get_mut(&worker) else { return false };
-        state.links_ended += 1;
-        if state.links_ended < self.mailboxes.len() {
-            return false;
-        }
-        drop(workers);
-        self.worker_gone(worker, "")
-    }
-
-    /// `true` for the first thread that notices.
-    fn worker_gone(&self, worker: u32, reason: &str) -> bool {
-        let first = self.workers().remove(&worker).is_some();
-        if first {
-            (self.on_event)(Event::WorkerGone { worker, reason: reason.to_owned() });
-        }
-        first
     }
 }

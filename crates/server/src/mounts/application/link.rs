@@ -1,8 +1,8 @@
 //! A link: this thread's socketpair to one worker, its streams, and what waits to be written to it.
 
-use super::memory::WorkerMemory;
-use super::pool::Pool;
 use crate::exchange::StreamName;
+use crate::pools::Pool;
+use crate::pools::memory::WorkerMemory;
 use gwanmun_gateway::frame::{
     self, FLAG_END, FLAG_FD, FLAG_NARROW, FLAG_SHARED, FrameError, Kind, MAX_PAYLOAD, ResetReason,
 };
@@ -83,7 +83,7 @@ pub(crate) struct Link {
     out_sent: usize,
     /// Descriptors to pass, each with the position in `out` of the frame that it belongs to.
     out_files: VecDeque<(usize, Arc<HeldFile>)>,
-    /// Connections that hold back a request body until everything is sent.
+    /// Exchanges whose request bodies are held back until everything is sent.
     pub(crate) held_back: Vec<Key>,
 }
 

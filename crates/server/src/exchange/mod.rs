@@ -1,17 +1,30 @@
-//! An exchange: one request and its response, from the end of its head until both the client and the worker are done with it.
+//! An exchange: one request and its response, from the end of its head until both the client and the responder are done with it.
+//!
+//! Here a *client protocol* and a *responder* meet, which never see each other. What each may ask of the other is in [`seam`]; [`open`] makes an
+//! exchange of a request head, [`intake`] takes a request's body, [`deliver`] gives a response to the client through the filters, [`answer`] what
+//! the core says itself, and [`access`] what the logs say of it. A [`Turn`](turn::Turn) lends what all of them need of their thread.
 
-use crate::connection::compress::Compression;
-use crate::connection::holding::Holding;
-use crate::connection::output::Output;
+pub(crate) mod access;
+pub(crate) mod answer;
+pub(crate) mod deliver;
+pub(crate) mod holding;
+pub(crate) mod intake;
+pub(crate) mod negotiate;
+pub(crate) mod open;
+pub(crate) mod seam;
+pub(crate) mod sendfile;
+pub(crate) mod turn;
+
+use crate::filters::compress::Compression;
 use crate::generation::Generation;
 use crate::request_id::RequestId;
+use crate::shared::ByThread;
 use crate::spool::SpooledBody;
-use crate::thread::ByThread;
 use gwanmun_files::Files;
 use gwanmun_gateway::{NARROW_WINDOW, WINDOW};
 use gwanmun_http1::Forwarded;
 use gwanmun_reactor::arena::{Arena, Key};
-use gwanmun_reactor::buffers::Buffers;
+use holding::Holding;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +36,7 @@ pub(crate) type Exchanges = Arena<Exchange>;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     /// None: the client has its whole response, or is gone.
-    pub(crate) connection: Option<Key>,
+    pub(crate) client: Option<Key>,
     /// None: no worker has it.
     pub(crate) stream: Option<StreamName>,
     /// It is in the queue of its pool.
@@ -46,13 +59,9 @@ pub(crate) struct Exchange {
     pub(crate) trailers: Box<[u8]>,
     /// Its body is compressed.
     pub(crate) compression: Option<Box<Compression>>,
-    /// Response bytes while earlier exchanges of the connection are not answered.
-    pub(crate) held: Option<Box<Output>>,
-    /// What of that has been counted in `holds`.
-    pub(crate) held_counted: Holding,
-    /// What its connection holds for it, as far as it is not in the connection's output.
+    /// What its client holds for it, as far as it is not its turn to be sent.
     pub(crate) holds: Holding,
-    /// Earlier exchanges of its connection are not answered.
+    /// Its response must wait behind others, whatever comes of it.
     pub(crate) is_behind: bool,
     /// Its worker may send but little ahead of its client: it was begun behind others.
     pub(crate) is_narrow: bool,
@@ -149,12 +158,12 @@ pub(crate) enum ResponseState {
     Sought,
     /// So many bytes are still announced.
     Length(u64),
-    Chunked,
-    UntilClose,
+    /// How long its body is will be known at its end.
+    Open,
     /// The client gets no body, whatever the application sends.
     Bodiless,
     Complete,
-    /// Cut off: the connection must be closed so that the client notices.
+    /// Cut off, and the client must notice.
     Broken,
 }
 
@@ -222,13 +231,9 @@ impl Exchange {
         self.generation.mounts.get(self.mount).is_some_and(|own| own.sendfile.is_some())
     }
 
-    pub(crate) fn new(
-        connection: Key,
-        started: Instant,
-        generation: &ByThread<Generation>,
-    ) -> Self {
+    pub(crate) fn new(client: Key, started: Instant, generation: &ByThread<Generation>) -> Self {
         Self {
-            connection: Some(connection),
+            client: Some(client),
             stream: None,
             waiting: false,
             since_ms: 0,
@@ -243,8 +248,6 @@ impl Exchange {
             response: Response::default(),
             trailers: Box::default(),
             compression: None,
-            held: None,
-            held_counted: Holding::default(),
             holds: Holding::default(),
             is_behind: false,
             is_narrow: false,
@@ -276,21 +279,27 @@ impl Exchange {
     pub(crate) fn answered(&self) -> bool {
         matches!(self.response.state, ResponseState::Complete | ResponseState::Broken)
     }
-}
 
-/// Removes the exchange if neither the client nor a worker is concerned with it any more.
-pub(crate) fn release(exchanges: &mut Exchanges, key: Key, buffers: &mut Buffers) {
-    let done = exchanges
-        .get(key)
-        .is_some_and(|exchange| exchange.connection.is_none() && exchange.stream.is_none());
-    if done && let Some(exchange) = exchanges.remove(key) {
-        if let Some(mut held) = exchange.held {
-            held.clear(buffers);
+    /// Whether nothing has been said to the client yet, nor is going to be by the core.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.response.state == ResponseState::Awaited
+    }
+
+    /// Counts what its client comes to hold for it: `files` are those that its answer may bring.
+    pub(crate) fn charge(&mut self, bytes: usize, files: usize) {
+        self.holds += Holding::new(bytes, files);
+    }
+
+    /// Counts what a request holds that waits for an application: its head is kept, and crosses; behind others its response may come
+    /// before its turn.
+    pub(crate) fn charge_request(&mut self) {
+        let mut bytes = 2 * self.head.len();
+        let mut files = 0;
+        if self.is_behind {
+            bytes += NARROW_WINDOW as usize;
+            files += usize::from(self.may_name_file());
         }
-        buffers.give(exchange.head);
-        if let RequestBody::Memory(bytes) = exchange.body {
-            buffers.give(bytes);
-        }
+        self.charge(bytes, files);
     }
 }
 

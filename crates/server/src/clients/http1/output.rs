@@ -1,13 +1,14 @@
 //! What a connection still has to send: bytes and pieces of files, in order.
 
-use super::holding::Holding;
-use gwanmun_files::{FileEntry, PARTS_END, PIECE, part_head, read_resident, resident};
+use crate::exchange::holding::Holding;
+use crate::transport::Transport;
+use gwanmun_files::{FileEntry, PIECE, read_resident, resident};
 use gwanmun_reactor::HeldFile;
 use gwanmun_reactor::buffers::Buffers;
-use gwanmun_sys::syscall::{self, Transfer};
+use gwanmun_sys::syscall::Transfer;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// Pieces of a file up to this many bytes are read and not sent from it.
@@ -116,15 +117,6 @@ impl Output {
         (self.bytes.len() - self.sent) as u64 + self.rest.iter().map(segment).sum::<u64>()
     }
 
-    /// What an exchange writes to: the connection's output when it is its turn, else one of its own.
-    pub(super) fn in_turn<'a>(
-        first: bool,
-        connection: &'a mut Self,
-        held: &'a mut Option<Box<Self>>,
-    ) -> &'a mut Self {
-        if first { connection } else { held.get_or_insert_default() }
-    }
-
     /// A buffer whose content is sent after everything that is there.
     pub(crate) fn tail(&mut self, buffers: &mut Buffers) -> &mut Vec<u8> {
         if self.rest.is_empty() {
@@ -163,24 +155,6 @@ impl Output {
                 }) => {}
             None => self.push_file(OpenFile::Entry(Arc::clone(entry)), start, end),
         }
-    }
-
-    /// Parts of a file, each behind its head. Gives how many bytes that is.
-    pub(crate) fn push_parts(
-        &mut self,
-        entry: &Arc<FileEntry>,
-        parts: &[(u64, u64)],
-        buffers: &mut Buffers,
-    ) -> u64 {
-        let mut bytes = PARTS_END.len() as u64;
-        for &(start, end) in parts {
-            let head = part_head(entry, start, end);
-            bytes += head.len() as u64 + (end - start);
-            self.tail(buffers).extend_from_slice(&head);
-            self.push_entry(entry, start, end, buffers);
-        }
-        self.tail(buffers).extend_from_slice(PARTS_END);
-        bytes
     }
 
     pub(crate) fn push_file(&mut self, source: OpenFile, offset: u64, end: u64) {
@@ -226,7 +200,7 @@ impl Output {
     /// Gives where it came to and how many bytes went out.
     pub(crate) fn send(
         &mut self,
-        fd: BorrowedFd<'_>,
+        transport: &mut Transport,
         buffers: &mut Buffers,
         mut loaded: bool,
         now_ms: u64,
@@ -236,7 +210,7 @@ impl Output {
             if self.sent < self.bytes.len() {
                 // A head leaves with the beginning of its file, in one segment.
                 let more = matches!(self.rest.front(), Some(Segment::File { .. }));
-                match syscall::send(fd, &self.bytes[self.sent..], more)? {
+                match transport.send(&self.bytes[self.sent..], more)? {
                     Transfer::WouldBlock => return Ok((Sent::Blocked, went_out)),
                     Transfer::Bytes(count) => {
                         self.sent += count;
@@ -281,7 +255,7 @@ impl Output {
                     let piece_end = *offset + length as u64;
                     while *offset < piece_end {
                         let left = (piece_end - *offset) as usize;
-                        match syscall::send_file(fd, file, *offset, left)? {
+                        match transport.send_file(file, *offset, left)? {
                             Transfer::WouldBlock => return Ok((Sent::Blocked, went_out)),
                             Transfer::Bytes(0) => return Ok((Sent::Shrunk, went_out)),
                             Transfer::Bytes(count) => {

@@ -1,12 +1,15 @@
 //! From received bytes to requests and bodies.
 
 use super::{Connection, Ending, MAX_PIPELINE, Phase, Reading};
-use crate::thread::Context;
-use gwanmun_http1::{Body, parse_request};
-use gwanmun_sys::syscall::{self, Transfer};
+use crate::exchange::answer::Answer;
+use crate::exchange::seam::{Request, Respond, Start};
+use crate::exchange::turn::Turn;
+use gwanmun_http1::{Body, HeaderSpan, RequestHead, parse_request};
+use gwanmun_reactor::arena::Key;
+use gwanmun_sys::syscall::Transfer;
 use std::os::fd::AsFd;
 
-/// Requests that one connection begins in a turn of its thread\'s loop: what the core answers at once could else be thousands.
+/// Requests that one connection begins in a turn of its thread's loop: what the core answers at once could else be thousands.
 const TURN_REQUESTS: u32 = 32;
 /// How often one connection fills the thread's buffer before the others get their turn: with 256 KiB.
 const TURN_FILLS: usize = 4;
@@ -15,23 +18,22 @@ const DISCARD_BYTES: u32 = 16 * 1024 * 1024;
 
 impl Connection {
     /// Receives and consumes until the socket has nothing more or the connection has to wait.
-    pub(super) fn read(&mut self, cx: &mut Context) {
+    pub(super) fn read(&mut self, turn: &mut Turn, respond: &mut dyn Respond) {
         let mut received = 0;
         while self.readable && !self.blocked && !self.closed {
-            let most = self.most_to_receive(cx).min(cx.scratch.len());
+            let most = self.most_to_receive(turn, respond).min(turn.scratch.len());
             if most == 0 {
                 self.hold_body_back();
                 break;
             }
-            let mut scratch = std::mem::take(&mut cx.scratch);
-            let handed_on = self.receive_for_worker(cx, most);
+            let mut scratch = std::mem::take(&mut turn.scratch);
+            let handed_on = self.receive_straight(turn, respond, most);
             let is_handed_on = handed_on.is_some();
-            let result = handed_on
-                .unwrap_or_else(|| syscall::receive(self.fd.as_fd(), &mut scratch[..most]));
+            let result = handed_on.unwrap_or_else(|| self.transport.receive(&mut scratch[..most]));
             match result {
-                Err(_) => self.close(cx),
+                Err(_) => self.close(turn),
                 Ok(Transfer::WouldBlock) => self.readable = false,
-                Ok(Transfer::Bytes(0)) => self.end_of_input(cx),
+                Ok(Transfer::Bytes(0)) => self.end_of_input(turn),
                 Ok(Transfer::Bytes(count)) => {
                     // A short read has emptied the socket; the next bytes bring a new event, unless the end came already.
                     if count < most && !self.read_closed {
@@ -40,61 +42,61 @@ impl Connection {
                     if matches!(self.phase, Phase::Closing) {
                         self.discarded += count as u32;
                         if self.discarded > DISCARD_BYTES {
-                            self.close(cx);
+                            self.close(turn);
                         }
                     } else if !is_handed_on {
-                        self.take_input(cx, &scratch[..count]);
+                        self.take_input(turn, respond, &scratch[..count]);
                     }
                     received += count;
                     if received >= self.turn_bytes(scratch.len()) && self.readable {
                         self.blocked = true;
-                        self.mark_dirty(cx);
+                        self.mark_dirty(turn);
                     }
                 }
             }
-            cx.scratch = scratch;
+            turn.scratch = scratch;
         }
         // The end came together with the head, before it was known to be missing something.
         if self.read_closed && self.body_is_cut_off() {
-            self.abandon_body(cx);
+            self.abandon_body(turn);
         }
     }
 
-    /// A body that goes to a worker has one piece in a row: the others that wait for its link come before the next.
+    /// A body that is passed on has one piece in a row: the others that wait for room there come before the next.
     fn turn_bytes(&self, buffer: usize) -> usize {
         if self.passes_body_on() { 1 } else { TURN_FILLS * buffer }
     }
 
     /// Goes on with input that had to wait.
-    pub(super) fn resume(&mut self, cx: &mut Context) {
+    pub(super) fn resume(&mut self, turn: &mut Turn, respond: &mut dyn Respond) {
         self.blocked = false;
-        self.await_body(cx);
+        self.await_body(turn, respond);
         if !self.input.is_empty() {
             let input = std::mem::take(&mut self.input);
-            let used = self.consume(cx, &input);
-            self.keep_rest(cx, input, used);
+            let used = self.consume(turn, respond, &input);
+            self.keep_rest(turn, input, used);
         }
-        self.read(cx);
+        self.read(turn, respond);
     }
 
-    fn take_input(&mut self, cx: &mut Context, received: &[u8]) {
+    fn take_input(&mut self, turn: &mut Turn, respond: &mut dyn Respond, received: &[u8]) {
         if self.input.is_empty() {
-            let used = self.consume(cx, received);
+            let used = self.consume(turn, respond, received);
             if used < received.len() && !self.closed && !matches!(self.phase, Phase::Closing) {
-                self.input = cx.buffers.take();
+                self.input = turn.buffers.take();
                 self.input.extend_from_slice(&received[used..]);
             }
         } else {
             let mut input = std::mem::take(&mut self.input);
             input.extend_from_slice(received);
-            let used = self.consume(cx, &input);
-            self.keep_rest(cx, input, used);
+            let used = self.consume(turn, respond, &input);
+            self.keep_rest(turn, input, used);
         }
     }
 
-    fn keep_rest(&mut self, cx: &mut Context, mut input: Vec<u8>, used: usize) {
+    fn keep_rest(&mut self, turn: &mut Turn, mut input: Vec<u8>, used: usize) {
         if used >= input.len() || matches!(self.phase, Phase::Closing) {
-            cx.buffers.give(input);
+            turn.buffers.give(input);
         } else {
             input.drain(..used);
             self.input = input;
@@ -102,7 +104,7 @@ impl Connection {
     }
 
     /// Works through `bytes` as far as possible and gives how many are done with.
-    fn consume(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
+    fn consume(&mut self, turn: &mut Turn, respond: &mut dyn Respond, bytes: &[u8]) -> usize {
         let mut position = 0;
         while !self.closed {
             let rest = &bytes[position..];
@@ -113,7 +115,7 @@ impl Connection {
                     return bytes.len();
                 }
                 Phase::Body(reader) => {
-                    let (used, waits) = self.receive_body(cx, reader, rest);
+                    let (used, waits) = self.receive_body(turn, respond, reader, rest);
                     position += used;
                     if waits {
                         break;
@@ -131,12 +133,12 @@ impl Connection {
                         self.blocked = true;
                         break;
                     }
-                    if self.has_had_turn(cx) {
+                    if self.has_had_turn(turn) {
                         self.blocked = true;
-                        cx.yielded.push(self.key);
+                        turn.yielded.push(self.key);
                         break;
                     }
-                    match self.next_request(cx, rest) {
+                    match self.next_request(turn, respond, rest) {
                         Some(used) => position += used,
                         None => break,
                     }
@@ -147,9 +149,9 @@ impl Connection {
     }
 
     /// Whether the others of the thread come first: so many requests have begun in this turn. Else one more is counted.
-    fn has_had_turn(&mut self, cx: &Context) -> bool {
-        if self.turn != cx.turn {
-            self.turn = cx.turn;
+    fn has_had_turn(&mut self, turn: &Turn) -> bool {
+        if self.turn != turn.number {
+            self.turn = turn.number;
             self.begun = 0;
         }
         self.begun += 1;
@@ -157,12 +159,17 @@ impl Connection {
     }
 
     /// Parses and starts one request. `None`: it can't start yet.
-    fn next_request(&mut self, cx: &mut Context, bytes: &[u8]) -> Option<usize> {
-        let mut headers = std::mem::take(&mut cx.headers);
-        let parsed = parse_request(bytes, &cx.generation.head_limits, &mut headers);
+    fn next_request(
+        &mut self,
+        turn: &mut Turn,
+        respond: &mut dyn Respond,
+        bytes: &[u8],
+    ) -> Option<usize> {
+        let mut headers = std::mem::take(&mut turn.headers);
+        let parsed = parse_request(bytes, &turn.generation.head_limits, &mut headers);
         let used = match parsed {
             Err(rejection) => {
-                self.refuse(cx, rejection.status(), rejection.reason());
+                self.refuse(turn, rejection.status(), rejection.reason());
                 None
             }
             Ok(None) => {
@@ -171,7 +178,7 @@ impl Connection {
                     self.read_deadline = 0;
                 }
                 if self.read_deadline == 0 {
-                    self.read_deadline = cx.clock.ms() + cx.generation.timeouts.header_ms;
+                    self.read_deadline = turn.clock.ms() + turn.generation.timeouts.header_ms;
                 }
                 None
             }
@@ -186,8 +193,8 @@ impl Connection {
                 } else {
                     self.read_deadline = 0;
                     self.pipeline_held = !safe;
-                    self.start_request(cx, bytes, &head, &mut headers);
-                    if matches!(self.phase, Phase::Head) && (!head.keep_alive || cx.closing) {
+                    self.start_request(turn, respond, bytes, &head, &mut headers);
+                    if matches!(self.phase, Phase::Head) && (!head.keep_alive || turn.closing) {
                         // RFC 9112 §9.6: what follows a request that ends the connection must not be processed.
                         self.phase = Phase::Closing;
                     }
@@ -195,18 +202,68 @@ impl Connection {
                 }
             }
         };
-        cx.headers = headers;
+        turn.headers = headers;
         used
     }
 
-    fn end_of_input(&mut self, cx: &mut Context) {
+    /// Starts the request whose head has been parsed from `bytes`.
+    fn start_request(
+        &mut self,
+        turn: &mut Turn,
+        respond: &mut dyn Respond,
+        bytes: &[u8],
+        head: &RequestHead,
+        headers: &mut Vec<HeaderSpan>,
+    ) {
+        let is_behind = !self.exchanges.is_empty();
+        let key = turn.open(self.key, &self.peer, is_behind, bytes, head, headers);
+        self.exchanges.push_back(key);
+        let socket = Some(self.transport.as_fd());
+        let mut request = Request { peer: &self.peer, socket, bytes, head, headers };
+        let here = request.here();
+        let start = respond.start(turn, key, &mut request);
+        self.exchanges_hold += turn.holding_of(key);
+        match start {
+            Start::Started => self.skip_body(turn, key, head),
+            Start::Answer(answer) => {
+                if !matches!(answer, Answer::Refusal { .. }) {
+                    self.skip_body(turn, key, head);
+                }
+                self.answer(turn, key, answer);
+            }
+            Start::Collect { limit } => self.collect_body(turn, key, head, here, limit),
+            Start::Pass { limit } => self.pass_body(key, head, limit),
+        }
+    }
+
+    /// Refuses what can't be understood as a request: answers after whatever came before, then closes.
+    pub(super) fn refuse(&mut self, turn: &mut Turn, status: u16, why: &'static str) {
+        let key = turn.open_malformed(self.key);
+        self.exchanges.push_back(key);
+        self.answer(turn, key, Answer::Refusal { status, why });
+    }
+
+    /// Gives an answer of the core's. After a refusal the connection can't go on.
+    pub(super) fn answer(&mut self, turn: &mut Turn, key: Key, answer: Answer) {
+        let is_refusal = matches!(answer, Answer::Refusal { .. });
+        turn.answer(self, key, answer);
+        if is_refusal {
+            self.phase = Phase::Closing;
+            self.blocked = false;
+            self.read_deadline = 0;
+            let input = std::mem::take(&mut self.input);
+            turn.buffers.give(input);
+        }
+    }
+
+    fn end_of_input(&mut self, turn: &mut Turn) {
         self.read_closed = true;
         self.readable = false;
         match self.phase {
             // A body that is all here and is still being written to its file is whole.
-            Phase::Body(ref reader) if !reader.is_complete() => self.abandon_body(cx),
-            Phase::Closing if self.ending == Ending::Lingering => self.close(cx),
-            _ if self.exchanges.is_empty() && self.output.is_empty() => self.close(cx),
+            Phase::Body(ref reader) if !reader.is_complete() => self.abandon_body(turn),
+            Phase::Closing if self.ending == Ending::Lingering => self.close(turn),
+            _ if self.exchanges.is_empty() && self.output.is_empty() => self.close(turn),
             // A client that only closed its sending side still gets the answers to what it asked.
             _ => {}
         }
@@ -216,32 +273,33 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::Local;
+    use crate::exchange::seam::{Local, Peer};
     use crate::server::tests::on_thread;
-    use gwanmun_reactor::arena::Key;
+    use crate::transport::Transport;
     use std::io::Write;
     use std::os::unix::net::UnixStream;
     use std::rc::Rc;
 
     #[test]
     fn who_has_sent_much_is_read_for_one_turn_and_then_the_others() {
-        on_thread(|cx| {
-            cx.scratch.truncate(1000);
+        on_thread(|turn, mounts| {
+            turn.scratch.truncate(1000);
             let (own, mut client) = UnixStream::pair().unwrap();
             own.set_nonblocking(true).unwrap();
             client.write_all(&[b'x'; 10_500]).unwrap();
             let key = Key { index: 0, generation: 0 };
             let local = Rc::new(Local { name: None, port: 0, is_unix: true });
-            let mut connection = Connection::new(key, own.into(), ("".into(), 0), local, cx);
+            let peer = Peer { addr: "".into(), port: 0, local };
+            let mut connection = Connection::new(key, Transport::Plain(own.into()), peer, turn);
             // It throws away what comes, and never waits for anything else.
             connection.phase = Phase::Closing;
             connection.readable = true;
-            connection.read(cx);
+            connection.read(turn, mounts);
             assert_eq!(connection.discarded, 4000);
-            assert_eq!(cx.dirty, [key], "it goes on after the others");
-            connection.resume(cx);
+            assert_eq!(turn.dirty, [key], "it goes on after the others");
+            connection.resume(turn, mounts);
             assert_eq!(connection.discarded, 8000);
-            connection.resume(cx);
+            connection.resume(turn, mounts);
             assert_eq!(connection.discarded, 10_500);
             assert!(!connection.readable);
         });

@@ -1,10 +1,11 @@
 //! How a request's head crosses to a worker.
 
-use super::Connection;
-use super::request::Resolved;
+use super::super::{Resolved, Sender};
+use super::Applications;
 use crate::exchange::Exchange;
+use crate::exchange::turn::Turn;
+use crate::listener::in_url;
 use crate::request_id::{self, RequestId};
-use crate::thread::Context;
 use gwanmun_gateway::request::{FLAG_HTTP10, FLAG_TLS, Fixed, HeadWriter, Pair, Piece};
 use gwanmun_http1::path;
 use gwanmun_http1::{
@@ -13,34 +14,33 @@ use gwanmun_http1::{
 use gwanmun_reactor::arena::Key;
 use gwanmun_sys::syscall;
 use std::borrow::Cow;
-use std::net::IpAddr;
-use std::os::fd::AsFd;
 
-impl Connection {
+impl Applications {
     /// Writes the head as it crosses to a worker into the exchange, and counts it. `false`: too large for a frame.
-    pub(super) fn encode_head(
+    pub(in crate::mounts) fn encode_head(
         &mut self,
-        cx: &mut Context,
+        turn: &mut Turn,
         key: Key,
-        application: u32,
         request: &Resolved<'_>,
-        headers: &mut Vec<HeaderSpan>,
+        (sender, headers): (&Sender<'_>, &mut Vec<HeaderSpan>),
     ) -> bool {
         let Resolved { bytes, head, path_span, path, doubled, route, .. } = *request;
-        let exchange = cx.exchanges.get(key);
+        let exchange = turn.exchanges.get(key);
+        let mount = exchange.and_then(|own| own.generation.mounts.get(own.mount));
+        let application = mount.and_then(|mount| mount.application).map_or(0, |own| own.index);
         let made = match exchange.and_then(|exchange| exchange.id.as_ref()) {
             Some(id @ RequestId::Made(_)) => Some(id),
             _ => None,
         };
         let forwarded = exchange.and_then(Exchange::forwarded);
-        let came = Came::new(self, bytes, head, forwarded);
+        let came = Came::new(sender, bytes, head, forwarded);
         // An id of ours crosses as if the client had sent it.
         let added = made.map(|_| request_id::NAME);
         let name = |header: &HeaderSpan| header.name.of(bytes);
-        let names = cx.names.last(headers.iter().map(name).chain(added));
+        let names = self.names.last(headers.iter().map(name).chain(added));
         let names = names.unwrap_or_else(|| {
             headers.retain(|header| crosses(name(header)));
-            cx.names.id(headers.iter().map(name).chain(added))
+            self.names.id(headers.iter().map(name).chain(added))
         });
         let fixed = Fixed {
             application,
@@ -50,13 +50,13 @@ impl Connection {
             server_port: came.port,
             remote_port: came.remote_port,
         };
-        let server = if came.host.is_empty() { self.local_name() } else { Cow::Borrowed("") };
+        let server = if came.host.is_empty() { local_name(sender) } else { Cow::Borrowed("") };
         let count = headers.len() + usize::from(made.is_some());
         let appended = made.map_or(0, |id| request_id::NAME.len() + id.bytes().len())
             + path.len().max(head.path.len())
             + server.len()
             + came.remote_addr.len();
-        let mut payload = cx.buffers.take_for(HeadWriter::size(count, head.len + appended));
+        let mut payload = turn.buffers.take_for(HeadWriter::size(count, head.len + appended));
         let mut writer = HeadWriter::new(&mut payload, fixed);
         let received = headers.iter().map(|header| {
             let value = match came.in_place_of_host {
@@ -106,20 +106,22 @@ impl Connection {
         let remote = writer.append(came.remote_addr.as_bytes());
         writer.piece(Piece::RemoteAddr, remote);
         let fits = writer.finish();
-        if let Some(exchange) = cx.exchanges.get_mut(key) {
+        if let Some(exchange) = turn.exchanges.get_mut(key) {
             exchange.head = payload;
-            self.charge_request(exchange);
+            exchange.charge_request();
         }
         fits
     }
+}
 
-    /// What stands in for a missing Host (H22): the address that the client has connected to.
-    fn local_name(&self) -> Cow<'_, str> {
-        match &self.local.name {
-            Some(name) => Cow::Borrowed(name),
-            None => syscall::local_of(self.fd.as_fd())
-                .map_or(Cow::Borrowed("localhost"), |ip| Cow::Owned(in_url(ip))),
-        }
+/// What stands in for a missing Host (H22): the address that the client has connected to.
+fn local_name<'a>(sender: &Sender<'a>) -> Cow<'a, str> {
+    match &sender.peer.local.name {
+        Some(name) => Cow::Borrowed(name),
+        None => sender
+            .socket
+            .and_then(syscall::local_of)
+            .map_or(Cow::Borrowed("localhost"), |ip| Cow::Owned(in_url(ip))),
     }
 }
 
@@ -136,17 +138,17 @@ struct Came<'a> {
 
 impl<'a> Came<'a> {
     fn new(
-        connection: &'a Connection,
+        sender: &Sender<'a>,
         bytes: &[u8],
         head: &RequestHead,
         forwarded: Option<&Forwarded>,
     ) -> Self {
         let mut came = Self {
-            remote_addr: Cow::Borrowed(&connection.remote_addr),
-            remote_port: connection.remote_port,
+            remote_addr: Cow::Borrowed(&sender.peer.addr),
+            remote_port: sender.peer.port,
             https: false,
             host: head.host,
-            port: connection.local.port,
+            port: sender.peer.local.port,
             // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
             in_place_of_host: (head.form == TargetForm::Absolute).then_some(head.authority),
         };
@@ -169,20 +171,6 @@ impl<'a> Came<'a> {
             came.port = port_behind(named, came.host, bytes).unwrap_or(by_default);
         }
         came
-    }
-}
-
-/// An address as it stands in a URL: that of IPv6 in brackets (RFC 3986 §3.2.2, RFC 3875 §4.1.14).
-pub(crate) fn in_url(ip: IpAddr) -> String {
-    match ip {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    }
-}
-
-pub(super) fn set_head(cx: &mut Context, key: Key, payload: Vec<u8>) {
-    if let Some(exchange) = cx.exchanges.get_mut(key) {
-        exchange.head = payload;
     }
 }
 

@@ -3,6 +3,8 @@
 //! Requests bind late: one is given to a worker only when it takes one of the worker's free slots, the least busy worker first.
 //! All I/O threads share the pool; the lock is held for a few comparisons.
 
+pub(crate) mod memory;
+
 use crate::config;
 use gwanmun_gateway::response::Wishes;
 use gwanmun_reactor::arena::Key;

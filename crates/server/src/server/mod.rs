@@ -3,47 +3,28 @@
 use crate::config::{AccessFormat, Config, ErrorFormat, Listen};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
-use crate::listener::{Address, Inherited, Listener};
+use crate::listener::{Address, Inherited, Listener, Sockets, sockets_of};
 use crate::mounts::application::link;
-use crate::mounts::application::memory::{MAX_LINKS, WorkerMemory};
-use crate::mounts::application::pool::Pool;
+use crate::pools::Pool;
+use crate::pools::memory::{MAX_LINKS, Pulse, WorkerMemory};
+use crate::shared::message::{Heard, Message, Then};
+use crate::shared::{Event, Shared, WorkerState, lock};
 use crate::spool::Spooled;
-use crate::thread::{Heard, Message, Sockets, Then, Thread, sockets_of};
-use crate::trusted::TrustedProxies;
+use crate::thread::Thread;
 use crate::usage::{Gauge, Usage};
 use gwanmun_log::{self as log, LogConfig, Logger, Record, Target, WorkerName};
 use gwanmun_reactor::arena::Generations;
-use gwanmun_reactor::blocking::{Lane, text_of};
+use gwanmun_reactor::blocking::Lane;
 use gwanmun_reactor::mailbox::Mailbox;
 use gwanmun_sys::descriptors;
-use std::any::Any;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// What the embedder learns of. Called on I/O threads; it must not block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The worker's applications are loaded and all its links are ready.
-    WorkerReady { worker: u32 },
-    /// The worker's links are at their end. `reason` is empty if the core itself had ended them.
-    WorkerGone { worker: u32, reason: String },
-    /// A worker has not answered a request in time, and the client has got a 504. `stuck`: that, or the client's leaving, is
-    /// as long ago again, and the worker still has it. `request` is its method and target.
-    WorkerLate { worker: u32, request: String, stuck: bool },
-    /// A request could not be understood, or went beyond a limit; its client has been answered.
-    Refused { status: u16, reason: &'static str },
-    /// Every I/O thread has taken over the configuration of the last [`Server::commit`].
-    Renewed,
-    /// The server is closed: no connection is left, and the threads end.
-    Closed,
-}
 
 /// The ends of a new worker's links, and its shared memory. They are close-on-exec; hand them to the worker and drop
 /// them.
@@ -75,99 +56,6 @@ pub struct WorkerLoad {
     /// All that it has got so far.
     pub requests: u64,
     pub pulse: Pulse,
-}
-
-/// What a worker tells of its event loop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pulse {
-    /// Counts its beats; 0: it does not tell.
-    pub beats: u32,
-    /// By how many milliseconds the last one was late.
-    pub lag_ms: u32,
-}
-
-/// What all threads of a server share.
-pub(crate) struct Shared {
-    /// By the number that the embedder has for it: those of this generation, and those that have workers yet.
-    pools: Mutex<BTreeMap<usize, Arc<Pool>>>,
-    generation: Mutex<Arc<Generation>>,
-    pub(crate) mailboxes: Vec<Mailbox<Message>>,
-    /// Connections of each I/O thread, as its last turn left them.
-    pub(crate) connections: Vec<AtomicUsize>,
-    /// What each I/O thread holds, as its last look at the deadlines has seen it.
-    pub(crate) gauges: Vec<Gauge>,
-    pub(crate) spooled: Spooled,
-    pub(crate) logger: Logger,
-    /// Compresses what applications send.
-    pub(crate) computing: Arc<Lane>,
-    pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
-    workers: Mutex<HashMap<u32, WorkerState>>,
-    running: AtomicUsize,
-    closing: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct WorkerState {
-    pub(crate) links_ready: usize,
-    /// Of those that were to end.
-    pub(crate) links_ended: usize,
-    pub(crate) name: Option<WorkerName>,
-    pub(crate) memory: Option<Arc<WorkerMemory>>,
-}
-
-impl Shared {
-    /// An I/O thread has lost everything it had: its clients' connections and its links. It begins anew; the workers, which
-    /// have lost a link each, are replaced.
-    fn after_panic(&self, index: usize, panic: &(dyn Any + Send)) {
-        let what = text_of(panic);
-        let text = format!(
-            "I/O thread {index} panicked and starts again, its connections are lost: {what}."
-        );
-        self.logger.error(log::Level::Error, &text);
-        let pools: Vec<_> = lock(&self.pools).values().cloned().collect();
-        for pool in &pools {
-            pool.forget_thread(index);
-        }
-        let workers: Vec<u32> = self.workers().drain().map(|(worker, _)| worker).collect();
-        for worker in workers {
-            for pool in &pools {
-                pool.remove(worker);
-            }
-            (self.on_event)(Event::WorkerGone {
-                worker,
-                reason: "an I/O thread panicked".to_owned(),
-            });
-            for mailbox in &self.mailboxes {
-                mailbox.post(Message::WorkerGone { worker });
-            }
-        }
-    }
-
-    pub(crate) fn workers(&self) -> MutexGuard<'_, HashMap<u32, WorkerState>> {
-        lock(&self.workers)
-    }
-
-    /// Gives the pools of a generation their numbers.
-    fn register(&self, generation: &Generation) -> Vec<usize> {
-        let mut pools = lock(&self.pools);
-        let first = pools.last_key_value().map_or(0, |(number, _)| number + 1);
-        let numbers: Vec<_> = (first..).take(generation.pools.len()).collect();
-        pools.extend(numbers.iter().copied().zip(generation.pools.iter().cloned()));
-        numbers
-    }
-
-    /// Says what a generation makes possible that nobody may have meant.
-    fn warn_of(&self, generation: &Generation) {
-        let warning = generation.trusted_proxies.as_ref().and_then(TrustedProxies::warning);
-        if let Some(warning) = warning {
-            self.logger.error(log::Level::Warn, &warning);
-        }
-    }
-}
-
-/// What is protected is consistent after every statement, so that a panic elsewhere does not matter.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A running server. Dropping it without [`Server::close`] cuts everything.
@@ -615,7 +503,9 @@ fn open_log(config: &Config) -> Result<Logger, Error> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::thread::{Act, Context};
+    use crate::exchange::seam::Respond;
+    use crate::exchange::turn::Turn;
+    use crate::shared::message::{Act, Deed};
     use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::sync::mpsc;
@@ -638,12 +528,12 @@ pub(crate) mod tests {
     }
 
     /// Runs `act` on an I/O thread that does nothing else.
-    pub(crate) fn on_thread(act: impl FnOnce(&mut Context) + Send + 'static) {
+    pub(crate) fn on_thread(act: impl FnOnce(&mut Turn, &mut dyn Respond) + Send + 'static) {
         let (events, received) = mpsc::channel();
         let server = Server::start(&config(), move |event| events.send(event).unwrap()).unwrap();
         let (done, is_done) = mpsc::channel();
-        let act: Box<dyn FnOnce(&mut Context) + Send> = Box::new(move |cx| {
-            act(cx);
+        let act: Box<Deed> = Box::new(move |turn, respond| {
+            act(turn, respond);
             done.send(()).unwrap();
         });
         server.shared.mailboxes[0].post(Message::Test(Act(act)));
@@ -653,7 +543,7 @@ pub(crate) mod tests {
     }
 
     fn panic() -> Message {
-        Message::Test(Act(Box::new(|_| panic!("by the test"))))
+        Message::Test(Act(Box::new(|_, _| panic!("by the test"))))
     }
 
     #[test]

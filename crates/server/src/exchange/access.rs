@@ -1,10 +1,10 @@
-//! What a thread says of its requests.
+//! What the logs say of requests.
 
-use super::{ByThread, Context};
-use crate::exchange::{LogFields, Response, ResponseState};
+use super::turn::Turn;
+use super::{LogFields, Response, ResponseState};
 use crate::generation::Generation;
 use crate::request_id::RequestId;
-use crate::server::Event;
+use crate::shared::{ByThread, Event};
 use crate::trusted;
 use gwanmun_log::{AccessDetails, AccessRecord, Level, Record};
 use gwanmun_reactor::arena::Key;
@@ -20,7 +20,7 @@ pub(crate) struct AccessLine {
     mount: usize,
     started: Instant,
     response: Response,
-    /// Where its response ends in all that its connection sends.
+    /// Where its response ends in all that its client is sent.
     pub(crate) end: u64,
 }
 
@@ -31,7 +31,7 @@ impl AccessLine {
     }
 }
 
-impl Context {
+impl Turn {
     pub(crate) fn log_error(&self, text: &str) {
         self.shared.logger.error(Level::Error, text);
     }
@@ -72,7 +72,7 @@ impl Context {
         }
     }
 
-    /// Takes what the access log says of an exchange. `end`: where its response ends in all that its connection sends.
+    /// Takes what the access log says of an exchange. `end`: where its response ends in all that its client is sent.
     pub(crate) fn access_line(&mut self, key: Key, end: u64) -> Option<AccessLine> {
         let exchange = self.exchanges.get_mut(key)?;
         Some(AccessLine {

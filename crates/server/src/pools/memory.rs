@@ -1,7 +1,6 @@
 //! The memory that is shared with a worker: a page in which it marks the requests that it has begun, and buffers in which it
 //! is handed pieces of request bodies.
 
-use crate::server::Pulse;
 use gwanmun_gateway::frame::MAX_PAYLOAD;
 use gwanmun_gateway::{
     MARK_PAGE, MARK_STRIDE, PULSE_BEATS, PULSE_LAG, SHARED_BUFFER, SHARED_BUFFERS, SHARED_BYTES,
@@ -14,6 +13,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Most links, and so I/O threads, that a page has room for.
 pub(crate) const MAX_LINKS: usize = MARK_PAGE / MARK_STRIDE;
+
+/// What a worker tells of its event loop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// Counts its beats; 0: it does not tell.
+    pub beats: u32,
+    /// By how many milliseconds the last one was late.
+    pub lag_ms: u32,
+}
 
 /// Our mapping of one worker's memory. The worker writes to it at any time, so what is read of it is read as atomics and
 /// believed only as a hint about that worker.

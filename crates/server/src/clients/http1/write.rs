@@ -1,0 +1,189 @@
+//! Responses in HTTP/1's form: heads, framing, and the connection's end where that is the only end a body has.
+
+use super::output::{OpenFile, Output};
+use super::{Connection, Early};
+use crate::exchange::holding::Holding;
+use crate::exchange::seam::{Body, Client, Peer};
+use crate::exchange::turn::Turn;
+use crate::exchange::{Exchange, ResponseState};
+use crate::filters::head::ResponseHead;
+use gwanmun_http1::response::{
+    write_chunk_head, write_last_chunk, write_status_line, write_status_line_with,
+};
+use gwanmun_reactor::arena::Key;
+use gwanmun_reactor::clock::Clock;
+use std::collections::VecDeque;
+
+/// With more than this unsent no informational response is added.
+const MOST_BEFORE_INFORMATIONAL: u32 = 64 * 1024;
+
+impl Client for Connection {
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    fn has_room_to_compress(&self, exchange: &Exchange) -> bool {
+        self.has_compressor_room(exchange)
+    }
+
+    fn charge(&mut self, exchange: &mut Exchange, bytes: usize, files: usize) {
+        exchange.charge(bytes, files);
+        self.exchanges_hold += Holding::new(bytes, files);
+    }
+
+    fn head(&mut self, turn: &mut Turn, key: Key, head: &ResponseHead<'_>) {
+        let is_last = turn.closing && self.exchanges.back() == Some(&key);
+        let must_end = is_last || self.body_bars(key, head.is_whole);
+        let Some(exchange) = turn.exchanges.get_mut(key) else { return };
+        let is_open = exchange.response.state == ResponseState::Open;
+        // Without chunks, the end of the connection is the end of the body.
+        let ends = must_end || head.close || (is_open && exchange.http10);
+        exchange.keep_alive &= !ends;
+        let first = self.exchanges.front() == Some(&key);
+        let output = if first { &mut self.output } else { early(&mut self.early, key) };
+        let out = output.tail(&mut turn.buffers);
+        write_head(out, &turn.clock, exchange, head, is_open);
+        if !first {
+            self.weigh(turn, key);
+        }
+        self.mark_dirty(turn);
+    }
+
+    fn body(&mut self, turn: &mut Turn, key: Key, body: Body<'_>) {
+        let Some(exchange) = turn.exchanges.get(key) else { return };
+        let first = self.exchanges.front() == Some(&key);
+        let output = if first { &mut self.output } else { early(&mut self.early, key) };
+        match body {
+            Body::Bytes(bytes) => {
+                let out = output.tail(&mut turn.buffers);
+                let chunked = exchange.response.state == ResponseState::Open && !exchange.http10;
+                if chunked {
+                    write_chunk_head(out, bytes.len());
+                }
+                out.extend_from_slice(bytes);
+                if chunked {
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+            Body::Entry(entry, start, end) => {
+                output.push_entry(entry, start, end, &mut turn.buffers);
+            }
+            Body::Passed(file, start, end) => {
+                output.push_file(OpenFile::Passed(file), start, end);
+            }
+        }
+        if !first {
+            self.weigh(turn, key);
+        }
+        self.mark_dirty(turn);
+    }
+
+    fn end(&mut self, turn: &mut Turn, key: Key, is_open: bool) {
+        if is_open
+            && let Some(exchange) = turn.exchanges.get(key)
+            && !exchange.http10
+        {
+            let first = self.exchanges.front() == Some(&key);
+            let output = if first { &mut self.output } else { early(&mut self.early, key) };
+            write_last_chunk(output.tail(&mut turn.buffers), &exchange.trailers);
+        }
+        self.answered(turn, key);
+    }
+
+    fn informational(&mut self, turn: &mut Turn, key: Key, status: u16, lines: &[u8]) {
+        // It is for a client that waits for nothing else; one that does not read what it has got has no use for it.
+        if !self.is_first(key) || self.output.holds().bytes > MOST_BEFORE_INFORMATIONAL {
+            return;
+        }
+        let out = self.output.tail(&mut turn.buffers);
+        write_status_line(out, status);
+        out.extend_from_slice(lines);
+        out.extend_from_slice(b"\r\n");
+        self.mark_dirty(turn);
+    }
+
+    fn abort(&mut self, turn: &mut Turn, key: Key, is_open: bool) {
+        // Where the end of the connection is the end of the body, an end would look like a whole one (W62).
+        self.reset_at_end |=
+            is_open && turn.exchanges.get(key).is_some_and(|exchange| exchange.http10);
+        self.answered(turn, key);
+    }
+
+    fn on_room(&mut self, turn: &mut Turn, key: Key) {
+        self.go_on_with_body(turn, key);
+    }
+}
+
+impl Connection {
+    /// Nothing more will be written for an exchange.
+    fn answered(&mut self, turn: &mut Turn, key: Key) {
+        self.mark_dirty(turn);
+        if self.is_first(key) {
+            self.advance(turn);
+        } else {
+            self.weigh(turn, key);
+        }
+    }
+}
+
+/// Where an exchange writes to whose turn it is not.
+fn early(all: &mut VecDeque<Early>, exchange: Key) -> &mut Output {
+    let index = all.iter().rposition(|early| early.exchange == exchange).unwrap_or_else(|| {
+        all.push_back(Early { exchange, output: Output::default(), counted: Holding::default() });
+        all.len() - 1
+    });
+    &mut all[index].output
+}
+
+/// The one writer of a head. `is_open`: the body's length is not known.
+fn write_head(
+    out: &mut Vec<u8>,
+    clock: &Clock,
+    exchange: &Exchange,
+    head: &ResponseHead<'_>,
+    is_open: bool,
+) {
+    let facts = head.facts;
+    match head.reason {
+        None => write_status_line(out, head.status),
+        Some(reason) => write_status_line_with(out, head.status, reason),
+    }
+    if !facts.has_date {
+        out.extend_from_slice(clock.date_line());
+    }
+    if !facts.has_server {
+        out.extend_from_slice(&exchange.generation.server_line);
+    }
+    if head.status == 204 && facts.content_length.is_some() {
+        // RFC 9110 §8.6: a 204 has no Content-Length (W58).
+        for line in head.each_line() {
+            if !line.get(..15).is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:")) {
+                out.extend_from_slice(line);
+            }
+        }
+    } else {
+        head.lines.into_iter().for_each(|lines| out.extend_from_slice(lines));
+    }
+    if let Some(length) = head.length {
+        out.extend_from_slice(b"Content-Length: ");
+        out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(head.added);
+    // An id of the application's own choice stays.
+    if let Some(id) = &exchange.id
+        && !facts.has_request_id
+    {
+        id.write_line(out);
+    }
+    if is_open && !exchange.http10 {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    // Where it is not the version's default.
+    match (exchange.keep_alive, exchange.http10) {
+        (true, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (false, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (true, false) | (false, true) => {}
+    }
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,197 @@
+//! What the core answers itself, as values: pages, files, redirects, refusals.
+
+use super::Source;
+use super::deliver;
+use super::seam::{Body, Client};
+use super::turn::Turn;
+use crate::filters::head::ResponseHead;
+use gwanmun_files::{FileEntry, PARTS_END, Reply, part_head, write_headers};
+use gwanmun_http1::response::{body_allowed, reason};
+use gwanmun_reactor::arena::Key;
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// A page that says its status; the mount's own, if it has one. `lines` are further header lines.
+    Page { status: u16, lines: Cow<'static, [u8]> },
+    /// 200, with something that the core has made.
+    Content { content_type: &'static str, lines: &'static [u8], body: String },
+    /// A file, or what the request's conditions make of it.
+    File { entry: Arc<FileEntry>, reply: Reply },
+    /// A page, after which the client can't go on: `why` is for the logs.
+    Refusal { status: u16, why: &'static str },
+}
+
+impl Answer {
+    pub(crate) const TOO_LARGE_TO_PASS: Self =
+        Self::Refusal { status: 431, why: "the request head is too large to pass on" };
+
+    pub(crate) fn page(status: u16) -> Self {
+        Self::Page { status, lines: Cow::Borrowed(b"") }
+    }
+
+    /// 503, for what may be possible in a moment.
+    pub(crate) fn unavailable() -> Self {
+        Self::Page { status: 503, lines: Cow::Borrowed(RETRY_AFTER) }
+    }
+}
+
+/// Of a 503.
+const RETRY_AFTER: &[u8] = b"Retry-After: 1\r\n";
+
+impl Turn {
+    /// Gives the answer of an exchange for which nothing has been sent.
+    pub(crate) fn answer(&mut self, client: &mut dyn Client, key: Key, answer: Answer) {
+        match answer {
+            Answer::Page { status, lines } => self.answer_page(client, key, status, &lines),
+            Answer::Content { content_type, lines, body } => {
+                self.answer_text(client, key, (200, lines), content_type, body.as_bytes());
+            }
+            Answer::File { entry, reply } => self.answer_file(client, key, &entry, &reply),
+            Answer::Refusal { status, why } => {
+                self.log_refusal(&client.peer().addr, key, status, why);
+                if let Some(exchange) = self.exchanges.get_mut(key) {
+                    exchange.keep_alive = false;
+                }
+                let lines = if status == 503 { RETRY_AFTER } else { b"" };
+                self.answer_page(client, key, status, lines);
+            }
+        }
+    }
+
+    /// Gives the answer of an exchange for which nothing has been sent, and breaks off any other.
+    pub(crate) fn answer_unless_begun(
+        &mut self,
+        client: &mut dyn Client,
+        key: Key,
+        answer: Answer,
+    ) {
+        match self.exchanges.get(key).map(super::Exchange::is_awaited) {
+            Some(true) => self.answer(client, key, answer),
+            Some(false) => deliver::abort(self, client, key),
+            None => {}
+        }
+    }
+
+    fn answer_page(&mut self, client: &mut dyn Client, key: Key, status: u16, lines: &[u8]) {
+        let Some(exchange) = self.exchanges.get(key) else { return };
+        let generation = Rc::clone(&exchange.generation);
+        match generation.error_page(exchange.mount, status) {
+            Some(page) => {
+                self.answer_text(client, key, (status, lines), &page.content_type, &page.body);
+            }
+            None if body_allowed(status) => {
+                let body = page(status);
+                let content_type = "text/html; charset=utf-8";
+                self.answer_text(client, key, (status, lines), content_type, body.as_bytes());
+            }
+            None => {
+                let head = ResponseHead { is_whole: true, ..ResponseHead::new(status, lines) };
+                deliver::whole(self, client, key, &head, Body::Bytes(b""), 0);
+            }
+        }
+    }
+
+    fn answer_text(
+        &mut self,
+        client: &mut dyn Client,
+        key: Key,
+        (status, lines): (u16, &[u8]),
+        content_type: &str,
+        body: &[u8],
+    ) {
+        let mut own = self.buffers.take();
+        own.extend_from_slice(lines);
+        own.extend_from_slice(b"Content-Type: ");
+        own.extend_from_slice(content_type.as_bytes());
+        own.extend_from_slice(b"\r\n");
+        let length = body.len() as u64;
+        let head = ResponseHead {
+            length: Some(length),
+            is_whole: true,
+            ..ResponseHead::new(status, &own)
+        };
+        deliver::whole(self, client, key, &head, Body::Bytes(body), length);
+        self.buffers.give(own);
+    }
+
+    fn answer_file(
+        &mut self,
+        client: &mut dyn Client,
+        key: Key,
+        entry: &Arc<FileEntry>,
+        reply: &Reply,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        if let Some(log) = &mut exchange.log {
+            log.source = Source::File;
+        }
+        if let Reply::Full = reply {
+            let head = ResponseHead {
+                length: Some(entry.size),
+                is_whole: true,
+                ..ResponseHead::new(200, &entry.headers)
+            };
+            let body = Body::Entry(entry, 0, entry.size);
+            deliver::whole(self, client, key, &head, body, entry.size);
+            return;
+        }
+        let (status, start, end) = match *reply {
+            Reply::Full | Reply::Parts(_) => (206, 0, 0),
+            Reply::Partial { start, end } => (206, start, end),
+            Reply::NotModified => (304, 0, 0),
+            Reply::NotSatisfiable => (416, 0, 0),
+            Reply::PreconditionFailed => {
+                self.answer_page(client, key, 412, b"");
+                return;
+            }
+        };
+        let mut lines = self.buffers.take();
+        write_headers(&mut lines, entry, reply);
+        let head = ResponseHead { is_whole: true, ..ResponseHead::new(status, &lines) };
+        if let Reply::Parts(parts) = reply {
+            deliver::head_of_whole(self, client, key, &head);
+            self.send_parts(client, key, entry, parts);
+            deliver::finish(self, client, key);
+        } else {
+            let body = Body::Entry(entry, start, end);
+            deliver::whole(self, client, key, &head, body, end - start);
+        }
+        self.buffers.give(lines);
+    }
+
+    /// Parts of a file, each behind its head.
+    fn send_parts(
+        &mut self,
+        client: &mut dyn Client,
+        key: Key,
+        entry: &Arc<FileEntry>,
+        parts: &[(u64, u64)],
+    ) {
+        if self.exchanges.get(key).is_none_or(|exchange| exchange.head_only) {
+            return;
+        }
+        let mut bytes = PARTS_END.len() as u64;
+        for &(start, end) in parts {
+            let head = part_head(entry, start, end);
+            bytes += head.len() as u64 + (end - start);
+            client.body(self, key, Body::Bytes(&head));
+            client.body(self, key, Body::Entry(entry, start, end));
+        }
+        client.body(self, key, Body::Bytes(PARTS_END));
+        if let Some(exchange) = self.exchanges.get_mut(key) {
+            exchange.response.bytes = bytes;
+        }
+    }
+}
+
+fn page(status: u16) -> String {
+    let reason = reason(status);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{status} {reason}</title>\n<h1>{status} {reason}</h1>\n</html>\n"
+    )
+}

@@ -1,0 +1,148 @@
+//! What a client protocol and a responder may ask of each other, by way of an exchange.
+//!
+//! Calls go one way at a time, so that nothing is entered twice. A client hands a request to what answers ([`Respond`]) and gets back what is there at
+//! once. A responder gives what comes later to the client ([`Client`]), through [`deliver`](super::deliver). What a client tells of itself later is a
+//! [`Note`], which the responders read once a turn.
+
+use super::Exchange;
+use super::answer::Answer;
+use super::turn::Turn;
+use crate::filters::head::ResponseHead;
+use gwanmun_files::FileEntry;
+use gwanmun_http1::{HeaderSpan, RequestHead};
+use gwanmun_reactor::HeldFile;
+use gwanmun_reactor::arena::Key;
+use gwanmun_sys::syscall::Transfer;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// From where requests come, and to where.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Empty: it has no address, as one of a Unix socket.
+    pub(crate) addr: Box<str>,
+    pub(crate) port: u16,
+    pub(crate) local: Rc<Local>,
+}
+
+/// The listener's side of a client.
+#[derive(Debug)]
+pub(crate) struct Local {
+    /// As it stands in a URL. None: every address of the machine.
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) port: u16,
+    pub(crate) is_unix: bool,
+}
+
+/// A request whose head has come.
+pub(crate) struct Request<'a> {
+    pub(crate) peer: &'a Peer,
+    /// The client's socket, to ask for its address. None: it has none.
+    pub(crate) socket: Option<BorrowedFd<'a>>,
+    /// The head, and what of the body has come with it.
+    pub(crate) bytes: &'a [u8],
+    pub(crate) head: &'a RequestHead,
+    pub(crate) headers: &'a mut Vec<HeaderSpan>,
+}
+
+impl Request<'_> {
+    /// Bytes of its body that have come with its head, if they are the request's own.
+    pub(crate) fn here(&self) -> usize {
+        self.bytes.len() - self.head.len
+    }
+}
+
+/// How a request is going to be answered.
+pub(crate) enum Start {
+    /// By this, at once. A body is not wanted.
+    Answer(Answer),
+    /// When the answer is there. A body is not wanted.
+    Started,
+    /// Its body is to be collected first, up to so many bytes; then comes [`Respond::proceed`].
+    Collect { limit: u64 },
+    /// Its body, of at most so many bytes, is passed on as it comes.
+    Pass { limit: u64 },
+}
+
+/// What answers: the mounts.
+pub(crate) trait Respond {
+    /// Begins to answer a request.
+    fn start(&mut self, turn: &mut Turn, key: Key, request: &mut Request<'_>) -> Start;
+
+    /// The request's body has been collected: `length` bytes, which the exchange has.
+    fn proceed(&mut self, turn: &mut Turn, key: Key, length: u64) -> Option<Answer>;
+
+    /// How many bytes of a body that is passed on are taken now. After 0, [`Client::on_room`] says when there are some.
+    fn room(&mut self, turn: &mut Turn, key: Key) -> usize;
+
+    /// Passes on a piece of the body, within that room.
+    fn body(&mut self, turn: &mut Turn, key: Key, bytes: &[u8], end: bool);
+
+    /// Receives a piece from the client's socket straight to where it goes, `most` bytes at the most. `left`: bytes to the body's end. `None`: it is to be
+    /// received and passed on.
+    fn receive(
+        &mut self,
+        turn: &mut Turn,
+        key: Key,
+        from: BorrowedFd<'_>,
+        most: usize,
+        left: u64,
+    ) -> Option<io::Result<Transfer>>;
+}
+
+/// A part of a response's body.
+pub(crate) enum Body<'a> {
+    Bytes(&'a [u8]),
+    /// Of a file that is kept in memory or open.
+    Entry(&'a Arc<FileEntry>, u64, u64),
+    /// Of a file that an application has opened.
+    Passed(Arc<HeldFile>, u64, u64),
+}
+
+/// Who has asked: what a client protocol does for an exchange.
+pub(crate) trait Client {
+    fn peer(&self) -> &Peer;
+
+    /// Whether a response may be compressed as it comes, beside all else that is held for this client.
+    fn has_room_to_compress(&self, exchange: &Exchange) -> bool;
+
+    /// Counts what an exchange comes to hold.
+    fn charge(&mut self, exchange: &mut Exchange, bytes: usize, files: usize);
+
+    /// Writes the head of a response. The exchange's state says how long its body is.
+    fn head(&mut self, turn: &mut Turn, key: Key, head: &ResponseHead<'_>);
+
+    /// Writes a part of the body.
+    fn body(&mut self, turn: &mut Turn, key: Key, body: Body<'_>);
+
+    /// The response is complete, and the exchange's state says so. `is_open`: its length was not announced.
+    fn end(&mut self, turn: &mut Turn, key: Key, is_open: bool);
+
+    /// Writes an informational head, if the client may want it.
+    fn informational(&mut self, turn: &mut Turn, key: Key, status: u16, lines: &[u8]);
+
+    /// The response can't be completed: its client must notice. `is_open` as above.
+    fn abort(&mut self, turn: &mut Turn, key: Key, is_open: bool);
+
+    /// More of a request's body is taken than [`Respond::room`] said last.
+    fn on_room(&mut self, turn: &mut Turn, key: Key);
+}
+
+/// All clients of a thread.
+pub(crate) trait Clients {
+    /// The client of this key, unless it is gone.
+    fn client(&mut self, key: Key) -> Option<&mut dyn Client>;
+}
+
+/// What clients tell the responders of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// The client has taken what it was sent: more may come.
+    Taken(Key),
+    /// The client has ended its side, and so has most likely left.
+    Closed(Key),
+    /// Nobody waits for the answer any more.
+    Cancelled(Key),
+}

@@ -1,0 +1,6 @@
+//! What is done to a response on its way, whoever answers and whoever has asked. A filter knows heads and bytes; in which order they come, and where they
+//! go, is [`deliver`](crate::exchange::deliver)'s.
+
+pub(crate) mod compress;
+pub(crate) mod head;
+pub(crate) mod sendfile;
