@@ -127,7 +127,7 @@ async function count(name, requests) {
     .filter((one) => one.startsWith(`${name}-${requests}-`))
     .map((one) => readFileSync(join(scratch, one), 'utf8'))
     // The thread that answers: there is one, as the scenarios are configured.
-    .filter((text) => text.includes('gwanmun_server::connection'))
+    .filter((text) => text.includes('gwanmun_server::thread::Thread'))
     .map((text) => Number(/^(?:totals|summary): (\d+)/m.exec(text)?.[1]));
   if (counts.length === 0) throw new Error(`callgrind left no counts of the I/O thread for ${name}`);
   return counts.reduce((sum, count) => sum + count, 0);

@@ -21,14 +21,9 @@ pub(crate) enum Answer {
     Content { content_type: &'static str, lines: &'static [u8], body: String },
     /// A file, or what the request's conditions make of it.
     File { entry: Arc<FileEntry>, reply: Reply },
-    /// A page, after which the client can't go on: `why` is for the logs.
-    Refusal { status: u16, why: &'static str },
 }
 
 impl Answer {
-    pub(crate) const TOO_LARGE_TO_PASS: Self =
-        Self::Refusal { status: 431, why: "the request head is too large to pass on" };
-
     pub(crate) fn page(status: u16) -> Self {
         Self::Page { status, lines: Cow::Borrowed(b"") }
     }
@@ -51,15 +46,23 @@ impl Turn {
                 self.answer_text(client, key, (200, lines), content_type, body.as_bytes());
             }
             Answer::File { entry, reply } => self.answer_file(client, key, &entry, &reply),
-            Answer::Refusal { status, why } => {
-                self.log_refusal(&client.peer().addr, key, status, why);
-                if let Some(exchange) = self.exchanges.get_mut(key) {
-                    exchange.keep_alive = false;
-                }
-                let lines = if status == 503 { RETRY_AFTER } else { b"" };
-                self.answer_page(client, key, status, lines);
-            }
         }
+    }
+
+    /// Answers with an error after which the client can't go on. `why` is for the logs.
+    pub(crate) fn refuse(
+        &mut self,
+        client: &mut dyn Client,
+        key: Key,
+        status: u16,
+        why: &'static str,
+    ) {
+        self.log_refusal(&client.peer().addr, key, status, why);
+        if let Some(exchange) = self.exchanges.get_mut(key) {
+            exchange.keep_alive = false;
+        }
+        let lines = if status == 503 { RETRY_AFTER } else { b"" };
+        self.answer_page(client, key, status, lines);
     }
 
     /// Gives the answer of an exchange for which nothing has been sent, and breaks off any other.
@@ -90,7 +93,7 @@ impl Turn {
             }
             None => {
                 let head = ResponseHead { is_whole: true, ..ResponseHead::new(status, lines) };
-                deliver::whole(self, client, key, &head, Body::Bytes(b""), 0);
+                deliver::whole(self, client, key, &head, Body::NONE, 0);
             }
         }
     }
@@ -153,9 +156,7 @@ impl Turn {
         write_headers(&mut lines, entry, reply);
         let head = ResponseHead { is_whole: true, ..ResponseHead::new(status, &lines) };
         if let Reply::Parts(parts) = reply {
-            deliver::head_of_whole(self, client, key, &head);
-            self.send_parts(client, key, entry, parts);
-            deliver::finish(self, client, key);
+            self.send_parts(client, key, &head, entry, parts);
         } else {
             let body = Body::Entry(entry, start, end);
             deliver::whole(self, client, key, &head, body, end - start);
@@ -168,23 +169,25 @@ impl Turn {
         &mut self,
         client: &mut dyn Client,
         key: Key,
+        head: &ResponseHead<'_>,
         entry: &Arc<FileEntry>,
         parts: &[(u64, u64)],
     ) {
-        if self.exchanges.get(key).is_none_or(|exchange| exchange.head_only) {
+        let Some(exchange) = deliver::begin_whole(self, key, head) else { return };
+        if exchange.head_only {
+            client.head(self, key, head, Body::NONE, true);
             return;
         }
-        let mut bytes = PARTS_END.len() as u64;
-        for &(start, end) in parts {
-            let head = part_head(entry, start, end);
-            bytes += head.len() as u64 + (end - start);
-            client.body(self, key, Body::Bytes(&head));
-            client.body(self, key, Body::Entry(entry, start, end));
+        let heads: Vec<_> =
+            parts.iter().map(|&(start, end)| (part_head(entry, start, end), start, end)).collect();
+        let bytes = |(head, start, end): &(Vec<u8>, u64, u64)| head.len() as u64 + (end - start);
+        exchange.response.bytes = PARTS_END.len() as u64 + heads.iter().map(bytes).sum::<u64>();
+        client.head(self, key, head, Body::NONE, false);
+        for (head, start, end) in &heads {
+            client.body(self, key, Body::Bytes(head), false);
+            client.body(self, key, Body::Entry(entry, *start, *end), false);
         }
-        client.body(self, key, Body::Bytes(PARTS_END));
-        if let Some(exchange) = self.exchanges.get_mut(key) {
-            exchange.response.bytes = bytes;
-        }
+        client.body(self, key, Body::Bytes(PARTS_END), true);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::seam::{Body, Client, Note};
 use super::turn::Turn;
-use super::{Exchange, ResponseState};
+use super::{Exchange, Response, ResponseState};
 use crate::filters::compress::{
     Compressed, Compression, LARGE, Plan, Short, Work, accepted, compress, is_compressible,
     is_out_of_question, lines_for_coding, take_announced,
@@ -35,16 +35,31 @@ pub(crate) fn head(
         return;
     }
     let known = if end && !head.chunked { Some(body.len() as u64) } else { None };
+    if is_out_of_question(head, known) && head.status != 304 {
+        begin(turn, client, key, head, known, (body, end));
+        return;
+    }
+    pack_or_begin(turn, client, key, head, known, (body, end));
+}
+
+/// As above, for a response that may be one to be compressed.
+fn pack_or_begin(
+    turn: &mut Turn,
+    client: &mut dyn Client,
+    key: Key,
+    head: &ResponseHead<'_>,
+    known: Option<u64>,
+    (body, end): (&[u8], bool),
+) {
     let Some(plan) = plan_coding(turn, client, key, head, known) else {
         // What it stands for may have been compressed (RFC 9110 §15.4.5).
         let varies = head.status == 304 && turn.exchanges.get(key).is_some_and(may_compress);
-        begin(turn, client, key, head, known, if varies { VARY } else { b"" });
-        plain(turn, client, key, body, end);
+        let added = if varies { VARY } else { b"" };
+        begin(turn, client, key, &ResponseHead { added, ..*head }, known, (body, end));
         return;
     };
     let Some(coding) = plan.coding else {
-        begin(turn, client, key, head, known, VARY);
-        plain(turn, client, key, body, end);
+        begin(turn, client, key, &ResponseHead { added: VARY, ..*head }, known, (body, end));
         return;
     };
     let mut added = VARY.to_vec();
@@ -53,11 +68,10 @@ pub(crate) fn head(
     added.extend_from_slice(b"\r\n");
     let rewritten = lines_for_coding(head);
     let facts = BlockFacts { content_length: None, ..head.facts };
-    let head = &ResponseHead { lines: [&rewritten, b""], facts, ..*head };
+    let head = &ResponseHead { lines: [&rewritten, b""], added: &added, facts, ..*head };
     let is_head = turn.exchanges.get(key).is_some_and(|exchange| exchange.head_only);
     if is_head {
-        begin(turn, client, key, head, None, &added);
-        plain(turn, client, key, body, end);
+        begin(turn, client, key, head, None, (body, end));
         return;
     }
     let encoder = match Encoder::new(coding) {
@@ -66,15 +80,16 @@ pub(crate) fn head(
     };
     let is_whole = end && plan.announced.is_none_or(|announced| announced == body.len() as u64);
     if is_whole && body.len() < LARGE {
-        let packed = match encoder.finish(body) {
-            Ok(packed) => packed,
-            Err(error) => return fail_compression(turn, client, key, &error),
-        };
-        begin(turn, client, key, head, Some(packed.len() as u64), &added);
-        plain(turn, client, key, &packed, true);
+        match encoder.finish(body) {
+            Ok(packed) => {
+                let known = Some(packed.len() as u64);
+                begin(turn, client, key, head, known, (&packed, true));
+            }
+            Err(error) => fail_compression(turn, client, key, &error),
+        }
         return;
     }
-    begin(turn, client, key, head, None, &added);
+    begin(turn, client, key, head, None, (b"", false));
     if let Some(exchange) = turn.exchanges.get_mut(key) {
         client.charge(exchange, MOST_MEMORY, 0);
         exchange.compression = Some(Box::new(Compression::new(encoder, plan.announced)));
@@ -94,21 +109,24 @@ pub(crate) fn file(
     if is_taken_over(turn, client, key, head) {
         return;
     }
-    begin(turn, client, key, head, Some(there), b"");
-    let Some(exchange) = turn.exchanges.get_mut(key) else { return };
-    if let ResponseState::Length(announced) = exchange.response.state {
-        let sent = there.min(announced);
-        exchange.response.bytes = sent;
-        client.body(turn, key, Body::Passed(Arc::new(file), offset, offset + sent));
-        if sent < announced {
-            turn.log_error(
-                "A file was shorter than the Content-Length of its response; the connection was closed.",
-            );
-            abort(turn, client, key);
-            return;
-        }
+    let known = Some(there);
+    let Some((exchange, length)) = frame(turn, key, head, known) else { return };
+    let head = &ResponseHead { length, is_whole: true, ..*head };
+    let ResponseState::Length(announced) = exchange.response.state else {
+        client.head(turn, key, head, Body::NONE, true);
+        return;
+    };
+    let sent = there.min(announced);
+    let is_short = sent < announced;
+    exchange.response.bytes = sent;
+    let body = Body::Passed(Arc::new(file), offset, offset + sent);
+    client.head(turn, key, head, body, !is_short);
+    if is_short {
+        turn.log_error(
+            "A file was shorter than the Content-Length of its response; the connection was closed.",
+        );
+        abort(turn, client, key);
     }
-    finish(turn, client, key);
 }
 
 /// A whole response of the core's own: `bytes` of body, which `head` has told the length of.
@@ -120,28 +138,25 @@ pub(crate) fn whole(
     body: Body<'_>,
     bytes: u64,
 ) {
-    head_of_whole(turn, client, key, head);
-    if bytes > 0
-        && let Some(exchange) = turn.exchanges.get_mut(key)
-        && !exchange.head_only
-    {
+    let Some(exchange) = begin_whole(turn, key, head) else { return };
+    if exchange.head_only {
+        client.head(turn, key, head, Body::NONE, true);
+    } else {
         exchange.response.bytes = bytes;
-        client.body(turn, key, body);
+        client.head(turn, key, head, body, true);
     }
-    finish(turn, client, key);
 }
 
-/// The head of such a response.
-pub(super) fn head_of_whole(
-    turn: &mut Turn,
-    client: &mut dyn Client,
+/// Such a response begins.
+pub(super) fn begin_whole<'a>(
+    turn: &'a mut Turn,
     key: Key,
     head: &ResponseHead<'_>,
-) {
-    let Some(exchange) = turn.exchanges.get_mut(key) else { return };
+) -> Option<&'a mut Exchange> {
+    let exchange = turn.exchanges.get_mut(key)?;
     exchange.response.status = head.status;
     exchange.response.state = ResponseState::Bodiless;
-    client.head(turn, key, head);
+    Some(exchange)
 }
 
 /// A part of the response's body.
@@ -201,28 +216,22 @@ pub(crate) fn failure(turn: &mut Turn, client: &mut dyn Client, key: Key, status
 }
 
 /// All of the response has been given to the client.
-pub(crate) fn finish(turn: &mut Turn, client: &mut dyn Client, key: Key) {
-    if let Some(is_open) = end_as(turn, key, ResponseState::Complete) {
-        client.end(turn, key, is_open);
+fn finish(turn: &mut Turn, client: &mut dyn Client, key: Key) {
+    if turn.exchanges.get(key).is_some_and(|exchange| !exchange.answered()) {
+        client.body(turn, key, Body::NONE, true);
     }
 }
 
 /// Ends the response where it is, so that the client notices.
 pub(crate) fn abort(turn: &mut Turn, client: &mut dyn Client, key: Key) {
-    if let Some(is_open) = end_as(turn, key, ResponseState::Broken) {
-        client.abort(turn, key, is_open);
+    if turn.exchanges.get(key).is_some_and(|exchange| !exchange.answered()) {
+        client.abort(turn, key);
     }
-}
-
-/// Ends a response that has not ended. Gives whether its length was not announced.
-fn end_as(turn: &mut Turn, key: Key, state: ResponseState) -> Option<bool> {
-    let exchange = turn.exchanges.get_mut(key).filter(|exchange| !exchange.answered())?;
-    let before = std::mem::replace(&mut exchange.response.state, state);
-    Some(before == ResponseState::Open)
 }
 
 /// Whether the client has got an answer of the core's already, or is going to, so that what comes is too late; or gets the file
 /// that the response names.
+#[inline]
 fn is_taken_over(
     turn: &mut Turn,
     client: &mut dyn Client,
@@ -233,16 +242,15 @@ fn is_taken_over(
     !exchange.is_awaited() || (exchange.may_name_file() && turn.begin_sendfile(client, key, head))
 }
 
-/// Writes a response's head. `known`: its body has so many bytes, and is all there. `added`: further lines.
-fn begin(
-    turn: &mut Turn,
-    client: &mut dyn Client,
+/// Decides how a response's body is delimited. `known`: it has so many bytes, and is all there. Gives the Content-Length that its head does not say, as well.
+#[inline]
+fn frame<'a>(
+    turn: &'a mut Turn,
     key: Key,
     head: &ResponseHead<'_>,
     known: Option<u64>,
-    added: &[u8],
-) {
-    let Some(exchange) = turn.exchanges.get_mut(key) else { return };
+) -> Option<(&'a mut Exchange, Option<u64>)> {
+    let exchange = turn.exchanges.get_mut(key)?;
     let (state, length) = match head.facts.content_length {
         _ if !body_allowed(head.status) => (ResponseState::Bodiless, None),
         Some(_) if exchange.head_only => (ResponseState::Bodiless, None),
@@ -253,43 +261,97 @@ fn begin(
     };
     exchange.response.status = head.status;
     exchange.response.state = state;
-    client.head(turn, key, &ResponseHead { length, added, is_whole: known.is_some(), ..*head });
+    Some((exchange, length))
+}
+
+/// Writes a response's head with the first part of its body.
+#[inline]
+fn begin(
+    turn: &mut Turn,
+    client: &mut dyn Client,
+    key: Key,
+    head: &ResponseHead<'_>,
+    known: Option<u64>,
+    (body, end): (&[u8], bool),
+) {
+    let Some((exchange, length)) = frame(turn, key, head, known) else { return };
+    let portion = Portion::of(&mut exchange.response, body, end);
+    let head = &ResponseHead { length, is_whole: known.is_some(), ..*head };
+    let is_last = portion.outcome == Outcome::Finished;
+    client.head(turn, key, head, Body::Bytes(portion.bytes), is_last);
+    conclude(turn, client, key, &portion);
 }
 
 /// A part of what the client gets.
 fn plain(turn: &mut Turn, client: &mut dyn Client, key: Key, body: &[u8], end: bool) {
     let Some(exchange) = turn.exchanges.get_mut(key) else { return };
-    let response = &mut exchange.response;
-    match &mut response.state {
-        ResponseState::Length(left) => {
-            let part = take_announced(left, body);
-            let (is_surplus, missing) = (part.len() < body.len(), *left);
-            if !part.is_empty() {
-                response.bytes += part.len() as u64;
-                client.body(turn, key, Body::Bytes(part));
+    if exchange.answered() || exchange.is_awaited() {
+        return;
+    }
+    let portion = Portion::of(&mut exchange.response, body, end);
+    let is_last = portion.outcome == Outcome::Finished;
+    if is_last || !portion.bytes.is_empty() {
+        client.body(turn, key, Body::Bytes(portion.bytes), is_last);
+    }
+    conclude(turn, client, key, &portion);
+}
+
+/// What becomes of a part of a body.
+struct Portion<'a> {
+    /// What of it the client gets.
+    bytes: &'a [u8],
+    /// There was more than was announced.
+    is_surplus: bool,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    More,
+    Finished,
+    /// The body has ended before its Content-Length.
+    Short,
+    /// It goes nowhere.
+    Dropped,
+}
+
+impl<'a> Portion<'a> {
+    #[inline]
+    fn of(response: &mut Response, body: &'a [u8], end: bool) -> Self {
+        let (bytes, outcome) = match &mut response.state {
+            ResponseState::Length(left) => {
+                let part = take_announced(left, body);
+                let outcome = match *left {
+                    0 => Outcome::Finished,
+                    _ if end => Outcome::Short,
+                    _ => Outcome::More,
+                };
+                (part, outcome)
             }
-            if is_surplus {
-                log_surplus(turn);
-            }
-            if missing == 0 {
-                finish(turn, client, key);
-            } else if end {
-                fall_short(turn, client, key);
-            }
-        }
-        ResponseState::Open => {
-            if !body.is_empty() {
-                response.bytes += body.len() as u64;
-                client.body(turn, key, Body::Bytes(body));
-            }
-            if end {
-                finish(turn, client, key);
-            }
-        }
-        ResponseState::Bodiless if end => finish(turn, client, key),
-        // The file is the body, or there is none: what the application sends goes nowhere.
-        ResponseState::Bodiless | ResponseState::Sought => turn.notes.push(Note::Taken(key)),
-        ResponseState::Awaited | ResponseState::Complete | ResponseState::Broken => {}
+            ResponseState::Open => (body, if end { Outcome::Finished } else { Outcome::More }),
+            ResponseState::Bodiless if end => return Self::dropped(Outcome::Finished),
+            // The file is the body, or there is none.
+            _ => return Self::dropped(Outcome::Dropped),
+        };
+        response.bytes += bytes.len() as u64;
+        Self { bytes, is_surplus: bytes.len() < body.len(), outcome }
+    }
+
+    fn dropped(outcome: Outcome) -> Self {
+        Self { bytes: b"", is_surplus: false, outcome }
+    }
+}
+
+/// After a part of a body.
+#[inline]
+fn conclude(turn: &mut Turn, client: &mut dyn Client, key: Key, portion: &Portion<'_>) {
+    if portion.is_surplus {
+        log_surplus(turn);
+    }
+    match portion.outcome {
+        Outcome::More | Outcome::Finished => {}
+        Outcome::Short => fall_short(turn, client, key),
+        Outcome::Dropped => turn.notes.push(Note::Taken(key)),
     }
 }
 

@@ -58,12 +58,19 @@ impl Request<'_> {
 pub(crate) enum Start {
     /// By this, at once. A body is not wanted.
     Answer(Answer),
+    /// With an error, after which the client can't go on: a status, and why, for the logs.
+    Refused(u16, &'static str),
     /// When the answer is there. A body is not wanted.
     Started,
     /// Its body is to be collected first, up to so many bytes; then comes [`Respond::proceed`].
     Collect { limit: u64 },
     /// Its body, of at most so many bytes, is passed on as it comes.
     Pass { limit: u64 },
+}
+
+impl Start {
+    pub(crate) const TOO_LARGE_TO_PASS: Self =
+        Self::Refused(431, "the request head is too large to pass on");
 }
 
 /// What answers: the mounts.
@@ -101,6 +108,10 @@ pub(crate) enum Body<'a> {
     Passed(Arc<HeldFile>, u64, u64),
 }
 
+impl Body<'_> {
+    pub(crate) const NONE: Self = Self::Bytes(b"");
+}
+
 /// Who has asked: what a client protocol does for an exchange.
 pub(crate) trait Client {
     fn peer(&self) -> &Peer;
@@ -111,20 +122,24 @@ pub(crate) trait Client {
     /// Counts what an exchange comes to hold.
     fn charge(&mut self, exchange: &mut Exchange, bytes: usize, files: usize);
 
-    /// Writes the head of a response. The exchange's state says how long its body is.
-    fn head(&mut self, turn: &mut Turn, key: Key, head: &ResponseHead<'_>);
+    /// Writes the head of a response, whose exchange says how long its body is, with the body's beginning. `end`: that is all of it.
+    fn head(
+        &mut self,
+        turn: &mut Turn,
+        key: Key,
+        head: &ResponseHead<'_>,
+        body: Body<'_>,
+        end: bool,
+    );
 
-    /// Writes a part of the body.
-    fn body(&mut self, turn: &mut Turn, key: Key, body: Body<'_>);
-
-    /// The response is complete, and the exchange's state says so. `is_open`: its length was not announced.
-    fn end(&mut self, turn: &mut Turn, key: Key, is_open: bool);
+    /// Writes a part of the body. `end`: it is the last, and the exchange is complete with it.
+    fn body(&mut self, turn: &mut Turn, key: Key, body: Body<'_>, end: bool);
 
     /// Writes an informational head, if the client may want it.
     fn informational(&mut self, turn: &mut Turn, key: Key, status: u16, lines: &[u8]);
 
-    /// The response can't be completed: its client must notice. `is_open` as above.
-    fn abort(&mut self, turn: &mut Turn, key: Key, is_open: bool);
+    /// The response can't be completed, and the exchange is broken off: its client must notice.
+    fn abort(&mut self, turn: &mut Turn, key: Key);
 
     /// More of a request's body is taken than [`Respond::room`] said last.
     fn on_room(&mut self, turn: &mut Turn, key: Key);

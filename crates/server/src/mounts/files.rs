@@ -72,12 +72,14 @@ impl FileMounts {
     ) -> Option<Start> {
         let Resolved { bytes, head, route, .. } = *request;
         let path = &request.path[route.prefix..];
-        let has_application = turn.generation.mounts[route.mount].application.is_some();
+        let application = turn.generation.mounts[route.mount].application;
         let cached = if path.is_empty() {
-            Cached::Fresh(if has_application { Known::NotFound } else { Known::Directory })
-        } else if request.servable && is_servable(path) {
+            Cached::Fresh(if application.is_some() { Known::NotFound } else { Known::Directory })
+        } else if request.servable {
             let now = turn.clock.now();
             match self.cache.get(route.mount as u32, path, now) {
+                // What the cache knows has been servable.
+                Cached::Miss if !is_servable(path) => Cached::Fresh(Known::NotFound),
                 Cached::Stale { entry, recent: true }
                     if files.root.is_unchanged(&entry, path, &files.rules) =>
                 {
@@ -110,8 +112,9 @@ impl FileMounts {
             Cached::Fresh(Known::NotFound) => return None,
             Cached::Stale { entry, .. } => Some(entry),
         };
-        if !applications.encode_head(turn, key, request, (sender, headers)) {
-            return Some(Start::Answer(Answer::TOO_LARGE_TO_PASS));
+        let application = application.map_or(0, |application| application.index);
+        if !applications.encode_head(turn, key, application, request, (sender, headers)) {
+            return Some(Start::TOO_LARGE_TO_PASS);
         }
         if let Some(exchange) = turn.exchanges.get_mut(key) {
             // The file, or what is kept of a small one.

@@ -96,7 +96,7 @@ impl Mounts {
         }
         if matches!(head.body, Body::Length(length) if length > generation.body_limit) {
             let why = "the announced request body is over limits.body";
-            return Start::Answer(Answer::Refusal { status: 413, why });
+            return Start::Refused(413, why);
         }
         // A body of a GET means nothing to a file; an application may have a use for it.
         let reads = matches!(head.method.of(bytes), b"GET" | b"HEAD")
@@ -165,12 +165,10 @@ impl Respond for Mounts {
         let mut decoded = std::mem::take(&mut self.path);
         let start = match path::normalize(raw, &mut decoded) {
             // Some mount may be meant by it, and which one is a matter of opinion.
-            Err(error @ PathError::Ambiguous) => {
-                Start::Answer(Answer::Refusal { status: 400, why: error.reason() })
-            }
+            Err(error @ PathError::Ambiguous) => Start::Refused(400, error.reason()),
             Err(error) => {
                 let start = self.start_any_target(turn, &generation, key, request);
-                start.unwrap_or(Start::Answer(Answer::Refusal { status: 400, why: error.reason() }))
+                start.unwrap_or(Start::Refused(400, error.reason()))
             }
             Ok(normalized) => {
                 let (path, path_span) = match normalized.form {

@@ -131,7 +131,9 @@ impl Thread {
         // Sending can free a client to go on with input it had put off, which can write again.
         let mut keys = std::mem::take(settling);
         for _ in 0..8 {
-            mounts.listen(turn);
+            if !turn.notes.is_empty() {
+                mounts.listen(turn);
+            }
             mounts.applications.flush_dirty(turn, clients, &mut keys);
             std::mem::swap(&mut keys, &mut turn.dirty);
             for key in keys.drain(..) {

@@ -1,7 +1,6 @@
 //! Request bodies: counted or unchunked here, and taken in by [`intake`](crate::exchange::intake).
 
 use super::{Connection, Ending, LINGER_MS, Phase, Reading};
-use crate::exchange::answer::Answer;
 use crate::exchange::intake::{Intake, Refused, SKIP_BODY, Whose};
 use crate::exchange::seam::Respond;
 use crate::exchange::turn::Turn;
@@ -112,6 +111,7 @@ impl Connection {
     }
 
     /// Sees to it that a body that nobody wants is not taken for the next request (H32).
+    #[inline]
     pub(super) fn skip_body(&mut self, turn: &mut Turn, key: Key, head: &RequestHead) {
         match head.body {
             Body::None => {}
@@ -407,6 +407,7 @@ impl Connection {
 
     /// Whether the connection has to end with the response, because of a body that is not read to its end. `end`: nothing
     /// of the response is still to come.
+    #[inline]
     pub(super) fn body_bars(&self, exchange: Key, end: bool) -> bool {
         let Phase::Body(reader) = &self.phase else { return false };
         reader.exchange == exchange
@@ -485,7 +486,7 @@ impl Connection {
             *refused = true;
         }
         if exchange.is_awaited() {
-            self.answer(turn, key, Answer::Refusal { status, why });
+            self.refuse(turn, key, status, why);
         } else {
             turn.log_refusal(&self.peer.addr, key, status, why);
             self.blocked = false;
@@ -536,7 +537,7 @@ impl Connection {
         let Some(exchange) = turn.exchanges.get_mut(key) else { return false };
         exchange.body = reader.intake.into_body();
         if let Some(answer) = respond.proceed(turn, key, length) {
-            self.answer(turn, key, answer);
+            turn.answer(self, key, answer);
         }
         false
     }

@@ -284,7 +284,7 @@ impl Connection {
         } else if self.read_deadline != 0 && now >= self.read_deadline {
             match self.reading {
                 Reading::Head if self.input.is_empty() => self.close(turn),
-                Reading::Head => self.refuse(turn, 408, "the request head took too long"),
+                Reading::Head => self.refuse_input(turn, 408, "the request head took too long"),
                 Reading::Body if self.is_being_spooled() => {
                     let why = "writing the body to a temporary file took too long";
                     self.fail_body(turn, (503, why));

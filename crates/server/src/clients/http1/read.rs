@@ -1,7 +1,6 @@
 //! From received bytes to requests and bodies.
 
 use super::{Connection, Ending, MAX_PIPELINE, Phase, Reading};
-use crate::exchange::answer::Answer;
 use crate::exchange::seam::{Request, Respond, Start};
 use crate::exchange::turn::Turn;
 use gwanmun_http1::{Body, HeaderSpan, RequestHead, parse_request};
@@ -169,7 +168,7 @@ impl Connection {
         let parsed = parse_request(bytes, &turn.generation.head_limits, &mut headers);
         let used = match parsed {
             Err(rejection) => {
-                self.refuse(turn, rejection.status(), rejection.reason());
+                self.refuse_input(turn, rejection.status(), rejection.reason());
                 None
             }
             Ok(None) => {
@@ -226,34 +225,30 @@ impl Connection {
         match start {
             Start::Started => self.skip_body(turn, key, head),
             Start::Answer(answer) => {
-                if !matches!(answer, Answer::Refusal { .. }) {
-                    self.skip_body(turn, key, head);
-                }
-                self.answer(turn, key, answer);
+                self.skip_body(turn, key, head);
+                turn.answer(self, key, answer);
             }
+            Start::Refused(status, why) => self.refuse(turn, key, status, why),
             Start::Collect { limit } => self.collect_body(turn, key, head, here, limit),
             Start::Pass { limit } => self.pass_body(key, head, limit),
         }
     }
 
     /// Refuses what can't be understood as a request: answers after whatever came before, then closes.
-    pub(super) fn refuse(&mut self, turn: &mut Turn, status: u16, why: &'static str) {
+    pub(super) fn refuse_input(&mut self, turn: &mut Turn, status: u16, why: &'static str) {
         let key = turn.open_malformed(self.key);
         self.exchanges.push_back(key);
-        self.answer(turn, key, Answer::Refusal { status, why });
+        self.refuse(turn, key, status, why);
     }
 
-    /// Gives an answer of the core's. After a refusal the connection can't go on.
-    pub(super) fn answer(&mut self, turn: &mut Turn, key: Key, answer: Answer) {
-        let is_refusal = matches!(answer, Answer::Refusal { .. });
-        turn.answer(self, key, answer);
-        if is_refusal {
-            self.phase = Phase::Closing;
-            self.blocked = false;
-            self.read_deadline = 0;
-            let input = std::mem::take(&mut self.input);
-            turn.buffers.give(input);
-        }
+    /// Answers a request with an error after which the connection can't go on.
+    pub(super) fn refuse(&mut self, turn: &mut Turn, key: Key, status: u16, why: &'static str) {
+        turn.refuse(self, key, status, why);
+        self.phase = Phase::Closing;
+        self.blocked = false;
+        self.read_deadline = 0;
+        let input = std::mem::take(&mut self.input);
+        turn.buffers.give(input);
     }
 
     fn end_of_input(&mut self, turn: &mut Turn) {

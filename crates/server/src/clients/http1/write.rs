@@ -31,63 +31,19 @@ impl Client for Connection {
         self.exchanges_hold += Holding::new(bytes, files);
     }
 
-    fn head(&mut self, turn: &mut Turn, key: Key, head: &ResponseHead<'_>) {
-        let is_last = turn.closing && self.exchanges.back() == Some(&key);
-        let must_end = is_last || self.body_bars(key, head.is_whole);
-        let Some(exchange) = turn.exchanges.get_mut(key) else { return };
-        let is_open = exchange.response.state == ResponseState::Open;
-        // Without chunks, the end of the connection is the end of the body.
-        let ends = must_end || head.close || (is_open && exchange.http10);
-        exchange.keep_alive &= !ends;
-        let first = self.exchanges.front() == Some(&key);
-        let output = if first { &mut self.output } else { early(&mut self.early, key) };
-        let out = output.tail(&mut turn.buffers);
-        write_head(out, &turn.clock, exchange, head, is_open);
-        if !first {
-            self.weigh(turn, key);
-        }
-        self.mark_dirty(turn);
+    fn head(
+        &mut self,
+        turn: &mut Turn,
+        key: Key,
+        head: &ResponseHead<'_>,
+        body: Body<'_>,
+        end: bool,
+    ) {
+        self.write(turn, key, Some(head), body, end);
     }
 
-    fn body(&mut self, turn: &mut Turn, key: Key, body: Body<'_>) {
-        let Some(exchange) = turn.exchanges.get(key) else { return };
-        let first = self.exchanges.front() == Some(&key);
-        let output = if first { &mut self.output } else { early(&mut self.early, key) };
-        match body {
-            Body::Bytes(bytes) => {
-                let out = output.tail(&mut turn.buffers);
-                let chunked = exchange.response.state == ResponseState::Open && !exchange.http10;
-                if chunked {
-                    write_chunk_head(out, bytes.len());
-                }
-                out.extend_from_slice(bytes);
-                if chunked {
-                    out.extend_from_slice(b"\r\n");
-                }
-            }
-            Body::Entry(entry, start, end) => {
-                output.push_entry(entry, start, end, &mut turn.buffers);
-            }
-            Body::Passed(file, start, end) => {
-                output.push_file(OpenFile::Passed(file), start, end);
-            }
-        }
-        if !first {
-            self.weigh(turn, key);
-        }
-        self.mark_dirty(turn);
-    }
-
-    fn end(&mut self, turn: &mut Turn, key: Key, is_open: bool) {
-        if is_open
-            && let Some(exchange) = turn.exchanges.get(key)
-            && !exchange.http10
-        {
-            let first = self.exchanges.front() == Some(&key);
-            let output = if first { &mut self.output } else { early(&mut self.early, key) };
-            write_last_chunk(output.tail(&mut turn.buffers), &exchange.trailers);
-        }
-        self.answered(turn, key);
+    fn body(&mut self, turn: &mut Turn, key: Key, body: Body<'_>, end: bool) {
+        self.write(turn, key, None, body, end);
     }
 
     fn informational(&mut self, turn: &mut Turn, key: Key, status: u16, lines: &[u8]) {
@@ -102,11 +58,13 @@ impl Client for Connection {
         self.mark_dirty(turn);
     }
 
-    fn abort(&mut self, turn: &mut Turn, key: Key, is_open: bool) {
+    fn abort(&mut self, turn: &mut Turn, key: Key) {
+        let Some(exchange) = turn.exchanges.get_mut(key) else { return };
+        let before = std::mem::replace(&mut exchange.response.state, ResponseState::Broken);
         // Where the end of the connection is the end of the body, an end would look like a whole one (W62).
-        self.reset_at_end |=
-            is_open && turn.exchanges.get(key).is_some_and(|exchange| exchange.http10);
-        self.answered(turn, key);
+        self.reset_at_end |= before == ResponseState::Open && exchange.http10;
+        let first = self.is_first(key);
+        self.written(turn, key, first, true);
     }
 
     fn on_room(&mut self, turn: &mut Turn, key: Key) {
@@ -115,13 +73,69 @@ impl Client for Connection {
 }
 
 impl Connection {
-    /// Nothing more will be written for an exchange.
-    fn answered(&mut self, turn: &mut Turn, key: Key) {
+    #[inline]
+    fn write(
+        &mut self,
+        turn: &mut Turn,
+        key: Key,
+        head: Option<&ResponseHead<'_>>,
+        body: Body<'_>,
+        end: bool,
+    ) {
+        let ends = head.is_some_and(|head| self.ends_with(turn, key, head));
+        let Some(exchange) = turn.exchanges.get_mut(key) else { return };
+        let is_open = exchange.response.state == ResponseState::Open;
+        let chunked = is_open && !exchange.http10;
+        let first = self.exchanges.front() == Some(&key);
+        let output = if first { &mut self.output } else { early(&mut self.early, key) };
+        let out = output.tail(&mut turn.buffers);
+        if let Some(head) = head {
+            // Without chunks, the end of the connection is the end of the body.
+            exchange.keep_alive &= !(ends || (is_open && exchange.http10));
+            write_head(out, &turn.clock, exchange, head, chunked);
+        }
+        match body {
+            Body::Bytes(bytes) => {
+                if chunked && !bytes.is_empty() {
+                    write_chunk_head(out, bytes.len());
+                }
+                out.extend_from_slice(bytes);
+                if chunked && !bytes.is_empty() {
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+            Body::Entry(entry, start, end) => {
+                output.push_entry(entry, start, end, &mut turn.buffers);
+            }
+            Body::Passed(file, start, end) => {
+                output.push_file(OpenFile::Passed(file), start, end);
+            }
+        }
+        if end {
+            if chunked {
+                write_last_chunk(output.tail(&mut turn.buffers), &exchange.trailers);
+            }
+            exchange.response.state = ResponseState::Complete;
+        }
+        self.written(turn, key, first, end);
+    }
+
+    /// Whether the connection has to end with the response that begins.
+    #[inline]
+    fn ends_with(&self, turn: &Turn, key: Key, head: &ResponseHead<'_>) -> bool {
+        head.close
+            || (turn.closing && self.exchanges.back() == Some(&key))
+            || self.body_bars(key, head.is_whole)
+    }
+
+    /// Something has been written for an exchange. `end`: nothing more will be.
+    #[inline]
+    fn written(&mut self, turn: &mut Turn, key: Key, first: bool, end: bool) {
         self.mark_dirty(turn);
-        if self.is_first(key) {
-            self.advance(turn);
-        } else {
+        if !first {
             self.weigh(turn, key);
+        } else if end {
+            self.advance(turn);
         }
     }
 }
@@ -135,13 +149,13 @@ fn early(all: &mut VecDeque<Early>, exchange: Key) -> &mut Output {
     &mut all[index].output
 }
 
-/// The one writer of a head. `is_open`: the body's length is not known.
+/// The one writer of a head.
 fn write_head(
     out: &mut Vec<u8>,
     clock: &Clock,
     exchange: &Exchange,
     head: &ResponseHead<'_>,
-    is_open: bool,
+    chunked: bool,
 ) {
     let facts = head.facts;
     match head.reason {
@@ -176,7 +190,7 @@ fn write_head(
     {
         id.write_line(out);
     }
-    if is_open && !exchange.http10 {
+    if chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     // Where it is not the version's default.

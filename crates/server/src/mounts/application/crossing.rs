@@ -21,13 +21,12 @@ impl Applications {
         &mut self,
         turn: &mut Turn,
         key: Key,
+        application: u32,
         request: &Resolved<'_>,
         (sender, headers): (&Sender<'_>, &mut Vec<HeaderSpan>),
     ) -> bool {
         let Resolved { bytes, head, path_span, path, doubled, route, .. } = *request;
         let exchange = turn.exchanges.get(key);
-        let mount = exchange.and_then(|own| own.generation.mounts.get(own.mount));
-        let application = mount.and_then(|mount| mount.application).map_or(0, |own| own.index);
         let made = match exchange.and_then(|exchange| exchange.id.as_ref()) {
             Some(id @ RequestId::Made(_)) => Some(id),
             _ => None,

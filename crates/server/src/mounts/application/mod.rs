@@ -93,8 +93,8 @@ impl Applications {
         request: &Resolved<'_>,
         parts: (&Sender<'_>, &mut Vec<HeaderSpan>),
     ) -> Start {
-        if !self.encode_head(turn, key, request, parts) {
-            return Start::Answer(Answer::TOO_LARGE_TO_PASS);
+        if !self.encode_head(turn, key, application.index, request, parts) {
+            return Start::TOO_LARGE_TO_PASS;
         }
         let body = request.head.body;
         if body == Body::None {
@@ -132,7 +132,7 @@ impl Applications {
             && length > in_memory
             && turn.shared.spooled.bytes().saturating_add(length) > turn.generation.spool_limit
         {
-            return Start::Answer(Answer::Refusal { status: 503, why: SPOOL_FULL });
+            return Start::Refused(503, SPOOL_FULL);
         }
         Start::Collect { limit }
     }
