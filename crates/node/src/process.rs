@@ -40,7 +40,7 @@ impl Task for SilentPaths {
     type JsValue = Vec<bool>;
 
     fn compute(&mut self) -> Result<Self::Output> {
-        Ok(gwanmun_reactor::blocking::silent(std::mem::take(&mut self.0)))
+        Ok(gwanmun_reactor::blocking::silent(&self.0))
     }
 
     fn resolve(&mut self, _env: Env, output: Self::Output) -> Result<Self::JsValue> {

@@ -5,7 +5,7 @@
 //! gives none is an error of the work, like any other. A thread that hangs is counted and never waited for.
 
 use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,6 +19,8 @@ use slab::Slab;
 const MOST_READING: usize = 32;
 /// Look-ups and reads of one folder that wait for a thread.
 const MOST_WAITING: usize = 4096;
+/// Paths that are asked at once whether they answer.
+const MOST_ASKED: usize = 32;
 /// Request bodies that are written at once.
 const MOST_WRITING: usize = 8;
 /// A thread that has had no work for so long ends.
@@ -52,6 +54,8 @@ struct State {
 pub struct Job {
     work: Option<Box<dyn FnOnce() + Send>>,
     failed: Option<Box<dyn FnOnce(io::Error) + Send>>,
+    /// There is hardly more to do in its lane: its thread ends with it instead of waiting for that.
+    is_only: bool,
 }
 
 impl std::fmt::Debug for Job {
@@ -96,15 +100,14 @@ impl Lane {
         work: impl FnOnce() + Send + 'static,
         failed: impl FnOnce(io::Error) + Send + 'static,
     ) {
-        let job = Job { work: Some(Box::new(work)), failed: Some(Box::new(failed)) };
-        if let Err((error, job)) = self.add(job) {
-            job.fail(error);
-        }
+        let (work, failed) = (Some(Box::new(work) as _), Some(Box::new(failed) as _));
+        self.start(Job { work, failed, is_only: false });
     }
 
     /// Closes a file, which on some file systems waits for another machine. Never blocks.
     pub fn close(self: &Arc<Self>, file: File) {
-        let job = Job { work: Some(Box::new(move || drop(file))), failed: None };
+        let work = Some(Box::new(move || drop(file)) as _);
+        let job = Job { work, failed: None, is_only: false };
         if let Err((_, job)) = self.add(job) {
             // The lane's next thread does it.
             lock(&self.state).waiting.push_back(job);
@@ -129,6 +132,12 @@ impl Lane {
             state.told = Some(Instant::now());
         }
         is_due
+    }
+
+    fn start(self: &Arc<Self>, job: Job) {
+        if let Err((error, job)) = self.add(job) {
+            job.fail(error);
+        }
     }
 
     fn add(self: &Arc<Self>, job: Job) -> Result<(), (io::Error, Job)> {
@@ -172,9 +181,14 @@ impl Lane {
             if let Some(job) = state.waiting.pop_front() {
                 let slot = state.begun.insert(Instant::now());
                 drop(state);
+                let is_only = job.is_only;
                 job.run();
                 state = lock(&self.state);
                 state.begun.remove(slot);
+                if is_only && state.waiting.is_empty() {
+                    state.threads -= 1;
+                    return;
+                }
                 continue;
             }
             let waited = self.work.wait_timeout(state, REST);
@@ -222,42 +236,82 @@ pub fn patiently<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let lane = Lane::of_folder(path.display().to_string());
     let (tell, hear) = mpsc::channel();
-    let failed = tell.clone();
-    // Whoever has stopped waiting does not hear of it any more.
-    lane.run(move || drop(tell.send(work())), move |error| drop(failed.send(Err(error))));
-    hear.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(lane.hangs()))
+    let lane = ask(path, work, &tell);
+    match hear.recv_timeout(PATIENCE) {
+        Ok(answer) => answer.outcome.flatten(),
+        Err(_) => Err(lane.hangs()),
+    }
 }
 
-/// Whether each path's file system has kept silent for [`PATIENCE`] when it was asked what is there. BLOCKING, for so long at the most.
+/// Whether each path's file system has kept silent for [`PATIENCE`] when it was asked what is there. Each path is asked once, a few of them at a time.
+/// BLOCKING for as long as answers come. When one has not come, no other path is asked, and those that were not asked count as not silent.
 #[must_use]
-pub fn silent(paths: Vec<PathBuf>) -> Vec<bool> {
-    let mut are_silent = vec![true; paths.len()];
+pub fn silent(paths: &[PathBuf]) -> Vec<bool> {
+    // That there is nothing, and that it cannot be looked at, are answers, too.
+    let silent = silent_among(paths, PATIENCE, |path| drop(std::fs::metadata(path)));
+    paths.iter().map(|path| silent.contains(path)).collect()
+}
+
+fn silent_among(
+    paths: &[PathBuf],
+    patience: Duration,
+    look: impl FnOnce(&Path) + Clone + Send + 'static,
+) -> BTreeSet<PathBuf> {
+    let mut waiting = paths.iter().cloned().collect::<BTreeSet<_>>().into_iter();
+    let mut asked: BTreeMap<PathBuf, Instant> = BTreeMap::new();
+    let mut silent = BTreeSet::new();
     let (tell, hear) = mpsc::channel();
-    for (index, path) in paths.into_iter().enumerate() {
-        let (answered, failed) = (tell.clone(), tell.clone());
-        let lane = Lane::of_folder(path.display().to_string());
-        lane.run(
-            move || {
-                // That there is nothing is an answer, too.
-                let _ = std::fs::metadata(path);
-                let _ = answered.send((index, true));
-            },
-            // A thread that there is not says nothing of the path.
-            move |error| {
-                let _ = failed.send((index, error.kind() != io::ErrorKind::TimedOut));
-            },
-        );
+    loop {
+        while silent.is_empty()
+            && asked.len() < MOST_ASKED
+            && let Some(path) = waiting.next()
+        {
+            let (look, own) = (look.clone(), path.clone());
+            asked.insert(path.clone(), Instant::now());
+            ask(&path, move || look(&own), &tell);
+        }
+        let Some(first) = asked.values().min() else { return silent };
+        match hear.recv_timeout((*first + patience).saturating_duration_since(Instant::now())) {
+            Ok(Answer { path, outcome }) => {
+                asked.remove(&path);
+                // A thread that there is not says nothing of the path.
+                if outcome.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+                    silent.insert(path);
+                }
+            }
+            Err(_) => silent.extend(
+                asked.extract_if(.., |_, begun| begun.elapsed() >= patience).map(|(path, _)| path),
+            ),
+        }
     }
-    drop(tell);
-    let end = Instant::now() + PATIENCE;
-    while let Ok((index, has_answered)) =
-        hear.recv_timeout(end.saturating_duration_since(Instant::now()))
-    {
-        are_silent[index] = !has_answered;
-    }
-    are_silent
+}
+
+/// What came of asking.
+struct Answer<T> {
+    path: PathBuf,
+    /// An error: there was no asking, for want of a thread, or because the path hangs already.
+    outcome: io::Result<T>,
+}
+
+/// Has a thread of the path's own lane do `work`, once, and tells what came of it. Whoever has stopped waiting does not hear of it any more.
+fn ask<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+    tell: &mpsc::Sender<Answer<T>>,
+) -> Arc<Lane> {
+    let lane = Lane::of_folder(path.display().to_string());
+    let answer = |tell: mpsc::Sender<Answer<T>>, path: PathBuf| {
+        move |outcome| drop(tell.send(Answer { path, outcome }))
+    };
+    let done = answer(tell.clone(), path.to_owned());
+    let failed = answer(tell.clone(), path.to_owned());
+    lane.start(Job {
+        work: Some(Box::new(move || done(Ok(work())))),
+        failed: Some(Box::new(move |error| failed(Err(error)))),
+        is_only: true,
+    });
+    lane
 }
 
 /// What a panic says.
@@ -281,7 +335,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     /// Runs `work` and gives what came of it.
     fn outcome(
@@ -328,6 +382,93 @@ mod tests {
         drop(release);
         for outcome in outcomes {
             outcome.recv().unwrap().unwrap();
+        }
+    }
+
+    /// Paths for one test: each has a lane of its own.
+    fn paths(name: &str, count: usize) -> Vec<PathBuf> {
+        (0..count).map(|index| PathBuf::from(format!("{name} {index:04}"))).collect()
+    }
+
+    #[test]
+    fn each_path_is_asked_once_and_a_few_at_a_time() {
+        let mut all = paths("asked", 4 * MOST_ASKED);
+        all.append(&mut all.clone());
+        let (inside, most, looks) =
+            <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let (most_seen, all_looks) = (Arc::clone(&most), Arc::clone(&looks));
+        let full = Arc::new(std::sync::Barrier::new(MOST_ASKED));
+        let silent = silent_among(&all, PATIENCE, move |_| {
+            looks.fetch_add(1, Relaxed);
+            most.fetch_max(inside.fetch_add(1, Relaxed) + 1, Relaxed);
+            full.wait();
+            inside.fetch_sub(1, Relaxed);
+        });
+        assert!(silent.is_empty(), "{silent:?}");
+        assert_eq!(all_looks.load(Relaxed), 4 * MOST_ASKED);
+        assert_eq!(most_seen.load(Relaxed), MOST_ASKED);
+    }
+
+    #[test]
+    fn a_path_that_does_not_answer_keeps_no_other_from_answering() {
+        let (dead, mut all) = (paths("a dead one", 3), paths("a live one", 200));
+        all.splice(0..0, dead.iter().cloned());
+        let looks = Arc::new(AtomicUsize::new(0));
+        let all_looks = Arc::clone(&looks);
+        let silent = silent_among(&all, Duration::from_millis(500), move |path| {
+            looks.fetch_add(1, Relaxed);
+            while path.to_str().unwrap().starts_with("a dead") {
+                std::thread::park();
+            }
+        });
+        assert_eq!(silent, dead.into_iter().collect());
+        assert_eq!(all_looks.load(Relaxed), all.len());
+    }
+
+    #[test]
+    fn once_paths_do_not_answer_no_other_is_asked() {
+        let all = paths("as dead", 10 * MOST_ASKED);
+        let began = Instant::now();
+        let silent = silent_among(&all, Duration::from_millis(100), |_| {
+            loop {
+                std::thread::park();
+            }
+        });
+        assert!((1..=MOST_ASKED).contains(&silent.len()), "{}", silent.len());
+        assert!(began.elapsed() < PATIENCE);
+    }
+
+    #[test]
+    fn an_error_of_the_file_system_is_an_answer_and_a_lane_that_hangs_is_none() {
+        let refused = || Err::<(), _>(io::Error::from(io::ErrorKind::TimedOut));
+        let path = Path::new("a path that refuses");
+        assert_eq!(patiently(path, refused).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let silent = silent_among(&[path.to_owned()], PATIENCE, move |_| drop(refused()));
+        assert!(silent.is_empty());
+        // Every thread of its lane has hung for as long as one waits.
+        let path = Path::new("a path that hangs");
+        let lane = Lane::of_folder(path.display().to_string());
+        let long_ago = Instant::now().checked_sub(PATIENCE).unwrap();
+        {
+            let mut state = lock(&lane.state);
+            state.threads = MOST_READING;
+            for _ in 0..MOST_READING {
+                state.begun.insert(long_ago);
+            }
+        }
+        let silent = silent_among(&[path.to_owned()], PATIENCE, |_| {});
+        assert_eq!(silent, BTreeSet::from([path.to_owned()]));
+    }
+
+    #[test]
+    fn the_thread_that_asked_one_path_ends_at_once() {
+        let path = Path::new("asked one time");
+        let lane = Lane::of_folder(path.display().to_string());
+        patiently(path, || Ok(())).unwrap();
+        let asked = Instant::now();
+        while lock(&lane.state).threads > 0 {
+            assert!(asked.elapsed() < REST / 2);
+            std::thread::yield_now();
         }
     }
 
