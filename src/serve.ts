@@ -4,11 +4,10 @@
 import type { RequestListener } from 'node:http';
 import type { FetchHandler } from './adapters/fetch/types.js';
 import type { CoreConfig } from './config/core.js';
-import { allAnswer } from './config/answering.js';
 import { checkConfig } from './config/check.js';
 import type { ApplicationKind, Config, Listen, Mount } from './config/define.js';
 import { placeError } from './config/origin.js';
-import { resolveConfig, toCoreConfig, type ConfigInput, type ResolvedConfig } from './config/resolve.js';
+import { resolveInTime, toCoreConfig, type ConfigInput, type ResolvedConfig } from './config/resolve.js';
 import { fromCore, GwanmunError } from './errors.js';
 import { loadNative, type NativeBinding } from './native.js';
 import { adapt } from './adapters/adapt.js';
@@ -240,8 +239,7 @@ async function resolveOptions(options: ServeOptions): Promise<{
     directory: process.cwd(),
     source,
   };
-  await allAnswer(input);
-  const resolved = resolveConfig(input);
+  const resolved = await resolveInTime(input);
   const core = toCoreConfig(resolved);
   for (const [index, target] of core.mounts.entries()) {
     const own = ownIndexes[index];

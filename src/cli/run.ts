@@ -2,11 +2,12 @@
 // it would be loaded; what the other commands need, they load themselves.
 
 import { realpathSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { wantsColor } from '../colors.js';
-import { allAnswer } from '../config/answering.js';
 import { loadConfigAfresh } from '../config/load-afresh.js';
-import { findConfig, loadConfig } from '../config/load.js';
-import { processCount, resolveConfig, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
+import { CONFIG_NAMES, findConfig, loadConfig } from '../config/load.js';
+import { mustAnswer } from '../config/paths.js';
+import { processCount, resolveInTime, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
 import { configForTarget } from '../config/target.js';
 import { VERSION } from '../config/version.js';
 import { GwanmunError, systemFault } from '../errors.js';
@@ -48,7 +49,7 @@ async function runCommand(command: Command): Promise<void> {
     case 'fetch': {
       const input = await findInput(command.target, command.config);
       const { fetchOnce } = await import('./fetch.js');
-      const code = await fetchOnce(resolveConfig(input), command.request);
+      const code = await fetchOnce(await resolveInTime(input), command.request);
       // What it printed may still be on its way through a pipe.
       process.stdout.write('', () => process.exit(code));
       return;
@@ -71,16 +72,16 @@ async function runCommand(command: Command): Promise<void> {
       const addFiles = configFiles && ((files: readonly string[]) => files.forEach((file) => configFiles.add(file)));
       const load = async (): Promise<ResolvedConfig> => {
         const input = await findInput(target, config, (file) => loadConfigAfresh(file, addFiles));
-        return resolveConfig(input, overrides);
+        return resolveInTime(input, overrides);
       };
-      return serve(resolveConfig(input, overrides), load, configFiles);
+      return serve(await resolveInTime(input, overrides), load, configFiles);
     }
   }
 }
 
 async function check(file: string | undefined): Promise<void> {
   const input = await findInput(undefined, file);
-  const config = resolveConfig(input);
+  const config = await resolveInTime(input);
   for (const application of config.wsgi) checkPython(application);
   process.stdout.write(`✓ ${input.source.name} is valid\n${summary(config)}`);
 }
@@ -94,29 +95,24 @@ function summary(config: ResolvedConfig): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** What a target or a configuration asks for, all of whose folders answer. */
+/** What a target or a configuration asks for. */
 async function findInput(
   target: string | undefined,
   file: string | undefined,
   load: (file: string) => Promise<ConfigInput> = loadConfig,
 ): Promise<ConfigInput> {
-  const input = await readInput(target, file, load);
-  await allAnswer(input);
-  return input;
-}
-
-async function readInput(
-  target: string | undefined,
-  file: string | undefined,
-  load: (file: string) => Promise<ConfigInput>,
-): Promise<ConfigInput> {
   if (target !== undefined) {
     try {
-      return configForTarget(target);
+      return await configForTarget(target);
     } catch (error) {
       throw orCommand(error, target);
     }
   }
+  const places = file === undefined ? CONFIG_NAMES : [file];
+  await mustAnswer(
+    places.map((name) => resolve(name)),
+    'GWM_CONFIG_LOAD',
+  );
   const found = file ?? findConfig(process.cwd());
   if (found !== undefined) return load(found);
   throw new GwanmunError(

@@ -63,8 +63,8 @@ export async function serve(
     manager.reloading();
     const began = Date.now();
     try {
-      await server.reload(() => {
-        followFolder();
+      await server.reload(async () => {
+        await followFolder();
         return load();
       });
     } catch (error) {

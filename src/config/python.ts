@@ -1,8 +1,8 @@
 // Python applications: which interpreter runs them.
 
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
-import { displayPath } from './display-path.js';
+import type { KeyPath } from './locate.js';
+import type { PathCheck } from './paths.js';
 
 /** A WSGI application and the Python that runs it. */
 export interface WsgiApplication {
@@ -19,37 +19,32 @@ export const WSGI_TARGET: RegExp = /^[^\s.:/\\]+(?:\.[^\s.:/\\]+)*(?::[\p{L}_][\
 
 /** Where virtual environments mostly are. */
 const ENVIRONMENTS = ['venv/bin/python', '.venv/bin/python'];
+/** What PATH is searched for otherwise. */
+const DEFAULT = 'python3';
 
-/** The interpreter for the applications of a folder, and what is wrong with it. */
-export function findPython(named: string | undefined, directory: string): { python: string; fault?: string } {
-  if (named === undefined) {
-    const local = ENVIRONMENTS.map((path) => join(directory, path)).find((path) => existsSync(path));
-    if (local !== undefined) return { python: local };
-    if (onPath('python3')) return { python: 'python3' };
-    return { python: 'python3', fault: "there is no python3 on PATH; install Python, or name one with python: './…'" };
-  }
-  if (!named.includes('/')) {
-    return { python: named, ...(onPath(named) ? {} : { fault: `there is no program "${named}" on PATH` }) };
-  }
-  const python = resolve(directory, named);
-  if (isProgram(python)) return { python };
-  const stats = statSync(python, { throwIfNoEntry: false });
-  if (stats === undefined) return { python, fault: `there is no file ${displayPath(python)}` };
-  const hint = existsSync(join(python, 'bin/python'))
-    ? `; did you mean "${named.replace(/\/*$/, '')}/bin/python"?`
-    : '';
-  return { python, fault: `${displayPath(python)} is not a program${hint}` };
+/** Where the interpreter for the applications of a folder has to be. `key`: the mount's. */
+export function pythonCheck(named: string | undefined, directory: string, mount: KeyPath): PathCheck {
+  const key = [...mount, named === undefined ? 'wsgi' : 'python'];
+  if (named?.includes('/')) return { key, paths: [resolve(directory, named)], kind: 'program', written: named };
+  const onPath = foldersOfPath().map((folder) => join(folder, named ?? DEFAULT));
+  const paths = named === undefined ? [...environmentsOf(directory), ...onPath] : onPath;
+  const nowhere =
+    named === undefined
+      ? `there is no ${DEFAULT} on PATH; install Python, or name one with python: './…'`
+      : `there is no program "${named}" on PATH`;
+  return { key, paths, kind: 'program', nowhere };
 }
 
-function onPath(name: string): boolean {
-  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => isProgram(join(folder || '.', name)));
+/** What the interpreter is started by, where it was found: by a path, or by the name that PATH finds. */
+export function pythonFrom(found: string, named: string | undefined, directory: string): string {
+  const isPath = named === undefined ? environmentsOf(directory).includes(found) : named.includes('/');
+  return isPath ? found : (named ?? DEFAULT);
 }
 
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
+function environmentsOf(directory: string): string[] {
+  return ENVIRONMENTS.map((path) => join(directory, path));
+}
+
+function foldersOfPath(): string[] {
+  return (process.env['PATH'] ?? '').split(delimiter).map((folder) => resolve(folder));
 }

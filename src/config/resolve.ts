@@ -1,21 +1,20 @@
 // From a checked configuration, flags and environment to what is really run. Precedence: flag, configuration,
 // environment (PORT, HOST), default.
 
-import { accessSync, constants, existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, relative, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { wantsColor } from '../colors.js';
 import { GwanmunError, type Where } from '../errors.js';
 import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
 import type { CoreConfig, CoreListener, CoreMount } from './core.js';
 import type { ApplicationKind, Hooks, TcpListen, UnixListen } from './define.js';
 import { parsePort, PORT_RANGE } from './listen.js';
-import { displayPath } from './display-path.js';
+import type { KeyPath } from './locate.js';
 import { parallelism } from './parallelism.js';
 import { placeOfListen, type Origin } from './origin.js';
-import { findPython, type WsgiApplication } from './python.js';
+import { look, silentAmong, type Kind, type Looked, type PathCheck } from './paths.js';
+import { pythonCheck, pythonFrom, type WsgiApplication } from './python.js';
 import type { CheckedConfig } from './schema.js';
-import { didYouMean } from './suggest.js';
 import { VERSION } from './version.js';
 
 /** Keys of a configuration, as they are after its check. */
@@ -111,44 +110,69 @@ export interface ResolvedMount {
 export const DEFAULT_HOST = '127.0.0.1';
 export const DEFAULT_PORT = 3000;
 
-/** Fills in what is left open, and checks that folders and modules exist. Throws one error that names every fault. */
-export function resolveConfig(
+/**
+ * Fills in what is left open, and checks that folders and modules exist. Throws one error that names every fault. Waits as long as a disk makes
+ * it wait.
+ */
+export function resolveConfig(input: ConfigInput, overrides?: Overrides, env?: NodeJS.ProcessEnv): ResolvedConfig {
+  const { checks, finish } = beginResolving(input, overrides, env);
+  return finish(look(checks));
+}
+
+/** The same, but a path that does not answer is a fault after ten seconds, and holds up nothing meanwhile. */
+export async function resolveInTime(input: ConfigInput, overrides?: Overrides): Promise<ResolvedConfig> {
+  const { checks, finish } = beginResolving(input, overrides);
+  return finish(look(checks, await silentAmong(checks)));
+}
+
+/** What has to be looked at, and what the configuration then is. Looks at nothing itself. */
+function beginResolving(
   { config: written, directory, source }: ConfigInput,
   overrides: Overrides = {},
   env: NodeJS.ProcessEnv = process.env,
-): ResolvedConfig {
+): { readonly checks: readonly PathCheck[]; readonly finish: (looked: Looked) => ResolvedConfig } {
   const config = withSettings(written, overrides.settings);
   const faults: ConfigFault[] = [];
+  const checks: PathCheck[] = [];
+  const check = (key: KeyPath, kind: Kind, path: string): string => {
+    checks.push({ key, paths: [path], kind });
+    return path;
+  };
+  /** A file that the server makes: its folder has to be there. */
+  const checkPlace = (key: KeyPath, file: string): string => {
+    check(key, 'folder', dirname(file));
+    return check(key, 'anything', file);
+  };
   const applications: ResolvedApplication[] = [];
-  const wsgi: WsgiApplication[] = [];
+  const pythons = new Map<number, PathCheck>();
   const mounts = config.mounts.map((mount, index): ResolvedMount => {
-    const files = mount.files === undefined ? undefined : resolve(directory, mount.files);
-    const app = mount.app === undefined ? undefined : { ...mount.app, module: resolve(directory, mount.app.module) };
-    if (files !== undefined) report(faults, ['mounts', index, 'files'], folderFault(files));
+    const key = ['mounts', index];
+    const files =
+      mount.files === undefined ? undefined : check([...key, 'files'], 'folder', resolve(directory, mount.files));
     const { stream } = mount;
-    const sendfile = (mount.sendfile ?? []).map((path) => resolve(directory, path));
-    for (const [at, path] of sendfile.entries()) report(faults, ['mounts', index, 'sendfile', at], folderFault(path));
-    const errorPages = Object.entries(mount.errorPages ?? {}).map(([status, file]) => {
-      const path = resolve(directory, file);
-      report(faults, ['mounts', index, 'errorPages', status], pageFault(path));
-      return { status: Number(status), file: path };
+    const sendfile = (mount.sendfile ?? []).map((path, at) =>
+      check([...key, 'sendfile', at], 'folder', resolve(directory, path)),
+    );
+    const errorPages = Object.entries(mount.errorPages ?? {}).map(([status, page]) => {
+      const file = check([...key, 'errorPages', status], 'page', resolve(directory, page));
+      return { status: Number(status), file };
     });
-    for (const key of FILE_KEYS) {
-      if (files === undefined && mount[key] !== undefined)
-        report(faults, ['mounts', index, key], 'is about files, but the mount has no files');
+    for (const name of FILE_KEYS) {
+      if (files !== undefined || mount[name] === undefined) continue;
+      faults.push({ path: [...key, name], message: 'is about files, but the mount has no files' });
     }
     const compress = mount.compression ?? config.compression ?? true;
     const common = { path: mount.path, ...filesOf(files, mount, compress), stream, sendfile, errorPages, compress };
     if (mount.wsgi !== undefined) {
-      const { python, fault } = findPython(mount.python, directory);
-      report(faults, ['mounts', index, mount.python === undefined ? 'wsgi' : 'python'], fault);
-      const same = wsgi.findIndex((other) => other.target === mount.wsgi && other.python === python);
-      if (same < 0) wsgi.push({ target: mount.wsgi, python, directory });
-      const target = same < 0 ? wsgi.length - 1 : same;
-      return { ...common, wsgi: target };
+      // It is started there.
+      check([...key, 'wsgi'], 'anything', directory);
+      const python = pythonCheck(mount.python, directory, key);
+      checks.push(python);
+      pythons.set(index, python);
+      return common;
     }
-    if (app === undefined) return common;
-    report(faults, ['mounts', index, 'app'], moduleFault(app.module));
+    if (mount.app === undefined) return common;
+    const app = { ...mount.app, module: check([...key, 'app'], 'module', resolve(directory, mount.app.module)) };
     let application = applications.findIndex(({ module, kind }) => module === app.module && kind === app.kind);
     if (application < 0) application = applications.push(app) - 1;
     return { ...common, application };
@@ -159,25 +183,27 @@ export function resolveConfig(
     ['accessLog', accessLog.file],
     ['errorLog', errorLog.file],
   ] as const) {
-    if (file !== undefined) report(faults, [key, 'file'], folderFault(dirname(file)));
+    if (file !== undefined) checkPlace([key, 'file'], file);
   }
-  const pidFile = config.pidFile === undefined ? undefined : resolve(directory, config.pidFile);
-  if (pidFile !== undefined) report(faults, ['pidFile'], folderFault(dirname(pidFile)));
+  const pidFile =
+    config.pidFile === undefined ? undefined : checkPlace(['pidFile'], resolve(directory, config.pidFile));
   const { compressionCache: cache } = config;
-  const compressionCache = cache === undefined ? undefined : resolve(directory, cache);
-  if (compressionCache !== undefined && existsSync(compressionCache))
-    report(faults, ['compressionCache'], folderFault(compressionCache));
-  if (faults.length > 0) throw invalidConfig(faults, source);
+  const compressionCache =
+    cache === undefined ? undefined : check(['compressionCache'], 'folder or nothing', resolve(directory, cache));
+  const addresses = resolveListen(config.listen, directory, overrides, env, source);
+  for (const [index, { listen }] of addresses.entries()) {
+    // Who binds it says what else is wrong with it.
+    if (listen.kind === 'unix') check(['listen', index], 'anything', listen.path);
+  }
 
   const workers = overrides.workers ?? config.workers ?? 1;
   const { limits = {}, timeouts = {}, queue = {} } = config;
-  const addresses = resolveListen(config.listen, directory, overrides, env, source);
-  return {
+  const resolved: ResolvedConfig = {
     listen: addresses.map(({ listen }) => listen),
     mounts,
     applications,
-    wsgi,
-    ...(applications.length + wsgi.length === 0 ? { workers: 0, mostWorkers: 0 } : workerCounts(workers)),
+    wsgi: [],
+    ...(applications.length + pythons.size === 0 ? { workers: 0, mostWorkers: 0 } : workerCounts(workers)),
     concurrency: config.concurrency ?? 1024,
     queue: { length: queue.length ?? 1024, timeout: queue.timeout ?? 30_000 },
     limits: {
@@ -214,6 +240,34 @@ export function resolveConfig(
     privileges: { user: config.user, group: config.group, umask: config.umask },
     origin: { source, directory, listen: addresses.map(({ where }) => where) },
   };
+  const finish = (looked: Looked): ResolvedConfig => {
+    const all = [...faults, ...looked.faults];
+    if (all.length > 0) throw invalidConfig(all, source);
+    return withPythons(resolved, config, pythons, looked);
+  };
+  return { checks, finish };
+}
+
+/** The Python applications, now that it is known where their interpreters are: mounts of one application and interpreter share it. */
+function withPythons(
+  resolved: ResolvedConfig,
+  config: CheckedConfig,
+  pythons: ReadonlyMap<number, PathCheck>,
+  { found }: Looked,
+): ResolvedConfig {
+  const { directory } = resolved.origin;
+  const wsgi: WsgiApplication[] = [];
+  const mounts = resolved.mounts.map((mount, index) => {
+    const { wsgi: target, python: named } = config.mounts[index] ?? {};
+    const check = pythons.get(index);
+    const path = check && found.get(check);
+    if (target === undefined || path === undefined) return mount;
+    const python = pythonFrom(path, named, directory);
+    let application = wsgi.findIndex((other) => other.target === target && other.python === python);
+    if (application < 0) application = wsgi.push({ target, python, directory }) - 1;
+    return { ...mount, wsgi: application };
+  });
+  return { ...resolved, mounts, wsgi };
 }
 
 function workerCounts(workers: NonNullable<CheckedConfig['workers']>): Pick<ResolvedConfig, 'workers' | 'mostWorkers'> {
@@ -412,69 +466,4 @@ function filesOf(root: string | undefined, mount: CheckedMount, compress: boolea
       compress,
     },
   };
-}
-
-function pageFault(path: string): string | undefined {
-  const stats = look(path);
-  if (typeof stats === 'string') return stats;
-  if (stats === undefined) return `there is no file ${displayPath(path)}${neighbour(path, 'file')}`;
-  return stats.isFile() ? mayNot(path, constants.R_OK) : `${displayPath(path)} is not a file`;
-}
-
-function report(faults: ConfigFault[], path: ConfigFault['path'], message: string | undefined): void {
-  if (message !== undefined) faults.push({ path, message });
-}
-
-/** What keeps a path from being a folder that can be served, or undefined. */
-function folderFault(path: string): string | undefined {
-  const stats = look(path);
-  if (typeof stats === 'string') return stats;
-  if (stats === undefined) return `there is no folder ${displayPath(path)}${neighbour(path, 'folder')}`;
-  if (!stats.isDirectory()) return `${displayPath(path)} is not a folder`;
-  return mayNot(path, constants.R_OK | constants.X_OK);
-}
-
-/** What an application module's file name ends in. */
-export const MODULE_EXTENSION = /\.[mc]?[jt]s$/;
-
-function moduleFault(path: string): string | undefined {
-  const stats = look(path);
-  if (typeof stats === 'string') return stats;
-  if (stats === undefined) return `there is no file ${displayPath(path)}${neighbour(path, 'file')}`;
-  if (!stats.isFile()) return `${displayPath(path)} is not a file`;
-  return MODULE_EXTENSION.test(path)
-    ? mayNot(path, constants.R_OK)
-    : `${displayPath(path)} is not a module: expected .ts, .mts, .js or .mjs`;
-}
-
-/** What is at a path: nothing is undefined, and a folder above it that may not be entered is a fault. */
-function look(path: string): Stats | string | undefined {
-  try {
-    return statSync(path, { throwIfNoEntry: false });
-  } catch (error) {
-    return `${displayPath(path)} cannot be looked at: ${(error as Error).message}`;
-  }
-}
-
-function mayNot(path: string, mode: number): string | undefined {
-  try {
-    accessSync(path, mode);
-    return undefined;
-  } catch {
-    return `this user may not read ${displayPath(path)}; ls -ld shows who may`;
-  }
-}
-
-/** `; did you mean "./public"?`, if the folder holds something of a similar name. */
-function neighbour(path: string, kind: 'file' | 'folder'): string {
-  const parent = dirname(path);
-  try {
-    const names = readdirSync(parent, { withFileTypes: true })
-      .filter((entry) => (kind === 'folder' ? entry.isDirectory() : entry.isFile()))
-      .map((entry) => entry.name);
-    return didYouMean(basename(path), names);
-  } catch {
-    // The parent is missing too: which is then the thing to say.
-    return relative(parent, path) === '' ? '' : `, nor ${displayPath(parent)}`;
-  }
 }

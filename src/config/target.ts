@@ -4,15 +4,17 @@ import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { GwanmunError } from '../errors.js';
 import { displayPath } from './display-path.js';
+import { MODULE_EXTENSION, mustAnswer } from './paths.js';
 import { WSGI_TARGET } from './python.js';
-import { MODULE_EXTENSION, type ConfigInput } from './resolve.js';
+import type { ConfigInput } from './resolve.js';
 import { didYouMean } from './suggest.js';
 
-/** The configuration for a folder of files, or for an application module mounted at `/`. */
-export function configForTarget(target: string): ConfigInput {
+/** The configuration for a folder of files, or for an application module mounted at `/`. Rejects with GWM_TARGET. */
+export async function configForTarget(target: string): Promise<ConfigInput> {
   // app.py, or app.py:callable
   const [, file = target, callable = ''] = /^(.+\.py)(:[^:/]+)?$/.exec(target) ?? [];
   const path = resolve(file);
+  await mustAnswer([path], 'GWM_TARGET');
   const stats = statSync(path, { throwIfNoEntry: false });
   // gunicorn's way to name an application.
   if (stats === undefined && target.includes(':') && WSGI_TARGET.test(target)) {

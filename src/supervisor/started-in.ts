@@ -3,6 +3,7 @@
 
 import { realpathSync } from 'node:fs';
 import { isAbsolute, join, relative } from 'node:path';
+import { silentPaths } from '../config/paths.js';
 
 const AT_START = process.cwd();
 
@@ -10,7 +11,9 @@ const AT_START = process.cwd();
 export const STARTED_IN = nameOf(AT_START, process.env['PWD']);
 
 /** Makes what its name stands for by now the current folder. */
-export function followFolder(): void {
+export async function followFolder(): Promise<void> {
+  // Nobody can go there; what is loaded from there is then a fault of its own.
+  if ((await silentPaths([STARTED_IN])).size > 0) return;
   try {
     process.chdir(STARTED_IN);
   } catch {

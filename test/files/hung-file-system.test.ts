@@ -75,6 +75,8 @@ const canMount = tried.status === 0;
 let server: Gwanmun;
 let fileSystem: ChildProcess;
 let said = '';
+let sent: Promise<unknown>;
+const ended: Promise<number | null>[] = [];
 
 beforeAll(async () => {
   if (!canMount) return;
@@ -99,14 +101,19 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 });
 
-/** Runs a command of gwanmun in the server's folder. */
-async function command(...args: string[]): Promise<{ code: number | null; said: string }> {
+/** Begins a command of gwanmun in the server's folder. */
+function begin(...args: string[]): { child: ChildProcess; output: () => string } {
   const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder.path, stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
+  let output = '';
   for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => (said += text));
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  return { child, output: () => output };
+}
+
+async function command(...args: string[]): Promise<{ code: number | null; said: string }> {
+  const { child, output } = begin(...args);
   const [code] = (await once(child, 'close')) as [number | null];
-  return { code, said };
+  return { code, said: output() };
 }
 
 describe.runIf(canMount)('a file system that hangs (skipped where FUSE can’t be mounted)', () => {
@@ -124,7 +131,7 @@ describe.runIf(canMount)('a file system that hangs (skipped where FUSE can’t b
       fileSystem.stdin?.write('hang\n');
       await vi.waitFor(() => expect(said).toContain('hangs'), { timeout: 10_000 });
       // What the cache knows is sent from the file, which hangs; its client's connection ends by the write timeout.
-      const sent = get(server.port, '/network/f-known').catch(() => undefined);
+      sent = get(server.port, '/network/f-known').catch(() => undefined);
       const hung = Array.from({ length: 40 }, (_, index) => get(server.port, `/network/f-${index}`));
       for (let index = 0; index < 20; index += 1) {
         expect((await get(server.port, `/fresh-${index}.txt`)).body.toString()).toBe(`fresh ${index}`);
@@ -145,11 +152,43 @@ describe.runIf(canMount)('a file system that hangs (skipped where FUSE can’t b
         ),
       });
       expect((await get(server.port, '/known.txt')).body.toString()).toBe('known');
-      // Who is gone by then waits for nothing.
-      fileSystem.stdin?.end();
-      await once(fileSystem, 'close');
-      expect(await server.stop()).toBe(0);
-      await sent;
     },
   );
+
+  test('holds up no start that names something of it, wherever it names it', { timeout: 60_000 }, async () => {
+    const mount = { path: '/', files: './site' };
+    const at = (name: string): string => `./network/${name}`;
+    const starts: [expected: string, config: Record<string, unknown> | string[]][] = [
+      ['GWM_TARGET  network', ['./network']],
+      ['GWM_TARGET  network/f-app.ts', [at('f-app.ts')]],
+      ['GWM_CONFIG_LOAD  network/f.json', ['--config', at('f.json')]],
+      ['mounts[0].files: network', { mounts: [{ path: '/', files: './network' }] }],
+      ['mounts[0].app: network/f-app.ts', { mounts: [{ path: '/', app: at('f-app.ts') }] }],
+      ['mounts[0].python: network/f-python', { mounts: [{ path: '/', wsgi: 'site', python: at('f-python') }] }],
+      ['mounts[0].sendfile[0]: network', { mounts: [{ ...mount, sendfile: './network' }] }],
+      ['mounts[0].errorPages.404: network/f-404', { mounts: [{ ...mount, errorPages: { 404: at('f-404') } }] }],
+      ['accessLog.file: network', { accessLog: { file: at('access.log') } }],
+      ['errorLog.file: network', { errorLog: { file: at('error.log') } }],
+      ['listen[0]: network/x.sock', { listen: `unix:${at('x.sock')}` }],
+      ['pidFile: network', { pidFile: at('pid') }],
+      ['compressionCache: network', { compressionCache: './network' }],
+    ];
+    const told = starts.map(async ([expected, config], index) => {
+      const name = `start-${index}.json`;
+      if (!Array.isArray(config)) folder.write(name, JSON.stringify({ listen: 0, mounts: [mount], ...config }));
+      const { child, output } = begin(...(Array.isArray(config) ? config : ['--config', name]));
+      ended.push(once(child, 'close').then(([code]) => code as number | null));
+      await vi.waitFor(() => expect(output()).toContain(`${expected} has not answered for 10 s`), { timeout: 40_000 });
+    });
+    await Promise.all(told);
+  });
+
+  test('lets the server end once it is gone', async () => {
+    fileSystem.stdin?.end();
+    await once(fileSystem, 'close');
+    expect(await server.stop()).toBe(0);
+    await sent;
+    // The kernel has kept the processes that asked it.
+    expect(new Set(await Promise.all(ended))).toEqual(new Set([2]));
+  });
 });
