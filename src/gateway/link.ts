@@ -37,10 +37,9 @@ import {
   RESET_APPLICATION_ERROR,
   RESET_CLIENT_GONE,
 } from './frame.js';
-import type { Adapter, LinkedExchange } from './adapter.js';
+import type { Adapter, ExchangeLink, LinkedExchange } from './adapter.js';
 import { bodyLength, EnvironFactories } from './environ.js';
 import { show } from './show.js';
-import type { ExchangeLink } from './adapter.js';
 import { FrameWriter, type RawBuffer } from './frame-writer.js';
 import { HeaderBlocks } from './headers.js';
 import type { AsyncLocalStorage } from 'node:async_hooks';

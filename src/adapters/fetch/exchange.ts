@@ -2,10 +2,9 @@
 
 import { AsyncResource } from 'node:async_hooks';
 import { STATUS_CODES } from 'node:http';
-import type { LinkedExchange } from '../../gateway/adapter.js';
+import type { ExchangeLink, LinkedExchange } from '../../gateway/adapter.js';
 import type { EnvironFactories } from '../../gateway/environ.js';
 import { show } from '../../gateway/show.js';
-import type { ExchangeLink } from '../../gateway/adapter.js';
 import {
   HEAD_COUNT,
   HEAD_FLAG_TLS,

@@ -3,10 +3,9 @@
 import { AsyncResource } from 'node:async_hooks';
 import { channel } from 'node:diagnostics_channel';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { LinkedExchange } from '../../gateway/adapter.js';
+import type { ExchangeLink, LinkedExchange } from '../../gateway/adapter.js';
 import type { EnvironFactories } from '../../gateway/environ.js';
 import { show } from '../../gateway/show.js';
-import type { ExchangeLink } from '../../gateway/adapter.js';
 import {
   HEAD_FLAG_HTTP10,
   HEAD_FLAG_STREAMED,
