@@ -156,7 +156,8 @@ export function bodyLength(words: Int32Array, at: number): number {
   return words[at + HEAD_LENGTH_HIGH]! * 4_294_967_296 + (words[at + HEAD_LENGTH_LOW]! >>> 0);
 }
 
-function cut(text: string, pair: number): string {
+/** A piece of a head's text. `pair`: where it begins and ends, from the head's table. */
+export function cut(text: string, pair: number): string {
   return text.substring(pair >>> 16, pair & 0xffff);
 }
 

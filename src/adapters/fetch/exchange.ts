@@ -3,7 +3,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { STATUS_CODES } from 'node:http';
 import type { ExchangeLink, LinkedExchange } from '../../gateway/adapter.js';
-import type { EnvironFactories } from '../../gateway/environ.js';
+import { cut, type EnvironFactories } from '../../gateway/environ.js';
 import { show } from '../../gateway/show.js';
 import {
   HEAD_COUNT,
@@ -420,10 +420,6 @@ function left(): DOMException {
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
-}
-
-function cut(text: string, pair: number): string {
-  return text.substring(pair >>> 16, pair & 0xffff);
 }
 
 function call(exchange: FetchExchange): void {

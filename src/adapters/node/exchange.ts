@@ -4,7 +4,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { channel } from 'node:diagnostics_channel';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { ExchangeLink, LinkedExchange } from '../../gateway/adapter.js';
-import type { EnvironFactories } from '../../gateway/environ.js';
+import { cut, type EnvironFactories } from '../../gateway/environ.js';
 import { show } from '../../gateway/show.js';
 import {
   HEAD_FLAG_HTTP10,
@@ -24,7 +24,7 @@ import {
 import { type Input, inputError } from '../../gateway/input.js';
 import { StreamedInput } from '../../gateway/streamed-input.js';
 import { Outgoing } from './outgoing.js';
-import { cut, fillRequest } from './request.js';
+import { fillRequest } from './request.js';
 import { HIGH_WATER_MARK, type Peer, RequestSocket, type SocketOwner } from './socket.js';
 
 /** What answers the requests: a handler, or the `http.Server` that an application made. */

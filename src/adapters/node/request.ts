@@ -1,7 +1,7 @@
 /* oxlint-disable typescript/no-non-null-assertion -- reads of typed arrays within their bounds, on the hot path */
 
 import type { IncomingMessage } from 'node:http';
-import { bodyLength } from '../../gateway/environ.js';
+import { bodyLength, cut } from '../../gateway/environ.js';
 import {
   HEAD_COUNT,
   HEAD_FLAG_HTTP10,
@@ -45,9 +45,4 @@ export function fillRequest(request: IncomingMessage, words: Int32Array, at: num
 
 function isContentLength(text: string, index: number): boolean {
   return index % 2 === 0 && text.length === 14 && text.toLowerCase() === 'content-length';
-}
-
-/** A piece of a request's text. */
-export function cut(text: string, pair: number): string {
-  return text.substring(pair >>> 16, pair & 0xffff);
 }
