@@ -1,5 +1,6 @@
 //! What the logs say of requests.
 
+use super::flood::MOST_LINES;
 use super::turn::Turn;
 use super::{LogFields, Response, ResponseState};
 use crate::generation::Generation;
@@ -44,7 +45,7 @@ impl Turn {
         if self.generation.tell_refusals {
             (self.shared.on_event)(Event::Refused { status, reason: why });
         }
-        if self.generation.log_json {
+        if self.generation.log_json || !self.refused.admits(self.clock.ms()) {
             return;
         }
         let client = exchange.log.as_ref().and_then(|log| log.client());
@@ -63,12 +64,30 @@ impl Turn {
     pub(crate) fn log_unserved(&mut self, key: Key, why: &'static str) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.set_reason(why);
-        if !self.generation.log_json {
+        if !self.generation.log_json && self.unserved.admits(self.clock.ms()) {
             let text = format!("A request was refused with 503: {why}.");
             self.shared.logger.record(&Record {
                 request_id: exchange.id.as_ref().map(RequestId::bytes),
                 ..Record::of_core(Level::Error, &text)
             });
+        }
+    }
+
+    /// Tells how many requests of the last seconds got no line, because others had so many. `is_last`: also of the second that is not over.
+    pub(crate) fn log_untold(&mut self, is_last: bool) {
+        let now_ms = if is_last { u64::MAX } else { self.clock.ms() };
+        let Self { shared, refused, unserved, .. } = self;
+        for (flood, level, what) in [
+            (refused, Level::default(), "were refused"),
+            (unserved, Level::Error, "were refused with 503"),
+        ] {
+            let count = flood.take_untold(now_ms);
+            if count > 0 {
+                let text = format!(
+                    "{count} more requests {what}. Each thread logs at most {MOST_LINES} of them a second"
+                );
+                shared.logger.error(level, &text);
+            }
         }
     }
 

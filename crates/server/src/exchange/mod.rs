@@ -7,6 +7,7 @@
 pub(crate) mod access;
 pub(crate) mod answer;
 pub(crate) mod deliver;
+pub(crate) mod flood;
 pub(crate) mod holding;
 pub(crate) mod intake;
 pub(crate) mod negotiate;

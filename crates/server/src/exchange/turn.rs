@@ -1,5 +1,6 @@
 //! What the parts of a thread need of it while they handle what has happened.
 
+use super::flood::Flood;
 use super::holding::Holding;
 use super::seam::{Client, Clients, Note};
 use super::{Exchange, Exchanges, RequestBody, deliver};
@@ -43,6 +44,9 @@ pub(crate) struct Turn {
     /// By device, of which what is no regular file has none: the lane of files that applications pass, and whether the kernel tells what reading one would wait for.
     pub(super) passed_lanes: FxHashMap<Option<u64>, (Arc<Lane>, bool)>,
     pub(super) log: LogBuffer,
+    /// Requests that could not be understood, and those that nobody took.
+    pub(super) refused: Flood,
+    pub(super) unserved: Flood,
     pub(crate) ids: IdSource,
     /// Clients with something to send.
     pub(crate) dirty: Vec<Key>,
@@ -86,6 +90,8 @@ impl Turn {
             sought: VecDeque::new(),
             passed_lanes: FxHashMap::default(),
             log,
+            refused: Flood::default(),
+            unserved: Flood::default(),
             ids,
             dirty: Vec::new(),
             yielded: Vec::new(),

@@ -260,6 +260,7 @@ impl Thread {
         // After the clients' own deadlines, which say more.
         mounts.applications.expire_running(turn, clients);
         turn.buffers.age(now_ms);
+        turn.log_untold(false);
         self.measure();
     }
 
@@ -292,6 +293,7 @@ impl Thread {
     fn end(&mut self) {
         let Self { turn, clients, mounts, .. } = self;
         mounts.applications.flush_all(turn, clients);
+        turn.log_untold(true);
         turn.flush_log();
     }
 }
