@@ -149,7 +149,7 @@ pub fn is_compressible(content_type: &[u8]) -> bool {
 }
 
 /// Compresses as well as can be, however long that takes. BLOCKING.
-pub fn compress_well(coding: Coding, content: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn compress_well(coding: Coding, content: &[u8]) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     match coding {
         Coding::Brotli => {

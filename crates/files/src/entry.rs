@@ -262,7 +262,7 @@ impl FileEntry {
     }
 
     /// Remembers what [`pack`](Self::pack) has made, for as long as someone holds it. A file beside this one stays.
-    pub fn set_variant(&self, coding: Coding, variant: Option<&Arc<FileEntry>>) {
+    pub(crate) fn set_variant(&self, coding: Coding, variant: Option<&Arc<FileEntry>>) {
         let mut known = self.lock_variant(coding);
         if !matches!(*known, Variant::Beside(_)) {
             *known = match variant {
@@ -288,7 +288,7 @@ impl FileEntry {
 
     /// Whether files beside this one belong to it: these can change while it does not.
     #[inline]
-    pub fn has_files_beside(&self) -> bool {
+    pub(crate) fn has_files_beside(&self) -> bool {
         Coding::ALL.iter().any(|&coding| matches!(*self.lock_variant(coding), Variant::Beside(_)))
     }
 
@@ -338,13 +338,13 @@ impl FileEntry {
 
     /// The ETag and Last-Modified field lines, and those of the rules.
     #[inline]
-    pub fn validator_lines(&self) -> &[u8] {
+    pub(crate) fn validator_lines(&self) -> &[u8] {
         &self.headers[self.validators.clone()]
     }
 
     /// Whether looking again may give an entry with content where this one has none.
     #[inline]
-    pub fn is_worth_rereading(&self) -> bool {
+    pub(crate) fn is_worth_rereading(&self) -> bool {
         self.content.is_none() && self.size <= INLINE_LIMIT
     }
 }

@@ -10,6 +10,8 @@
 //! 3. [`evaluate`] turns the request's conditions and range into a [`Reply`]; [`write_headers`] writes its header fields.
 //! 4. The body is [`FileEntry::content`], or is sent from [`FileEntry::fd`] as far as it is [resident](FileEntry::is_resident).
 
+use std::sync::Arc;
+
 mod allowed;
 mod beneath;
 mod cache;
@@ -32,14 +34,11 @@ pub use allowed::AllowedFolders;
 pub use beneath::Symlinks;
 pub use cache::{Cached, FileCache, FileCacheLimits, Known};
 pub use conditional::{Conditions, PARTS_END, Reply, evaluate, part_head, write_headers};
-pub use entry::Identity;
-pub use entry::{FileEntry, forbids_transform};
+pub use entry::{FileEntry, Identity, forbids_transform};
 pub use packed::PackedFolder;
 pub use residency::{PIECE, fetch, load, read_resident, resident, tells};
 pub use root::{FileRoot, Found, is_servable};
 pub use rules::{FileRules, Pattern};
-
-use std::sync::Arc;
 
 /// The files of a mount: where they are, and how they are served.
 #[derive(Debug)]

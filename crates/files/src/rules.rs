@@ -81,7 +81,7 @@ impl FileRules {
 
     /// Whether the file's name says that it is compressed already, and as what.
     #[inline]
-    pub fn is_svgz(&self, name: &[u8]) -> bool {
+    pub(crate) fn is_svgz(&self, name: &[u8]) -> bool {
         extension(name).is_some_and(|given| given.eq_ignore_ascii_case("svgz"))
             && self.content_type(name).starts_with("image/svg+xml")
     }
@@ -94,7 +94,7 @@ impl FileRules {
 
     /// The header lines that go with a file, whose path is relative.
     #[inline]
-    pub fn lines_of(&self, name: &[u8]) -> Vec<u8> {
+    pub(crate) fn lines_of(&self, name: &[u8]) -> Vec<u8> {
         let mut lines = self.lines.clone();
         let path = [b"/", name].concat();
         let matching: Vec<_> =

@@ -1,3 +1,5 @@
+//! Which threads signals come to.
+
 /// Signals are Node's: none is ever delivered to this thread or those it starts.
 pub fn block_signals() {
     // SAFETY: an all-zero sigset_t is a valid argument for sigfillset, which initialises it.
