@@ -1,9 +1,8 @@
 /* oxlint-disable typescript/no-non-null-assertion -- reads of typed arrays within their bounds, on the hot path */
 
+import type { AsyncLocalStorage } from 'node:async_hooks';
+import type { NativeLink, NativeLinkConstructor } from '../native.js';
 import {
-  CAPABILITY_CLOSED,
-  CAPABILITY_SHARED,
-  ENCODING_OFFSETS,
   FLAG_END,
   FLAG_FD,
   FLAG_NARROW,
@@ -15,7 +14,6 @@ import {
   HEAD_FLAGS,
   HEAD_TEXT_LENGTH,
   HEAD_TEXT_START,
-  HELLO_MULTIPROCESS,
   KIND_CLOSED,
   KIND_CREDIT,
   KIND_DATA,
@@ -24,27 +22,26 @@ import {
   KIND_HELLO,
   KIND_NAMES,
   KIND_PASSING,
-  KIND_READY,
   KIND_RESET,
   LOG_ERROR,
   MARK_PAGE,
   MARK_STRIDE,
   MAX_FRAME,
   NARROW_WINDOW,
-  PROTOCOL_VERSION,
   PULSE_BEATS,
   PULSE_MS,
   RESET_APPLICATION_ERROR,
   RESET_CLIENT_GONE,
 } from './frame.js';
 import type { Adapter, ExchangeLink, LinkedExchange } from './adapter.js';
-import { bodyLength, EnvironFactories } from './environ.js';
+import { type Batch, newBatch, rest, take } from './batch.js';
+import { bodyLength, type EnvironFactories } from './environ.js';
 import { show } from './show.js';
-import { FrameWriter, type RawBuffer } from './frame-writer.js';
+import { FrameWriter } from './frame-writer.js';
+import { readHello, sayHello, sayReady } from './handshake.js';
 import { HeaderBlocks } from './headers.js';
-import type { AsyncLocalStorage } from 'node:async_hooks';
 import { RequestInput } from './input.js';
-import type { NativeLink, NativeLinkConstructor } from '../native.js';
+import { ProtocolError } from './protocol-error.js';
 import { SharedBuffers } from './shared-buffers.js';
 import { type InputSource, StreamedInput } from './streamed-input.js';
 
@@ -71,28 +68,12 @@ export interface RunningRequest {
   exchange: LinkedExchange | null;
 }
 
-/** The core broke a rule of the protocol. */
-class ProtocolError extends Error {
-  override readonly name = 'ProtocolError';
-}
-
-/** Received frames, complete ones in `[0, end)`. */
-interface Batch {
-  readonly words: Int32Array;
-  readonly bytes: RawBuffer;
-  end: number;
-  /** Where the frame after the current one starts. */
-  next: number;
-}
-
 /** What `takeFd()` gives when the kernel has dropped the descriptor. */
 const FD_LOST = -2;
 const OUT_OF_DESCRIPTORS =
   'The request was not served: its body is a file, and this worker has no file descriptor left for it. ' +
   'Close what the application leaves open, or raise the limit (ulimit -n, or LimitNOFILE= of systemd).';
 
-/** Four full frames: what one receive takes in at most. */
-const CAPACITY = 262_144;
 /** A blocking wait looks up this often, and says that the worker lives: it is the client that keeps it. */
 const WAIT_MS = PULSE_MS;
 /** While the kernel has not taken everything, a closing link looks again after this time. */
@@ -137,7 +118,7 @@ export class WorkerLink implements ExchangeLink {
     this.marks = new Int32Array(memory, 0, MARK_PAGE / 4);
     this.shared = new SharedBuffers(memory, slot);
     this.mark = (slot * MARK_STRIDE) / 4;
-    this.received = batch(new ArrayBuffer(CAPACITY));
+    this.received = newBatch();
     this.writer = new FrameWriter((length, fd) =>
       fd < 0 ? this.native.send(length) : this.native.sendWithFd(length, fd),
     );
@@ -149,17 +130,13 @@ export class WorkerLink implements ExchangeLink {
       (end) => this.onFrames(end),
       (reason) => this.onClose(reason),
     );
-    this.sayHello();
+    sayHello(this.writer, owner);
   }
 
   /** The applications are loaded: requests may come. */
   ready(): void {
     if (this.closed) return;
-    const { adapters } = this.owner;
-    const at = this.writer.begin(adapters.length * 4);
-    for (const [index, { wishes = 0 }] of adapters.entries()) this.writer.words[(at >> 2) + index] = wishes;
-    this.writer.finish(KIND_READY, 0, 0, 0, adapters.length * 4);
-    this.writer.send();
+    sayReady(this.writer, this.owner.adapters);
   }
 
   ref(): void {
@@ -222,7 +199,7 @@ export class WorkerLink implements ExchangeLink {
         return;
       }
       this.writer.send();
-      this.waited ??= batch(new ArrayBuffer(CAPACITY));
+      this.waited ??= newBatch();
       const end = this.native.wait(this.waited.bytes.buffer as ArrayBuffer, WAIT_MS);
       Atomics.add(this.marks, PULSE_BEATS / 4, 1);
       input.blockedMs = performance.now() - began;
@@ -320,26 +297,11 @@ export class WorkerLink implements ExchangeLink {
         break;
       }
       case KIND_HELLO:
-        this.onHello(frames, at, size);
+        ({ window: this.window, environs: this.environs } = readHello(frames, at, size));
         break;
       default:
         throw new ProtocolError(`the core sent a frame of kind ${kind}`);
     }
-  }
-
-  private onHello(frames: Batch, at: number, size: number): void {
-    const word = (at + FRAME_HEADER) >> 2;
-    const [version, window, flags] = [frames.words[word]!, frames.words[word + 1]!, frames.words[word + 2]!];
-    if (version !== PROTOCOL_VERSION)
-      throw new ProtocolError(`the core speaks version ${version}, this worker ${PROTOCOL_VERSION}`);
-    const text = frames.bytes.latin1Slice(at + FRAME_HEADER + 16, at + size).split('\0');
-    const pairs: [string, string][] = [];
-    for (let i = 0; i + 1 < text.length; i += 2) {
-      // As a key in an object literal this name would set the prototype.
-      if (text[i] !== '__proto__') pairs.push([text[i]!, text[i + 1]!]);
-    }
-    this.window = window >>> 0;
-    this.environs = new EnvironFactories({ pairs, multiprocess: (flags & HELLO_MULTIPROCESS) !== 0 });
   }
 
   private onHead(frames: Batch, at: number, flags: number, stream: number): void {
@@ -516,70 +478,4 @@ export class WorkerLink implements ExchangeLink {
     if (this.environs === null) throw new ProtocolError('the core sent a frame before HELLO');
     return this.environs;
   }
-
-  private sayHello(): void {
-    const { writer, owner } = this;
-    const name = Buffer.from(owner.name, 'utf8').subarray(0, 1024);
-    const at = writer.begin(16 + name.length);
-    const word = at >> 2;
-    writer.words[word] = PROTOCOL_VERSION;
-    writer.words[word + 1] = ENCODING_OFFSETS;
-    writer.words[word + 2] = owner.concurrency;
-    writer.words[word + 3] = CAPABILITY_CLOSED | CAPABILITY_SHARED;
-    writer.bytes.set(name, at + 16);
-    writer.finish(KIND_HELLO, 0, 0, 0, 16 + name.length);
-    writer.send();
-  }
-}
-
-function batch(buffer: ArrayBuffer): Batch {
-  return { words: new Int32Array(buffer), bytes: Buffer.from(buffer) as RawBuffer, end: 0, next: 0 };
-}
-
-/**
- * Takes what is one exchange's out of frames that are not dispatched yet: credit, and the pieces of a streamed body. Of what is
- * taken an empty CREDIT stays. A RESET takes effect, and is dispatched all the same.
- */
-function take(frames: Batch, from: number, exchange: LinkedExchange, shared: SharedBuffers): void {
-  const { words, end } = frames;
-  const { response, input } = exchange;
-  for (let at = from; at < end;) {
-    const word = at >> 2;
-    const size = words[word]!;
-    if (size < FRAME_HEADER) return;
-    if (words[word + 2] === response.stream) {
-      const kind = words[word + 1]! & 0xff;
-      if (kind === KIND_CREDIT) {
-        response.credit += words[word + 3]! >>> 0;
-        words[word + 3] = 0;
-      } else if (kind === KIND_RESET) {
-        response.gone = true;
-        if (input instanceof StreamedInput) input.fail(words[word + 3]!);
-      } else if (kind === KIND_DATA && input instanceof StreamedInput) {
-        const flags = (words[word + 1]! >>> 8) & 0xff;
-        if (!(flags & FLAG_SHARED)) input.push(frames.bytes, at + FRAME_HEADER, at + size);
-        else if (!shared.read(words[word + 3]!, input)) return;
-        if (flags & FLAG_END) input.finish();
-        words[word + 1] = KIND_CREDIT;
-        words[word + 3] = 0;
-      }
-    }
-    at += (size + 7) & ~7;
-  }
-}
-
-/** A copy of the frames that are still to be dispatched; null if there are none. Empty CREDITs are what `take` has left. */
-function rest(frames: Batch): Batch | null {
-  const { words, bytes } = frames;
-  const copy = batch(new ArrayBuffer(frames.end));
-  for (let at = 0; at < frames.end;) {
-    const word = at >> 2;
-    const next = Math.min(at + ((Math.max(words[word]!, FRAME_HEADER) + 7) & ~7), frames.end);
-    if ((words[word + 1]! & 0xff) !== KIND_CREDIT || words[word + 3] !== 0) {
-      bytes.copy(copy.bytes, copy.end, at, next);
-      copy.end += next - at;
-    }
-    at = next;
-  }
-  return copy.end === 0 ? null : copy;
 }
