@@ -1,8 +1,7 @@
-// A worker's place in its pool, and one worker process from its start to its end.
+// One worker process from its start to its end.
 
 import type { WorkerExitInfo } from '../config/define.js';
 import { GwanmunError } from '../errors.js';
-import { Backoff } from './backoff.js';
 import type { WorkerExit, WorkerLinks, WorkerProcess } from './worker-process.js';
 
 /** What the supervisor needs of the core. */
@@ -52,41 +51,6 @@ export interface SlotOptions {
   readonly onExit?: ((exit: WorkerExitInfo) => void) | undefined;
 }
 
-/** One of the workers that a pool is to have, whichever process that is. */
-export interface Place {
-  /** What operators know the worker by. */
-  readonly number: number;
-  readonly backoff: Backoff;
-  /** Who has it. */
-  slot: Slot | undefined;
-  /** Who takes it once it is ready. */
-  successor: Slot | undefined;
-  /** Nobody has it: the wait before the next attempt. */
-  timer: NodeJS.Timeout | undefined;
-  /** Nobody has it, and nobody comes: a failure is somebody's to see. */
-  hasFailed: boolean;
-  /** When it was last taken. */
-  startedAt: number;
-  /** How often it was taken by a new worker that was not asked for. */
-  restarts: number;
-  /** Why, the last time. */
-  lastExit: string | undefined;
-}
-
-export function newPlace(number: number): Place {
-  return {
-    number,
-    backoff: new Backoff(),
-    slot: undefined,
-    successor: undefined,
-    timer: undefined,
-    hasFailed: false,
-    startedAt: 0,
-    restarts: 0,
-    lastExit: undefined,
-  };
-}
-
 /**
  * - `starting`: its applications load.
  * - `ready`: it gets requests.
@@ -108,7 +72,8 @@ const HUNG_GRACE_MS = 1000;
 
 /** One worker process. Whoever makes it has it until {@link Slot.exited}. */
 export class Slot {
-  readonly place: Place;
+  /** What operators know the worker by. */
+  readonly number: number;
   readonly startedAt = performance.now();
   /** Settles with what becomes of its start. */
   readonly started: Promise<Start>;
@@ -129,23 +94,23 @@ export class Slot {
   #killedFor: GwanmunError | undefined;
 
   /** Starts the process. Throws if the system has no descriptors left for its links. */
-  constructor(options: SlotOptions, place: Place, spawn: Spawn, isAwaited: boolean) {
+  constructor(options: SlotOptions, number: number, spawn: Spawn, isAwaited: boolean) {
     const { core, pool, closeFds, startTimeout } = options;
     this.#options = options;
-    this.place = place;
+    this.number = number;
     this.isAwaited = isAwaited;
     this.started = new Promise((resolve) => (this.#settleStart = resolve));
     const { id, memory, links } = core.addWorker(pool);
     try {
-      this.#process = spawn(place.number, { memory, links });
+      this.#process = spawn(number, { memory, links });
     } finally {
       // As long as our copies are open, the core would not see the worker's end.
       closeFds([memory, ...links]);
     }
     this.#id = id;
-    core.nameWorker(id, place.number, this.pid ?? 0);
+    core.nameWorker(id, number, this.pid ?? 0);
     this.#timer = setTimeout(() => {
-      const what = `Worker ${place.number} was not ready after ${startTimeout} ms`;
+      const what = `Worker ${number} was not ready after ${startTimeout} ms`;
       this.#killedFor = new GwanmunError('GWM_WORKER_TIMEOUT', what, { part: 'startTimeout' });
       this.kill();
     }, startTimeout);
@@ -171,7 +136,7 @@ export class Slot {
     clearTimeout(this.#timer);
     this.#state = 'ready';
     this.#wasReady = true;
-    this.#options.onReady?.(this.place.number, this.pid ?? 0);
+    this.#options.onReady?.(this.number, this.pid ?? 0);
     this.#settleStart('ready');
     return true;
   }
@@ -186,7 +151,7 @@ export class Slot {
     if (this.#options.isEnding()) return;
     // Most often the process is ending by itself, and its exit says more than we could. If not, it is of no more use.
     this.#timer = setTimeout(() => {
-      this.#tell('error', 'worker-lost', `worker ${this.place.number} lost its connection to the server: ${reason}`);
+      this.#tell('error', 'worker-lost', `worker ${this.number} lost its connection to the server: ${reason}`);
       this.kill();
     }, GONE_GRACE_MS);
   }
@@ -203,7 +168,7 @@ export class Slot {
     if (this.#id !== undefined) this.#options.core.removeWorker(this.#id);
     this.#timer = setTimeout(
       () => {
-        const what = `worker ${this.place.number} (${this.pid}) did not finish in time; its requests were cut off`;
+        const what = `worker ${this.number} (${this.pid}) did not finish in time; its requests were cut off`;
         if (wasReady) this.#tell('warn', 'worker-killed', what);
         this.kill();
       },
@@ -223,12 +188,7 @@ export class Slot {
     if (this.#id !== undefined) this.#options.core.removeWorker(this.#id);
     const stack = await this.stack();
     const where = stack === undefined ? 'it did not say where its code is' : 'its code is at';
-    this.#tell(
-      'error',
-      'worker-hung',
-      `worker ${this.place.number} (${this.pid}) ${why}, and is replaced; ${where}`,
-      stack,
-    );
+    this.#tell('error', 'worker-hung', `worker ${this.number} (${this.pid}) ${why}, and is replaced; ${where}`, stack);
     this.kill('SIGTERM');
     if (!this.#hasEnded()) this.#timer = setTimeout(() => this.kill(), HUNG_GRACE_MS);
   }
@@ -255,19 +215,17 @@ export class Slot {
     clearTimeout(this.#timer);
     const { code, signal } = exit;
     const expected = this.#state === 'draining' || this.#options.isEnding();
-    if (this.pid !== undefined)
-      this.#options.onExit?.({ worker: this.place.number, pid: this.pid, code, signal, expected });
+    if (this.pid !== undefined) this.#options.onExit?.({ worker: this.number, pid: this.pid, code, signal, expected });
     this.#state = 'ended';
     this.#id = undefined;
-    const failure =
-      exit.failure ?? this.#killedFor ?? (this.#wasReady ? undefined : exitError(this.place.number, exit));
+    const failure = exit.failure ?? this.#killedFor ?? (this.#wasReady ? undefined : exitError(this.number, exit));
     this.#options.ended(this, { ...exit, failure });
     // If nobody has waited so far: 'ready' has been said, or there is a failure.
     if (failure !== undefined) this.#settleStart(failure);
   }
 
   #tell(level: WorkerEvent['level'], event: WorkerEvent['event'], message: string, stack?: string): void {
-    this.#options.tell({ level, event, message, worker: this.place.number, pid: this.pid, stack });
+    this.#options.tell({ level, event, message, worker: this.number, pid: this.pid, stack });
   }
 }
 

@@ -1,16 +1,9 @@
 // Keeps the workers of a pool running: starts them, waits until they are ready, replaces those that end.
 
 import { GwanmunError } from '../errors.js';
-import {
-  describeExit,
-  newPlace,
-  Slot,
-  type Place,
-  type SlotOptions,
-  type SlotState,
-  type Spawn,
-  type Start,
-} from './slot.js';
+import { Place } from './place.js';
+import { Processes } from './processes.js';
+import { describeExit, Slot, type SlotOptions, type SlotState, type Spawn, type Start } from './slot.js';
 import type { WorkerExit, WorkerLinks, WorkerProcess } from './worker-process.js';
 
 export interface SupervisorOptions extends Omit<SlotOptions, 'isEnding' | 'ended'> {
@@ -44,11 +37,7 @@ const QUEUE_POLL_MS = 20;
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #places: Place[];
-  /**
-   * Every process there is, from its start to its end, whether it has a place or is on its way out: what ends the pool goes by this, so that
-   * none is forgotten, whoever waits for it.
-   */
-  readonly #slots = new Set<Slot>();
+  readonly #processes = new Processes();
   readonly #started: Promise<void>;
   #resolveStarted!: () => void;
   #rejectStarted!: (failure: GwanmunError) => void;
@@ -64,12 +53,12 @@ export class Supervisor {
       this.#resolveStarted = resolve;
       this.#rejectStarted = reject;
     });
-    this.#places = options.numbers.map((number) => newPlace(number));
+    this.#places = options.numbers.map((number) => new Place(number));
   }
 
   /** Starts all workers. Resolves when the first is ready; rejects with the first failure when all have failed. */
   async start(): Promise<void> {
-    if (!this.#isEnding) for (const place of this.#places) place.slot = this.#begin(place, false);
+    if (!this.#isEnding) for (const place of this.#places) this.#begin(place, false);
     await this.#started;
   }
 
@@ -94,19 +83,12 @@ export class Supervisor {
     if (place === undefined || this.#isEnding) return false;
     // It is being replaced.
     if (place.successor !== undefined) return isReady(await place.successor.started);
+    // Nobody may have the place: then the wait for the next attempt is over.
     const next = this.#begin(place, true);
-    // Nobody may have the place: the wait for the next attempt is over.
-    if (place.slot === undefined) place.slot = next;
-    else place.successor = next;
     const start = await next.started;
-    if (place.successor === next && start === 'ready') {
-      const old = place.slot;
-      this.#promote(place);
-      old?.release(drainMs);
-    } else if (start !== 'ready' && this.#isFree(place)) {
-      // It had the place already, for who had it before has ended.
-      this.#refill(place);
-    }
+    if (start === 'ready') place.succeed(next, drainMs);
+    // It had the place already, for who had it before has ended.
+    else if (this.#isFree(place)) this.#refill(place);
     return isReady(start);
   }
 
@@ -121,7 +103,7 @@ export class Supervisor {
     const failures = await Promise.all(
       this.#places.map((place) => {
         // What starts yet is out of date.
-        this.#vacate(place, (slot) => (slot.state === 'starting' ? 0 : drainMs));
+        place.vacate((slot) => (slot.state === 'starting' ? 0 : drainMs));
         return this.#fillOrShow(place);
       }),
     );
@@ -152,8 +134,8 @@ export class Supervisor {
     // Whoever is in the queue has come under this configuration; until they are served, a worker that ends is replaced.
     while (!this.#isEnding && core.queued(pool) > 0 && performance.now() < end) await delay();
     this.drain();
-    for (const slot of this.#slots) slot.release(end - performance.now());
-    await this.#ended();
+    this.#processes.release(end);
+    await this.#processes.ended();
   }
 
   /**
@@ -161,46 +143,39 @@ export class Supervisor {
    * gets, and then ended. Requests that it has not begun go to others.
    */
   async endHung(id: number, why: string): Promise<void> {
-    const slot = this.#slotOf(id);
+    const slot = this.#processes.find(id);
     if (slot === undefined || (slot.state !== 'ready' && slot.state !== 'draining')) return;
     const over = slot.giveUp(why);
-    const { place } = slot;
-    if (place.slot === slot) {
-      place.restarts += 1;
-      place.lastExit = 'hung';
-      if (!this.#promote(place)) this.#tryToBegin(place);
+    const place = this.#processes.placeOf(slot);
+    if (place?.lose(slot)) {
+      place.restart('hung');
+      this.#tryToBegin(place);
     }
     await over;
   }
 
   /** Where the code of some workers is, by the core's ids. */
-  async stacks(isWanted: (id: number) => boolean): Promise<string[]> {
-    const wanted = [...this.#slots].filter(({ id }) => id !== undefined && isWanted(id));
-    const asked = wanted.map(async (slot) => {
-      const stack = await slot.stack();
-      const where = stack === undefined ? 'it did not say where its code is' : `\n${stack}`;
-      return `worker ${slot.place.number} (${slot.pid}): ${where}`;
-    });
-    return Promise.all(asked);
+  stacks(isWanted: (id: number) => boolean): Promise<string[]> {
+    return this.#processes.stacks(isWanted);
   }
 
   /** What each worker is about. */
   status(): WorkerStatus[] {
     const now = performance.now();
-    const describe = ({ place, pid, state, id, startedAt }: Slot): WorkerStatus => {
+    const describe = (place: Place, { pid, state, id, startedAt }: Slot): WorkerStatus => {
       const { number: worker, restarts, lastExit } = place;
       return { worker, pid, state, id, age: now - startedAt, restarts, lastExit };
     };
     const held = new Set<Slot>();
     const places = this.#places.flatMap((place): WorkerStatus[] => {
-      const { slot, successor, number: worker, hasFailed, restarts, lastExit } = place;
+      const { slots, number: worker, hasFailed, restarts, lastExit } = place;
       const state = hasFailed ? 'failed' : 'waiting';
       const vacant: WorkerStatus = { worker, pid: undefined, state, id: undefined, age: 0, restarts, lastExit };
-      const slots = [slot, successor].filter((other) => other !== undefined);
-      for (const other of slots) held.add(other);
-      return slots.length === 0 ? [vacant] : slots.map(describe);
+      for (const slot of slots) held.add(slot);
+      return slots.length === 0 ? [vacant] : slots.map((slot) => describe(place, slot));
     });
-    return [...places, ...[...this.#slots].filter((slot) => !held.has(slot)).map(describe)];
+    const leaving = this.#processes.all.filter(([slot]) => !held.has(slot));
+    return [...places, ...leaving.map(([slot, place]) => describe(place, slot))];
   }
 
   /** How many workers it has, or is to have. */
@@ -219,27 +194,26 @@ export class Supervisor {
    */
   async grow(number: number): Promise<boolean> {
     if (this.#isEnding) return false;
-    const place = newPlace(number);
+    const place = new Place(number);
     this.#places.push(place);
     try {
       return await this.#fill(place);
     } catch (error) {
       const index = this.#places.indexOf(place);
       if (index >= 0) this.#places.splice(index, 1);
-      this.#vacate(place, () => 0);
+      place.vacate(() => 0);
       throw error;
     }
   }
 
   /** Has the last worker finish what it has, for at most `drainMs`. */
   shrink(drainMs: number): void {
-    const place = this.#places.pop();
-    if (place !== undefined) this.#vacate(place, () => drainMs);
+    this.#places.pop()?.vacate(() => drainMs);
   }
 
   /** The core's event: every link of the worker is ready. */
   workerReady(id: number): void {
-    if (this.#slotOf(id)?.ready() !== true || this.#hasStarted) return;
+    if (this.#processes.find(id)?.ready() !== true || this.#hasStarted) return;
     this.#hasStarted = true;
     this.#resolveStarted();
     for (const place of this.#places) if (place.hasFailed) this.#refill(place);
@@ -247,92 +221,61 @@ export class Supervisor {
 
   /** The core's event: it has closed the worker's links, because they ended or because of a protocol error. */
   workerGone(id: number, reason: string): void {
-    this.#slotOf(id)?.lost(reason);
+    this.#processes.find(id)?.lost(reason);
   }
 
   /** Starts no more workers: the server is draining. Those that run end when the core closes their links. */
   drain(): void {
     this.#isEnding = true;
-    for (const place of this.#places) clearTimeout(place.timer);
-    for (const slot of this.#slots) slot.abandonStart();
+    for (const place of this.#places) place.stopWaiting();
+    this.#processes.abandonStarts();
     this.#resolveStarted();
   }
 
   /** Waits for the workers to end; what still runs after `killAfterMs` is killed. */
   async stop(killAfterMs: number): Promise<void> {
     this.drain();
-    const timer = setTimeout(() => {
-      for (const slot of this.#slots) slot.kill();
-    }, killAfterMs);
-    await this.#ended();
+    const timer = setTimeout(() => this.#processes.kill(), killAfterMs);
+    await this.#processes.ended();
     clearTimeout(timer);
-  }
-
-  async #ended(): Promise<void> {
-    await Promise.all([...this.#slots].map(({ exited }) => exited));
   }
 
   /** Starts a process for a place. Throws if the system has no descriptors left for its links. */
   #begin(place: Place, isAwaited: boolean, spawn: Spawn = this.#options.spawn): Slot {
-    clearTimeout(place.timer);
-    place.startedAt = performance.now();
     const isEnding = (): boolean => this.#isEnding;
-    const ended = (slot: Slot, exit: WorkerExit): void => this.#onEnd(slot, exit);
-    const slot = new Slot({ ...this.#options, isEnding, ended }, place, spawn, isAwaited);
-    place.hasFailed = false;
-    this.#slots.add(slot);
-    return slot;
+    const ended = (slot: Slot, exit: WorkerExit): void => this.#onEnd(place, slot, exit);
+    return place.take(() => {
+      const slot = new Slot({ ...this.#options, isEnding, ended }, place.number, spawn, isAwaited);
+      this.#processes.add(slot, place);
+      return slot;
+    });
   }
 
   /** Starts a place's worker and waits until it is ready. Rejects if it fails; false: it was let go, or nothing is started any more. */
   async #fill(place: Place, spawn?: Spawn): Promise<boolean> {
     if (this.#isEnding) return false;
-    const slot = this.#begin(place, true, spawn);
-    place.slot = slot;
-    return isReady(await slot.started);
-  }
-
-  /** Lets go whoever has a place, or is to have it. */
-  #vacate(place: Place, drainMs: (slot: Slot) => number): void {
-    clearTimeout(place.timer);
-    const { slot, successor } = place;
-    place.slot = undefined;
-    place.successor = undefined;
-    for (const old of [slot, successor]) old?.release(drainMs(old));
-  }
-
-  /** A place has lost its worker: who was to have it once ready has it now. */
-  #promote(place: Place): boolean {
-    place.slot = place.successor;
-    place.successor = undefined;
-    return place.slot !== undefined;
+    return isReady(await this.#begin(place, true, spawn).started);
   }
 
   /** Whether a worker is to be started for it. */
   #isFree(place: Place): boolean {
-    return !this.#isEnding && place.slot === undefined && this.#places.includes(place);
+    return !this.#isEnding && place.isVacant && this.#places.includes(place);
   }
 
-  #onEnd(slot: Slot, exit: WorkerExit): void {
-    this.#slots.delete(slot);
-    const { place } = slot;
+  #onEnd(place: Place, slot: Slot, exit: WorkerExit): void {
+    this.#processes.delete(slot);
     const { failure } = exit;
-    if (place.successor === slot) place.successor = undefined;
     // One that was let go has no place, and whoever waits for a successor learns that it has failed.
-    if (place.slot !== slot) return;
-    place.slot = undefined;
-    if (this.#isEnding) return;
+    if (!place.lose(slot) || this.#isEnding) return;
     const isStart = !slot.wasReady && (slot.isAwaited || !this.#hasStarted);
-    if (isStart && !this.#promote(place)) {
+    if (isStart && place.isVacant) {
       // Whoever waits for it sees to the place.
-      place.hasFailed = true;
+      place.fail();
       if (!slot.isAwaited) this.#failedToStart(failure);
       return;
     }
-    place.restarts += 1;
-    place.lastExit = describeExit(exit);
-    const isTaken = place.slot !== undefined || this.#promote(place);
-    const next = isTaken ? 'another one is already starting' : `a new one starts in ${this.#refill(place)} ms`;
+    place.restart(describeExit(exit));
+    const next = place.isVacant ? `a new one starts in ${this.#refill(place)} ms` : 'another one is already starting';
     this.#options.tell({
       level: 'error',
       event: 'worker-exited',
@@ -352,17 +295,14 @@ export class Supervisor {
 
   /** Starts a place's next worker after its back-off, which is returned. */
   #refill(place: Place): number {
-    const wait = place.backoff.delay(performance.now() - place.startedAt);
-    place.hasFailed = false;
-    place.timer = setTimeout(() => this.#tryToBegin(place), wait);
-    return wait;
+    return place.wait(() => this.#tryToBegin(place));
   }
 
   /** Out of file descriptors or processes the other workers go on, and so do the attempts. */
   #tryToBegin(place: Place): void {
     if (!this.#isFree(place)) return;
     try {
-      place.slot = this.#begin(place, false);
+      this.#begin(place, false);
     } catch (error) {
       const next = this.#refill(place);
       this.#options.tell({
@@ -372,10 +312,6 @@ export class Supervisor {
         worker: place.number,
       });
     }
-  }
-
-  #slotOf(id: number): Slot | undefined {
-    return [...this.#slots].find((slot) => slot.id === id);
   }
 }
 
