@@ -5,13 +5,15 @@ import type { Hooks } from '../config/define.js';
 import { placeError } from '../config/origin.js';
 import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
 import { fromCore, GwanmunError } from '../errors.js';
-import { formatError } from '../format-error.js';
 import { VERSION } from '../config/version.js';
 import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
-import { framesOf } from '../stack.js';
+import { settles } from './deadline.js';
 import type { ServerEvent } from './event.js';
 import { Generations, type Pool } from './generations.js';
+import { callHook } from './hooks.js';
 import type { Inheritance } from './inheritance.js';
+import { Journal } from './journal.js';
+import { keepSettings } from './kept-settings.js';
 import { dropPrivileges } from './privileges.js';
 import type { OnLoaded } from './report.js';
 import { nameHolder } from './socket-holder.js';
@@ -20,7 +22,6 @@ import { showing, startersOf } from './starters.js';
 import { describeLoad, type ServerStatus } from './status.js';
 import { Supervisor } from './supervisor.js';
 import { Upkeep } from './upkeep.js';
-import type { Print } from './worker-process.js';
 
 /** A server that listens and whose applications are ready. */
 export interface RunningServer {
@@ -36,14 +37,6 @@ const DEVELOPMENT_DRAIN_MS = 1000;
 const MOST_WORKERS = 1024;
 /** A worker whose event loop is so late is asked where it is. */
 const REPORT_LAG_MS = 500;
-/** What a reload leaves as it was, by the names that the configuration has for it. */
-const KEPT = {
-  threads: 'threads',
-  accessLog: 'accessLog',
-  errorLog: 'errorLog',
-  pidFile: 'pidFile',
-  privileges: 'user, group or umask',
-} as const;
 /** After the core has ended all connections, workers get this long to end. */
 const WORKER_EXIT_MS = 3000;
 /** The core ends every connection at the end of its grace; this much later it is taken to hang. */
@@ -55,7 +48,7 @@ export class Server {
   readonly #onLoaded: OnLoaded | undefined;
   readonly #inheritance: Inheritance | undefined;
   readonly #startedAt = performance.now();
-  readonly #log: (message: string, error?: GwanmunError) => void;
+  readonly #journal: Journal;
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
   #core: NativeCore | undefined;
@@ -68,7 +61,7 @@ export class Server {
     everyPool: () => this.#generations.every,
     isBusy: () => (this.#stopping ?? this.#reloading) !== undefined,
     coreStatus: () => this.#coreStatus(),
-    tell: (event) => this.#tell(event),
+    tell: (event) => this.tell(event),
   });
   #stopping: Promise<void> | undefined;
   #isLeaving = false;
@@ -85,7 +78,11 @@ export class Server {
   ) {
     this.#config = config;
     this.#inheritance = inheritance;
-    this.#log = log;
+    this.#journal = new Journal(
+      () => this.#config,
+      () => this.#core,
+      log,
+    );
     this.#onLoaded = onLoaded;
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
@@ -139,21 +136,8 @@ export class Server {
     return { addresses };
   }
 
-  /** Calls a hook of the configuration. */
   #call<Name extends keyof Hooks>(name: Name, info: Parameters<NonNullable<Hooks[Name]>>[0]): void {
-    const hook = this.#config.hooks[name] as ((about: typeof info) => unknown) | undefined;
-    if (hook === undefined) return;
-    Promise.resolve(info)
-      .then(hook)
-      .catch((error: unknown) => {
-        const stack = error instanceof Error ? framesOf(error.stack ?? '').join('\n') : undefined;
-        this.#tell({
-          level: 'warn',
-          event: 'hook-failed',
-          message: `the hook ${name} failed: ${String(error)}`,
-          stack,
-        });
-      });
+    callHook(this.#config.hooks, name, info, (event) => this.tell(event));
   }
 
   /**
@@ -182,10 +166,7 @@ export class Server {
     const began = performance.now();
     const loaded = await load();
     if (core === undefined || this.#stopping) return;
-    const kept = this.#keptSettings(loaded);
-    // Functions can't be told apart, so that nothing says whether the hooks have changed.
-    const { threads, accessLog, errorLog, pidFile, hooks, privileges } = this.#config;
-    const config: ResolvedConfig = { ...loaded, threads, accessLog, errorLog, pidFile, hooks, privileges };
+    const { config, ignored } = keepSettings(this.#config, loaded);
     let numbers: number[];
     try {
       numbers = core.prepare(JSON.stringify(this.#coreConfig(config)));
@@ -207,26 +188,16 @@ export class Server {
       if (!this.#stopping) core.forgetPool(number);
     });
     const generation = this.#generations.number;
-    this.#tell({
+    this.tell({
       level: 'info',
       event: 'reloaded',
       message: `configuration ${generation} is in use after ${Math.round(performance.now() - began)} ms`,
     });
     this.#call('onReload', { generation });
-    for (const key of kept) {
-      this.#tell({
-        level: 'warn',
-        event: 'reloaded',
-        message: `${KEPT[key]} has changed; that takes effect at the next start`,
-      });
+    for (const name of ignored) {
+      const message = `${name} has changed; that takes effect at the next start`;
+      this.tell({ level: 'warn', event: 'reloaded', message });
     }
-  }
-
-  /** What a reload leaves as it was. */
-  #keptSettings(config: ResolvedConfig): (keyof typeof KEPT)[] {
-    return (Object.keys(KEPT) as (keyof typeof KEPT)[]).filter(
-      (key) => JSON.stringify(config[key]) !== JSON.stringify(this.#config[key]),
-    );
   }
 
   /** In development: loads the applications anew under the same configuration. Requests wait for them. Gives whether they load. */
@@ -240,7 +211,7 @@ export class Server {
       const message = 'the application does not load';
       // Nothing has to be started again: that remedy would be wrong here.
       const error = failure.with({ remedy: 'correct the file and save it; gwanmun dev loads it again' });
-      this.#tell({ level: 'error', event: 'reload-failed', message, error });
+      this.tell({ level: 'error', event: 'reload-failed', message, error });
     }
     return failure === undefined;
   }
@@ -285,7 +256,7 @@ export class Server {
         const { before, after } = await this.#upkeep.scale(pool, decide);
         if (after === before) continue;
         const message = `${after} ${after === 1 ? 'worker' : 'workers'} instead of ${before}, as requested`;
-        this.#tell({ level: 'info', event: 'scaled', message });
+        this.tell({ level: 'info', event: 'scaled', message });
       } catch (error) {
         throw placeError(fromCore(error), this.#config);
       }
@@ -300,7 +271,7 @@ export class Server {
       supervisor.stacks((id) => (this.#upkeep.lag(id) ?? 0) >= REPORT_LAG_MS),
     );
     const stack = (await Promise.all(busy)).flat().join('\n');
-    this.#tell({
+    this.tell({
       level: 'error',
       event: 'report',
       message: `ended by SIGQUIT: ${JSON.stringify(status)}`,
@@ -329,7 +300,7 @@ export class Server {
     const { closeFds } = loadNative();
     const { startTimeout } = config;
     let last = 0;
-    return startersOf(config, this.#printer(core), this.#onLoaded).map((spawn, index) => ({
+    return startersOf(config, this.#journal.printer(core), this.#onLoaded).map((spawn, index) => ({
       number: numberOf(index),
       supervisor: new Supervisor({
         core,
@@ -339,7 +310,7 @@ export class Server {
         startTimeout,
         spawn,
         ...(this.#onLoaded === undefined ? {} : { spawnFailed: showing(config) }),
-        tell: (event) => this.#tell(event),
+        tell: (event) => this.tell(event),
         onReady: (worker, pid) => this.#call('onWorkerStart', { worker, pid }),
         onExit: (exit) => this.#call('onWorkerExit', exit),
       }),
@@ -369,7 +340,7 @@ export class Server {
 
   /** Says something in the log. */
   tell(event: ServerEvent): void {
-    this.#tell(event);
+    this.#journal.tell(event);
   }
 
   /** Stops accepting, lets requests in progress finish for `graceMs`, then ends connections and workers. Idempotent. */
@@ -404,7 +375,7 @@ export class Server {
     if (this.#core) {
       this.#core.close(graceMs);
       if (!(await settles(this.#closed, graceMs + CLOSE_SLACK_MS))) {
-        this.#tell({
+        this.tell({
           level: 'warn',
           event: 'core',
           message: 'some connections did not close in time and were cut',
@@ -415,35 +386,6 @@ export class Server {
     }
     await Promise.all(this.#generations.every.map(({ supervisor }) => supervisor.stop(WORKER_EXIT_MS)));
     this.#core?.dispose();
-  }
-
-  /** Whether the main process's own words go into the core's log; else they are for a person at a terminal. */
-  get #logsEvents(): boolean {
-    const { format, timed } = this.#config.errorLog;
-    return format === 'json' || timed;
-  }
-
-  #tell({ level, event, message, worker, pid, error: fault, stack }: ServerEvent): void {
-    const error = fault && placeError(fault, this.#config);
-    if (!this.#logsEvents || !this.#core) {
-      this.#log(stack === undefined ? message : `${message}\n${stack}`, error);
-      return;
-    }
-    this.#core.log({
-      level,
-      event,
-      msg: message,
-      ...(stack === undefined ? {} : { stack }),
-      ...(error === undefined ? {} : { code: error.code, stack: formatError(error) }),
-      ...(worker === undefined ? {} : { worker }),
-      ...(pid === undefined ? {} : { pid }),
-    });
-  }
-
-  /** Where lines go that workers print; undefined: to standard error. */
-  #printer(core: NativeCore): Print | undefined {
-    if (!this.#logsEvents) return undefined;
-    return (stream, msg, worker, pid) => core.log({ level: 'info', event: 'output', msg, worker, pid, stream });
   }
 
   #onEvent(event: CoreEvent): void {
@@ -470,18 +412,5 @@ export class Server {
         // A newer core may tell more than we know.
         event satisfies never;
     }
-  }
-}
-
-/** Whether the promise settles within that time. */
-async function settles(promise: Promise<void>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  try {
-    return await Promise.race([promise.then(() => true as const), timeout]);
-  } finally {
-    clearTimeout(timer);
   }
 }
