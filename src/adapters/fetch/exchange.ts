@@ -1,7 +1,6 @@
 /* oxlint-disable typescript/no-non-null-assertion -- reads of typed arrays within their bounds, on the hot path */
 
 import { AsyncResource } from 'node:async_hooks';
-import { STATUS_CODES } from 'node:http';
 import type { ExchangeLink, LinkedExchange } from '../../gateway/adapter.js';
 import { cut, type EnvironFactories } from '../../gateway/environ.js';
 import { show } from '../../gateway/show.js';
@@ -21,14 +20,15 @@ import {
   RESET_CLIENT_GONE,
 } from '../../gateway/frame.js';
 import { describe } from '../../gateway/describe.js';
-import { isOfConnection } from '../../gateway/headers.js';
 import type { Input } from '../../gateway/input.js';
 import { isBytes, Response as Outgoing } from '../../gateway/response.js';
 import { StreamedInput } from '../../gateway/streamed-input.js';
-import type { Header } from '../../gateway/types.js';
+import { isThenable } from '../thenable.js';
+import { Info } from './info.js';
 import { requestOf, type RequestSource } from './request.js';
 import { type Outcome, outcomeOf } from './response.js';
-import type { FetchHandler, FetchInfo } from './types.js';
+import { endToEnd, statusLine } from './response-head.js';
+import type { FetchHandler } from './types.js';
 import { originOf, urlOf } from './url.js';
 
 const RESOURCE = Object.freeze({ requireManualDestroy: true });
@@ -375,51 +375,8 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
   }
 }
 
-class Info implements FetchInfo {
-  readonly #exchange: FetchExchange;
-  #waitUntil: FetchInfo['waitUntil'] | null = null;
-
-  constructor(exchange: FetchExchange) {
-    this.#exchange = exchange;
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.#exchange.remoteAddress;
-  }
-
-  get remotePort(): number | undefined {
-    return this.#exchange.remotePort;
-  }
-
-  get localPort(): number | undefined {
-    return this.#exchange.localPort;
-  }
-
-  /** A function of its own: it can be taken off. */
-  get waitUntil(): FetchInfo['waitUntil'] {
-    return (this.#waitUntil ??= (work) => this.#exchange.waitUntil(work));
-  }
-}
-
-const statusLines: string[] = [];
-
-function statusLine(status: number, text: string): string {
-  // A tab is allowed in the text, and no application's to send.
-  if (text !== '') return `${status} ${text.replaceAll('\t', ' ')}`;
-  return (statusLines[status] ??= `${status} ${STATUS_CODES[status] ?? ''}`);
-}
-
-/** Without those of the connection. That they go is no news: a response that was fetched brings such headers along. */
-function endToEnd(headers: readonly Header[]): readonly Header[] {
-  return headers.some(([name]) => isOfConnection(name)) ? headers.filter(([name]) => !isOfConnection(name)) : headers;
-}
-
 function left(): DOMException {
   return new DOMException('The client has closed the connection', 'AbortError');
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 function call(exchange: FetchExchange): void {

@@ -23,9 +23,10 @@ import {
 } from '../../gateway/frame.js';
 import { type Input, inputError } from '../../gateway/input.js';
 import { StreamedInput } from '../../gateway/streamed-input.js';
-import { Outgoing } from './outgoing.js';
 import { fillRequest } from './request.js';
 import { HIGH_WATER_MARK, type Peer, RequestSocket, type SocketOwner } from './socket.js';
+import { isThenable } from '../thenable.js';
+import { Unframed } from './unframed.js';
 
 /** What answers the requests: a handler, or the `http.Server` that an application made. */
 export interface Host {
@@ -47,13 +48,11 @@ type Callback = (error?: Error | null) => void;
 const RESOURCE = Object.freeze({ requireManualDestroy: true });
 const startChannel = channel('http.server.request.start');
 const finishChannel = channel('http.server.response.finish');
-/** The digit. */
-const ONE = 49;
 const KEEP_ALIVE = /(?:^|\W)keep-alive(?:$|\W)/i;
 
 /** A request and its response as Node's own objects, over a socket of which the core is the other end. */
 export class NodeExchange extends AsyncResource implements LinkedExchange, SocketOwner {
-  readonly response: Outgoing;
+  readonly response: Unframed;
   readonly sequence: number;
   input: Input | null = null;
   running = false;
@@ -74,12 +73,6 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   /** The handler is on the stack: what it writes is sent when it has returned. */
   private calling = false;
   private scheduled = false;
-  /** The head of a chunked body has been written, and the size of its first chunk comes next. */
-  private awaitsSize = false;
-  /** Of the first chunk, which Node frames: the writes of a line end that are to be dropped, and the bytes between them. */
-  private lineEnds = 0;
-  private chunk = 0;
-  private informed = false;
   /** All of the body has been given to the request, or nobody takes it any more. */
   private fed = false;
   private pulling = false;
@@ -99,7 +92,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     this.link = link;
     this.sequence = sequence;
     this.host = host;
-    this.response = new Outgoing(link.writer, stream, window);
+    this.response = new Unframed(link.writer, stream, window);
     this.socket = new RequestSocket(this);
   }
 
@@ -197,63 +190,9 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   write(data: string | Uint8Array, encoding: BufferEncoding | null): boolean {
     const { response, res } = this;
     if (response.gone || response.ended || res === null) return true;
-    if (!response.begun) this.begin(data, encoding);
-    else if (this.awaitsSize) this.takeSize(String(data));
-    else if (this.lineEnds === 2 || (this.lineEnds === 1 && this.chunk === 0)) this.lineEnds -= 1;
-    else {
-      // Several writes of a corked response are one chunk; from Node 26 on also those of one tick.
-      if (this.lineEnds === 1) this.chunk -= Buffer.byteLength(data, encoding ?? 'utf8');
-      this.push(data, encoding);
-    }
+    const interim = response.write(res, data, encoding);
+    if (interim !== null) this.inform(interim);
     return response.length < this.socket.writableHighWaterMark;
-  }
-
-  /** The first write: the response's head and what follows it, or an informational response. */
-  private begin(data: string | Uint8Array, encoding: BufferEncoding | null): void {
-    const { response } = this;
-    const res = this.res as ServerResponse & { _header: string | null };
-    const { _header: header } = res;
-    const text = typeof data === 'string' ? data : Buffer.from(data).toString('latin1');
-    if (header === null) {
-      // Not through a response: 1xx, or an answer that the application wrote by hand.
-      const end = text.indexOf('\r\n\r\n') + 4;
-      if (text.charCodeAt(9) === ONE) this.inform(text);
-      else if (end > 3) this.beginByHand(text.slice(0, end - 2), text.slice(end));
-      return;
-    }
-    if (!res.chunkedEncoding) {
-      response.begin(text, encoding === 'latin1' || encoding === 'ascii' ? 'latin1' : 'utf8', header.length);
-      return;
-    }
-    // Nothing follows the head that `flushHeaders` sends. From Node 26 on a chunk may have been corked before.
-    this.awaitsSize = text.length === header.length && res.writableLength > 0;
-    response.begin(header, 'latin1', header.length);
-    if (!this.awaitsSize) this.takeSize(text.slice(header.length));
-  }
-
-  /**
-   * The core frames the body. Node has begun to do so, by the size of the first chunk or by the last chunk; from here on it
-   * leaves that be.
-   */
-  private takeSize(size: string): void {
-    this.awaitsSize = false;
-    if (this.res !== null) this.res.chunkedEncoding = false;
-    if (size === '' || size.startsWith('0')) return;
-    this.lineEnds = 2;
-    this.chunk = Number.parseInt(size, 16);
-  }
-
-  /** A response without a `ServerResponse`: its author ends the connection to end it. */
-  private beginByHand(head: string, body: string): void {
-    const whole = `${head}Connection: close\r\n\r\n`;
-    this.response.begin(whole + body, 'latin1', whole.length);
-  }
-
-  private push(data: string | Uint8Array, encoding: BufferEncoding | null): void {
-    if (typeof data !== 'string') this.response.push(data, 'latin1');
-    else if (encoding === null || encoding === 'utf8' || encoding === 'utf-8') this.response.push(data, 'utf8');
-    else if (encoding === 'latin1' || encoding === 'binary') this.response.push(data, 'latin1');
-    else this.response.push(Buffer.from(data, encoding), 'latin1');
   }
 
   /** 1xx, before the response. */
@@ -573,8 +512,4 @@ function closeResponse(res: ServerResponse): void {
 
 function closeSocket(socket: RequestSocket): void {
   socket.shut(undefined);
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
