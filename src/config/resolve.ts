@@ -3,13 +3,14 @@
 
 import { tmpdir } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { wantsColor } from '../colors.js';
 import { GwanmunError, type Where } from '../errors.js';
 import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
 import type { CoreConfig, CoreListener, CoreMount } from './core.js';
 import type { ApplicationKind, Hooks, TcpListen, UnixListen } from './define.js';
+import { FILE_KEYS, filesOf } from './files.js';
 import { parsePort, PORT_RANGE } from './listen.js';
 import type { KeyPath } from './locate.js';
+import { resolveAccessLog, resolveErrorLog, resolveRequestIds } from './logs.js';
 import { parallelism } from './parallelism.js';
 import { placeOfListen, type Origin } from './origin.js';
 import { look, silentAmong, type Kind, type Looked, type PathCheck } from './paths.js';
@@ -390,80 +391,4 @@ function portOf(env: NodeJS.ProcessEnv): number | undefined {
     });
   }
   return port;
-}
-
-function resolveAccessLog(accessLog: CheckedConfig['accessLog'], directory: string): CoreConfig['accessLog'] {
-  const { format, file } =
-    typeof accessLog === 'object'
-      ? accessLog
-      : { format: accessLog === false ? ('off' as const) : accessLog, file: undefined };
-  const toTerminal = file === undefined && process.stdout.isTTY === true;
-  return {
-    format: format ?? (toTerminal ? 'short' : 'combined'),
-    color: toTerminal && wantsColor(process.stdout),
-    ...(file === undefined ? {} : { file: resolve(directory, file) }),
-  };
-}
-
-/** One log in JSON makes the other JSON too, for most often one program reads both. */
-function resolveErrorLog(
-  { format, level = 'info', file }: NonNullable<CheckedConfig['errorLog']> = {},
-  accessLog: CoreConfig['accessLog'],
-  directory: string,
-): CoreConfig['errorLog'] {
-  return {
-    format: format ?? (accessLog.format === 'json' ? 'json' : 'text'),
-    level,
-    ...(file === undefined ? {} : { file: resolve(directory, file) }),
-    timed: file !== undefined || !process.stderr.isTTY,
-  };
-}
-
-/** Ids cost a little with each request, and show in JSON lines alone: so they come with those. */
-function resolveRequestIds(requestId: CheckedConfig['requestId'], isJson: boolean): CoreConfig['requestIds'] {
-  const wanted = requestId ?? isJson;
-  if (wanted === 'generate') return 'generate';
-  return wanted ? 'accept' : 'off';
-}
-
-/** Keys that mean nothing without `files`. */
-const FILE_KEYS = ['tryFiles', 'types', 'cacheControl', 'headers', 'nosniff', 'listing', 'symlinks'] as const;
-
-type CheckedMount = CheckedConfig['mounts'][number];
-
-function filesOf(root: string | undefined, mount: CheckedMount, compress: boolean): Pick<ResolvedMount, 'files'> {
-  if (root === undefined) return {};
-  const {
-    index = ['index.html'],
-    tryFiles = [],
-    types = {},
-    cacheControl = {},
-    headers = {},
-    nosniff,
-    listing,
-    symlinks,
-  } = mount;
-  const rules = [
-    ...(nosniff === false ? [] : [['*', 'X-Content-Type-Options', 'nosniff'] as const]),
-    // Of a name the last rule counts, and of the cache's the first is to.
-    ...Object.entries(cacheControl)
-      .toReversed()
-      .map(([pattern, value]) => [pattern, 'Cache-Control', value] as const),
-    ...Object.entries(headers).flatMap(([pattern, fields]) =>
-      Object.entries(fields).map(([name, value]) => [pattern, name, value] as const),
-    ),
-  ];
-  return {
-    files: {
-      root,
-      index: [...index],
-      // `$path` alone is what is done without them.
-      tryFiles: tryFiles.length === 1 && tryFiles[0] === '$path' ? [] : [...tryFiles],
-      types: Object.entries(types).map(([extension, type]) => [extension.slice(1), type]),
-      headers: rules.map((rule) => [...rule]),
-      listing: listing ?? false,
-      ...(symlinks === undefined ? {} : { symlinks }),
-      compress,
-    },
-  };
 }
