@@ -1,6 +1,9 @@
 //! From a decoded path to the mount that answers for it: the longest prefix that ends on a segment boundary.
 
+use crate::peer::Peer;
+use gwanmun_http1::{RequestHead, Span};
 use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
 
 /// Prefixes of all mounts. The cost of a look-up grows with the depth of the deepest mount, not with their number.
 #[derive(Debug)]
@@ -15,6 +18,24 @@ pub(crate) struct Router {
 pub(crate) struct Route {
     pub(crate) mount: usize,
     pub(crate) prefix: usize,
+}
+
+/// A request whose mount has been found.
+pub(crate) struct Resolved<'a> {
+    pub(crate) peer: &'a Peer,
+    /// The client's socket, to ask for its address. None: it has none.
+    pub(crate) socket: Option<BorrowedFd<'a>>,
+    /// The head, and what of the body has come with it.
+    pub(crate) bytes: &'a [u8],
+    pub(crate) head: &'a RequestHead,
+    /// Where `path` stands in `bytes`; none if it had to be decoded.
+    pub(crate) path_span: Option<Span>,
+    pub(crate) path: &'a [u8],
+    /// The path as received has doubled slashes, which an application gets.
+    pub(crate) doubled: bool,
+    pub(crate) route: Route,
+    /// A file may be meant by it.
+    pub(crate) servable: bool,
 }
 
 impl Router {

@@ -2,9 +2,9 @@
 
 use super::http1::Connection;
 use super::{Client, ClientTable, shedding};
-use crate::exchange::seam::{Local, Peer};
 use crate::exchange::turn::Turn;
 use crate::listener::{Address, Sockets, in_url};
+use crate::peer::{Local, Peer};
 use crate::shared::message::Message;
 use crate::transport::Transport;
 use gwanmun_log::Level;

@@ -2,31 +2,44 @@
 
 mod accept;
 mod http1;
+mod open_file;
 mod shedding;
+mod task;
 
 use crate::exchange::holding::Holding;
 use crate::exchange::seam::{self, Respond};
 use crate::exchange::turn::Turn;
 use crate::listener::Sockets;
+use crate::shared::task::Order;
 use accept::Acceptor;
 use gwanmun_reactor::HeldFile;
 use gwanmun_reactor::arena::{Arena, Generations, Key};
 use gwanmun_reactor::epoll::{Epoll, Readiness};
 use http1::Connection;
+use rustc_hash::FxHashMap;
 use shedding::Standing;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use task::Task;
 
 /// A client, by the protocol that it speaks.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are of the largest one, and a box would cost each an allocation"
+)]
 pub(crate) enum Client {
     Http1(Connection),
+    /// The core itself.
+    Task(Box<Task>),
 }
 
 /// The clients of a thread, and the listeners that they come from.
 pub(crate) struct ClientTable {
     clients: Arena<Client>,
+    /// By the numbers that they were given.
+    tasks: FxHashMap<u64, Key>,
     acceptor: Acceptor,
 }
 
@@ -41,11 +54,16 @@ impl ClientTable {
         sockets: Rc<RefCell<Sockets>>,
     ) -> io::Result<Self> {
         let acceptor = Acceptor::new(epoll, sockets)?;
-        Ok(Self { clients: Arena::new(generations), acceptor })
+        Ok(Self { clients: Arena::new(generations), tasks: FxHashMap::default(), acceptor })
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.clients.len()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.clients.len() == 0
+    }
+
+    /// How many have a connection.
+    pub(crate) fn connections(&self) -> usize {
+        self.clients.len() - self.tasks.len()
     }
 
     /// Something happened on a client's socket.
@@ -65,22 +83,64 @@ impl ClientTable {
     /// Has a client send what there is, and go on with what can.
     #[inline]
     pub(crate) fn settle(&mut self, turn: &mut Turn, respond: &mut dyn Respond, key: Key) {
-        if let Some(Client::Http1(connection)) = self.clients.get_mut(key) {
-            connection.settle(turn, respond);
+        match self.clients.get_mut(key) {
+            Some(Client::Http1(connection)) => connection.settle(turn, respond),
+            Some(Client::Task(task)) => task.settle(turn, respond),
+            None => {}
         }
     }
 
     /// Has a client settle in the next turn.
     pub(crate) fn mark_dirty(&mut self, turn: &mut Turn, key: Key) {
-        if let Some(Client::Http1(connection)) = self.clients.get_mut(key) {
-            connection.mark_dirty(turn);
+        match self.clients.get_mut(key) {
+            Some(Client::Http1(connection)) => connection.mark_dirty(turn),
+            Some(Client::Task(task)) => task.mark_dirty(turn),
+            None => {}
         }
     }
 
     /// Removes a client that has been closed.
     pub(crate) fn remove(&mut self, turn: &mut Turn, key: Key) {
-        if let Some(Client::Http1(mut connection)) = self.clients.remove(key) {
-            connection.dispose(turn);
+        match self.clients.remove(key) {
+            Some(Client::Http1(mut connection)) => connection.dispose(turn),
+            Some(Client::Task(mut task)) => {
+                self.tasks.retain(|_, other| *other != key);
+                task.dispose(turn);
+            }
+            None => {}
+        }
+    }
+
+    /// The core asks one of its mounts.
+    pub(crate) fn ask(&mut self, turn: &mut Turn, respond: &mut dyn Respond, order: Order) {
+        let deadline_ms = turn.clock.ms() + order.timeout.as_millis() as u64;
+        let key = self.clients.insert_with(|key| {
+            Client::Task(Box::new(Task::new(key, order.parts.clone(), deadline_ms)))
+        });
+        self.tasks.insert(order.id, key);
+        if let Some(Client::Task(task)) = self.clients.get_mut(key) {
+            task.start(turn, respond, order);
+        }
+    }
+
+    /// So many bytes of a task's answer have been taken.
+    pub(crate) fn on_taken(&mut self, turn: &mut Turn, id: u64, bytes: usize) {
+        if let Some(task) = self.task(id) {
+            task.on_taken(turn, bytes);
+        }
+    }
+
+    /// Nobody wants a task's answer any more.
+    pub(crate) fn drop_task(&mut self, turn: &mut Turn, id: u64) {
+        if let Some(task) = self.task(id) {
+            task.close(turn);
+        }
+    }
+
+    fn task(&mut self, id: u64) -> Option<&mut Task> {
+        match self.clients.get_mut(*self.tasks.get(&id)?)? {
+            Client::Task(task) => Some(task),
+            Client::Http1(_) => None,
         }
     }
 
@@ -104,54 +164,69 @@ impl ClientTable {
         client: Key,
         result: io::Result<Option<Vec<u8>>>,
     ) {
-        if let Some(Client::Http1(connection)) = self.clients.get_mut(client) {
-            connection.on_loaded(turn, result);
+        match self.clients.get_mut(client) {
+            Some(Client::Http1(connection)) => connection.on_loaded(turn, result),
+            Some(Client::Task(task)) => task.on_loaded(turn, result),
+            None => {}
         }
     }
 
     /// Gives up on whatever takes too long.
     pub(crate) fn on_tick(&mut self, turn: &mut Turn) {
-        for (_, Client::Http1(connection)) in self.clients.iter_mut() {
-            connection.on_tick(turn);
+        for (_, client) in self.clients.iter_mut() {
+            match client {
+                Client::Http1(connection) => connection.on_tick(turn),
+                Client::Task(task) => task.on_tick(turn),
+            }
         }
     }
 
     /// Closes all clients, or those on which nothing is in progress.
     pub(crate) fn close(&mut self, turn: &mut Turn, idle_only: bool) {
-        for (_, Client::Http1(connection)) in self.clients.iter_mut() {
-            if idle_only {
-                connection.close_if_idle(turn);
-            } else {
-                connection.close(turn);
+        for (_, client) in self.clients.iter_mut() {
+            match client {
+                Client::Http1(connection) if idle_only => connection.close_if_idle(turn),
+                Client::Http1(connection) => connection.close(turn),
+                Client::Task(_) if idle_only => {}
+                Client::Task(task) => task.close(turn),
             }
         }
     }
 
     /// What is held for each client.
     pub(crate) fn holdings(&self, turn: &Turn) -> impl Iterator<Item = Holding> {
-        self.clients.iter().map(|Client::Http1(connection)| connection.holds(turn))
+        self.clients.iter().map(|client| match client {
+            Client::Http1(connection) => connection.holds(turn),
+            Client::Task(task) => task.holds(),
+        })
     }
 }
 
 impl Client {
     /// Whether it may be closed when others need its descriptor.
     fn gives_way(&self, turn: &Turn) -> Option<Standing> {
-        let Self::Http1(connection) = self;
-        connection.gives_way(turn)
+        match self {
+            Self::Http1(connection) => connection.gives_way(turn),
+            // It has none.
+            Self::Task(_) => None,
+        }
     }
 
     /// Closes it so that others can come.
     fn shed(&mut self, turn: &mut Turn) {
-        let Self::Http1(connection) = self;
-        connection.shed(turn);
+        if let Self::Http1(connection) = self {
+            connection.shed(turn);
+        }
     }
 }
 
 impl seam::Clients for ClientTable {
+    #[inline]
     fn client(&mut self, key: Key) -> Option<&mut dyn seam::Client> {
         match self.clients.get_mut(key)? {
-            Client::Http1(connection) if connection.is_closed() => None,
-            Client::Http1(connection) => Some(connection),
+            Client::Http1(connection) if !connection.is_closed() => Some(connection),
+            Client::Task(task) if !task.is_closed() => Some(&mut **task),
+            Client::Http1(_) | Client::Task(_) => None,
         }
     }
 }

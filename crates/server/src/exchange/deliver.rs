@@ -1,7 +1,7 @@
 //! A response on its way from what answers to who has asked: in the order of its parts, through the filters, and never more nor less than was announced.
 
 use super::answer::Answer;
-use super::seam::{Body, Client, Note};
+use super::seam::{Body, Client, Clients, Note};
 use super::turn::Turn;
 use super::{Exchange, Response, ResponseState};
 use crate::filters::compress::{
@@ -199,8 +199,13 @@ pub(crate) fn informational(
     }
 }
 
+/// Tells the client of an exchange, if there is one, that its response can't be had.
+pub(crate) fn fail(turn: &mut Turn, clients: &mut dyn Clients, key: Key, status: u16) {
+    turn.with_client(clients, key, |client, turn| failure(turn, client, key, status));
+}
+
 /// What answers has failed, or is gone: `status` if nothing has been sent, else a response that breaks off.
-pub(crate) fn failure(turn: &mut Turn, client: &mut dyn Client, key: Key, status: u16) {
+fn failure(turn: &mut Turn, client: &mut dyn Client, key: Key, status: u16) {
     let Some(exchange) = turn.exchanges.get_mut(key) else { return };
     exchange.set_reason(match status {
         500 => "the application failed",

@@ -12,6 +12,7 @@ pub(crate) mod holding;
 pub(crate) mod intake;
 pub(crate) mod negotiate;
 pub(crate) mod open;
+mod respond;
 pub(crate) mod seam;
 pub(crate) mod sendfile;
 pub(crate) mod turn;

@@ -1,8 +1,8 @@
 //! From a request's head to an exchange: its id, whom it is from, and what the access log will say of it.
 
-use super::seam::Peer;
 use super::turn::Turn;
 use super::{Exchange, LogFields};
+use crate::peer::Peer;
 use crate::request_id::{self, RequestId};
 use crate::trusted;
 use gwanmun_http1::{Forwarded, HeaderSpan, RequestHead, Version, read_forwarded};

@@ -8,6 +8,7 @@ use super::Exchange;
 use super::answer::Answer;
 use super::turn::Turn;
 use crate::filters::head::ResponseHead;
+use crate::peer::Peer;
 use gwanmun_files::FileEntry;
 use gwanmun_http1::{HeaderSpan, RequestHead};
 use gwanmun_reactor::HeldFile;
@@ -15,26 +16,7 @@ use gwanmun_reactor::arena::Key;
 use gwanmun_sys::syscall::Transfer;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::rc::Rc;
 use std::sync::Arc;
-
-/// From where requests come, and to where.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    /// Empty: it has no address, as one of a Unix socket.
-    pub(crate) addr: Box<str>,
-    pub(crate) port: u16,
-    pub(crate) local: Rc<Local>,
-}
-
-/// The listener's side of a client.
-#[derive(Debug)]
-pub(crate) struct Local {
-    /// As it stands in a URL. None: every address of the machine.
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) port: u16,
-    pub(crate) is_unix: bool,
-}
 
 /// A request whose head has come.
 pub(crate) struct Request<'a> {

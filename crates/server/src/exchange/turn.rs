@@ -3,7 +3,7 @@
 use super::flood::Flood;
 use super::holding::Holding;
 use super::seam::{Client, Clients, Note};
-use super::{Exchange, Exchanges, RequestBody, deliver};
+use super::{Exchange, Exchanges, RequestBody};
 use crate::generation::Generation;
 use crate::request_id::IdSource;
 use crate::shared::message::Message;
@@ -180,11 +180,6 @@ impl Turn {
             None if bytes > 0 || deadline == 0 => most,
             None => deadline,
         }
-    }
-
-    /// Tells the client of an exchange, if there is one, that its response can't be had.
-    pub(crate) fn fail(&mut self, clients: &mut dyn Clients, key: Key, status: u16) {
-        self.with_client(clients, key, |client, turn| deliver::failure(turn, client, key, status));
     }
 
     /// A file of an application's with what it is, with the threads that may wait for it: one lane for each file system.

@@ -1,13 +1,13 @@
 //! Files: what the thread's cache knows is answered at once; a blocking thread looks for what it does not know.
 
 use super::application::Applications;
-use super::{Resolved, Sender};
 use crate::exchange::Exchange;
 use crate::exchange::answer::Answer;
 use crate::exchange::negotiate::{conditions, conditions_of};
 use crate::exchange::seam::{Clients, Start};
 use crate::exchange::turn::Turn;
 use crate::generation::Generation;
+use crate::router::Resolved;
 use crate::shared::Shared;
 use crate::shared::message::Message;
 use gwanmun_files::{
@@ -68,7 +68,7 @@ impl FileMounts {
         key: Key,
         files: &Arc<Files>,
         request: &Resolved<'_>,
-        (sender, headers): (&Sender<'_>, &mut Vec<HeaderSpan>),
+        headers: &mut Vec<HeaderSpan>,
     ) -> Option<Start> {
         let Resolved { bytes, head, route, .. } = *request;
         let path = &request.path[route.prefix..];
@@ -113,7 +113,7 @@ impl FileMounts {
             Cached::Stale { entry, .. } => Some(entry),
         };
         let application = application.map_or(0, |application| application.index);
-        if !applications.encode_head(turn, key, application, request, (sender, headers)) {
+        if !applications.encode_head(turn, key, application, request, headers) {
             return Some(Start::TOO_LARGE_TO_PASS);
         }
         if let Some(exchange) = turn.exchanges.get_mut(key) {

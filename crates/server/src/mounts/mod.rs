@@ -4,15 +4,15 @@ pub(crate) mod application;
 mod files;
 
 use crate::exchange::answer::Answer;
-use crate::exchange::seam::{Clients, Note, Peer, Request, Respond, Start};
+use crate::exchange::seam::{Clients, Note, Request, Respond, Start};
 use crate::exchange::turn::Turn;
 use crate::generation::Generation;
-use crate::router::Route;
+use crate::router::Resolved;
 use application::Applications;
 use files::FileMounts;
 use gwanmun_gateway::response::WISH_ANY_TARGET;
 use gwanmun_http1::path::{self, Normal, PathError};
-use gwanmun_http1::{Body, HeaderSpan, RequestHead, Span, TargetForm};
+use gwanmun_http1::{Body, HeaderSpan, TargetForm};
 use gwanmun_reactor::arena::{Generations, Key};
 use gwanmun_sys::syscall::Transfer;
 use std::borrow::Cow;
@@ -26,19 +26,6 @@ pub(crate) struct Mounts {
     pub(crate) applications: Applications,
     /// Room for the normal form of a path.
     path: Vec<u8>,
-}
-
-/// A request whose mount has been found.
-struct Resolved<'a> {
-    bytes: &'a [u8],
-    head: &'a RequestHead,
-    /// Where `path` stands in `bytes`; none if it had to be decoded.
-    path_span: Option<Span>,
-    path: &'a [u8],
-    /// The path as received has doubled slashes, which an application gets.
-    doubled: bool,
-    route: Route,
-    servable: bool,
 }
 
 /// Of a request for the server as a whole.
@@ -84,7 +71,7 @@ impl Mounts {
         generation: &Generation,
         key: Key,
         request: &Resolved<'_>,
-        (sender, headers): (&Sender<'_>, &mut Vec<HeaderSpan>),
+        headers: &mut Vec<HeaderSpan>,
     ) -> Start {
         let Resolved { bytes, head, route, .. } = *request;
         let mount = &generation.mounts[route.mount];
@@ -104,14 +91,14 @@ impl Mounts {
         if let Some(files) = &mount.files
             && reads
         {
-            let parts = (sender, &mut *headers);
-            let found = self.files.start(turn, &mut self.applications, key, files, request, parts);
+            let found =
+                self.files.start(turn, &mut self.applications, key, files, request, headers);
             if let Some(start) = found {
                 return start;
             }
         }
         match mount.application {
-            Some(own) => self.applications.start(turn, key, own, request, (sender, headers)),
+            Some(own) => self.applications.start(turn, key, own, request, headers),
             None if reads => Start::Answer(Answer::page(404)),
             None => Start::Answer(Answer::Page {
                 status: 405,
@@ -135,19 +122,19 @@ impl Mounts {
             return None;
         }
         let (bytes, head) = (request.bytes, request.head);
-        let (path, path_span) = (head.path.of(bytes), Some(head.path));
-        let resolved =
-            Resolved { bytes, head, path_span, path, doubled: false, route, servable: false };
-        let sender = Sender { peer: request.peer, socket: request.socket };
-        Some(self.start_resolved(turn, generation, key, &resolved, (&sender, request.headers)))
+        let resolved = Resolved {
+            peer: request.peer,
+            socket: request.socket,
+            bytes,
+            head,
+            path_span: Some(head.path),
+            path: head.path.of(bytes),
+            doubled: false,
+            route,
+            servable: false,
+        };
+        Some(self.start_resolved(turn, generation, key, &resolved, request.headers))
     }
-}
-
-/// Whom a request is from.
-struct Sender<'a> {
-    peer: &'a Peer,
-    /// None: it has none.
-    socket: Option<BorrowedFd<'a>>,
 }
 
 impl Respond for Mounts {
@@ -178,14 +165,19 @@ impl Respond for Mounts {
                 match generation.router.find(path) {
                     None => Start::Answer(Answer::page(404)),
                     Some(route) => {
-                        // An encoded slash separates nothing in a file's path (H69).
-                        let servable = !normalized.encoded_slash;
-                        let doubled = normalized.doubled;
-                        let resolved =
-                            Resolved { bytes, head, path_span, path, doubled, route, servable };
-                        let sender = Sender { peer: request.peer, socket: request.socket };
-                        let parts = (&sender, &mut *request.headers);
-                        self.start_resolved(turn, &generation, key, &resolved, parts)
+                        let resolved = Resolved {
+                            peer: request.peer,
+                            socket: request.socket,
+                            bytes,
+                            head,
+                            path_span,
+                            path,
+                            doubled: normalized.doubled,
+                            route,
+                            // An encoded slash separates nothing in a file's path (H69).
+                            servable: !normalized.encoded_slash,
+                        };
+                        self.start_resolved(turn, &generation, key, &resolved, request.headers)
                     }
                 }
             }

@@ -8,6 +8,7 @@ use crate::mounts::application::link;
 use crate::pools::Pool;
 use crate::pools::memory::{MAX_LINKS, Pulse, WorkerMemory};
 use crate::shared::message::{Heard, Message, Then};
+use crate::shared::task::{TaskAnswer, TaskRequest};
 use crate::shared::{Event, Shared, WorkerState, lock};
 use crate::spool::Spooled;
 use crate::thread::Thread;
@@ -265,6 +266,12 @@ impl Server {
         Ok(WorkerEnds { id, memory: descriptor, links })
     }
 
+    /// Asks one of the server's own mounts, without a socket: as a client does, and by the same rules, but no line of the access log says so.
+    #[must_use]
+    pub fn ask(&self, request: TaskRequest) -> TaskAnswer {
+        TaskAnswer::of(&self.shared, request)
+    }
+
     /// Has the logs call a worker by the number and the process id that operators know it by.
     pub fn name_worker(&self, worker: u32, number: u32, pid: u32) {
         if let Some(state) = self.shared.workers().get_mut(&worker) {
@@ -503,9 +510,8 @@ fn open_log(config: &Config) -> Result<Logger, Error> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::exchange::seam::Respond;
-    use crate::exchange::turn::Turn;
-    use crate::shared::message::{Act, Deed};
+    use crate::shared::message::Act;
+    use std::any::Any;
     use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::sync::mpsc;
@@ -528,12 +534,12 @@ pub(crate) mod tests {
     }
 
     /// Runs `act` on an I/O thread that does nothing else.
-    pub(crate) fn on_thread(act: impl FnOnce(&mut Turn, &mut dyn Respond) + Send + 'static) {
+    pub(crate) fn on_thread(act: impl FnOnce(&mut Thread) + Send + 'static) {
         let (events, received) = mpsc::channel();
         let server = Server::start(&config(), move |event| events.send(event).unwrap()).unwrap();
         let (done, is_done) = mpsc::channel();
-        let act: Box<Deed> = Box::new(move |turn, respond| {
-            act(turn, respond);
+        let act = Box::new(move |thread: &mut dyn Any| {
+            act(thread.downcast_mut().expect("a thread acts"));
             done.send(()).unwrap();
         });
         server.shared.mailboxes[0].post(Message::Test(Act(act)));
@@ -543,7 +549,7 @@ pub(crate) mod tests {
     }
 
     fn panic() -> Message {
-        Message::Test(Act(Box::new(|_, _| panic!("by the test"))))
+        Message::Test(Act(Box::new(|_| panic!("by the test"))))
     }
 
     #[test]

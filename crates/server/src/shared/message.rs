@@ -1,8 +1,7 @@
 //! What other threads tell an I/O thread.
 
+use super::task::Order;
 use super::{Event, Shared};
-#[cfg(test)]
-use crate::exchange::{seam::Respond, turn::Turn};
 use crate::filters::compress::Compressed;
 use crate::filters::sendfile::Sought;
 use crate::generation::Generation;
@@ -57,8 +56,9 @@ impl Drop for Heard {
 }
 
 #[cfg(test)]
-pub(crate) type Deed = dyn FnOnce(&mut Turn, &mut dyn Respond) + Send;
+type Deed = dyn FnOnce(&mut dyn std::any::Any) + Send;
 
+/// With the thread, which lies above this.
 #[cfg(test)]
 pub(crate) struct Act(pub(crate) Box<Deed>);
 
@@ -142,6 +142,17 @@ pub(crate) enum Message {
         grace: Duration,
         /// Idle connections get a last response first, or their keep-alive timeout.
         patient: bool,
+    },
+    /// The core asks one of its mounts.
+    Ask(Box<Order>),
+    /// So many bytes of the answer have been taken.
+    AnswerTaken {
+        id: u64,
+        bytes: usize,
+    },
+    /// Nobody wants the rest of it.
+    AnswerDropped {
+        id: u64,
     },
     /// Another thread has clients that wait for a descriptor, and no connection that can give way.
     GiveWay,

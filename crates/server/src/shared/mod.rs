@@ -1,6 +1,7 @@
 //! What all threads of a server share, and what they tell each other and the embedder.
 
 pub(crate) mod message;
+pub(crate) mod task;
 
 use crate::generation::Generation;
 use crate::pools::Pool;

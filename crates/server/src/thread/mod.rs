@@ -29,9 +29,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub(crate) struct Thread {
-    turn: Turn,
-    clients: ClientTable,
-    mounts: Mounts,
+    pub(crate) turn: Turn,
+    pub(crate) clients: ClientTable,
+    pub(crate) mounts: Mounts,
     /// Room for the keys that [`settle`](Self::settle) works through.
     settling: Vec<Key>,
     events: Box<Events>,
@@ -127,7 +127,7 @@ impl Thread {
     /// Sends what has been written during a batch of events. Gives whether there is more to do at once.
     fn settle(&mut self) -> bool {
         let Self { turn, clients, mounts, settling, .. } = self;
-        turn.shared.connections[turn.thread].store(clients.len(), Ordering::Relaxed);
+        turn.shared.connections[turn.thread].store(clients.connections(), Ordering::Relaxed);
         // Sending can free a client to go on with input it had put off, which can write again.
         let mut keys = std::mem::take(settling);
         for _ in 0..8 {
@@ -206,8 +206,11 @@ impl Thread {
                 }
             }
             #[cfg(test)]
-            Message::Test(act) => (act.0)(turn, mounts),
+            Message::Test(act) => (act.0)(self),
             Message::Close { grace, patient } => self.begin_closing(grace, patient),
+            Message::Ask(order) => clients.ask(turn, mounts, *order),
+            Message::AnswerTaken { id, bytes } => clients.on_taken(turn, id, bytes),
+            Message::AnswerDropped { id } => clients.drop_task(turn, id),
             Message::GiveWay => {
                 clients.shed(turn);
             }
@@ -286,7 +289,7 @@ impl Thread {
         // An exchange without a client is a worker's that is still busy for one that has left.
         let turn = &self.turn;
         let cut = turn.clock.ms() >= self.cut_ms;
-        turn.closing && self.clients.len() == 0 && (turn.exchanges.is_empty() || cut)
+        turn.closing && self.clients.is_empty() && (turn.exchanges.is_empty() || cut)
     }
 
     /// Says goodbye to the workers: they read an end and finish.

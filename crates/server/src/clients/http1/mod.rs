@@ -14,19 +14,17 @@ use super::shedding::Standing;
 use crate::exchange::ResponseState;
 use crate::exchange::access::AccessLine;
 use crate::exchange::holding::Holding;
-use crate::exchange::seam::{Note, Peer, Respond};
+use crate::exchange::seam::{Note, Respond};
 use crate::exchange::turn::Turn;
-use crate::shared::message::Message;
+use crate::peer::Peer;
 use crate::transport::Transport;
 use body::{BodyReader, slow_pace};
-use gwanmun_files::{fetch, load};
 use gwanmun_reactor::arena::Key;
 use gwanmun_reactor::epoll::Readiness;
 use output::{Output, Sent};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 /// Requests of one connection that are worked on at once; more of a pipeline stay unread.
 const MAX_PIPELINE: usize = 32;
@@ -457,7 +455,7 @@ impl Connection {
                     Sent::Yielded => self.mark_dirty(turn),
                     Sent::Absent { source, offset, length } => {
                         self.loading = true;
-                        self.load(turn, source, offset, length);
+                        source.load(turn, self.key, (offset, length), false);
                     }
                     Sent::Shrunk => {
                         turn.log_error(
@@ -531,27 +529,5 @@ impl Connection {
         self.reading = Reading::Linger;
         self.read_deadline = turn.clock.ms() + LINGER_MS;
         self.read(turn, respond);
-    }
-
-    /// Has a blocking thread read a piece of a file into memory.
-    fn load(&self, turn: &Turn, source: output::OpenFile, offset: u64, length: usize) {
-        let Some(lane) = source.held().map(|file| Arc::clone(file.lane())) else { return };
-        let client = self.key;
-        turn.run_blocking(
-            &lane,
-            move || {
-                let result = match source.held() {
-                    Some(file) if file.waits() => fetch(file, offset, length).map(Some),
-                    Some(file) => {
-                        // If it can't be read, sendfile will say so.
-                        let _ = load(file.as_fd(), offset, length);
-                        Ok(None)
-                    }
-                    None => Ok(None),
-                };
-                Message::Loaded { client, result }
-            },
-            move |error| Message::Loaded { client, result: Err(error) },
-        );
     }
 }

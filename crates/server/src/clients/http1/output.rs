@@ -1,9 +1,9 @@
 //! What a connection still has to send: bytes and pieces of files, in order.
 
+use crate::clients::open_file::OpenFile;
 use crate::exchange::holding::Holding;
 use crate::transport::Transport;
-use gwanmun_files::{FileEntry, PIECE, read_resident, resident};
-use gwanmun_reactor::HeldFile;
+use gwanmun_files::{FileEntry, PIECE, read_resident};
 use gwanmun_reactor::buffers::Buffers;
 use gwanmun_sys::syscall::Transfer;
 use std::collections::VecDeque;
@@ -30,39 +30,6 @@ pub(crate) struct Output {
 enum Segment {
     Bytes(Vec<u8>),
     File { source: OpenFile, offset: u64, end: u64 },
-}
-
-/// An open file that is sent.
-#[derive(Clone, Debug)]
-pub(crate) enum OpenFile {
-    Entry(Arc<FileEntry>),
-    /// It came from a worker.
-    Passed(Arc<HeldFile>),
-}
-
-impl OpenFile {
-    pub(crate) fn held(&self) -> Option<&HeldFile> {
-        match self {
-            Self::Entry(entry) => entry.held(),
-            Self::Passed(file) => Some(file),
-        }
-    }
-
-    /// Tells it from others.
-    fn address(&self) -> usize {
-        match self {
-            Self::Entry(entry) => Arc::as_ptr(entry).addr(),
-            Self::Passed(file) => Arc::as_ptr(file).addr(),
-        }
-    }
-
-    /// Whether a part of one [piece](PIECE) can be sent without waiting for the disk.
-    fn is_resident(&self, offset: u64, length: usize, now_ms: u64) -> bool {
-        match self {
-            Self::Entry(entry) => entry.is_resident(offset, length, now_ms),
-            Self::Passed(file) => resident(file.as_fd(), offset, length),
-        }
-    }
 }
 
 /// Where sending came to.

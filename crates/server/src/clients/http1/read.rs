@@ -268,8 +268,9 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::seam::{Local, Peer};
+    use crate::peer::{Local, Peer};
     use crate::server::tests::on_thread;
+    use crate::thread::Thread;
     use crate::transport::Transport;
     use std::io::Write;
     use std::os::unix::net::UnixStream;
@@ -277,7 +278,7 @@ mod tests {
 
     #[test]
     fn who_has_sent_much_is_read_for_one_turn_and_then_the_others() {
-        on_thread(|turn, mounts| {
+        on_thread(|Thread { turn, mounts, .. }| {
             turn.scratch.truncate(1000);
             let (own, mut client) = UnixStream::pair().unwrap();
             own.set_nonblocking(true).unwrap();

@@ -1,12 +1,14 @@
 //! Responses in HTTP/1's form: heads, framing, and the connection's end where that is the only end a body has.
 
-use super::output::{OpenFile, Output};
+use super::output::Output;
 use super::{Connection, Early};
+use crate::clients::open_file::OpenFile;
 use crate::exchange::holding::Holding;
-use crate::exchange::seam::{Body, Client, Peer};
+use crate::exchange::seam::{Body, Client};
 use crate::exchange::turn::Turn;
 use crate::exchange::{Exchange, ResponseState};
 use crate::filters::head::ResponseHead;
+use crate::peer::Peer;
 use gwanmun_http1::response::{
     write_chunk_head, write_last_chunk, write_status_line, write_status_line_with,
 };

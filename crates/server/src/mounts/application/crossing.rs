@@ -1,16 +1,14 @@
 //! How a request's head crosses to a worker.
 
-use super::super::{Resolved, Sender};
 use super::Applications;
 use crate::exchange::Exchange;
 use crate::exchange::turn::Turn;
 use crate::listener::in_url;
 use crate::request_id::{self, RequestId};
+use crate::router::Resolved;
 use gwanmun_gateway::request::{FLAG_HTTP10, FLAG_TLS, Fixed, HeadWriter, Pair, Piece};
 use gwanmun_http1::path;
-use gwanmun_http1::{
-    Authority, Forwarded, HeaderSpan, RequestHead, Span, TargetForm, Version, port_behind,
-};
+use gwanmun_http1::{Authority, Forwarded, HeaderSpan, Span, TargetForm, Version, port_behind};
 use gwanmun_reactor::arena::Key;
 use gwanmun_sys::syscall;
 use std::borrow::Cow;
@@ -23,7 +21,7 @@ impl Applications {
         key: Key,
         application: u32,
         request: &Resolved<'_>,
-        (sender, headers): (&Sender<'_>, &mut Vec<HeaderSpan>),
+        headers: &mut Vec<HeaderSpan>,
     ) -> bool {
         let Resolved { bytes, head, path_span, path, doubled, route, .. } = *request;
         let exchange = turn.exchanges.get(key);
@@ -32,7 +30,7 @@ impl Applications {
             _ => None,
         };
         let forwarded = exchange.and_then(Exchange::forwarded);
-        let came = Came::new(sender, bytes, head, forwarded);
+        let came = Came::new(request, forwarded);
         // An id of ours crosses as if the client had sent it.
         let added = made.map(|_| request_id::NAME);
         let name = |header: &HeaderSpan| header.name.of(bytes);
@@ -49,7 +47,7 @@ impl Applications {
             server_port: came.port,
             remote_port: came.remote_port,
         };
-        let server = if came.host.is_empty() { local_name(sender) } else { Cow::Borrowed("") };
+        let server = if came.host.is_empty() { local_name(request) } else { Cow::Borrowed("") };
         let count = headers.len() + usize::from(made.is_some());
         let appended = made.map_or(0, |id| request_id::NAME.len() + id.bytes().len())
             + path.len().max(head.path.len())
@@ -114,10 +112,10 @@ impl Applications {
 }
 
 /// What stands in for a missing Host (H22): the address that the client has connected to.
-fn local_name<'a>(sender: &Sender<'a>) -> Cow<'a, str> {
-    match &sender.peer.local.name {
+fn local_name<'a>(request: &Resolved<'a>) -> Cow<'a, str> {
+    match &request.peer.local.name {
         Some(name) => Cow::Borrowed(name),
-        None => sender
+        None => request
             .socket
             .and_then(syscall::local_of)
             .map_or(Cow::Borrowed("localhost"), |ip| Cow::Owned(in_url(ip))),
@@ -136,18 +134,14 @@ struct Came<'a> {
 }
 
 impl<'a> Came<'a> {
-    fn new(
-        sender: &Sender<'a>,
-        bytes: &[u8],
-        head: &RequestHead,
-        forwarded: Option<&Forwarded>,
-    ) -> Self {
+    fn new(request: &Resolved<'a>, forwarded: Option<&Forwarded>) -> Self {
+        let Resolved { peer, bytes, head, .. } = *request;
         let mut came = Self {
-            remote_addr: Cow::Borrowed(&sender.peer.addr),
-            remote_port: sender.peer.port,
+            remote_addr: Cow::Borrowed(&peer.addr),
+            remote_port: peer.port,
             https: false,
             host: head.host,
-            port: sender.peer.local.port,
+            port: peer.local.port,
             // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
             in_place_of_host: (head.form == TargetForm::Absolute).then_some(head.authority),
         };

@@ -5,7 +5,7 @@ use super::link::Passed;
 use crate::exchange::answer::Answer;
 use crate::exchange::seam::Clients;
 use crate::exchange::turn::Turn;
-use crate::exchange::{Progress, RequestBody, StreamName, Upload};
+use crate::exchange::{Progress, RequestBody, StreamName, Upload, deliver};
 use crate::pools::{Admission, Pool, Waiting};
 use crate::request_id::RequestId;
 use crate::shared::Event;
@@ -357,7 +357,7 @@ impl Applications {
         } else {
             (exchange.progress, exchange.since_ms) = (Progress::GivenUp, turn.clock.ms());
             log_late(turn, key, worker);
-            turn.fail(clients, key, 504);
+            deliver::fail(turn, clients, key, 504);
             // It may have to wait for its turn; the worker need not.
             self.reset_stream(turn, key);
         }

@@ -311,7 +311,7 @@ impl Applications {
                 let result = result.unwrap_or(Ok(()));
                 if result.is_err() {
                     // If the stream has ended, failing the link does not find this exchange any more.
-                    turn.fail(clients, exchange, 502);
+                    deliver::fail(turn, clients, exchange, 502);
                 }
                 result
             }
@@ -358,7 +358,7 @@ impl Applications {
                 });
                 let result = result.unwrap_or(Ok(()));
                 if result.is_err() {
-                    turn.fail(clients, exchange, 502);
+                    deliver::fail(turn, clients, exchange, 502);
                 }
                 result
             }
@@ -409,7 +409,7 @@ impl Applications {
                         deliver::abort(turn, client, exchange);
                     });
                 } else {
-                    turn.fail(clients, exchange, 500);
+                    deliver::fail(turn, clients, exchange, 500);
                 }
                 Ok(())
             }
@@ -440,7 +440,7 @@ impl Applications {
                 "An application's response was not sent; the client got a 500: {error}."
             ));
             self.reset_stream(turn, exchange);
-            turn.fail(clients, exchange, 500);
+            deliver::fail(turn, clients, exchange, 500);
         }
         Ok(())
     }
@@ -527,7 +527,7 @@ impl Applications {
                 self.waiting += 1;
                 link.pool.put_back(Waiting { thread: turn.thread, exchange: stream.exchange });
             } else {
-                turn.fail(clients, stream.exchange, 502);
+                deliver::fail(turn, clients, stream.exchange, 502);
             }
         }
         self.retry_waiting(turn);

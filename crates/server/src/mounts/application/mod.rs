@@ -6,13 +6,13 @@ mod frames;
 pub(crate) mod link;
 mod relay;
 
-use super::{Resolved, Sender};
 use crate::exchange::answer::Answer;
 use crate::exchange::intake::SPOOL_FULL;
 use crate::exchange::seam::{Clients, Start};
 use crate::exchange::turn::Turn;
 use crate::exchange::{RequestBody, Source, Upload};
 use crate::generation::Application;
+use crate::router::Resolved;
 use gwanmun_gateway::names::NamesTable;
 use gwanmun_gateway::request::{set_body_length, set_body_streamed};
 use gwanmun_gateway::response::WISH_STREAM;
@@ -91,9 +91,9 @@ impl Applications {
         key: Key,
         application: Application,
         request: &Resolved<'_>,
-        parts: (&Sender<'_>, &mut Vec<HeaderSpan>),
+        headers: &mut Vec<HeaderSpan>,
     ) -> Start {
-        if !self.encode_head(turn, key, application.index, request, parts) {
+        if !self.encode_head(turn, key, application.index, request, headers) {
             return Start::TOO_LARGE_TO_PASS;
         }
         let body = request.head.body;
