@@ -2,6 +2,8 @@
 
 mod accept;
 mod http1;
+#[cfg(test)]
+mod machine;
 mod open_file;
 mod shedding;
 mod task;

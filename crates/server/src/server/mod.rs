@@ -522,7 +522,7 @@ pub(crate) mod tests {
             "listen": [{ "kind": "tcp", "host": "127.0.0.1", "port": 0 }],
             "mounts": [],
             "pools": [{ "queue": 1, "queueTimeoutMs": 1000, "requestTimeoutMs": 0 }],
-            "limits": { "requestLine": 8192, "headerBytes": 8192, "headerCount": 10, "body": 0, "bodyInMemory": 0, "minRate": 240 },
+            "limits": { "requestLine": 8192, "headerBytes": 8192, "headerCount": 10, "body": 0, "bodyInMemory": 65536, "minRate": 240 },
             "timeouts": { "headerMs": 1000, "bodyMs": 1000, "keepAliveMs": 1000, "writeMs": 1000 },
             "serverHeader": null,
             "accessLog": { "format": "off", "color": false },

@@ -397,7 +397,7 @@ impl Connection {
         if !self.blocked || !reader.intake.passes_on() {
             return false;
         }
-        let Ok(unread) = self.transport.unread() else { return false };
+        let Some(unread) = self.transport.unread() else { return false };
         let there = unread + self.input.len();
         match reader.coding {
             Coding::Length(left) => (there as u64) < left,

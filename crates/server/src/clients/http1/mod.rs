@@ -24,7 +24,6 @@ use gwanmun_reactor::epoll::Readiness;
 use output::{Output, Sent};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsFd;
 
 /// Requests of one connection that are worked on at once; more of a pipeline stay unread.
 const MAX_PIPELINE: usize = 32;
@@ -166,6 +165,16 @@ impl Connection {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    #[cfg(test)]
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    #[cfg(test)]
+    pub(crate) fn transport_mut(&mut self) -> &mut Transport {
+        &mut self.transport
     }
 
     /// Something happened on the socket.
@@ -366,7 +375,9 @@ impl Connection {
             turn.leave(key);
         }
         self.drop_early(turn);
-        turn.epoll.remove(self.transport.as_fd());
+        if let Some(socket) = self.transport.socket() {
+            turn.epoll.remove(socket);
+        }
     }
 
     fn drop_early(&mut self, turn: &mut Turn) {

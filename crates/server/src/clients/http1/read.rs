@@ -6,7 +6,6 @@ use crate::exchange::turn::Turn;
 use gwanmun_http1::{Body, HeaderSpan, RequestHead, parse_request};
 use gwanmun_reactor::arena::Key;
 use gwanmun_sys::syscall::Transfer;
-use std::os::fd::AsFd;
 
 /// Requests that one connection begins in a turn of its thread's loop: what the core answers at once could else be thousands.
 const TURN_REQUESTS: u32 = 32;
@@ -217,7 +216,7 @@ impl Connection {
         let is_behind = !self.exchanges.is_empty();
         let key = turn.open(self.key, &self.peer, is_behind, bytes, head, headers);
         self.exchanges.push_back(key);
-        let socket = Some(self.transport.as_fd());
+        let socket = self.transport.socket();
         let mut request = Request { peer: &self.peer, socket, bytes, head, headers };
         let here = request.here();
         let start = respond.start(turn, key, &mut request);
