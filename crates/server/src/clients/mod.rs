@@ -1,6 +1,8 @@
 //! Who asks: the clients of an I/O thread, whatever protocol they speak.
 
 mod accept;
+#[cfg(test)]
+mod frames;
 mod http1;
 #[cfg(test)]
 mod machine;

@@ -516,7 +516,7 @@ pub(crate) mod tests {
     use std::net::TcpStream;
     use std::sync::mpsc;
 
-    fn config() -> Config {
+    pub(crate) fn config() -> Config {
         serde_json::from_value(serde_json::json!({
             "threads": 1,
             "listen": [{ "kind": "tcp", "host": "127.0.0.1", "port": 0 }],
