@@ -1,9 +1,11 @@
 //! The server as the embedder sees it: start, workers, close.
 
-use crate::config::{AccessFormat, Config, ErrorFormat, Listen};
+mod start;
+
+use crate::config::{Config, Listen};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
-use crate::listener::{Address, Inherited, Listener, Sockets, sockets_of};
+use crate::listener::{Address, Inherited, Listener, sockets_of};
 use crate::mounts::application::link;
 use crate::pools::Pool;
 use crate::pools::memory::{MAX_LINKS, Pulse, WorkerMemory};
@@ -11,17 +13,13 @@ use crate::shared::message::{Heard, Message, Then};
 use crate::shared::task::{TaskAnswer, TaskRequest};
 use crate::shared::{Event, Shared, WorkerState, lock};
 use crate::spool::Spooled;
-use crate::thread::Thread;
 use crate::usage::{Gauge, Usage};
-use gwanmun_log::{self as log, LogConfig, Logger, Record, Target, WorkerName};
-use gwanmun_reactor::arena::Generations;
+use gwanmun_log::{self as log, Record, WorkerName};
 use gwanmun_reactor::blocking::Lane;
 use gwanmun_reactor::mailbox::Mailbox;
 use gwanmun_sys::descriptors;
-use std::cell::RefCell;
+use start::{bind, open_log, spawn};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
@@ -376,222 +374,5 @@ impl Drop for Server {
     }
 }
 
-/// How long a thread that could not begin anew waits until it tries again.
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
-
-/// Starts an I/O thread, which says once whether it has what it needs.
-fn spawn(
-    index: usize,
-    shared: Arc<Shared>,
-    sockets: Sockets,
-    started: mpsc::Sender<std::io::Result<()>>,
-) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("gwanmun-io-{index}")).spawn(move || {
-        gwanmun_sys::block_signals();
-        let sockets = Rc::new(RefCell::new(sockets));
-        let generations = Generations::default();
-        for life in 0.. {
-            let thread = match prepare(index, &generations, &shared, &sockets) {
-                Ok(thread) => thread,
-                Err(error) if life == 0 => {
-                    // Nobody waits any more if another thread has failed before.
-                    let _ = started.send(Err(error));
-                    break;
-                }
-                Err(_) if shared.closing.load(Ordering::Acquire) => break,
-                Err(_) => {
-                    std::thread::sleep(AGAIN_AFTER);
-                    continue;
-                }
-            };
-            if life == 0 {
-                let _ = started.send(Ok(()));
-            }
-            match catch_unwind(AssertUnwindSafe(|| thread.run())) {
-                Ok(Ok(())) => break,
-                Ok(Err(error)) => {
-                    shared
-                        .logger
-                        .error(log::Level::Error, &format!("I/O thread {index} failed: {error}."));
-                    break;
-                }
-                Err(panic) => {
-                    shared.after_panic(index, &*panic);
-                    if shared.closing.load(Ordering::Acquire) {
-                        break;
-                    }
-                }
-            }
-        }
-        if shared.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            (shared.on_event)(Event::Closed);
-        }
-    })
-}
-
-/// One life of an I/O thread.
-fn prepare(
-    index: usize,
-    generations: &Generations,
-    shared: &Arc<Shared>,
-    sockets: &Rc<RefCell<Sockets>>,
-) -> std::io::Result<Thread> {
-    let generation = Arc::clone(&lock(&shared.generation));
-    Thread::new(index, generations, Arc::clone(shared), generation, Rc::clone(sockets))
-}
-
-/// Binds what `listen` asks for, and takes over what is bound already: by what was written, for a port 0 is to stay the one that it became, or by
-/// what it stands for.
-fn bind(
-    wanted: &[Listen],
-    bound: &[(Listen, Vec<Arc<Listener>>)],
-    threads: usize,
-    inherited: &mut Inherited,
-) -> Result<Bound, Error> {
-    let mut listeners: Bound = Vec::new();
-    for (index, listen) in wanted.iter().enumerate() {
-        let is_free = |own: &&Arc<Listener>| {
-            !listeners.iter().flat_map(|(_, taken)| taken).any(|taken| Arc::ptr_eq(own, taken))
-        };
-        let same = bound
-            .iter()
-            .find(|(other, own)| other.same_address(listen) && own.iter().all(|own| is_free(&own)));
-        let own = match same {
-            Some((_, own)) => own.clone(),
-            None => {
-                let kept: Vec<_> =
-                    bound.iter().flat_map(|(_, own)| own).filter(is_free).cloned().collect();
-                Listener::bind(listen, threads, inherited, &kept)
-                    .map_err(|error| error.at(format!("listen[{index}]")))?
-            }
-        };
-        listeners.push((listen.clone(), own));
-    }
-    Ok(listeners)
-}
-
-fn open_log(config: &Config) -> Result<Logger, Error> {
-    let target =
-        |file: &Option<std::path::PathBuf>, other| file.clone().map_or(other, Target::File);
-    let access_target = target(&config.access_log.file, Target::Stdout);
-    let error_target = target(&config.error_log.file, Target::Stderr);
-    for (part, target) in [("accessLog.file", &access_target), ("errorLog.file", &error_target)] {
-        log::check(target).map_err(|error| {
-            let what = match target {
-                Target::File(path) => format!("The log {} can't be written", path.display()),
-                _ => "The log can't be written".to_owned(),
-            };
-            Error::io(ErrorKind::Log, &what, &error).at(part)
-        })?;
-    }
-    let color = config.access_log.color;
-    Logger::new(LogConfig {
-        access: match config.access_log.format {
-            AccessFormat::Combined => log::AccessFormat::Combined,
-            AccessFormat::Short => log::AccessFormat::Short { color },
-            AccessFormat::Json => log::AccessFormat::Json,
-            AccessFormat::Off => log::AccessFormat::Off,
-        },
-        access_target,
-        error: match config.error_log.format {
-            ErrorFormat::Json => log::ErrorFormat::Json,
-            ErrorFormat::Text => log::ErrorFormat::Text { timed_output: config.error_log.timed },
-        },
-        level: config.error_log.level,
-        error_target,
-    })
-    .map_err(|error| match error.raw_os_error() {
-        // Of the two things that it does, opening files and starting a thread, only this fails so.
-        Some(libc::EAGAIN) => Error::thread("Can't start the log's thread", &error),
-        _ => Error::io(ErrorKind::Log, "The log can't be written", &error),
-    })
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::shared::message::Act;
-    use std::any::Any;
-    use std::io::{Read, Write};
-    use std::net::TcpStream;
-    use std::sync::mpsc;
-
-    pub(crate) fn config() -> Config {
-        serde_json::from_value(serde_json::json!({
-            "threads": 1,
-            "listen": [{ "kind": "tcp", "host": "127.0.0.1", "port": 0 }],
-            "mounts": [],
-            "pools": [{ "queue": 1, "queueTimeoutMs": 1000, "requestTimeoutMs": 0 }],
-            "limits": { "requestLine": 8192, "headerBytes": 8192, "headerCount": 10, "body": 0, "bodyInMemory": 65536, "minRate": 240 },
-            "timeouts": { "headerMs": 1000, "bodyMs": 1000, "keepAliveMs": 1000, "writeMs": 1000 },
-            "serverHeader": null,
-            "accessLog": { "format": "off", "color": false },
-            "errorLog": {},
-            "tempDir": "/tmp",
-            "multiprocess": false,
-        }))
-        .unwrap()
-    }
-
-    /// Runs `act` on an I/O thread that does nothing else.
-    pub(crate) fn on_thread(act: impl FnOnce(&mut Thread) + Send + 'static) {
-        let (events, received) = mpsc::channel();
-        let server = Server::start(&config(), move |event| events.send(event).unwrap()).unwrap();
-        let (done, is_done) = mpsc::channel();
-        let act = Box::new(move |thread: &mut dyn Any| {
-            act(thread.downcast_mut().expect("a thread acts"));
-            done.send(()).unwrap();
-        });
-        server.shared.mailboxes[0].post(Message::Test(Act(act)));
-        is_done.recv().expect("what is done on the thread does not panic");
-        server.close(Duration::ZERO);
-        assert_eq!(received.recv().unwrap(), Event::Closed);
-    }
-
-    fn panic() -> Message {
-        Message::Test(Act(Box::new(|_| panic!("by the test"))))
-    }
-
-    #[test]
-    fn a_panic_costs_its_connections_and_nothing_else() {
-        let config = config();
-        let (events, received) = mpsc::channel();
-        let server = Server::start(&config, move |event| events.send(event).unwrap()).unwrap();
-        let worker = server.add_worker(0).unwrap();
-        let Address::Tcp(address) = server.addresses()[0].clone() else { unreachable!() };
-        let ask = || {
-            let mut client = TcpStream::connect(address).unwrap();
-            client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
-            let mut answer = String::new();
-            client.read_to_string(&mut answer).unwrap();
-            answer
-        };
-        assert!(ask().starts_with("HTTP/1.1 404 "));
-        let mut lost = TcpStream::connect(address).unwrap();
-        server.shared.mailboxes[0].post(panic());
-        let gone = received.recv().unwrap();
-        assert!(matches!(gone, Event::WorkerGone { worker: id, .. } if id == worker.id));
-        assert_eq!(lost.read(&mut [0; 1]).unwrap_or_default(), 0);
-        assert!(ask().starts_with("HTTP/1.1 404 "));
-        server.close(Duration::ZERO);
-        assert_eq!(received.recv().unwrap(), Event::Closed);
-    }
-
-    #[test]
-    fn what_is_in_the_mailbox_behind_a_panic_is_heard_by_the_next_life() {
-        let config = config();
-        let (events, received) = mpsc::channel();
-        let server = Server::start(&config, move |event| events.send(event).unwrap()).unwrap();
-        // While the thread works on these, the others join them in its mailbox.
-        let mailbox = &server.shared.mailboxes[0];
-        for _ in 0..100 {
-            mailbox.post(panic());
-            mailbox.post(Message::CloseConnections { idle_only: true });
-        }
-        server.prepare(&config).unwrap();
-        server.commit();
-        assert_eq!(received.recv().unwrap(), Event::Renewed);
-        server.close(Duration::ZERO);
-        assert_eq!(received.recv().unwrap(), Event::Closed);
-    }
-}
+pub(crate) mod tests;
