@@ -230,7 +230,9 @@ impl Script {
         if is_first && !job.has_whole_body {
             seen.early += 1;
         }
-        let end = is_all && !breaks;
+        // One that breaks off may also say that it has ended, although more was announced.
+        let is_short = breaks && announces && limit < total && self.random.one_in(2);
+        let end = is_all && (!breaks || is_short);
         if is_first {
             let mut lines = b"Content-Type: x/y\r\n".to_vec();
             if announces {
@@ -248,12 +250,14 @@ impl Script {
         }
         // An announced body that is whole has ended, whatever comes.
         let is_head = self.asked[id].is_head;
+        // Nor has a body that nobody gets an end that comes too early.
+        let breaks = breaks && !(is_short && is_head);
         let breaks = breaks && !(announces && limit == total && is_all && !is_head);
         if is_all {
-            if breaks {
+            if breaks && !is_short {
                 turn.with_client(clients, key, |client, turn| deliver::abort(turn, client, key));
-                seen.cut += 1;
             }
+            seen.cut += u64::from(breaks);
             let body = content(id, total)[..limit].to_vec();
             let answered =
                 Answered { status: 200, body, is_last: breaks, is_complete: !breaks, is_head };
@@ -515,13 +519,16 @@ fn requests(random: &mut Random, seen: &mut Seen) -> (Vec<Asked>, Vec<u8>) {
 /// Whether the client has got, in the order of its requests, what was answered to each.
 fn check(received: &[u8], script: &Script, seen: &mut Seen) {
     let mut rest = received;
+    let mut may_end = false;
     for id in 0..script.asked.len() {
         let Some(answered) = script.answered.get(&id) else {
             assert_eq!(rest, b"", "an answer to {id}, to which there is none");
+            assert!(may_end, "the connection ended before {id}, and no response had said so");
             return;
         };
         if rest.is_empty() {
-            // The one before ended the connection, or this one broke off before its head had left.
+            // It broke off before its head had left, or the connection had ended.
+            assert!(may_end || !answered.is_complete, "there is no answer to {id}");
             return;
         }
         let response = parse(rest, answered.is_head);
@@ -539,6 +546,7 @@ fn check(received: &[u8], script: &Script, seen: &mut Seen) {
         }
         seen.complete += u64::from(response.is_whole);
         rest = response.rest;
+        may_end = answered.is_last || response.closes || !response.is_whole;
         if answered.is_last || response.closes {
             assert_eq!(rest, b"", "something behind the last answer");
             return;
