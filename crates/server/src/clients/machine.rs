@@ -96,6 +96,8 @@ impl Random {
 /// A request as the model has it.
 struct Asked {
     is_head: bool,
+    /// Its body's length is not known before its end.
+    is_chunked: bool,
     body: Vec<u8>,
 }
 
@@ -108,6 +110,8 @@ struct Answered {
     is_last: bool,
     is_complete: bool,
     is_head: bool,
+    /// It ended before the request's body had come, and how much of that was left was not known when its head left.
+    is_early: bool,
 }
 
 /// An answer that is being given.
@@ -259,8 +263,10 @@ impl Script {
             }
             seen.cut += u64::from(breaks);
             let body = content(id, total)[..limit].to_vec();
-            let answered =
-                Answered { status: 200, body, is_last: breaks, is_complete: !breaks, is_head };
+            let is_known = is_first && end && !self.asked[id].is_chunked;
+            let is_early = !is_known && !self.job(key).has_whole_body;
+            let (is_last, is_complete) = (breaks, !breaks);
+            let answered = Answered { status: 200, body, is_last, is_complete, is_head, is_early };
             self.answered.insert(id, answered);
             self.finish(turn, key);
         }
@@ -313,7 +319,10 @@ impl Respond for Script {
                 self.answered.insert(id, answered);
                 Start::Refused(413, "the seed wants it")
             }
-            2..=4 if has_body => Start::Collect { limit: 1 << 20 },
+            // What is longer would go to a file.
+            2..=4 if has_body && self.asked[id].body.len() <= 60_000 => {
+                Start::Collect { limit: 1 << 20 }
+            }
             _ if has_body => {
                 self.begin(turn, key, id, Some(0));
                 Start::Pass { limit: 1 << 20 }
@@ -480,7 +489,8 @@ fn requests(random: &mut Random, seen: &mut Seen) -> (Vec<Asked>, Vec<u8>) {
         let mut body = Vec::new();
         if has_body {
             // Bodies differ, so that each is known again.
-            let length = random.below(50_000);
+            let longest = if random.one_in(4) { 300_000 } else { 50_000 };
+            let length = random.below(longest);
             body = format!("{id}:").into_bytes();
             body.extend(content(id, length));
             seen.bodies += 1;
@@ -491,7 +501,8 @@ fn requests(random: &mut Random, seen: &mut Seen) -> (Vec<Asked>, Vec<u8>) {
             _ => "GET",
         };
         let mut head = format!("{method} /{id} HTTP/1.1\r\nHost: h\r\n");
-        if has_body && random.one_in(2) {
+        let is_chunked = has_body && random.one_in(2);
+        if is_chunked {
             head.push_str("Transfer-Encoding: chunked\r\n\r\n");
             bytes.extend_from_slice(head.as_bytes());
             let mut rest = body.as_slice();
@@ -511,7 +522,7 @@ fn requests(random: &mut Random, seen: &mut Seen) -> (Vec<Asked>, Vec<u8>) {
             bytes.extend_from_slice(head.as_bytes());
             bytes.extend_from_slice(&body);
         }
-        asked.push(Asked { is_head, body });
+        asked.push(Asked { is_head, is_chunked, body });
     }
     (asked, bytes)
 }
@@ -546,7 +557,7 @@ fn check(received: &[u8], script: &Script, seen: &mut Seen) {
         }
         seen.complete += u64::from(response.is_whole);
         rest = response.rest;
-        may_end = answered.is_last || response.closes || !response.is_whole;
+        may_end = answered.is_last || answered.is_early || response.closes || !response.is_whole;
         if answered.is_last || response.closes {
             assert_eq!(rest, b"", "something behind the last answer");
             return;
