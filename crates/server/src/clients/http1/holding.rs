@@ -44,8 +44,8 @@ impl Connection {
     /// client cut off.
     pub(super) fn weigh(&mut self, turn: &mut Turn, key: Key) {
         let Some(exchange) = turn.exchanges.get_mut(key) else { return };
-        let early = self.early.iter_mut().rfind(|early| early.exchange == key);
-        let Some(early) = early else { return };
+        let all = self.early.iter_mut().flat_map(|all| all.iter_mut());
+        let Some(early) = all.rev().find(|early| early.exchange == key) else { return };
         let held = early.output.holds();
         let before = std::mem::replace(&mut early.counted, held);
         exchange.holds -= before;

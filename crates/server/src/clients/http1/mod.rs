@@ -50,8 +50,9 @@ pub(crate) struct Connection {
     /// What they hold together.
     exchanges_hold: Holding,
     output: Output,
-    /// What was written for exchanges before their turn.
-    early: VecDeque<Early>,
+    /// What was written for exchanges before their turn. Most connections never have any.
+    #[expect(clippy::box_collection, reason = "a connection that waits is as small as can be")]
+    early: Option<Box<VecDeque<Early>>>,
     readable: bool,
     writable: bool,
     /// The client has closed its sending side.
@@ -143,7 +144,7 @@ impl Connection {
             exchanges: VecDeque::new(),
             exchanges_hold: Holding::default(),
             output: Output::default(),
-            early: VecDeque::new(),
+            early: None,
             readable: false,
             writable: true,
             read_closed: false,
@@ -381,7 +382,7 @@ impl Connection {
     }
 
     fn drop_early(&mut self, turn: &mut Turn) {
-        for mut early in std::mem::take(&mut self.early) {
+        for mut early in self.early.take().into_iter().flat_map(|all| *all) {
             early.output.clear(&mut turn.buffers);
         }
     }
@@ -399,8 +400,7 @@ impl Connection {
                 continue;
             };
             exchange.is_behind = false;
-            let index = self.early.iter().position(|early| early.exchange == key);
-            if let Some(early) = index.and_then(|index| self.early.remove(index)) {
+            if let Some(early) = self.early.as_mut().and_then(|all| take_early(all, key)) {
                 self.output.append(early.output, &mut turn.buffers);
                 exchange.holds -= early.counted;
                 self.exchanges_hold -= early.counted;
@@ -510,9 +510,7 @@ impl Connection {
                 if self.exchanges.capacity() > MAX_PIPELINE / 4 {
                     self.exchanges = VecDeque::new();
                 }
-                if self.early.capacity() > 0 {
-                    self.early = VecDeque::new();
-                }
+                self.early = None;
             }
         }
     }
@@ -540,5 +538,19 @@ impl Connection {
         self.reading = Reading::Linger;
         self.read_deadline = turn.clock.ms() + LINGER_MS;
         self.read(turn, respond);
+    }
+}
+
+/// What was written for an exchange whose turn it is now.
+fn take_early(all: &mut VecDeque<Early>, key: Key) -> Option<Early> {
+    let index = all.iter().position(|early| early.exchange == key)?;
+    all.remove(index)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_connection_is_small() {
+        assert!(size_of::<super::Connection>() <= 272, "{}", size_of::<super::Connection>());
     }
 }

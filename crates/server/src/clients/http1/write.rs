@@ -89,7 +89,8 @@ impl Connection {
         let is_open = exchange.response.state == ResponseState::Open;
         let chunked = is_open && !exchange.http10;
         let first = self.exchanges.front() == Some(&key);
-        let output = if first { &mut self.output } else { early(&mut self.early, key) };
+        let output =
+            if first { &mut self.output } else { early(self.early.get_or_insert_default(), key) };
         let out = output.tail(&mut turn.buffers);
         if let Some(head) = head {
             // Without chunks, the end of the connection is the end of the body.
