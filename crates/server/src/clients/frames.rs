@@ -268,7 +268,9 @@ const KEY: Key = Key { index: 0, generation: 0 };
 struct One(Frames);
 
 impl Clients for One {
-    fn client(&mut self, _: Key) -> Option<&mut dyn Client> {
+    type Client = Frames;
+
+    fn client(&mut self, _: Key) -> Option<&mut Frames> {
         Some(&mut self.0)
     }
 }

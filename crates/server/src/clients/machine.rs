@@ -383,7 +383,9 @@ impl Respond for Script {
 struct One(Connection);
 
 impl Clients for One {
-    fn client(&mut self, _: Key) -> Option<&mut dyn Client> {
+    type Client = Connection;
+
+    fn client(&mut self, _: Key) -> Option<&mut Connection> {
         if self.0.is_closed() { None } else { Some(&mut self.0) }
     }
 }

@@ -10,10 +10,13 @@ mod open_file;
 mod shedding;
 mod task;
 
+use crate::exchange::Exchange;
 use crate::exchange::holding::Holding;
-use crate::exchange::seam::{self, Respond};
+use crate::exchange::seam::{self, Body, Respond};
 use crate::exchange::turn::Turn;
+use crate::filters::head::ResponseHead;
 use crate::listener::Sockets;
+use crate::peer::Peer;
 use crate::shared::task::Order;
 use accept::Acceptor;
 use gwanmun_reactor::HeldFile;
@@ -225,12 +228,80 @@ impl Client {
 }
 
 impl seam::Clients for ClientTable {
+    type Client = Client;
+
     #[inline]
-    fn client(&mut self, key: Key) -> Option<&mut dyn seam::Client> {
-        match self.clients.get_mut(key)? {
-            Client::Http1(connection) if !connection.is_closed() => Some(connection),
-            Client::Task(task) if !task.is_closed() => Some(&mut **task),
-            Client::Http1(_) | Client::Task(_) => None,
+    fn client(&mut self, key: Key) -> Option<&mut Client> {
+        self.clients.get_mut(key).filter(|client| match client {
+            Client::Http1(connection) => !connection.is_closed(),
+            Client::Task(task) => !task.is_closed(),
+        })
+    }
+}
+
+impl seam::Client for Client {
+    fn peer(&self) -> &Peer {
+        match self {
+            Self::Http1(connection) => connection.peer(),
+            Self::Task(task) => task.peer(),
+        }
+    }
+
+    fn has_room_to_compress(&self, exchange: &Exchange) -> bool {
+        match self {
+            Self::Http1(connection) => connection.has_room_to_compress(exchange),
+            Self::Task(task) => task.has_room_to_compress(exchange),
+        }
+    }
+
+    fn charge(&mut self, exchange: &mut Exchange, bytes: usize, files: usize) {
+        match self {
+            Self::Http1(connection) => connection.charge(exchange, bytes, files),
+            Self::Task(task) => task.charge(exchange, bytes, files),
+        }
+    }
+
+    #[inline]
+    fn head(
+        &mut self,
+        turn: &mut Turn,
+        key: Key,
+        head: &ResponseHead<'_>,
+        body: Body<'_>,
+        end: bool,
+    ) {
+        match self {
+            Self::Http1(connection) => connection.head(turn, key, head, body, end),
+            Self::Task(task) => task.head(turn, key, head, body, end),
+        }
+    }
+
+    #[inline]
+    fn body(&mut self, turn: &mut Turn, key: Key, body: Body<'_>, end: bool) {
+        match self {
+            Self::Http1(connection) => connection.body(turn, key, body, end),
+            Self::Task(task) => task.body(turn, key, body, end),
+        }
+    }
+
+    fn informational(&mut self, turn: &mut Turn, key: Key, status: u16, lines: &[u8]) {
+        match self {
+            Self::Http1(connection) => connection.informational(turn, key, status, lines),
+            Self::Task(task) => task.informational(turn, key, status, lines),
+        }
+    }
+
+    fn abort(&mut self, turn: &mut Turn, key: Key) {
+        match self {
+            Self::Http1(connection) => connection.abort(turn, key),
+            Self::Task(task) => task.abort(turn, key),
+        }
+    }
+
+    fn on_room(&mut self, turn: &mut Turn, key: Key) {
+        match self {
+            Self::Http1(connection) => connection.on_room(turn, key),
+            Self::Task(task) => task.on_room(turn, key),
         }
     }
 }

@@ -25,7 +25,7 @@ const VARY: &[u8] = b"Vary: Accept-Encoding\r\n";
 /// going to.
 pub(crate) fn head(
     turn: &mut Turn,
-    client: &mut dyn Client,
+    client: &mut impl Client,
     key: Key,
     head: &ResponseHead<'_>,
     body: &[u8],
@@ -45,7 +45,7 @@ pub(crate) fn head(
 /// As above, for a response that may be one to be compressed.
 fn pack_or_begin(
     turn: &mut Turn,
-    client: &mut dyn Client,
+    client: &mut impl Client,
     key: Key,
     head: &ResponseHead<'_>,
     known: Option<u64>,
@@ -100,7 +100,7 @@ fn pack_or_begin(
 /// A whole response whose body is a part of a file that the application has opened: `there` bytes of it from `offset`.
 pub(crate) fn file(
     turn: &mut Turn,
-    client: &mut dyn Client,
+    client: &mut impl Client,
     key: Key,
     head: &ResponseHead<'_>,
     file: HeldFile,
@@ -132,7 +132,7 @@ pub(crate) fn file(
 /// A whole response of the core's own: `bytes` of body, which `head` has told the length of.
 pub(crate) fn whole(
     turn: &mut Turn,
-    client: &mut dyn Client,
+    client: &mut impl Client,
     key: Key,
     head: &ResponseHead<'_>,
     body: Body<'_>,
@@ -160,7 +160,7 @@ pub(super) fn begin_whole<'a>(
 }
 
 /// A part of the response's body.
-pub(crate) fn part(turn: &mut Turn, client: &mut dyn Client, key: Key, body: &[u8], end: bool) {
+pub(crate) fn part(turn: &mut Turn, client: &mut impl Client, key: Key, body: &[u8], end: bool) {
     let Some(exchange) = turn.exchanges.get_mut(key) else { return };
     let Some(compression) = &mut exchange.compression else {
         plain(turn, client, key, body, end);
@@ -188,7 +188,7 @@ pub(crate) fn trailers(turn: &mut Turn, key: Key, lines: &[u8]) {
 /// A 1xx response before the final one; HTTP/1.0 clients don't know them.
 pub(crate) fn informational(
     turn: &mut Turn,
-    client: &mut dyn Client,
+    client: &mut impl Client,
     key: Key,
     status: u16,
     lines: &[u8],
@@ -200,12 +200,12 @@ pub(crate) fn informational(
 }
 
 /// Tells the client of an exchange, if there is one, that its response can't be had.
-pub(crate) fn fail(turn: &mut Turn, clients: &mut dyn Clients, key: Key, status: u16) {
+pub(crate) fn fail(turn: &mut Turn, clients: &mut impl Clients, key: Key, status: u16) {
     turn.with_client(clients, key, |client, turn| failure(turn, client, key, status));
 }
 
 /// What answers has failed, or is gone: `status` if nothing has been sent, else a response that breaks off.
-fn failure(turn: &mut Turn, client: &mut dyn Client, key: Key, status: u16) {
+fn failure(turn: &mut Turn, client: &mut impl Client, key: Key, status: u16) {
     let Some(exchange) = turn.exchanges.get_mut(key) else { return };
     exchange.set_reason(match status {
         500 => "the application failed",
@@ -221,14 +221,14 @@ fn failure(turn: &mut Turn, client: &mut dyn Client, key: Key, status: u16) {
 }
 
 /// All of the response has been given to the client.
-fn finish(turn: &mut Turn, client: &mut dyn Client, key: Key) {
+fn finish(turn: &mut Turn, client: &mut impl Client, key: Key) {
     if turn.exchanges.get(key).is_some_and(|exchange| !exchange.answered()) {
         client.body(turn, key, Body::NONE, true);
     }
 }
 
 /// Ends the response where it is, so that the client notices.
-pub(crate) fn abort(turn: &mut Turn, client: &mut dyn Client, key: Key) {
+pub(crate) fn abort(turn: &mut Turn, client: &mut impl Client, key: Key) {
     if turn.exchanges.get(key).is_some_and(|exchange| !exchange.answered()) {
         client.abort(turn, key);
     }
@@ -239,7 +239,7 @@ pub(crate) fn abort(turn: &mut Turn, client: &mut dyn Client, key: Key) {
 #[inline]
 fn is_taken_over(
     turn: &mut Turn,
-    client: &mut dyn Client,
+    client: &mut impl Client,
     key: Key,
     head: &ResponseHead<'_>,
 ) -> bool {
@@ -273,7 +273,7 @@ fn frame<'a>(
 #[inline]
 fn begin(
     turn: &mut Turn,
-    client: &mut dyn Client,
+    client: &mut impl Client,
     key: Key,
     head: &ResponseHead<'_>,
     known: Option<u64>,
@@ -288,7 +288,7 @@ fn begin(
 }
 
 /// A part of what the client gets.
-fn plain(turn: &mut Turn, client: &mut dyn Client, key: Key, body: &[u8], end: bool) {
+fn plain(turn: &mut Turn, client: &mut impl Client, key: Key, body: &[u8], end: bool) {
     let Some(exchange) = turn.exchanges.get_mut(key) else { return };
     if exchange.answered() || exchange.is_awaited() {
         return;
@@ -349,7 +349,7 @@ impl<'a> Portion<'a> {
 
 /// After a part of a body.
 #[inline]
-fn conclude(turn: &mut Turn, client: &mut dyn Client, key: Key, portion: &Portion<'_>) {
+fn conclude(turn: &mut Turn, client: &mut impl Client, key: Key, portion: &Portion<'_>) {
     if portion.is_surplus {
         log_surplus(turn);
     }
@@ -361,7 +361,7 @@ fn conclude(turn: &mut Turn, client: &mut dyn Client, key: Key, portion: &Portio
 }
 
 /// The body has ended before its Content-Length.
-fn fall_short(turn: &mut Turn, client: &mut dyn Client, key: Key) {
+fn fall_short(turn: &mut Turn, client: &mut impl Client, key: Key) {
     if let Some(exchange) = turn.exchanges.get_mut(key) {
         exchange.set_reason("the application sent less than its Content-Length");
     }
@@ -381,7 +381,7 @@ fn may_compress(exchange: &Exchange) -> bool {
 /// Whether a response is one that is compressed for those who want it. What is short is decided without a look at its lines.
 fn plan_coding(
     turn: &Turn,
-    client: &dyn Client,
+    client: &impl Client,
     key: Key,
     head: &ResponseHead<'_>,
     known: Option<u64>,
@@ -405,13 +405,13 @@ fn plan_coding(
     Some(Plan { coding: accepted(HeadView::new(&exchange.head).headers()), announced })
 }
 
-fn fail_compression(turn: &mut Turn, client: &mut dyn Client, key: Key, error: &io::Error) {
+fn fail_compression(turn: &mut Turn, client: &mut impl Client, key: Key, error: &io::Error) {
     turn.log_error(&format!("A response could not be compressed: {error}."));
     turn.answer(client, key, Answer::page(500));
 }
 
 /// Goes on with a body that is compressed. Short pieces are compressed here.
-fn pack(turn: &mut Turn, client: &mut dyn Client, key: Key, mut next: Option<Work<'_>>) {
+fn pack(turn: &mut Turn, client: &mut impl Client, key: Key, mut next: Option<Work<'_>>) {
     while let Some(work) = next {
         if work.piece.len() >= LARGE {
             pack_elsewhere(turn, key, work);
@@ -449,7 +449,7 @@ fn set_away(turn: &mut Turn, key: Key, bytes: usize) {
 /// A piece has been compressed elsewhere: it goes out, and what has come meanwhile is the next.
 pub(crate) fn on_compressed(
     turn: &mut Turn,
-    client: &mut dyn Client,
+    client: &mut impl Client,
     key: Key,
     compressed: Compressed,
 ) {
@@ -461,7 +461,7 @@ pub(crate) fn on_compressed(
 /// Gives a piece that has been compressed to the client. Gives what comes next.
 fn packed(
     turn: &mut Turn,
-    client: &mut dyn Client,
+    client: &mut impl Client,
     key: Key,
     compressed: Compressed,
 ) -> Option<Work<'static>> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 impl Turn {
     /// Gives the answer of an exchange for which nothing has been sent.
-    pub(crate) fn answer(&mut self, client: &mut dyn Client, key: Key, answer: Answer) {
+    pub(crate) fn answer(&mut self, client: &mut impl Client, key: Key, answer: Answer) {
         match answer {
             Answer::Page { status, lines } => self.answer_page(client, key, status, &lines),
             Answer::Content { content_type, lines, body } => {
@@ -26,7 +26,7 @@ impl Turn {
     /// Answers with an error after which the client can't go on. `why` is for the logs.
     pub(crate) fn refuse(
         &mut self,
-        client: &mut dyn Client,
+        client: &mut impl Client,
         key: Key,
         status: u16,
         why: &'static str,
@@ -42,7 +42,7 @@ impl Turn {
     /// Gives the answer of an exchange for which nothing has been sent, and breaks off any other.
     pub(crate) fn answer_unless_begun(
         &mut self,
-        client: &mut dyn Client,
+        client: &mut impl Client,
         key: Key,
         answer: Answer,
     ) {
@@ -53,7 +53,7 @@ impl Turn {
         }
     }
 
-    fn answer_page(&mut self, client: &mut dyn Client, key: Key, status: u16, lines: &[u8]) {
+    fn answer_page(&mut self, client: &mut impl Client, key: Key, status: u16, lines: &[u8]) {
         let Some(exchange) = self.exchanges.get(key) else { return };
         let generation = Rc::clone(&exchange.generation);
         match generation.error_page(exchange.mount, status) {
@@ -74,7 +74,7 @@ impl Turn {
 
     fn answer_text(
         &mut self,
-        client: &mut dyn Client,
+        client: &mut impl Client,
         key: Key,
         (status, lines): (u16, &[u8]),
         content_type: &str,
@@ -97,7 +97,7 @@ impl Turn {
 
     fn answer_file(
         &mut self,
-        client: &mut dyn Client,
+        client: &mut impl Client,
         key: Key,
         entry: &Arc<FileEntry>,
         reply: &Reply,
@@ -141,7 +141,7 @@ impl Turn {
     /// Parts of a file, each behind its head.
     fn send_parts(
         &mut self,
-        client: &mut dyn Client,
+        client: &mut impl Client,
         key: Key,
         head: &ResponseHead<'_>,
         entry: &Arc<FileEntry>,

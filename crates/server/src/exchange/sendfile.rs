@@ -19,7 +19,7 @@ impl Turn {
     /// Takes over a response that names a file, if its mount lets it. `false`: it is an ordinary one.
     pub(super) fn begin_sendfile(
         &mut self,
-        client: &mut dyn Client,
+        client: &mut impl Client,
         key: Key,
         head: &ResponseHead<'_>,
     ) -> bool {
@@ -56,7 +56,7 @@ impl Turn {
     /// The file has been looked for. `None`: the path is beneath none of the mount's folders.
     pub(crate) fn on_sendfile(
         &mut self,
-        client: &mut dyn Client,
+        client: &mut impl Client,
         key: Key,
         sought: &Sought,
         found: Option<(Found, Arc<Files>)>,
@@ -88,7 +88,7 @@ impl Turn {
     }
 
     /// Gives up on files that have been looked for too long. The thread that looks goes on: nothing can end what hangs in the kernel.
-    pub(crate) fn expire_sought(&mut self, clients: &mut dyn Clients) {
+    pub(crate) fn expire_sought(&mut self, clients: &mut impl Clients) {
         let now_ms = self.clock.ms();
         while let Some(&(since_ms, key)) = self.sought.front() {
             let is_sought = |exchange: &Exchange| exchange.response.state == ResponseState::Sought;
@@ -112,7 +112,7 @@ impl Turn {
 
     fn send_found(
         &mut self,
-        client: &mut dyn Client,
+        client: &mut impl Client,
         key: Key,
         sought: &Sought,
         files: &Arc<Files>,

@@ -2,7 +2,7 @@
 
 use super::flood::Flood;
 use super::holding::Holding;
-use super::seam::{Client, Clients, Note};
+use super::seam::{Clients, Note};
 use super::{Exchange, Exchanges, RequestBody};
 use crate::generation::Generation;
 use crate::request_id::IdSource;
@@ -143,11 +143,11 @@ impl Turn {
 
     /// Calls `act` with the client that waits for the exchange, if there still is one.
     #[inline]
-    pub(crate) fn with_client<T>(
+    pub(crate) fn with_client<C: Clients, T>(
         &mut self,
-        clients: &mut dyn Clients,
+        clients: &mut C,
         exchange: Key,
-        act: impl FnOnce(&mut dyn Client, &mut Self) -> T,
+        act: impl FnOnce(&mut C::Client, &mut Self) -> T,
     ) -> Option<T> {
         let key = self.exchanges.get(exchange)?.client?;
         let client = clients.client(key)?;

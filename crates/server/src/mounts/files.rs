@@ -191,7 +191,7 @@ impl FileMounts {
     pub(crate) fn on_found(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         applications: &mut Applications,
         (generation, mount, path): (&Arc<Generation>, usize, &[u8]),
         found: &Found,
@@ -225,7 +225,7 @@ impl FileMounts {
     pub(super) fn expire_lookups(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         applications: &mut Applications,
     ) {
         let now_ms = turn.clock.ms();
@@ -249,7 +249,7 @@ impl FileMounts {
     fn give(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         applications: &mut Applications,
         key: Key,
         found: &Found,

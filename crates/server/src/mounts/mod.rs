@@ -56,7 +56,7 @@ impl Mounts {
     }
 
     /// Gives up on files that have been looked for too long.
-    pub(crate) fn expire_lookups(&mut self, turn: &mut Turn, clients: &mut dyn Clients) {
+    pub(crate) fn expire_lookups(&mut self, turn: &mut Turn, clients: &mut impl Clients) {
         self.files.expire_lookups(turn, clients, &mut self.applications);
     }
 

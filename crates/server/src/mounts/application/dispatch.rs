@@ -281,7 +281,7 @@ impl Applications {
 
 impl Applications {
     /// Gives up on requests that have waited too long for a worker.
-    pub(crate) fn expire_waiting(&mut self, turn: &mut Turn, clients: &mut dyn Clients) {
+    pub(crate) fn expire_waiting(&mut self, turn: &mut Turn, clients: &mut impl Clients) {
         if self.waiting == 0 {
             return;
         }
@@ -307,7 +307,7 @@ impl Applications {
     }
 
     /// Looks for requests that their workers take too long for: the client gets a 504, and the embedder is told.
-    pub(crate) fn expire_running(&mut self, turn: &mut Turn, clients: &mut dyn Clients) {
+    pub(crate) fn expire_running(&mut self, turn: &mut Turn, clients: &mut impl Clients) {
         let now_ms = turn.clock.ms();
         let mut late = Vec::new();
         for (key, exchange) in turn.exchanges.iter_mut() {
@@ -343,7 +343,7 @@ impl Applications {
     fn on_late(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         key: Key,
         (worker, has_begun): (u32, bool),
     ) {

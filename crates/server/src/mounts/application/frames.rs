@@ -4,7 +4,7 @@ use super::Applications;
 use super::link::{Block, Link, LinkState};
 use super::relay::{check, parsed, relay_file, relayed};
 use crate::exchange::answer::Answer;
-use crate::exchange::seam::Clients;
+use crate::exchange::seam::{Client, Clients};
 use crate::exchange::turn::Turn;
 use crate::exchange::{RequestBody, deliver};
 use crate::pools::memory::WorkerMemory;
@@ -32,7 +32,7 @@ impl Applications {
     pub(crate) fn add_link(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         worker: u32,
         pool: Arc<Pool>,
         fd: OwnedFd,
@@ -66,7 +66,7 @@ impl Applications {
     }
 
     /// The worker is gone: what it had sent is read, and then the link ends, even if another process holds its other side.
-    pub(crate) fn hang_up(&mut self, turn: &mut Turn, clients: &mut dyn Clients, worker: u32) {
+    pub(crate) fn hang_up(&mut self, turn: &mut Turn, clients: &mut impl Clients, worker: u32) {
         let Some(&key) = self.worker_links.get(&worker) else { return };
         let Some(link) = self.links.get(key) else { return };
         // A socket pair has no reason to refuse; if it did, the end of file would tell.
@@ -82,7 +82,7 @@ impl Applications {
     pub(crate) fn on_link_event(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         key: Key,
         readiness: Readiness,
     ) {
@@ -96,7 +96,7 @@ impl Applications {
     }
 
     /// Writes what is queued for a link.
-    pub(crate) fn flush_link(&mut self, turn: &mut Turn, clients: &mut dyn Clients, key: Key) {
+    pub(crate) fn flush_link(&mut self, turn: &mut Turn, clients: &mut impl Clients, key: Key) {
         let Some(link) = self.links.get_mut(key) else { return };
         link.dirty = false;
         let Ok(all) = link.flush() else {
@@ -130,7 +130,7 @@ impl Applications {
     }
 
     /// Links to which the kernel had no memory, or no room for descriptors on their way, are tried again.
-    pub(crate) fn retry_starved(&mut self, turn: &mut Turn, clients: &mut dyn Clients) {
+    pub(crate) fn retry_starved(&mut self, turn: &mut Turn, clients: &mut impl Clients) {
         for key in self.links.keys() {
             if let Some(link) = self.links.get_mut(key)
                 && std::mem::take(&mut link.starved)
@@ -143,7 +143,7 @@ impl Applications {
 
     /// Receives and handles frames until the link has no more. `at_end`: the worker has closed it, which no further event
     /// will tell, so that the end must be read too.
-    fn read_link(&mut self, turn: &mut Turn, clients: &mut dyn Clients, key: Key, at_end: bool) {
+    fn read_link(&mut self, turn: &mut Turn, clients: &mut impl Clients, key: Key, at_end: bool) {
         let mut buffer = std::mem::take(&mut self.buffer);
         while let Some(link) = self.links.get_mut(key) {
             let kept = link.partial.len();
@@ -223,7 +223,7 @@ impl Applications {
     fn handle_frames(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         key: Key,
         bytes: &[u8],
     ) -> Result<(), FrameError> {
@@ -245,7 +245,7 @@ impl Applications {
     fn handle_frame(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         key: Key,
         frame: FromWorker<'_>,
     ) -> Result<(), FrameError> {
@@ -424,7 +424,7 @@ impl Applications {
     fn relay_http_head(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         exchange: Key,
         (head, body, end): (&[u8], &[u8], bool),
     ) -> Result<(), FrameError> {
@@ -448,7 +448,7 @@ impl Applications {
     fn relay_data(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         (link, stream, exchange): (Key, u32, Key),
         body: &[u8],
         end: bool,
@@ -489,7 +489,7 @@ impl Applications {
     pub(crate) fn fail_link(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         key: Key,
         reason: &str,
     ) {
@@ -562,7 +562,7 @@ fn spend(turn: &mut Turn, exchange: Key, body: &[u8]) -> Result<(), FrameError> 
 /// The worker takes more of a request body. One that it has whole, or that has ended, needs no credit.
 fn grant_upload(
     turn: &mut Turn,
-    clients: &mut dyn Clients,
+    clients: &mut impl Clients,
     key: Key,
     bytes: u32,
 ) -> Result<(), FrameError> {

@@ -63,7 +63,7 @@ impl Applications {
     pub(crate) fn flush_dirty(
         &mut self,
         turn: &mut Turn,
-        clients: &mut dyn Clients,
+        clients: &mut impl Clients,
         keys: &mut Vec<Key>,
     ) {
         std::mem::swap(keys, &mut self.dirty);
@@ -73,7 +73,7 @@ impl Applications {
     }
 
     /// Sends what there is for any worker.
-    pub(crate) fn flush_all(&mut self, turn: &mut Turn, clients: &mut dyn Clients) {
+    pub(crate) fn flush_all(&mut self, turn: &mut Turn, clients: &mut impl Clients) {
         for key in self.links.keys() {
             self.flush_link(turn, clients, key);
         }

@@ -88,7 +88,7 @@ fn facts(block: Option<&Block>, lines: &[u8]) -> Result<BlockFacts, FrameError> 
 /// The worker broke a rule of the protocol.
 pub(super) fn relay_file(
     turn: &mut Turn,
-    client: &mut dyn Client,
+    client: &mut impl Client,
     key: Key,
     head: &ResponseHead<'_>,
     file: File,
