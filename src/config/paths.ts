@@ -137,6 +137,8 @@ function lookAt(path: string): Stats | string | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
+    // A file stands where a folder of the path would be: nothing can be there.
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
     return `${displayPath(path)} cannot be looked at: ${(error as Error).message}`;
   }
 }
