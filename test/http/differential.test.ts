@@ -90,6 +90,8 @@ beforeAll(async () => {
   // A line for each request: the error log has no more than so many a second for those that are refused.
   ours = await record({
     accessLog: { format: 'json', file: join(folder, 'access.log') },
+    requestId: false,
+    threads: 1,
     limits: { body: 4 * 1024 * 1024 },
   });
   const note: RequestListener = (incoming, response) => {
