@@ -4,21 +4,29 @@
 /** A running server: its listeners and its I/O threads. */
 export declare class Core {
   /**
-   * Binds and starts. `config` is JSON; `onEvent` gets JSON. Throws an Error with a `code` of `GWM_…`; its message is a text, or
+   * Binds and starts. `config` is JSON; `tls` has the certificates, if there are any; `onEvent` gets JSON. Throws an Error with a `code` of `GWM_…`; its message is a text, or
    * JSON: `{ message, part }` with the part of the configuration that it is about.
    */
-  constructor(config: string, onEvent: (event: string) => void)
+  constructor(config: string, tls: Tls | null, onEvent: (event: string) => void)
   /** JSON: where the server listens. */
   addresses(): string
   /**
    * Makes everything that another configuration needs, while the current one goes on; gives the numbers of its pools. Throws as the
    * constructor does; nothing has changed then.
    */
-  prepare(config: string): Array<number>
+  prepare(config: string, tls?: Tls | undefined | null): Array<number>
   /** Drops what was prepared. */
   discard(): void
   /** Has new requests served by what was prepared; then comes the event `renewed`. */
   commit(): void
+  /** Has new connections get other certificates; the established ones go on. Throws as the constructor does; nothing has changed then. */
+  setCertificates(tls: Tls): void
+  /** What there is to say of each certificate that is served. */
+  certificates(): Array<CertificateRecord>
+  /** The keys of session tickets, for a process that takes this one's place. They are secret. */
+  ticketKeys(): Buffer
+  /** Takes over the keys of session tickets from the process before. `false`: these are none. */
+  setTicketKeys(keys: Buffer): boolean
   /** JSON: connections, the requests that wait in each pool, and what each worker has got. */
   status(): string
   /** How many requests wait for a worker of the pool. */
@@ -93,6 +101,33 @@ export declare class Link {
  */
 export declare function answerWhere(fd: number, where: () => string): boolean
 
+/** A certificate with its private key, both as PEM. */
+export interface Certificate {
+  /** What an operator knows it by: the path of its file. */
+  label: string
+  /** With its intermediates. */
+  cert: string
+  /** It may be the same text. */
+  key: string
+  /** For clients that ask for no name, or for one that no certificate has. */
+  isDefault: boolean
+}
+
+/** What there is to say of a certificate. */
+export interface CertificateRecord {
+  label: string
+  /** Names and addresses that it is for. */
+  names: Array<string>
+  issuer: string
+  /** Milliseconds since 1970. */
+  notBefore: number
+  notAfter: number
+  /** `ECDSA P-256`, `RSA 2048`, … */
+  keyType: string
+  isDefault: boolean
+  warnings: Array<string>
+}
+
 /** Closes descriptors that were handed to a child process. */
 export declare function closeFds(fds: Array<number>): void
 
@@ -141,11 +176,22 @@ export declare function preferBatches(): void
 /** JSON: every number that both sides of a link must agree on. */
 export declare function protocolConstants(): string
 
+/**
+ * Says what there is to say of a certificate and its private key, both PEM, after everything that would be checked before it is served. Throws as the
+ * constructor of `Core` does, if it would be refused.
+ */
+export declare function readCertificate(cert: string, key: string): CertificateRecord
+
 /** Takes note of the end of a child that nobody else waits for. Never blocks. */
 export declare function reap(pid: number): void
 
 /** Whether the file system of each path has not answered for ten seconds. */
 export declare function silentPaths(paths: Array<string>): Promise<Array<boolean>>
+
+/** What is needed to speak TLS. */
+export interface Tls {
+  certificates: Array<Certificate>
+}
 
 /** What is wrong with an entry of `trustedProxies`, and what to write instead; null if nothing is. */
 export declare function trustedProxyFault(entry: string): string | null

@@ -75,7 +75,9 @@ export class InProcessServer implements Server {
       this.resolveClosed = resolve;
     });
     try {
-      this.core = new native.Core(JSON.stringify(config), (event) => this.onEvent(JSON.parse(event) as CoreEvent));
+      this.core = new native.Core(JSON.stringify(config), null, (event) =>
+        this.onEvent(JSON.parse(event) as CoreEvent),
+      );
     } catch (error) {
       clearInterval(this.alive);
       throw fromCore(error);

@@ -5,6 +5,7 @@ import {
   HEAD_FLAG_HTTP10,
   HEAD_FLAG_LENGTH,
   HEAD_FLAG_TLS,
+  HEAD_FLAG_VARIABLES,
   HEAD_FLAGS,
   HEAD_LENGTH_HIGH,
   HEAD_LENGTH_LOW,
@@ -71,6 +72,12 @@ export class EnvironFactories {
 
   /** @throws if the head names an id that was not defined */
   make(words: Int32Array, at: number, text: string, input: InputStream, errors: ErrorStream): Environ {
+    const environ = this.ofHead(words, at, text, input, errors);
+    if (words[at + HEAD_FLAGS]! & HEAD_FLAG_VARIABLES) addVariables(environ, words, at, text);
+    return environ;
+  }
+
+  private ofHead(words: Int32Array, at: number, text: string, input: InputStream, errors: ErrorStream): Environ {
     const id = words[at + HEAD_NAMES]!;
     if (id === 0) return this.read(words, at, text, input, errors);
     const variant =
@@ -159,6 +166,12 @@ export function bodyLength(words: Int32Array, at: number): number {
 /** A piece of a head's text. `pair`: where it begins and ends, from the head's table. */
 export function cut(text: string, pair: number): string {
   return text.substring(pair >>> 16, pair & 0xffff);
+}
+
+/** Adds what is known of the connection: its TLS. */
+function addVariables(environ: Environ, words: Int32Array, at: number, text: string): void {
+  const parts = text.substring(words[at + HEAD_REMOTE_ADDR]! & 0xffff).split('\0');
+  for (let i = 0; i + 1 < parts.length; i += 2) environ[parts[i]!] = parts[i + 1]!;
 }
 
 /** W03: never empty, also behind a Unix socket. */

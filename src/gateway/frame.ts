@@ -113,6 +113,8 @@ export const HEAD_FLAG_HTTP10 = 1;
 export const HEAD_FLAG_TLS = 2;
 export const HEAD_FLAG_LENGTH = 4;
 export const HEAD_FLAG_STREAMED = 8;
+/** The text ends with variables of the connection, behind the client's address. */
+export const HEAD_FLAG_VARIABLES = 16;
 
 /** A response head's payload begins with the length of its header lines and its form: 0, {@link FORM_HTTP} or {@link FORM_REASON}. */
 export const RESPONSE_HEAD = 8;

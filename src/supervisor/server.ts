@@ -101,7 +101,7 @@ export class Server {
     try {
       const { sockets } = this.#inheritance ?? {};
       const inherited = sockets === undefined ? {} : { inherited: sockets };
-      core = new Core(JSON.stringify({ ...this.#coreConfig(this.#config), ...inherited }), (event) =>
+      core = new Core(JSON.stringify({ ...this.#coreConfig(this.#config), ...inherited }), null, (event) =>
         this.#onEvent(JSON.parse(event) as CoreEvent),
       );
       this.#core = core;

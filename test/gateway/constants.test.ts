@@ -15,7 +15,12 @@ test('the numbers of the protocol are the same in Rust and in TypeScript', async
     maxPayload: f.MAX_PAYLOAD,
     flags: { end: f.FLAG_END, fd: f.FLAG_FD, shared: f.FLAG_SHARED, narrow: f.FLAG_NARROW },
     narrowWindow: f.NARROW_WINDOW,
-    requestFlags: { http10: f.HEAD_FLAG_HTTP10, tls: f.HEAD_FLAG_TLS, body: f.HEAD_FLAG_LENGTH },
+    requestFlags: {
+      http10: f.HEAD_FLAG_HTTP10,
+      tls: f.HEAD_FLAG_TLS,
+      body: f.HEAD_FLAG_LENGTH,
+      variables: f.HEAD_FLAG_VARIABLES,
+    },
     headFixed: f.HEAD_PAIRS * 4,
     formHttp: f.FORM_HTTP,
     formReason: f.FORM_REASON,

@@ -27,7 +27,7 @@ test('a worker that breaks the protocol loses its links, and the error log says 
   const ended = new Promise<void>((resolve) => {
     closed = resolve;
   });
-  const server = new native.Core(JSON.stringify(core), (text) => {
+  const server = new native.Core(JSON.stringify(core), null, (text) => {
     const event = JSON.parse(text) as CoreEvent;
     events.push(event);
     if (event.type === 'closed') closed();

@@ -34,7 +34,7 @@ function fakeNative() {
       }
     },
     Core: class {
-      constructor(config: string, onEvent: (event: string) => void) {
+      constructor(config: string, _tls: unknown, onEvent: (event: string) => void) {
         state.config = JSON.parse(config) as CoreConfig;
         state.event = onEvent;
         if (state.config.listen.some((address) => address.kind === 'tcp' && address.port === 1)) {
@@ -57,6 +57,16 @@ function fakeNative() {
       }
       removeWorker(): void {}
       workerDied(): void {}
+      setCertificates(): void {}
+      certificates(): [] {
+        return [];
+      }
+      ticketKeys(): Buffer {
+        return Buffer.alloc(0);
+      }
+      setTicketKeys(): boolean {
+        return false;
+      }
       prepare(): number[] {
         return [];
       }
@@ -94,6 +104,9 @@ function fakeNative() {
     reap: () => {},
     answerWhere: () => false,
     trustedProxyFault: () => null,
+    readCertificate: () => {
+      throw new Error('there is none');
+    },
     silentPaths: async (paths) => paths.map(() => false),
   };
   return { native, state };

@@ -106,7 +106,7 @@ export class TestCore {
       multiprocess: true,
       ...config,
     };
-    this.core = new native.Core(JSON.stringify(whole), (event) => {
+    this.core = new native.Core(JSON.stringify(whole), null, (event) => {
       this.events.push(JSON.parse(event) as CoreEvent);
       for (const wake of this.wake.splice(0)) wake();
     });

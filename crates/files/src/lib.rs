@@ -36,7 +36,7 @@ pub use cache::{Cached, FileCache, FileCacheLimits, Known};
 pub use conditional::{Conditions, PARTS_END, Reply, evaluate, part_head, write_headers};
 pub use entry::{FileEntry, Identity, forbids_transform};
 pub use packed::PackedFolder;
-pub use residency::{PIECE, fetch, load, read_resident, resident, tells};
+pub use residency::{PIECE, fetch, load, read_at_once, read_resident, resident, tells};
 pub use root::{FileRoot, Found, is_servable};
 pub use rules::{FileRules, Pattern};
 

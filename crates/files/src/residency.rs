@@ -122,6 +122,56 @@ pub fn fetch(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Appends up to so many bytes of a regular file that can be read without waiting, and gives how many; none are its end. `None`: they have to be
+/// [loaded](load). Of files that [wait](waits) nobody asks, so where the kernel can't tell, the file system lives in memory.
+///
+/// # Errors
+/// The file can't be read.
+#[cfg(target_os = "linux")]
+pub fn read_at_once(
+    file: BorrowedFd<'_>,
+    offset: u64,
+    len: usize,
+    out: &mut Vec<u8>,
+) -> io::Result<Option<usize>> {
+    let Ok(offset) = libc::off_t::try_from(offset) else { return Ok(Some(0)) };
+    let start = out.len();
+    out.resize(start + len, 0);
+    let mut flags = libc::RWF_NOWAIT;
+    loop {
+        let piece = libc::iovec { iov_base: out[start..].as_mut_ptr().cast(), iov_len: len };
+        // SAFETY: one iovec is passed, which points at `len` writable bytes of `out` that outlive the call.
+        let count = unsafe { libc::preadv2(file.as_raw_fd(), &raw const piece, 1, offset, flags) };
+        if let Ok(count) = usize::try_from(count) {
+            out.truncate(start + count);
+            return Ok(Some(count));
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EOPNOTSUPP) if flags != 0 => flags = 0,
+            Some(libc::EAGAIN) => {
+                out.truncate(start);
+                return Ok(None);
+            }
+            _ => {
+                out.truncate(start);
+                return Err(error);
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn read_at_once(
+    _: BorrowedFd<'_>,
+    _: u64,
+    _: usize,
+    _: &mut Vec<u8>,
+) -> io::Result<Option<usize>> {
+    Ok(None)
+}
+
 /// Appends these bytes of a regular file, if all of them can be read without waiting. `false`: nothing was appended.
 #[cfg(target_os = "linux")]
 pub fn read_resident(fd: BorrowedFd<'_>, offset: u64, len: usize, out: &mut Vec<u8>) -> bool {

@@ -44,6 +44,7 @@ pub fn write_pairs(out: &mut Vec<u8>, head: &[u8]) {
     if tls {
         pair(out, b"HTTPS", b"on");
     }
+    out.extend_from_slice(view.variables());
     if flags & FLAG_BODY != 0 {
         let length = u64::from(read_u32(head, 20)) << 32 | u64::from(read_u32(head, 16));
         number(out, b"CONTENT_LENGTH", length);

@@ -20,6 +20,9 @@ pub const FLAG_BODY: u32 = 4;
 /// `flags` bit: the body comes as the client sends it, as far as the worker grants credit.
 pub const FLAG_STREAMED: u32 = 8;
 
+/// `flags` bit: the text ends with variables of the connection for the environ, behind the client's address: name NUL value NUL …
+pub const FLAG_VARIABLES: u32 = 16;
+
 /// Pieces of the text that every request has; the number is the byte offset of the pair in the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -179,6 +182,16 @@ impl<'a> HeadView<'a> {
         Pair(read_u32(self.payload, piece as usize)).of(self.text)
     }
 
+    /// The connection's own variables: name NUL value NUL …
+    #[must_use]
+    pub fn variables(&self) -> &'a [u8] {
+        if self.flags() & FLAG_VARIABLES == 0 {
+            return &[];
+        }
+        let start = read_u32(self.payload, Piece::RemoteAddr as usize) & 0xffff;
+        self.text.get(start as usize..).unwrap_or_default()
+    }
+
     #[must_use]
     #[inline]
     pub fn names(&self) -> NamesId {
@@ -244,6 +257,26 @@ mod tests {
         assert_eq!(headers, [(&b"Host"[..], &b"h"[..]), (&b"X-A"[..], &b"1"[..])]);
         assert_eq!((read_u32(&out, 16), read_u32(&out, 20)), (2, 1));
         assert_eq!(read_u32(&out, 24), 8080 << 16 | 40_000);
+    }
+
+    #[test]
+    fn variables_stand_behind_the_address() {
+        let mut out = Vec::new();
+        let flags = FLAG_TLS | FLAG_VARIABLES;
+        let mut writer = HeadWriter::new(&mut out, Fixed { flags, ..Fixed::default() });
+        writer.headers(0, std::iter::empty());
+        writer.text(b"GET / HTTP/1.1\r\n\r\n");
+        let address = writer.append(b"192.0.2.1");
+        writer.piece(Piece::RemoteAddr, address);
+        writer.append(b"SSL_PROTOCOL\0TLSv1.3\0");
+        assert!(writer.finish());
+        assert_eq!(HeadView::new(&out).variables(), b"SSL_PROTOCOL\0TLSv1.3\0");
+        let mut pairs = Vec::new();
+        crate::pairs::write_pairs(&mut pairs, &out);
+        let expected = b"HTTPS\0on\0SSL_PROTOCOL\0TLSv1.3\0";
+        assert!(pairs.windows(expected.len()).any(|bytes| bytes == expected));
+        put(&mut out, 8, FLAG_TLS);
+        assert_eq!(HeadView::new(&out).variables(), b"");
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct BlockFacts {
     pub has_content_type: bool,
     /// There is an X-Request-Id.
     pub has_request_id: bool,
+    /// There is a Strict-Transport-Security.
+    pub has_hsts: bool,
 }
 
 /// A header line that must not be sent.
@@ -235,6 +237,7 @@ pub(crate) fn note(facts: &mut BlockFacts, name: &[u8], value: &[u8]) -> Result<
         6 if is(b"server") => facts.has_server = true,
         12 if is(b"content-type") => facts.has_content_type = true,
         12 if is(b"x-request-id") => facts.has_request_id = true,
+        25 if is(b"strict-transport-security") => facts.has_hsts = true,
         14 if is(b"content-length") => {
             if facts.content_length.is_some() {
                 return Err(Rule::ContentLengthRepeated);

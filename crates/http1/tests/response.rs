@@ -55,7 +55,7 @@ fn facts_of_a_block() {
     assert_eq!(check_block(b""), Ok(BlockFacts::default()));
     assert_eq!(
         check_block(b"content-type: text/html\r\nX-Empty:\r\nX-Tab:\ta\tb\xe9 \r\nContent-Length:  12 \r\nDATE: x\r\nServer:y\r\n"),
-        Ok(BlockFacts { content_length: Some(12), has_date: true, has_server: true, has_content_type: true, has_request_id: false })
+        Ok(BlockFacts { content_length: Some(12), has_date: true, has_server: true, has_content_type: true, has_request_id: false, has_hsts: false })
     );
 }
 

@@ -55,6 +55,8 @@ pub struct AccessRecord<'a> {
 /// What lines of a fixed form have no place for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AccessDetails<'a> {
+    /// Of a request over TLS.
+    pub tls: Option<TlsDetails<'a>>,
     /// The address of the connection's other end, if that is not the client.
     pub peer: Option<&'a str>,
     /// The request's id, if it has one.
@@ -75,6 +77,16 @@ pub struct AccessDetails<'a> {
     pub reason: Option<&'a str>,
     /// The response was not sent to its end.
     pub incomplete: bool,
+}
+
+/// What was agreed on with a client over TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsDetails<'a> {
+    pub protocol: &'a str,
+    pub cipher: &'a str,
+    /// The host that the client has asked for (SNI).
+    pub name: Option<&'a str>,
+    pub is_resumed: bool,
 }
 
 /// An I/O thread's access lines, handed over together once per turn of its event loop.

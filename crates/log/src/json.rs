@@ -46,6 +46,13 @@ pub(super) fn write_access(
         object.target(record.target);
         object.plain("protocol", if record.version_minor == 0 { "HTTP/1.0" } else { "HTTP/1.1" });
     }
+    if let Some(tls) = details.tls {
+        object.field("tls", tls.protocol.as_bytes());
+        object.field("cipher", tls.cipher.as_bytes());
+        object.optional("sni", tls.name.map(str::as_bytes));
+        object.name("resumed");
+        object.out.extend_from_slice(if tls.is_resumed { b"true" } else { b"false" });
+    }
     object.number("status", record.status.into());
     object.number("bytes", record.bytes);
     object.milliseconds("duration_ms", Some(record.duration));
@@ -320,6 +327,7 @@ fn push_path(out: &mut Vec<u8>, value: &[u8], limit: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::TlsDetails;
     use std::time::UNIX_EPOCH;
 
     use serde_json::{Value, json};
@@ -392,6 +400,12 @@ mod tests {
             application: Some(Duration::from_micros(1_000)),
             reason: Some("its worker ended"),
             incomplete: true,
+            tls: Some(TlsDetails {
+                protocol: "TLSv1.3",
+                cipher: "TLS_AES_128_GCM_SHA256",
+                name: Some("a.test"),
+                is_resumed: true,
+            }),
         };
         let full = AccessRecord {
             status: 502,
@@ -407,7 +421,8 @@ mod tests {
                 "time": "2026-11-23T03:15:39.123Z", "level": "error", "event": "request", "request_id": "a-1",
                 "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "remote": "192.0.2.1", "peer": "10.0.0.1",
                 "host": "a.test:8080",
-                "method": "GET", "path": "/path", "query": "q=1", "protocol": "HTTP/1.0", "status": 502, "bytes": 13,
+                "method": "GET", "path": "/path", "query": "q=1", "protocol": "HTTP/1.0",
+                "tls": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "sni": "a.test", "resumed": true, "status": 502, "bytes": 13,
                 "duration_ms": 1.234, "queue_ms": 0.02, "app_ms": 1.0, "by": "app", "mount": "/api", "worker": 2,
                 "reason": "its worker ended", "incomplete": true, "referer": "http://a/", "user_agent": "curl/8",
             })

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-pub use access::{AccessDetails, AccessFormat, AccessRecord, LogBuffer};
+pub use access::{AccessDetails, AccessFormat, AccessRecord, LogBuffer, TlsDetails};
 pub use error::{Level, Record, WorkerName};
 
 use sink::Sink;

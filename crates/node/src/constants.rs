@@ -28,7 +28,7 @@ pub fn protocol_constants() -> String {
         "align": frame::ALIGN,
         "flags": { "end": frame::FLAG_END, "fd": frame::FLAG_FD, "shared": frame::FLAG_SHARED, "narrow": frame::FLAG_NARROW },
         "narrowWindow": NARROW_WINDOW,
-        "requestFlags": { "http10": request::FLAG_HTTP10, "tls": request::FLAG_TLS, "body": request::FLAG_BODY },
+        "requestFlags": { "http10": request::FLAG_HTTP10, "tls": request::FLAG_TLS, "body": request::FLAG_BODY, "variables": request::FLAG_VARIABLES },
         "headFixed": request::FIXED,
         "formHttp": response::FORM_HTTP,
         "formReason": response::FORM_REASON,

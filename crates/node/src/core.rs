@@ -4,7 +4,7 @@ use crate::uv;
 use crate::watch::{Callback, Ready, Watch, text};
 use gwanmun_log::{Level, Record, WorkerName};
 use gwanmun_server::config::Config;
-use gwanmun_server::{Address, Event, Server, WorkerLoad};
+use gwanmun_server::{Address, CertificateFacts, Event, GivenCertificate, Server, WorkerLoad};
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use serde_json::json;
@@ -50,6 +50,83 @@ pub struct LogRecord {
     pub stream: Option<String>,
 }
 
+/// What is needed to speak TLS.
+#[napi(object, object_to_js = false)]
+pub struct Tls {
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate with its private key, both as PEM.
+#[napi(object, object_to_js = false)]
+pub struct Certificate {
+    /// What an operator knows it by: the path of its file.
+    pub label: String,
+    /// With its intermediates.
+    pub cert: String,
+    /// It may be the same text.
+    pub key: String,
+    /// For clients that ask for no name, or for one that no certificate has.
+    pub is_default: bool,
+}
+
+/// What there is to say of a certificate.
+#[napi(object, object_from_js = false)]
+pub struct CertificateRecord {
+    pub label: String,
+    /// Names and addresses that it is for.
+    pub names: Vec<String>,
+    pub issuer: String,
+    /// Milliseconds since 1970.
+    pub not_before: f64,
+    pub not_after: f64,
+    /// `ECDSA P-256`, `RSA 2048`, …
+    pub key_type: String,
+    pub is_default: bool,
+    pub warnings: Vec<String>,
+}
+
+impl From<CertificateFacts> for CertificateRecord {
+    fn from(described: CertificateFacts) -> Self {
+        let CertificateFacts { label, facts, is_default } = described;
+        let addresses = facts.addresses.iter().map(ToString::to_string);
+        Self {
+            label,
+            names: facts.names.into_iter().chain(addresses).collect(),
+            issuer: facts.issuer,
+            not_before: facts.not_before as f64,
+            not_after: facts.not_after as f64,
+            key_type: facts.key_type,
+            is_default,
+            warnings: facts.warnings,
+        }
+    }
+}
+
+fn given(tls: Option<&Tls>) -> Vec<GivenCertificate<'_>> {
+    let certificates = tls.map(|tls| tls.certificates.as_slice()).unwrap_or_default();
+    certificates.iter().map(Certificate::given).collect()
+}
+
+impl Certificate {
+    fn given(&self) -> GivenCertificate<'_> {
+        GivenCertificate {
+            label: &self.label,
+            cert: self.cert.as_bytes(),
+            key: self.key.as_bytes(),
+            is_default: self.is_default,
+        }
+    }
+}
+
+/// Says what there is to say of a certificate and its private key, both PEM, after everything that would be checked before it is served. Throws as the
+/// constructor of `Core` does, if it would be refused.
+#[napi]
+pub fn read_certificate(cert: String, key: String) -> Result<CertificateRecord, String> {
+    gwanmun_server::read_certificate(cert.as_bytes(), key.as_bytes())
+        .map(CertificateRecord::from)
+        .map_err(|error| thrown(&error))
+}
+
 /// Events on their way from the I/O threads to JavaScript.
 struct Queue {
     events: Mutex<VecDeque<String>>,
@@ -65,10 +142,18 @@ struct Events {
 
 #[napi]
 impl Core {
-    /// Binds and starts. `config` is JSON; `onEvent` gets JSON. Throws an Error with a `code` of `GWM_…`; its message is a text, or
+    /// Binds and starts. `config` is JSON; `tls` has the certificates, if there are any; `onEvent` gets JSON. Throws an Error with a `code` of `GWM_…`; its message is a text, or
     /// JSON: `{ message, part }` with the part of the configuration that it is about.
-    #[napi(constructor, ts_args_type = "config: string, onEvent: (event: string) => void")]
-    pub fn new(env: Env, config: String, on_event: Unknown<'_>) -> Result<Self, String> {
+    #[napi(
+        constructor,
+        ts_args_type = "config: string, tls: Tls | null, onEvent: (event: string) => void"
+    )]
+    pub fn new(
+        env: Env,
+        config: String,
+        tls: Option<Tls>,
+        on_event: Unknown<'_>,
+    ) -> Result<Self, String> {
         let internal = |error: Error| Error::new("GWM_CORE".to_owned(), error.reason.clone());
         let config: Config = serde_json::from_str(&config)
             .map_err(|error| Error::new("GWM_CONFIG_INVALID".to_owned(), error.to_string()))?;
@@ -77,7 +162,8 @@ impl Core {
             Queue::new().map_err(|error| Error::new("GWM_CORE".to_owned(), error.to_string()))?,
         );
         let posting = Arc::clone(&queue);
-        let server = Server::start(&config, move |event| posting.post(&event))
+        let certificates = given(tls.as_ref());
+        let server = Server::start(&config, &certificates, move |event| posting.post(&event))
             .map_err(|error| thrown(&error))?;
         let fd = queue.eventfd.as_raw_fd();
         let events = Watch::start(env, fd, |watch| {
@@ -96,11 +182,12 @@ impl Core {
     /// Makes everything that another configuration needs, while the current one goes on; gives the numbers of its pools. Throws as the
     /// constructor does; nothing has changed then.
     #[napi]
-    pub fn prepare(&self, config: String) -> Result<Vec<u32>, String> {
+    pub fn prepare(&self, config: String, tls: Option<Tls>) -> Result<Vec<u32>, String> {
         let config: Config = serde_json::from_str(&config)
             .map_err(|error| Error::new("GWM_CONFIG_INVALID".to_owned(), error.to_string()))?;
         let Some(server) = self.server() else { return Ok(Vec::new()) };
-        let pools = server.prepare(&config).map_err(|error| thrown(&error))?;
+        let pools =
+            server.prepare(&config, &given(tls.as_ref())).map_err(|error| thrown(&error))?;
         Ok(pools.into_iter().filter_map(|pool| u32::try_from(pool).ok()).collect())
     }
 
@@ -118,6 +205,33 @@ impl Core {
         if let Some(server) = self.server() {
             server.commit();
         }
+    }
+
+    /// Has new connections get other certificates; the established ones go on. Throws as the constructor does; nothing has changed then.
+    #[napi]
+    pub fn set_certificates(&self, tls: Tls) -> Result<(), String> {
+        let Some(server) = self.server() else { return Ok(()) };
+        server.set_certificates(&given(Some(&tls))).map_err(|error| thrown(&error))
+    }
+
+    /// What there is to say of each certificate that is served.
+    #[napi]
+    pub fn certificates(&self) -> Vec<CertificateRecord> {
+        let server = self.server();
+        let certificates = server.map(|server| server.certificates()).unwrap_or_default();
+        certificates.into_iter().map(CertificateRecord::from).collect()
+    }
+
+    /// The keys of session tickets, for a process that takes this one's place. They are secret.
+    #[napi]
+    pub fn ticket_keys(&self) -> Buffer {
+        self.server().map(|server| server.ticket_keys()).unwrap_or_default().into()
+    }
+
+    /// Takes over the keys of session tickets from the process before. `false`: these are none.
+    #[napi]
+    pub fn set_ticket_keys(&self, keys: Buffer) -> bool {
+        self.server().is_some_and(|server| server.set_ticket_keys(&keys))
     }
 
     /// JSON: connections, the requests that wait in each pool, and what each worker has got.
@@ -311,11 +425,17 @@ fn addresses_json(server: &Server) -> String {
     let addresses: Vec<_> = server
         .addresses()
         .iter()
-        .map(|address| match address {
-            Address::Tcp(address) => {
-                json!({ "kind": "tcp", "host": address.ip().to_string(), "port": address.port() })
+        .map(|(address, tls)| {
+            let mut address = match address {
+                Address::Tcp(address) => {
+                    json!({ "kind": "tcp", "host": address.ip().to_string(), "port": address.port() })
+                }
+                Address::Unix(path) => json!({ "kind": "unix", "path": path.to_string_lossy() }),
+            };
+            if *tls {
+                address["tls"] = json!(true);
             }
-            Address::Unix(path) => json!({ "kind": "unix", "path": path.to_string_lossy() }),
+            address
         })
         .collect();
     json!(addresses).to_string()

@@ -47,6 +47,21 @@ pub struct Config {
     /// The embedder wants to know of requests that are refused.
     #[serde(default)]
     pub tell_refusals: bool,
+    /// Value of `Strict-Transport-Security`, over TLS; none: no such header.
+    #[serde(default)]
+    pub hsts: Option<String>,
+    #[serde(default)]
+    pub min_tls: MinTls,
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum MinTls {
+    #[default]
+    #[serde(rename = "1.2")]
+    V12,
+    #[serde(rename = "1.3")]
+    V13,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -66,15 +81,29 @@ pub enum Listen {
         /// Other processes of the same user that say so too may listen on the address at the same time.
         #[serde(default)]
         shared: bool,
+        /// TLS is spoken.
+        #[serde(default)]
+        tls: bool,
+        /// Clients are told to ask at this port over TLS; 0: at that of the first TCP address where it is spoken.
+        #[serde(default)]
+        redirect: Option<u16>,
     },
     Unix {
         path: PathBuf,
         /// Permission bits of the socket file.
         #[serde(default)]
         mode: Option<u32>,
+        #[serde(default)]
+        tls: bool,
+        #[serde(default)]
+        redirect: Option<u16>,
     },
     /// Every inherited socket whose address no other entry has, for a service manager that binds the addresses itself.
-    Inherited,
+    Inherited {
+        /// TLS is spoken, or clients are redirected, as the entry says that has the socket's port or path, else as the first one says.
+        #[serde(default)]
+        like: Vec<Listen>,
+    },
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -145,7 +174,7 @@ impl Listen {
                 Self::Tcp { host: other_host, port: other_port, single: other_single, .. },
             ) => (host, port, single) == (other_host, other_port, other_single),
             (Self::Unix { path, .. }, Self::Unix { path: other_path, .. }) => path == other_path,
-            (Self::Inherited, Self::Inherited) => true,
+            (Self::Inherited { .. }, Self::Inherited { .. }) => true,
             _ => false,
         }
     }

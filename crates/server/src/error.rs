@@ -1,5 +1,6 @@
 //! Why a server could not start.
 
+use gwanmun_tls::Fault;
 use std::fmt;
 use std::io;
 
@@ -32,6 +33,10 @@ pub enum ErrorKind {
     Files,
     /// The log cannot be opened.
     Log,
+    /// A certificate can't be served.
+    Certificate,
+    /// A certificate's private key can't be used, or is another's.
+    CertificateKey,
     /// The operating system refused something else: threads, descriptors, memory.
     System,
 }
@@ -46,6 +51,16 @@ impl Error {
         let is_descriptors = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
         let kind = if is_descriptors { ErrorKind::Descriptors } else { kind };
         Self::new(kind, format!("{what}: {error}."))
+    }
+
+    /// Why a certificate cannot be served that the operator knows by `label`.
+    pub(crate) fn certificate(label: &str, fault: &Fault) -> Self {
+        let kind = match fault {
+            Fault::Certificate(_) => ErrorKind::Certificate,
+            Fault::Key(_) => ErrorKind::CertificateKey,
+        };
+        let separator = if label.is_empty() { "" } else { ": " };
+        Self::new(kind, format!("{label}{separator}{fault}"))
     }
 
     pub(crate) fn system(what: &str, error: &io::Error) -> Self {
@@ -79,6 +94,8 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self.kind {
             ErrorKind::Config | ErrorKind::Files => "GWM_CONFIG_INVALID",
+            // They come with it.
+            ErrorKind::Certificate | ErrorKind::CertificateKey => "GWM_CONFIG_INVALID",
             ErrorKind::Descriptors => "GWM_FD_LIMIT",
             ErrorKind::Threads => "GWM_PROCESS_LIMIT",
             ErrorKind::AddressInUse => "GWM_PORT_IN_USE",

@@ -1,6 +1,6 @@
 //! A generation: the configuration as the I/O threads use it, built and validated whole, never changed.
 
-use crate::config::{self, Config, RequestIds, Timeouts};
+use crate::config::{self, Config, MinTls, RequestIds, Timeouts};
 use crate::error::{Error, ErrorKind};
 use crate::pools::Pool;
 use crate::router::Router;
@@ -8,6 +8,7 @@ use crate::trusted::TrustedProxies;
 use gwanmun_files::{AllowedFolders, FileRoot, FileRules, Files, PackedFolder, Pattern};
 use gwanmun_reactor::blocking::{Lane, patiently};
 use gwanmun_sys::descriptors;
+use gwanmun_tls::{MinVersion, Policy};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,9 @@ pub(crate) struct Generation {
     /// Access lines are JSON: they have more fields, and the reason of a refusal among them.
     pub(crate) log_json: bool,
     pub(crate) tell_refusals: bool,
+    /// `Strict-Transport-Security: …\r\n`, or nothing.
+    pub(crate) hsts_line: Vec<u8>,
+    pub(crate) tls: Policy,
 }
 
 #[derive(Debug)]
@@ -96,6 +100,14 @@ impl Generation {
             value.is_empty() || value.bytes().any(|byte| !(b' '..=b'~').contains(&byte))
         }) {
             return invalid("The Server header holds printable ASCII characters only.".to_owned());
+        }
+        let hsts = config.hsts.as_deref();
+        if hsts.is_some_and(|value| {
+            value.is_empty() || value.bytes().any(|byte| !(b' '..=b'~').contains(&byte))
+        }) {
+            return invalid(
+                "Strict-Transport-Security holds printable ASCII characters only.".to_owned(),
+            );
         }
         let trusted_proxies =
             config.trusted_proxies.as_deref().map(TrustedProxies::new).transpose()?;
@@ -194,6 +206,15 @@ impl Generation {
             request_ids: config.request_ids,
             log_json: config.access_log.format == config::AccessFormat::Json,
             tell_refusals: config.tell_refusals,
+            hsts_line: hsts
+                .map(|value| format!("Strict-Transport-Security: {value}\r\n").into_bytes())
+                .unwrap_or_default(),
+            tls: Policy {
+                min_version: match config.min_tls {
+                    MinTls::V12 => MinVersion::Tls12,
+                    MinTls::V13 => MinVersion::Tls13,
+                },
+            },
             log_access: config.access_log.format != config::AccessFormat::Off,
         })
     }

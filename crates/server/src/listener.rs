@@ -106,12 +106,12 @@ impl Listener {
         kept: &[Arc<Self>],
     ) -> Result<Vec<Arc<Self>>, Error> {
         match listen {
-            Listen::Tcp { host, port, backlog, single, only_v6, shared } => {
+            Listen::Tcp { host, port, backlog, single, only_v6, shared, .. } => {
                 let tcp =
                     Tcp { backlog: backlog.unwrap_or(BACKLOG), only_v6: *only_v6, shared: *shared };
                 bind_host(host, *port, *single, tcp, threads, inherited, kept)
             }
-            Listen::Unix { path, mode } => {
+            Listen::Unix { path, mode, .. } => {
                 let address = Address::Unix(path.clone());
                 if let Some(own) = kept.iter().find(|own| own.address == address) {
                     return Ok(vec![Arc::clone(own)]);
@@ -121,7 +121,7 @@ impl Listener {
                     None => Ok(vec![Arc::new(bind_unix(path, *mode)?)]),
                 }
             }
-            Listen::Inherited => {
+            Listen::Inherited { .. } => {
                 let mut listeners = Vec::new();
                 while let Some((address, sockets)) = inherited.take(|_| true) {
                     let listener = Self::new(address, sockets);
@@ -341,7 +341,64 @@ fn is_socket(path: &Path) -> bool {
 }
 
 /// What one thread listens on: its socket of each listener.
-pub(crate) type Sockets = Vec<(Arc<OwnedFd>, Address)>;
+pub(crate) type Sockets = Vec<(Arc<OwnedFd>, Address, Secures)>;
+
+/// Whether clients of a listener speak TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Secures {
+    No,
+    Tls,
+    /// They are told to, at this port.
+    Redirect(u16),
+}
+
+impl Secures {
+    /// What an entry of `listen` says of one of its addresses.
+    fn of(listen: &Listen, address: &Address) -> Self {
+        match listen {
+            Listen::Tcp { tls: true, .. } | Listen::Unix { tls: true, .. } => Self::Tls,
+            Listen::Tcp { redirect: Some(port), .. }
+            | Listen::Unix { redirect: Some(port), .. } => Self::Redirect(*port),
+            Listen::Tcp { .. } | Listen::Unix { .. } => Self::No,
+            Listen::Inherited { like } => {
+                let is_it = |other: &&Listen| match (other, address) {
+                    (Listen::Tcp { port, .. }, Address::Tcp(address)) => *port == address.port(),
+                    (Listen::Unix { path, .. }, Address::Unix(own)) => path == own,
+                    _ => false,
+                };
+                let like = like.iter().find(is_it).or(like.first());
+                like.map_or(Self::No, |like| Self::of(like, address))
+            }
+        }
+    }
+}
+
+/// Whether TLS is spoken at one of an entry's addresses.
+pub(crate) fn speaks_tls(listen: &Listen) -> bool {
+    match listen {
+        Listen::Tcp { tls, .. } | Listen::Unix { tls, .. } => *tls,
+        Listen::Inherited { like } => like.iter().any(speaks_tls),
+    }
+}
+
+/// Each address, with whether TLS is spoken there.
+pub(crate) fn secured(
+    listeners: &[(Listen, Vec<Arc<Listener>>)],
+) -> impl Iterator<Item = (&Arc<Listener>, Secures)> {
+    let all = || {
+        listeners.iter().flat_map(|(listen, bound)| {
+            bound.iter().map(move |own| (own, Secures::of(listen, &own.address)))
+        })
+    };
+    let port = all().find_map(|(own, secures)| match own.address {
+        Address::Tcp(address) if secures == Secures::Tls => Some(address.port()),
+        _ => None,
+    });
+    all().map(move |(own, secures)| match secures {
+        Secures::Redirect(0) => (own, Secures::Redirect(port.unwrap_or(443))),
+        secures => (own, secures),
+    })
+}
 
 /// The sockets of `listeners` that belong to thread number `thread` of so many.
 pub(crate) fn sockets_of(
@@ -349,11 +406,12 @@ pub(crate) fn sockets_of(
     thread: usize,
     threads: usize,
 ) -> Sockets {
-    let own = |listener: &Arc<Listener>| {
+    let own = |(listener, secures): (&Arc<Listener>, Secures)| {
         let address = listener.address.clone();
-        listener.sockets(thread, threads).into_iter().map(move |socket| (socket, address.clone()))
+        let sockets = listener.sockets(thread, threads).into_iter();
+        sockets.map(move |socket| (socket, address.clone(), secures))
     };
-    listeners.iter().flat_map(|(_, bound)| bound).flat_map(own).collect()
+    secured(listeners).flat_map(own).collect()
 }
 
 /// An address as it stands in a URL: that of IPv6 in brackets (RFC 3986 §3.2.2, RFC 3875 §4.1.14).
@@ -376,6 +434,8 @@ mod tests {
             single: false,
             only_v6: false,
             shared: false,
+            tls: false,
+            redirect: None,
         }
     }
 
@@ -415,7 +475,8 @@ mod tests {
     fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
         let path =
             std::env::temp_dir().join(format!("gwanmun-listener-{}.sock", std::process::id()));
-        let listen = Listen::Unix { path: path.clone(), mode: Some(0o600) };
+        let listen =
+            Listen::Unix { path: path.clone(), mode: Some(0o600), tls: false, redirect: None };
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         let listeners = bind(&listen, 2).unwrap();
@@ -430,7 +491,7 @@ mod tests {
         let path =
             std::env::temp_dir().join(format!("gwanmun-listener-{}.txt", std::process::id()));
         std::fs::write(&path, "mine").unwrap();
-        let listen = Listen::Unix { path: path.clone(), mode: None };
+        let listen = Listen::Unix { path: path.clone(), mode: None, tls: false, redirect: None };
         assert_eq!(bind(&listen, 1).unwrap_err().kind(), ErrorKind::Socket);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
         std::fs::remove_file(path).unwrap();

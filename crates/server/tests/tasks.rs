@@ -151,7 +151,7 @@ fn server(mounts: Value) -> (Server, mpsc::Receiver<Event>) {
     }))
     .unwrap();
     let (events, received) = mpsc::channel();
-    let server = Server::start(&config, move |event| drop(events.send(event))).unwrap();
+    let server = Server::start(&config, &[], move |event| drop(events.send(event))).unwrap();
     (server, received)
 }
 

@@ -3,10 +3,10 @@
 use super::http1::Connection;
 use super::{Client, ClientTable, shedding};
 use crate::exchange::turn::Turn;
-use crate::listener::{Address, Sockets, in_url};
-use crate::peer::{Local, Peer};
+use crate::listener::{Address, Secures, Sockets, in_url};
+use crate::peer::{Elsewhere, Local, Peer};
 use crate::shared::message::Message;
-use crate::transport::Transport;
+use crate::transport::{Tls, Transport};
 use gwanmun_log::Level;
 use gwanmun_reactor::epoll::{Epoll, Token};
 use gwanmun_sys::descriptors::{self, Purpose, is_exhaustion};
@@ -71,7 +71,7 @@ impl ClientTable {
     pub(crate) fn listen_on(&mut self, turn: &mut Turn, sockets: Sockets) {
         for index in 0..self.acceptor.listeners.len() {
             let socket = &self.acceptor.listeners[index].socket;
-            if !sockets.iter().any(|(other, _)| Arc::ptr_eq(other, socket)) {
+            if !sockets.iter().any(|(other, ..)| Arc::ptr_eq(other, socket)) {
                 self.accept(turn, index);
             }
         }
@@ -163,6 +163,10 @@ impl ClientTable {
     }
 
     fn add_connection(&mut self, turn: &mut Turn, local: Rc<Local>, fd: OwnedFd) {
+        if local.plain.is_some() && turn.certificates.is_none() {
+            // Its listener goes, and nobody is served without TLS who has asked for it.
+            return;
+        }
         let remote = syscall::peer_of(fd.as_fd());
         let mut watched = Ok(());
         let key = self.clients.insert_with(|key| {
@@ -174,8 +178,14 @@ impl ClientTable {
                 }
                 None => (Box::from(""), 0),
             };
+            let transport = match &turn.certificates {
+                Some(certificates) if local.plain.is_some() => {
+                    Transport::Tls(Box::new(Tls::new(fd, Arc::clone(certificates))))
+                }
+                _ => Transport::Plain(fd),
+            };
             let peer = Peer { addr, port, local };
-            Client::Http1(Connection::new(key, Transport::Plain(fd), peer, turn))
+            Client::Http1(Connection::new(key, transport, peer, turn))
         });
         if watched.is_err() {
             self.clients.remove(key);
@@ -242,16 +252,27 @@ impl ClientTable {
 }
 
 impl ThreadListener {
-    fn new((socket, address): &(Arc<OwnedFd>, Address)) -> Self {
-        let local = match address {
+    fn new((socket, address, secures): &(Arc<OwnedFd>, Address, Secures)) -> Self {
+        let mut local = match address {
             Address::Tcp(address) => {
                 let ip = address.ip();
                 let name = (!ip.is_unspecified()).then(|| in_url(ip).into());
-                Local { name, port: address.port(), is_unix: false }
+                Local { name, port: address.port(), ..Local::default() }
             }
             // SERVER_NAME and SERVER_PORT are never empty (W03).
-            Address::Unix(_) => Local { name: Some("localhost".into()), port: 80, is_unix: true },
+            Address::Unix(_) => {
+                let port = if *secures == Secures::Tls { 443 } else { 80 };
+                Local { name: Some("localhost".into()), port, is_unix: true, ..Local::default() }
+            }
         };
+        match *secures {
+            Secures::No => {}
+            Secures::Redirect(port) => local.elsewhere = Some(Elsewhere::Redirect(port)),
+            Secures::Tls => {
+                let elsewhere = Some(Elsewhere::Tls(local.port));
+                local.plain = Some(Rc::new(Local { elsewhere, ..local.clone() }));
+            }
+        }
         Self { socket: Arc::clone(socket), local: Rc::new(local) }
     }
 }

@@ -96,7 +96,7 @@ fn ask<R: Respond + Later>(turn: &mut Turn, respond: &mut R, line: &str, rest: &
     let request = format!("{line} HTTP/1.1\r\nHost: h\r\n{rest}{end}");
     far.write_all(&(request.len() as u32).to_le_bytes()).unwrap();
     far.write_all(request.as_bytes()).unwrap();
-    let local = Local { name: None, port: 0, is_unix: true };
+    let local = Local { is_unix: true, ..Local::default() };
     let peer = Peer { addr: Box::from(""), port: 0, local: Rc::new(local) };
     let mut one = One(Frames { socket: own, peer, exchange: None, upload: None, is_over: false });
     one.0.start(turn, respond);
@@ -303,7 +303,7 @@ impl Respond for Echo {
             return None;
         };
         let body = String::from_utf8_lossy(&body).into_owned();
-        Some(Answer::Content { content_type: "text/plain", lines: b"", body })
+        Some(Answer::Content { status: 200, content_type: "text/plain", lines: b"", body })
     }
 
     fn room(&mut self, _: &mut Turn, _: Key) -> usize {

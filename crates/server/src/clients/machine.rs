@@ -306,7 +306,12 @@ impl Respond for Script {
                     ..Answered::default()
                 };
                 self.answered.insert(id, answered);
-                Start::Answer(Answer::Content { content_type: "x/y", lines: b"", body })
+                Start::Answer(Answer::Content {
+                    status: 200,
+                    content_type: "x/y",
+                    lines: b"",
+                    body,
+                })
             }
             2 if self.random.one_in(6) => {
                 let answered = Answered {
@@ -399,7 +404,7 @@ fn play(turn: &mut Turn, seed: u64, seen: &mut Seen) -> u64 {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let (asked, mut input) = requests(&mut random, seen);
     turn.number = 0;
-    let local = Local { name: None, port: 0, is_unix: true };
+    let local = Local { is_unix: true, ..Local::default() };
     let peer = Peer { addr: Box::from(""), port: 0, local: Rc::new(local) };
     let transport = Transport::Memory(Box::default());
     let mut one = One(Connection::new(KEY, transport, peer, turn));
@@ -459,14 +464,14 @@ fn play(turn: &mut Turn, seed: u64, seen: &mut Seen) -> u64 {
 fn memory(one: &One) -> &Memory {
     match one.0.transport() {
         Transport::Memory(memory) => memory,
-        Transport::Plain(_) => unreachable!("it was made so"),
+        _ => unreachable!("it was made so"),
     }
 }
 
 fn memory_of(one: &mut One) -> &mut Memory {
     match one.0.transport_mut() {
         Transport::Memory(memory) => memory,
-        Transport::Plain(_) => unreachable!("it was made so"),
+        _ => unreachable!("it was made so"),
     }
 }
 

@@ -13,7 +13,9 @@ const HEAD_GRACE_MS: u64 = 1000;
 /// Why a connection may be closed when others need its descriptor; the first of these first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// Nothing of a request has come, since then; in milliseconds of the thread's clock.
+    /// A handshake that has begun then is not done; in milliseconds of the thread's clock.
+    Handshake { since_ms: u64 },
+    /// Nothing of a request has come, since then.
     Idle { since_ms: u64 },
     /// A head began to come, or the connection to be used, at that time.
     Head { since_ms: u64 },
@@ -25,7 +27,9 @@ pub(crate) enum Standing {
 pub(super) fn victims(mut candidates: Vec<(Standing, Key)>, now_ms: u64) -> Vec<Key> {
     candidates.retain(|&(standing, _)| match standing {
         Standing::Idle { since_ms } => since_ms + IDLE_GRACE_MS <= now_ms,
-        Standing::Head { since_ms } => since_ms + HEAD_GRACE_MS <= now_ms,
+        Standing::Handshake { since_ms } | Standing::Head { since_ms } => {
+            since_ms + HEAD_GRACE_MS <= now_ms
+        }
         Standing::Slow { .. } => true,
     });
     let count = (candidates.len() / 8).clamp(1, BATCH);
@@ -65,6 +69,16 @@ mod tests {
         assert_eq!(victims(vec![slow, fresh, idle], 5000), [keys[2]]);
         assert_eq!(victims(vec![slow, fresh], 5000), [keys[0]]);
         assert_eq!(victims(vec![fresh], 5000), []);
+    }
+
+    #[test]
+    fn t96_unfinished_handshakes_go_before_idle_ones() {
+        let keys = keys(3);
+        let idle = (Standing::Idle { since_ms: 0 }, keys[0]);
+        let handshake = (Standing::Handshake { since_ms: 2000 }, keys[1]);
+        let fresh = (Standing::Handshake { since_ms: 4500 }, keys[2]);
+        assert_eq!(victims(vec![idle, handshake, fresh], 5000), [keys[1]]);
+        assert_eq!(victims(vec![idle, fresh], 5000), [keys[0]]);
     }
 
     #[test]

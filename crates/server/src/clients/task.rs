@@ -52,7 +52,8 @@ enum Piece {
 
 impl Task {
     pub(super) fn new(key: Key, parts: Sender<Part>, deadline_ms: u64) -> Self {
-        let local = Local { name: Some("localhost".into()), port: 80, is_unix: true };
+        let local =
+            Local { name: Some("localhost".into()), port: 80, is_unix: true, ..Local::default() };
         Self {
             key,
             peer: Peer { addr: Box::from(""), port: 0, local: Rc::new(local) },

@@ -7,7 +7,7 @@ use crate::generation::Generation;
 use crate::request_id::RequestId;
 use crate::shared::{ByThread, Event};
 use crate::trusted;
-use gwanmun_log::{AccessDetails, AccessRecord, Level, Record};
+use gwanmun_log::{AccessDetails, AccessRecord, Level, Record, TlsDetails};
 use gwanmun_reactor::arena::Key;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
@@ -124,6 +124,12 @@ impl Turn {
             request_id: id.as_ref().map(RequestId::bytes),
             traceparent: log.traceparent.as_deref(),
             host: log.host.as_deref(),
+            tls: log.tls.as_ref().map(|tls| TlsDetails {
+                protocol: tls.protocol,
+                cipher: tls.cipher,
+                name: tls.name.as_deref(),
+                is_resumed: tls.is_resumed,
+            }),
             mount: log.routed.then(|| generation.mounts[mount].path.as_str()),
             worker: log.worker,
             queue: log

@@ -9,8 +9,8 @@ use std::sync::Arc;
 pub(crate) enum Answer {
     /// A page that says its status; the mount's own, if it has one. `lines` are further header lines.
     Page { status: u16, lines: Cow<'static, [u8]> },
-    /// 200, with something that the core has made.
-    Content { content_type: &'static str, lines: &'static [u8], body: String },
+    /// Something that the core has made.
+    Content { status: u16, content_type: &'static str, lines: &'static [u8], body: String },
     /// A file, or what the request's conditions make of it.
     File { entry: Arc<FileEntry>, reply: Reply },
 }

@@ -19,6 +19,7 @@ pub(crate) mod turn;
 
 use crate::filters::compress::Compression;
 use crate::generation::Generation;
+use crate::peer::Secured;
 use crate::request_id::RequestId;
 use crate::shared::ByThread;
 use crate::spool::SpooledBody;
@@ -52,6 +53,8 @@ pub(crate) struct Exchange {
     pub(crate) mount: usize,
     pub(crate) head_only: bool,
     pub(crate) http10: bool,
+    /// It came over TLS, for a host that Strict-Transport-Security means something for.
+    pub(crate) is_secured: bool,
     pub(crate) keep_alive: bool,
     /// The HEAD payload for a worker: the whole request head with its table. Empty if the request needed none.
     pub(crate) head: Vec<u8>,
@@ -183,6 +186,7 @@ pub(crate) struct LogFields {
     /// For JSON lines alone, like the header's fields below.
     pub(crate) host: Option<Box<[u8]>>,
     pub(crate) traceparent: Option<Box<[u8]>>,
+    pub(crate) tls: Option<Rc<Secured>>,
     pub(crate) routed: bool,
     /// Bytes that were copied, at the most.
     pub(crate) copied: usize,
@@ -244,6 +248,7 @@ impl Exchange {
             mount: usize::MAX,
             head_only: false,
             http10: false,
+            is_secured: false,
             keep_alive: false,
             head: Vec::new(),
             body: RequestBody::None,

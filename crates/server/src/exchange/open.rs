@@ -8,7 +8,8 @@ use crate::trusted;
 use gwanmun_http1::{Forwarded, HeaderSpan, RequestHead, Version, read_forwarded};
 use gwanmun_log::Level;
 use gwanmun_reactor::arena::Key;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Somebody has been told that a proxy is not believed. Once is enough, and strangers can send the fields as well.
@@ -29,9 +30,11 @@ impl Turn {
         let id = if self.ids.is_off() { None } else { Some(request_id(self, bytes, headers)) };
         let forwarded = if head.forwarded { believed(self, peer, bytes, headers) } else { None };
         let http10 = head.version == Version::Http10;
+        let is_secured = peer.tls().is_some() && is_hsts_host(head.host.of(bytes));
         let key = self.exchanges.insert_with(|_| Exchange {
             head_only: head.method.of(bytes) == b"HEAD",
             http10,
+            is_secured,
             keep_alive: head.keep_alive && !self.closing,
             id,
             is_behind,
@@ -50,6 +53,7 @@ impl Turn {
                 user_agent: find(b"user-agent"),
                 host: of_json(b"host"),
                 traceparent: of_json(b"traceparent"),
+                tls: peer.tls().filter(|_| self.generation.log_json).map(Rc::clone),
                 copied: head.len,
                 ..LogFields::default()
             }));
@@ -86,6 +90,16 @@ fn request_id(turn: &mut Turn, bytes: &[u8], headers: &mut Vec<HeaderSpan>) -> R
         headers.retain(|header| !is_id(header));
     }
     id
+}
+
+/// Whether Strict-Transport-Security means anything for a host: not for an address (RFC 6797 §8.1.1), and for `localhost` it would lock developers out of what else runs
+/// there.
+fn is_hsts_host(host: &[u8]) -> bool {
+    let is_address = host.starts_with(b"[")
+        || std::str::from_utf8(host).is_ok_and(|host| host.parse::<Ipv4Addr>().is_ok());
+    let is_local = host.eq_ignore_ascii_case(b"localhost")
+        || host.len() > 10 && host[host.len() - 10..].eq_ignore_ascii_case(b".localhost");
+    !host.is_empty() && !is_address && !is_local
 }
 
 fn find<'a>(bytes: &'a [u8], headers: &[HeaderSpan], name: &[u8]) -> Option<&'a [u8]> {

@@ -16,8 +16,8 @@ impl Turn {
     pub(crate) fn answer(&mut self, client: &mut impl Client, key: Key, answer: Answer) {
         match answer {
             Answer::Page { status, lines } => self.answer_page(client, key, status, &lines),
-            Answer::Content { content_type, lines, body } => {
-                self.answer_text(client, key, (200, lines), content_type, body.as_bytes());
+            Answer::Content { status, content_type, lines, body } => {
+                self.answer_text(client, key, (status, lines), content_type, body.as_bytes());
             }
             Answer::File { entry, reply } => self.answer_file(client, key, &entry, &reply),
         }

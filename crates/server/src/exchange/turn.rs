@@ -7,7 +7,8 @@ use super::{Exchange, Exchanges, RequestBody};
 use crate::generation::Generation;
 use crate::request_id::IdSource;
 use crate::shared::message::Message;
-use crate::shared::{ByThread, Shared};
+use crate::shared::{ByThread, Shared, lock};
+use crate::transport::Records;
 use gwanmun_files::{Identity, tells};
 use gwanmun_http1::HeaderSpan;
 use gwanmun_log::LogBuffer;
@@ -17,6 +18,7 @@ use gwanmun_reactor::blocking::Lane;
 use gwanmun_reactor::buffers::Buffers;
 use gwanmun_reactor::clock::Clock;
 use gwanmun_reactor::epoll::Epoll;
+use gwanmun_tls::Certificates;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -26,6 +28,8 @@ use std::sync::Arc;
 
 /// What one receive brings fits one frame.
 const SCRATCH: usize = gwanmun_gateway::frame::MAX_PAYLOAD;
+/// Steps of TLS handshakes in a turn of the loop: each has one signature at the most.
+const TURN_HANDSHAKES: u32 = 16;
 /// File systems of applications' files that a thread remembers.
 const MOST_DEVICES: usize = 64;
 
@@ -35,6 +39,8 @@ pub(crate) struct Turn {
     /// Counted by thread as well, so that a request that holds on to them costs no atomic operation.
     pub(crate) shared: ByThread<Shared>,
     pub(crate) generation: ByThread<Generation>,
+    /// What new clients get over TLS.
+    pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) epoll: Epoll,
     pub(crate) clock: Clock,
     pub(crate) buffers: Buffers,
@@ -63,6 +69,10 @@ pub(crate) struct Turn {
     pub(crate) patient: bool,
     /// What every client receives into.
     pub(crate) scratch: Vec<u8>,
+    /// Where the records of TLS are opened and sealed.
+    pub(crate) records: Records,
+    /// The turn in which a handshake went on last, and how often in it.
+    handshakes: (u32, u32),
     pub(crate) headers: Vec<HeaderSpan>,
 }
 
@@ -78,9 +88,11 @@ impl Turn {
         generation: Arc<Generation>,
     ) -> io::Result<Self> {
         let log = LogBuffer::new(&shared.logger);
+        let certificates = lock(&shared.certificates).clone();
         let ids = IdSource::new(generation.request_ids);
         Ok(Self {
             thread,
+            certificates,
             shared: Rc::new(shared),
             generation: Rc::new(generation),
             epoll: Epoll::new()?,
@@ -101,8 +113,21 @@ impl Turn {
             closing: false,
             patient: false,
             scratch: vec![0; SCRATCH],
+            records: Records::default(),
+            handshakes: (0, 0),
             headers: Vec::new(),
         })
+    }
+
+    /// Whether a handshake may go on in this turn: signatures are dear, and the clients that have done theirs wait (T97).
+    pub(crate) fn may_shake_hands(&mut self) -> bool {
+        let (turn, count) = &mut self.handshakes;
+        if *turn != self.number {
+            *turn = self.number;
+            *count = 0;
+        }
+        *count += 1;
+        *count <= TURN_HANDSHAKES
     }
 
     /// Writes what has been collected for the access log.

@@ -300,7 +300,12 @@ impl FileMounts {
                 } else {
                     ("application/json", &listing.json)
                 };
-                Answer::Content { content_type, lines: LISTING_LINES, body: body.clone() }
+                Answer::Content {
+                    status: 200,
+                    content_type,
+                    lines: LISTING_LINES,
+                    body: body.clone(),
+                }
             }
             Found::Forbidden => Answer::page(403),
             Found::Failed(error) if descriptors::is_exhaustion(error) => {

@@ -1,6 +1,7 @@
 //! Who answers: which mount a request is for, and of which kind that is.
 
 pub(crate) mod application;
+mod elsewhere;
 mod files;
 
 use crate::exchange::answer::Answer;
@@ -141,6 +142,11 @@ impl Respond for Mounts {
     fn start(&mut self, turn: &mut Turn, key: Key, request: &mut Request<'_>) -> Start {
         let generation = Rc::clone(&turn.generation);
         let (bytes, head) = (request.bytes, request.head);
+        if let Some(elsewhere) = request.peer.local.elsewhere
+            && let Some(start) = elsewhere::start(turn, key, request, elsewhere)
+        {
+            return start;
+        }
         if head.form == TargetForm::Asterisk {
             let start = self.start_any_target(turn, &generation, key, request);
             return start.unwrap_or(Start::Answer(Answer::Page {

@@ -1,11 +1,12 @@
 //! The server as the embedder sees it: start, workers, close.
 
+mod certificates;
 mod start;
 
 use crate::config::{Config, Listen};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
-use crate::listener::{Address, Inherited, Listener, sockets_of};
+use crate::listener::{Address, Inherited, Listener, Secures, secured, sockets_of};
 use crate::mounts::application::link;
 use crate::pools::Pool;
 use crate::pools::memory::{MAX_LINKS, Pulse, WorkerMemory};
@@ -14,14 +15,17 @@ use crate::shared::task::{TaskAnswer, TaskRequest};
 use crate::shared::{Event, Shared, WorkerState, lock};
 use crate::spool::Spooled;
 use crate::usage::{Gauge, Usage};
+pub use certificates::read_certificate;
+use certificates::{certificates_for, load_certificates};
 use gwanmun_log::{self as log, Record, WorkerName};
 use gwanmun_reactor::blocking::Lane;
 use gwanmun_reactor::mailbox::Mailbox;
 use gwanmun_sys::descriptors;
+use gwanmun_tls::{Certificates, Described, Given};
 use start::{bind, open_log, spawn};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -73,6 +77,7 @@ type Bound = Vec<(Listen, Vec<Arc<Listener>>)>;
 /// A configuration that can take the place of the current one at any time.
 struct Prepared {
     generation: Arc<Generation>,
+    certificates: Option<Arc<Certificates>>,
     listeners: Bound,
     pools: Vec<usize>,
 }
@@ -84,6 +89,7 @@ impl Server {
     /// The configuration is not valid, an address can't be listened on, or the system refuses something.
     pub fn start(
         config: &Config,
+        certificates: &[Given<'_>],
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, Error> {
         let threads = match config.threads {
@@ -92,6 +98,8 @@ impl Server {
         }
         .min(MAX_LINKS);
         let generation = Arc::new(Generation::new(config)?);
+        let tickets = LazyLock::new(Arc::default as fn() -> _);
+        let certificates = certificates_for(config, certificates, generation.tls, &tickets)?;
         let mut inherited = Inherited::take_over(&config.inherited)?;
         let listeners = bind(&config.listen, &[], threads, &mut inherited)?;
         drop(inherited);
@@ -108,6 +116,8 @@ impl Server {
             computing: Lane::for_computing(),
             on_event: Box::new(on_event),
             workers: Mutex::default(),
+            certificates: Mutex::new(certificates),
+            tickets,
             running: AtomicUsize::new(threads),
             closing: AtomicBool::new(false),
         });
@@ -142,11 +152,12 @@ impl Server {
         Ok(server)
     }
 
-    /// Where the server listens, with the ports that were chosen for port 0.
+    /// Where the server listens, with the ports that were chosen for port 0, and whether TLS is spoken there.
     #[must_use]
-    pub fn addresses(&self) -> Vec<Address> {
+    pub fn addresses(&self) -> Vec<(Address, bool)> {
         let listeners = lock(&self.listeners);
-        listeners.iter().flat_map(|(_, bound)| bound).map(|own| own.address.clone()).collect()
+        let each = secured(&listeners);
+        each.map(|(own, secures)| (own.address.clone(), secures == Secures::Tls)).collect()
     }
 
     /// Makes everything that a new configuration needs, while the old one goes on: its folders are opened, its new addresses bound.
@@ -155,16 +166,23 @@ impl Server {
     ///
     /// # Errors
     /// As for [`Server::start`]; nothing has changed then.
-    pub fn prepare(&self, config: &Config) -> Result<Vec<usize>, Error> {
+    pub fn prepare(
+        &self,
+        config: &Config,
+        certificates: &[Given<'_>],
+    ) -> Result<Vec<usize>, Error> {
         self.discard();
         let mut generation = Generation::new(config)?;
+        let tickets = &self.shared.tickets;
+        let certificates = certificates_for(config, certificates, generation.tls, tickets)?;
         generation.log_like(&lock(&self.shared.generation));
         let threads = self.shared.mailboxes.len();
         let none = &mut Inherited::default();
         let listeners = bind(&config.listen, &lock(&self.listeners), threads, none)?;
         let pools = self.shared.register(&generation);
         let generation = Arc::new(generation);
-        *lock(&self.prepared) = Some(Prepared { generation, listeners, pools: pools.clone() });
+        *lock(&self.prepared) =
+            Some(Prepared { generation, certificates, listeners, pools: pools.clone() });
         Ok(pools)
     }
 
@@ -179,20 +197,61 @@ impl Server {
 
     /// Has new requests served by what was prepared; then comes [`Event::Renewed`]. Those that have begun end as they began.
     pub fn commit(&self) {
-        let Some(Prepared { generation, listeners, .. }) = lock(&self.prepared).take() else {
+        let Some(Prepared { generation, certificates, listeners, .. }) =
+            lock(&self.prepared).take()
+        else {
             return;
         };
         self.shared.warn_of(&generation);
+        lock(&self.shared.certificates).clone_from(&certificates);
         *lock(&self.shared.generation) = Arc::clone(&generation);
         let heard = Heard::by_all(&self.shared, Then::TellRenewed);
         for (index, mailbox) in self.shared.mailboxes.iter().enumerate() {
             mailbox.post(Message::Renew {
                 generation: Arc::clone(&generation),
                 sockets: sockets_of(&listeners, index, self.shared.mailboxes.len()),
+                certificates: certificates.clone(),
                 heard: Arc::clone(&heard),
             });
         }
         *lock(&self.listeners) = listeners;
+    }
+
+    /// Has new clients get other certificates, on all threads; established connections go on. Does nothing where TLS is not spoken.
+    ///
+    /// # Errors
+    /// One of them can't be served; nothing has changed then.
+    pub fn set_certificates(&self, given: &[Given<'_>]) -> Result<(), Error> {
+        let policy = lock(&self.shared.generation).tls;
+        let mut current = lock(&self.shared.certificates);
+        if current.is_none() {
+            return Ok(());
+        }
+        let certificates = Arc::new(load_certificates(given, policy, &self.shared.tickets)?);
+        *current = Some(Arc::clone(&certificates));
+        for mailbox in &self.shared.mailboxes {
+            mailbox.post(Message::Certificates(Arc::clone(&certificates)));
+        }
+        Ok(())
+    }
+
+    /// What there is to say of each certificate that is served.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Described> {
+        let certificates = lock(&self.shared.certificates);
+        certificates.iter().flat_map(|own| own.described()).cloned().collect()
+    }
+
+    /// The keys of session tickets, for a process that takes this one's place. They are secret.
+    #[must_use]
+    pub fn ticket_keys(&self) -> Vec<u8> {
+        self.shared.tickets.export().to_vec()
+    }
+
+    /// Takes over the keys of session tickets from the process before. `false`: these are none.
+    #[must_use]
+    pub fn set_ticket_keys(&self, keys: &[u8]) -> bool {
+        self.shared.tickets.import(keys)
     }
 
     /// How many requests wait for a worker of the pool.

@@ -11,6 +11,7 @@ use crate::pools::memory::WorkerMemory;
 use gwanmun_files::{Files, Found};
 use gwanmun_reactor::HeldFile;
 use gwanmun_reactor::arena::Key;
+use gwanmun_tls::Certificates;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
@@ -132,8 +133,11 @@ pub(crate) enum Message {
     Renew {
         generation: Arc<Generation>,
         sockets: Sockets,
+        certificates: Option<Arc<Certificates>>,
         heard: Arc<Heard>,
     },
+    /// New clients get these certificates.
+    Certificates(Arc<Certificates>),
     /// What a test does on the thread.
     #[cfg(test)]
     Test(Act),

@@ -12,12 +12,13 @@ use crate::usage::Gauge;
 use gwanmun_log::{Level, Logger, WorkerName};
 use gwanmun_reactor::blocking::{Lane, text_of};
 use gwanmun_reactor::mailbox::Mailbox;
+use gwanmun_tls::{Certificates, TicketKeys};
 use message::Message;
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// What the embedder learns of. Called on I/O threads; it must not block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,10 @@ pub(crate) struct Shared {
     pub(crate) computing: Arc<Lane>,
     pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
     pub(crate) workers: Mutex<HashMap<u32, WorkerState>>,
+    /// What clients get over TLS. None: it is not spoken.
+    pub(crate) certificates: Mutex<Option<Arc<Certificates>>>,
+    /// Made when there is the first certificate.
+    pub(crate) tickets: LazyLock<Arc<TicketKeys>>,
     pub(crate) running: AtomicUsize,
     pub(crate) closing: AtomicBool,
 }

@@ -40,10 +40,14 @@ pub(crate) struct Thread {
     tide: trim::Tide,
     /// How often deadlines are looked at.
     tick_ms: u64,
+    /// When the keys of session tickets are looked at next.
+    rotate_ms: u64,
 }
 
 /// How often a thread looks for a worker that takes its queued requests.
 const WAITING_TICK_MS: u64 = 2;
+/// How often it is seen whether session tickets want a new key.
+const ROTATION_MS: u64 = 60_000;
 
 impl Thread {
     /// `generations`: of all the thread's lives.
@@ -69,6 +73,7 @@ impl Thread {
             cut_ms: 0,
             tide: trim::Tide::default(),
             tick_ms,
+            rotate_ms: 0,
         })
     }
 
@@ -196,7 +201,9 @@ impl Thread {
                     deliver::on_compressed(turn, client, exchange, *compressed);
                 });
             }
-            Message::Renew { generation, sockets, heard } => {
+            Message::Certificates(certificates) => turn.certificates = Some(certificates),
+            Message::Renew { generation, sockets, certificates, heard } => {
+                turn.certificates = certificates;
                 self.renew(generation, sockets);
                 drop(heard);
             }
@@ -264,6 +271,12 @@ impl Thread {
         mounts.applications.expire_running(turn, clients);
         turn.buffers.age(now_ms);
         turn.log_untold(false);
+        if turn.thread == 0 && turn.certificates.is_some() && now_ms >= self.rotate_ms {
+            self.rotate_ms = now_ms + ROTATION_MS;
+            if let Err(why) = turn.shared.tickets.rotate() {
+                turn.log_error(&why);
+            }
+        }
         self.measure();
     }
 

@@ -28,6 +28,7 @@ impl Connection {
     pub(super) fn has_room(&self) -> bool {
         let mut held = self.exchanges_hold;
         held += self.output.holds();
+        held += Holding::new(self.transport.unsent(), 0);
         held.bytes < BEGIN_BELOW.bytes && held.files < BEGIN_BELOW.files
     }
 
@@ -62,7 +63,7 @@ impl Connection {
     pub(crate) fn holds(&self, turn: &Turn) -> Holding {
         let mut held = self.exchanges_hold;
         held += self.output.holds();
-        let mut bytes = self.input.capacity() + self.body_holds();
+        let mut bytes = self.input.capacity() + self.body_holds() + self.transport.holds();
         for &key in &self.exchanges {
             let Some(exchange) = turn.exchanges.get(key) else { continue };
             bytes += exchange.body.holds() + exchange.trailers.len();

@@ -29,6 +29,8 @@ use std::io;
 const MAX_PIPELINE: usize = 32;
 /// How long a closing connection reads on, so that the client gets the response before a reset (RFC 9112 §9.6).
 const LINGER_MS: u64 = 2000;
+/// How long a TLS handshake may take, whatever drips in meanwhile (T95).
+const HANDSHAKE_MS: u64 = 10_000;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -59,6 +61,8 @@ pub(crate) struct Connection {
     read_closed: bool,
     /// Only a reset tells the client that what it was sent is not all.
     reset_at_end: bool,
+    /// A response was broken off: the client must not be told that the end is as it should be.
+    is_cut: bool,
     ending: Ending,
     /// Bytes that were thrown away since the connection is closing.
     discarded: u32,
@@ -123,6 +127,8 @@ enum Ending {
 /// What the read deadline is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
+    /// Nothing yet: it is being agreed on how.
+    Handshake,
     Head,
     Body,
     Idle,
@@ -131,6 +137,10 @@ enum Reading {
 
 impl Connection {
     pub(crate) fn new(key: Key, transport: Transport, peer: Peer, turn: &Turn) -> Self {
+        let (reading, patience_ms) = match transport {
+            Transport::Tls(_) => (Reading::Handshake, HANDSHAKE_MS),
+            _ => (Reading::Head, turn.generation.timeouts.header_ms),
+        };
         Self {
             key,
             transport,
@@ -149,14 +159,15 @@ impl Connection {
             writable: true,
             read_closed: false,
             reset_at_end: false,
+            is_cut: false,
             ending: Ending::No,
             discarded: 0,
             dirty: false,
             closed: false,
             loading: false,
             loaded: false,
-            read_deadline: turn.clock.ms() + turn.generation.timeouts.header_ms,
-            reading: Reading::Head,
+            read_deadline: turn.clock.ms() + patience_ms,
+            reading,
             write_deadline: 0,
             untaken: 0,
             pace: None,
@@ -231,7 +242,7 @@ impl Connection {
     /// Closes the connection if nothing is in progress on it, nor has come.
     pub(crate) fn close_if_idle(&mut self, turn: &mut Turn) {
         let untouched =
-            self.exchanges.is_empty() && self.input.is_empty() && matches!(self.phase, Phase::Head);
+            self.exchanges.is_empty() && self.has_no_input() && matches!(self.phase, Phase::Head);
         if untouched && !self.readable {
             self.close(turn);
         }
@@ -245,20 +256,24 @@ impl Connection {
         if let Some(pace) = self.slow_body(turn.clock.ms()).or_else(|| self.slow_response(turn)) {
             return Some(Standing::Slow { pace });
         }
+        if self.reading == Reading::Handshake {
+            let since_ms = self.read_deadline.saturating_sub(HANDSHAKE_MS);
+            return Some(Standing::Handshake { since_ms });
+        }
         let waits = self.exchanges.is_empty()
-            && self.output.is_empty()
+            && self.is_sent()
             && matches!(self.phase, Phase::Head)
             && !self.readable
             && !self.blocked;
         let allowed_ms = match self.reading {
             Reading::Head => turn.generation.timeouts.header_ms,
             Reading::Idle => turn.generation.timeouts.keep_alive_ms,
-            Reading::Body | Reading::Linger => return None,
+            Reading::Handshake | Reading::Body | Reading::Linger => return None,
         };
         let since_ms = self.read_deadline.saturating_sub(allowed_ms);
         if !waits {
             None
-        } else if self.input.is_empty() {
+        } else if self.has_no_input() {
             Some(Standing::Idle { since_ms })
         } else {
             Some(Standing::Head { since_ms })
@@ -267,7 +282,7 @@ impl Connection {
 
     /// Bytes a second that the client takes of what waits for it, if it is slow.
     fn slow_response(&self, turn: &Turn) -> Option<u64> {
-        let pace = self.pace.as_ref().filter(|_| !self.output.is_empty() && !self.loading)?;
+        let pace = self.pace.as_ref().filter(|_| !self.is_sent() && !self.loading)?;
         slow_pace(pace.taken, turn.clock.ms().saturating_sub(pace.since_ms))
     }
 
@@ -298,7 +313,7 @@ impl Connection {
                     self.fail_body(turn, (503, why));
                 }
                 Reading::Body => self.fail_body(turn, (408, "the request body took too long")),
-                Reading::Idle | Reading::Linger => self.close(turn),
+                Reading::Handshake | Reading::Idle | Reading::Linger => self.close(turn),
             }
         }
     }
@@ -338,7 +353,7 @@ impl Connection {
             self.resume(turn, respond);
         }
         // Who is still blocked has had its turn, and more to ask.
-        if !self.closed && !self.blocked && self.output.is_empty() && self.exchanges.is_empty() {
+        if !self.closed && !self.blocked && self.is_sent() && self.exchanges.is_empty() {
             self.rest(turn, respond);
         }
     }
@@ -361,7 +376,12 @@ impl Connection {
                 turn.log_access(&self.peer.addr, line, left);
             }
         }
-        let left = self.output.left() + untaken;
+        let left = self.output.left() + self.transport.unsent() as u64 + untaken;
+        if self.exchanges.is_empty() && self.output.is_empty() && !self.is_cut {
+            // Whoever does not take it now has no use for it.
+            let _ = self.transport.say_goodbye(&mut turn.records, &mut turn.buffers);
+        }
+        self.transport.give_back(&mut turn.buffers);
         self.output.clear(&mut turn.buffers);
         let input = std::mem::take(&mut self.input);
         turn.buffers.give(input);
@@ -387,6 +407,17 @@ impl Connection {
         }
     }
 
+    /// Whether nothing has come that waits for more.
+    fn has_no_input(&self) -> bool {
+        self.input.is_empty() && self.transport.undelivered() == 0
+    }
+
+    /// Whether the socket has got all that there is to send.
+    #[inline]
+    fn is_sent(&self) -> bool {
+        self.output.is_empty() && self.transport.unsent() == 0
+    }
+
     /// Whether it is the exchange's turn.
     fn is_first(&self, key: Key) -> bool {
         self.exchanges.front() == Some(&key)
@@ -409,7 +440,9 @@ impl Connection {
                 return;
             }
             self.exchanges_hold -= exchange.holds;
-            if !exchange.keep_alive || exchange.response.state == ResponseState::Broken {
+            let is_broken = exchange.response.state == ResponseState::Broken;
+            self.is_cut |= is_broken;
+            if !exchange.keep_alive || is_broken {
                 self.ending = Ending::AfterOutput;
             }
             self.exchanges.pop_front();
@@ -439,11 +472,12 @@ impl Connection {
     }
 
     fn send(&mut self, turn: &mut Turn) {
-        if self.output.is_empty() || !self.writable || self.loading {
+        if self.is_sent() || !self.writable || self.loading {
             return;
         }
         let loaded = std::mem::take(&mut self.loaded);
-        match self.output.send(&mut self.transport, &mut turn.buffers, loaded, turn.clock.ms()) {
+        let (records, buffers) = (&mut turn.records, &mut turn.buffers);
+        match self.output.send(&mut self.transport, records, buffers, loaded, turn.clock.ms()) {
             Err(_) => self.close(turn),
             Ok((sent, bytes)) => {
                 self.untaken =
@@ -464,9 +498,9 @@ impl Connection {
                     }
                     Sent::Blocked => self.writable = false,
                     Sent::Yielded => self.mark_dirty(turn),
-                    Sent::Absent { source, offset, length } => {
+                    Sent::Absent { source, offset, length, fetch } => {
                         self.loading = true;
-                        source.load(turn, self.key, (offset, length), false);
+                        source.load(turn, self.key, (offset, length), fetch);
                     }
                     Sent::Shrunk => {
                         turn.log_error(
@@ -526,6 +560,22 @@ impl Connection {
             self.transport.reset_on_close();
             self.close(turn);
             return;
+        }
+        if !self.is_cut {
+            match self.transport.say_goodbye(&mut turn.records, &mut turn.buffers) {
+                Ok(true) => {}
+                Ok(false) => {
+                    // When the socket takes it, this is the next thing again.
+                    self.ending = Ending::AfterOutput;
+                    self.writable = false;
+                    self.pay_for_taken(turn);
+                    return;
+                }
+                Err(_) => {
+                    self.close(turn);
+                    return;
+                }
+            }
         }
         if self.read_closed && !self.readable {
             self.close(turn);

@@ -2,8 +2,8 @@
 
 use crate::clients::open_file::OpenFile;
 use crate::exchange::holding::Holding;
-use crate::transport::Transport;
-use gwanmun_files::{FileEntry, PIECE, read_resident};
+use crate::transport::{Records, Tls, Transport};
+use gwanmun_files::{FileEntry, PIECE, read_at_once, read_resident};
 use gwanmun_reactor::buffers::Buffers;
 use gwanmun_sys::syscall::Transfer;
 use std::collections::VecDeque;
@@ -15,6 +15,10 @@ use std::sync::Arc;
 const SHORT_PIECE: u64 = 16 * 1024;
 /// So much of a file that only a blocking thread may read is in memory at once.
 const FETCHED: usize = 128 * 1024;
+/// Plaintext of a TLS record.
+const RECORD: usize = 16 * 1024;
+/// So much is sealed for one client before the others get their turn.
+const SEALED_IN_TURN: u64 = 512 * 1024;
 
 /// Most output is one buffer that is sent whole, so that one stands apart from the queue and needs no allocation.
 #[derive(Debug, Default)]
@@ -41,8 +45,8 @@ pub(crate) enum Sent {
     Blocked,
     /// More can be sent at once, after others had their turn.
     Yielded,
-    /// This piece of the file must be read into memory first, by a thread that may block.
-    Absent { source: OpenFile, offset: u64, length: usize },
+    /// This piece of the file must be read into memory first, by a thread that may block. `fetch`: into the core's, not the kernel's alone.
+    Absent { source: OpenFile, offset: u64, length: usize, fetch: bool },
     /// The file has become shorter than what was announced.
     Shrunk,
 }
@@ -168,6 +172,20 @@ impl Output {
     pub(crate) fn send(
         &mut self,
         transport: &mut Transport,
+        records: &mut Records,
+        buffers: &mut Buffers,
+        loaded: bool,
+        now_ms: u64,
+    ) -> io::Result<(Sent, u64)> {
+        match transport {
+            Transport::Tls(tls) => self.send_sealed(tls, records, buffers, loaded),
+            plain => self.send_plain(plain, buffers, loaded, now_ms),
+        }
+    }
+
+    fn send_plain(
+        &mut self,
+        transport: &mut Transport,
         buffers: &mut Buffers,
         mut loaded: bool,
         now_ms: u64,
@@ -206,17 +224,12 @@ impl Output {
                     let length = (*end - *offset).min(PIECE - *offset % PIECE) as usize;
                     let Some(file) = source.held() else { return Ok((Sent::Shrunk, went_out)) };
                     if file.waits() {
-                        let length = length.min(FETCHED);
-                        let absent =
-                            Sent::Absent { source: source.clone(), offset: *offset, length };
-                        return Ok((absent, went_out));
+                        return Ok((Sent::to_fetch(source, *offset, length), went_out));
                     }
                     let file = file.as_fd();
                     if !std::mem::take(&mut loaded) && !source.is_resident(*offset, length, now_ms)
                     {
-                        let absent =
-                            Sent::Absent { source: source.clone(), offset: *offset, length };
-                        return Ok((absent, went_out));
+                        return Ok((Sent::to_load(source, *offset, length), went_out));
                     }
                     // Until the socket is full: what has been found resident needs no second look.
                     let piece_end = *offset + length as u64;
@@ -239,5 +252,95 @@ impl Output {
                 }
             }
         }
+    }
+
+    /// As [`send_plain`](Self::send_plain), over TLS: bytes and pieces of files are sealed together, so that a head leaves in one record with what follows it.
+    fn send_sealed(
+        &mut self,
+        tls: &mut Tls,
+        records: &mut Records,
+        buffers: &mut Buffers,
+        mut loaded: bool,
+    ) -> io::Result<(Sent, u64)> {
+        let mut went_out = 0;
+        loop {
+            let have = self.bytes.len() - self.sent;
+            match self.rest.front_mut() {
+                None if have == 0 => {
+                    if !tls.flush(buffers)? {
+                        return Ok((Sent::Blocked, went_out));
+                    }
+                    self.sent = 0;
+                    buffers.give(std::mem::take(&mut self.bytes));
+                    if self.rest.capacity() > 0 {
+                        self.rest = VecDeque::new();
+                    }
+                    return Ok((Sent::All, went_out));
+                }
+                Some(Segment::Bytes(bytes)) if have == 0 => {
+                    self.sent = 0;
+                    buffers.give(std::mem::replace(&mut self.bytes, std::mem::take(bytes)));
+                    self.rest.pop_front();
+                    continue;
+                }
+                Some(Segment::File { source, offset, end }) if have < RECORD => {
+                    let length = (*end - *offset).min((RECORD - have) as u64) as usize;
+                    let Some(file) = source.held() else { return Ok((Sent::Shrunk, went_out)) };
+                    if self.bytes.capacity() == 0 {
+                        self.bytes = buffers.take_for(RECORD);
+                    }
+                    let read = if file.waits() {
+                        None
+                    } else {
+                        read_at_once(file.as_fd(), *offset, length, &mut self.bytes)?
+                    };
+                    match read {
+                        Some(0) if have == 0 => return Ok((Sent::Shrunk, went_out)),
+                        Some(count) => {
+                            loaded = false;
+                            *offset += count as u64;
+                            if *offset >= *end {
+                                self.rest.pop_front();
+                            }
+                        }
+                        // What is before it goes out first.
+                        None if have > 0 => {}
+                        None => {
+                            let length = (*end - *offset).min(PIECE - *offset % PIECE) as usize;
+                            // What was read in and is gone again is not asked for twice.
+                            let fetch = file.waits() || std::mem::take(&mut loaded);
+                            let absent = if fetch { Sent::to_fetch } else { Sent::to_load };
+                            return Ok((absent(source, *offset, length), went_out));
+                        }
+                    }
+                }
+                _ => {}
+            }
+            if went_out >= SEALED_IN_TURN {
+                return Ok((Sent::Yielded, went_out));
+            }
+            match tls.send(&self.bytes[self.sent..], records, buffers)? {
+                Transfer::WouldBlock => return Ok((Sent::Blocked, went_out)),
+                Transfer::Bytes(count) => {
+                    self.sent += count;
+                    went_out += count as u64;
+                }
+            }
+            if self.sent == self.bytes.len() {
+                self.sent = 0;
+                buffers.give(std::mem::take(&mut self.bytes));
+            }
+        }
+    }
+}
+
+impl Sent {
+    fn to_load(source: &OpenFile, offset: u64, length: usize) -> Self {
+        Self::Absent { source: source.clone(), offset, length, fetch: false }
+    }
+
+    fn to_fetch(source: &OpenFile, offset: u64, length: usize) -> Self {
+        let length = length.min(FETCHED);
+        Self::Absent { source: source.clone(), offset, length, fetch: true }
     }
 }

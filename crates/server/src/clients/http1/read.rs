@@ -3,9 +3,14 @@
 use super::{Connection, Ending, MAX_PIPELINE, Phase, Reading};
 use crate::exchange::seam::{Request, Respond, Start};
 use crate::exchange::turn::Turn;
+use crate::peer::Secured;
+use crate::transport::{Tls, Transport};
 use gwanmun_http1::{Body, HeaderSpan, RequestHead, parse_request};
+use gwanmun_log::Level;
 use gwanmun_reactor::arena::Key;
 use gwanmun_sys::syscall::Transfer;
+use gwanmun_tls::Ended;
+use std::rc::Rc;
 
 /// Requests that one connection begins in a turn of its thread's loop: what the core answers at once could else be thousands.
 const TURN_REQUESTS: u32 = 32;
@@ -19,6 +24,11 @@ impl Connection {
     pub(super) fn read(&mut self, turn: &mut Turn, respond: &mut dyn Respond) {
         let mut received = 0;
         while self.readable && !self.blocked && !self.closed {
+            if self.transport.is_handshaking() && !turn.may_shake_hands() {
+                self.blocked = true;
+                turn.yielded.push(self.key);
+                break;
+            }
             let most = self.most_to_receive(turn, respond).min(turn.scratch.len());
             if most == 0 {
                 self.hold_body_back();
@@ -27,14 +37,23 @@ impl Connection {
             let mut scratch = std::mem::take(&mut turn.scratch);
             let handed_on = self.receive_straight(turn, respond, most);
             let is_handed_on = handed_on.is_some();
-            let result = handed_on.unwrap_or_else(|| self.transport.receive(&mut scratch[..most]));
+            let result = match handed_on {
+                Some(result) => result,
+                None => {
+                    let (records, buffers) = (&mut turn.records, &mut turn.buffers);
+                    self.transport.receive(&mut scratch[..most], records, buffers)
+                }
+            };
+            if self.reading == Reading::Handshake {
+                self.after_handshake(turn);
+            }
             match result {
-                Err(_) => self.close(turn),
+                Err(_) => self.fail(turn),
                 Ok(Transfer::WouldBlock) => self.readable = false,
                 Ok(Transfer::Bytes(0)) => self.end_of_input(turn),
                 Ok(Transfer::Bytes(count)) => {
                     // A short read has emptied the socket; the next bytes bring a new event, unless the end came already.
-                    if count < most && !self.read_closed {
+                    if self.transport.is_drained(count, most) && !self.read_closed {
                         self.readable = false;
                     }
                     if matches!(self.phase, Phase::Closing) {
@@ -58,6 +77,56 @@ impl Connection {
         if self.read_closed && self.body_is_cut_off() {
             self.abandon_body(turn);
         }
+    }
+
+    /// Something of a handshake has come: an answer to it may have to leave, or it is done.
+    #[cold]
+    fn after_handshake(&mut self, turn: &mut Turn) {
+        if self.transport.unsent() > 0 {
+            self.mark_dirty(turn);
+        }
+        let Some(tls) = self.transport.tls() else { return };
+        if tls.is_plain() {
+            // T99: it is understood, and told where it belongs.
+            if let Some(plain) = self.peer.local.plain.as_ref().map(Rc::clone) {
+                self.peer.local = plain;
+            }
+        } else if let Some(established) = tls.established() {
+            self.peer.secure(Secured::new(established));
+        } else {
+            return;
+        }
+        self.reading = Reading::Head;
+        self.read_deadline = turn.clock.ms() + turn.generation.timeouts.header_ms;
+    }
+
+    /// Nothing more can be received.
+    #[cold]
+    fn fail(&mut self, turn: &mut Turn) {
+        let ended = self.transport.tls().and_then(Tls::ended);
+        if let Some(ended) = ended {
+            let level = match ended {
+                Ended::Panicked(_) => Level::Error,
+                _ => Level::Debug,
+            };
+            let remote = &self.peer.addr;
+            let text = format!("A TLS connection from {remote} has failed: {ended}.");
+            turn.shared.logger.error(level, &text);
+        }
+        self.is_cut = true;
+        if matches!(ended, Some(Ended::Failed(_))) && self.reading == Reading::Handshake {
+            // The client is told why, which a reset could take with it.
+            self.phase = Phase::Closing;
+            self.ending = Ending::AfterOutput;
+            self.readable = false;
+            self.mark_dirty(turn);
+            return;
+        }
+        if let Transport::Tls(tls) = &mut self.transport {
+            // If it is not taken at once, the end says as much.
+            let _ = tls.flush(&mut turn.buffers);
+        }
+        self.close(turn);
     }
 
     /// A body that is passed on has one piece in a row: the others that wait for room there come before the next.
@@ -273,7 +342,6 @@ mod tests {
     use crate::transport::Transport;
     use std::io::Write;
     use std::os::unix::net::UnixStream;
-    use std::rc::Rc;
 
     #[test]
     fn who_has_sent_much_is_read_for_one_turn_and_then_the_others() {
@@ -283,7 +351,7 @@ mod tests {
             own.set_nonblocking(true).unwrap();
             client.write_all(&[b'x'; 10_500]).unwrap();
             let key = Key { index: 0, generation: 0 };
-            let local = Rc::new(Local { name: None, port: 0, is_unix: true });
+            let local = Rc::new(Local { is_unix: true, ..Local::default() });
             let peer = Peer { addr: "".into(), port: 0, local };
             let mut connection = Connection::new(key, Transport::Plain(own.into()), peer, turn);
             // It throws away what comes, and never waits for anything else.

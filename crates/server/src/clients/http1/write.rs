@@ -193,6 +193,9 @@ fn write_head(
     {
         id.write_line(out);
     }
+    if exchange.is_secured && !facts.has_hsts {
+        out.extend_from_slice(&exchange.generation.hsts_line);
+    }
     if chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }

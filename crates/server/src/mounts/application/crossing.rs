@@ -6,7 +6,9 @@ use crate::exchange::turn::Turn;
 use crate::listener::in_url;
 use crate::request_id::{self, RequestId};
 use crate::router::Resolved;
-use gwanmun_gateway::request::{FLAG_HTTP10, FLAG_TLS, Fixed, HeadWriter, Pair, Piece};
+use gwanmun_gateway::request::{
+    FLAG_HTTP10, FLAG_TLS, FLAG_VARIABLES, Fixed, HeadWriter, Pair, Piece,
+};
 use gwanmun_http1::path;
 use gwanmun_http1::{Authority, Forwarded, HeaderSpan, Span, TargetForm, Version, port_behind};
 use gwanmun_reactor::arena::Key;
@@ -43,7 +45,8 @@ impl Applications {
             application,
             names,
             flags: if head.version == Version::Http10 { FLAG_HTTP10 } else { 0 }
-                | if came.https { FLAG_TLS } else { 0 },
+                | if came.https { FLAG_TLS } else { 0 }
+                | if request.peer.tls().is_some() { FLAG_VARIABLES } else { 0 },
             server_port: came.port,
             remote_port: came.remote_port,
         };
@@ -52,7 +55,8 @@ impl Applications {
         let appended = made.map_or(0, |id| request_id::NAME.len() + id.bytes().len())
             + path.len().max(head.path.len())
             + server.len()
-            + came.remote_addr.len();
+            + came.remote_addr.len()
+            + request.peer.tls().map_or(0, |tls| tls.environ.len());
         let mut payload = turn.buffers.take_for(HeadWriter::size(count, head.len + appended));
         let mut writer = HeadWriter::new(&mut payload, fixed);
         let received = headers.iter().map(|header| {
@@ -102,6 +106,9 @@ impl Applications {
         writer.piece(Piece::ServerName, server);
         let remote = writer.append(came.remote_addr.as_bytes());
         writer.piece(Piece::RemoteAddr, remote);
+        if let Some(tls) = request.peer.tls() {
+            writer.append(&tls.environ);
+        }
         let fits = writer.finish();
         if let Some(exchange) = turn.exchanges.get_mut(key) {
             exchange.head = payload;
@@ -139,7 +146,7 @@ impl<'a> Came<'a> {
         let mut came = Self {
             remote_addr: Cow::Borrowed(&peer.addr),
             remote_port: peer.port,
-            https: false,
+            https: peer.tls().is_some(),
             host: head.host,
             port: peer.local.port,
             // RFC 9112 §3.2.2: the authority of an absolute target replaces Host.
@@ -150,7 +157,7 @@ impl<'a> Came<'a> {
             came.remote_addr = Cow::Owned(address.to_string());
             came.remote_port = *port;
         }
-        came.https = *https == Some(true);
+        came.https = https.unwrap_or(came.https);
         let mut named = head.authority;
         if let Some(Authority { all, host }) = authority {
             (named, came.host) = (*all, *host);

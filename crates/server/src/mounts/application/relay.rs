@@ -78,6 +78,7 @@ fn facts(block: Option<&Block>, lines: &[u8]) -> Result<BlockFacts, FrameError> 
         facts.has_server |= own.has_server;
         facts.has_content_type |= own.has_content_type;
         facts.has_request_id |= own.has_request_id;
+        facts.has_hsts |= own.has_hsts;
     }
     Ok(facts)
 }

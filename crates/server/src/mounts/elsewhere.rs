@@ -1,0 +1,77 @@
+//! Requests in plain HTTP that are to be asked over TLS (T99, T195–T197).
+
+use crate::exchange::Exchange;
+use crate::exchange::answer::Answer;
+use crate::exchange::seam::{Request, Start};
+use crate::exchange::turn::Turn;
+use crate::peer::Elsewhere;
+use gwanmun_http1::TargetForm;
+use gwanmun_reactor::arena::Key;
+use std::borrow::Cow;
+
+/// How such a request is answered. `None`: it has come over TLS after all, to a proxy that is believed.
+pub(super) fn start(
+    turn: &mut Turn,
+    key: Key,
+    request: &Request<'_>,
+    elsewhere: Elsewhere,
+) -> Option<Start> {
+    let forwarded = turn.exchanges.get(key).and_then(Exchange::forwarded);
+    if forwarded.is_some_and(|forwarded| forwarded.https == Some(true)) {
+        return None;
+    }
+    Some(match elsewhere {
+        Elsewhere::Redirect(port) => match location(turn, request, port) {
+            Some(location) => Start::Answer(Answer::Page {
+                status: 308,
+                lines: Cow::Owned([b"Location: ", location.as_slice(), b"\r\n"].concat()),
+            }),
+            None => Start::Answer(Answer::page(404)),
+        },
+        Elsewhere::Tls(port) => {
+            if let Some(exchange) = turn.exchanges.get_mut(key) {
+                exchange.keep_alive = false;
+            }
+            // Only what has been checked is shown.
+            let body = match location(turn, request, port) {
+                Some(url) => {
+                    format!("This port speaks HTTPS. Ask for {}\n", url.escape_ascii())
+                }
+                None => "This port speaks HTTPS.\n".to_owned(),
+            };
+            Start::Answer(Answer::Content {
+                status: 400,
+                content_type: "text/plain; charset=utf-8",
+                lines: b"",
+                body,
+            })
+        }
+    })
+}
+
+/// The same at a port over TLS, if the host is a name that has a certificate.
+fn location(turn: &Turn, request: &Request<'_>, port: u16) -> Option<Vec<u8>> {
+    let Request { bytes, head, .. } = request;
+    if head.form == TargetForm::Asterisk {
+        return None;
+    }
+    let host = std::str::from_utf8(head.host.of(bytes)).ok()?;
+    if !turn.certificates.as_ref()?.are_for(host) {
+        return None;
+    }
+    let mut url = format!("https://{host}").into_bytes();
+    if port != 443 {
+        url.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    if head.form == TargetForm::Absolute {
+        url.extend_from_slice(head.path.of(bytes));
+        let query = head.query.of(bytes);
+        if !query.is_empty() {
+            url.push(b'?');
+            url.extend_from_slice(query);
+        }
+    } else {
+        url.extend_from_slice(head.target.of(bytes));
+    }
+    Some(url)
+}

@@ -1,0 +1,15 @@
+//! TLS without I/O: bytes in, events and bytes out.
+//!
+//! The only place where the library underneath, rustls, is named: what the server sees are [`Certificates`] and [`Session`]s. The library's
+//! unbuffered interface works in the caller's buffers, so that an idle session owns none.
+
+mod certificates;
+mod outgoing;
+mod session;
+mod tickets;
+
+pub use certificates::{Certificates, Described, Given, MinVersion, Policy, describe};
+pub use gwanmun_certificates::Fault;
+pub use outgoing::Outgoing;
+pub use session::{Ended, Established, MOST_HELD, Received, Session};
+pub use tickets::TicketKeys;

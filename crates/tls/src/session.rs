@@ -1,0 +1,492 @@
+//! The server's end of one TLS connection.
+
+use crate::certificates::{Certificates, Unserved};
+use crate::outgoing::Outgoing;
+use rustls::server::{Acceptor, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{
+    AlertDescription, CipherSuite, ContentType, Error, HandshakeKind, InvalidMessage,
+    PeerIncompatible, ProtocolVersion,
+};
+use std::any::Any;
+use std::fmt;
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Bytes that a session leaves with its caller at most, until more have come: a handshake message of 64 KiB, and what it is wrapped in. What begins
+/// with more is refused (T102).
+pub const MOST_HELD: usize = 80 * 1024;
+/// Plaintext of a record at most (RFC 8446 §5.1).
+const RECORD: usize = 16 * 1024;
+const NO_SCHEMES: PeerIncompatible = PeerIncompatible::SignatureAlgorithmsExtensionRequired;
+/// What sealing adds to a record: header, explicit nonce of TLS 1.2, tag, inner type.
+const OVERHEAD: usize = 32;
+
+/// One connection, from its client's first byte.
+pub struct Session {
+    state: State,
+    established: Option<Box<Established>>,
+    /// What the client asked for.
+    name: Option<Box<str>>,
+    /// Plaintext that did not fit where it was to go.
+    rest: Vec<u8>,
+    peer_closed: bool,
+}
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all sessions are open, and each is in a box of its owner's"
+)]
+enum State {
+    /// What the client wants is not known yet. `fed`: bytes of the caller's buffer that the acceptor has seen.
+    Hello {
+        acceptor: Box<Acceptor>,
+        fed: usize,
+    },
+    Open(UnbufferedServerConnection),
+    Ended,
+}
+
+/// What was agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Established {
+    /// `TLSv1.3`, as OpenSSL has it.
+    pub protocol: &'static str,
+    /// OpenSSL's name.
+    pub cipher: &'static str,
+    /// The host that the client has asked for (SNI).
+    pub name: Option<Box<str>>,
+    pub is_resumed: bool,
+}
+
+/// What became of received bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// So many of them are done with. The others come again, with more behind them.
+    pub used: usize,
+    /// Bytes of plaintext that were written.
+    pub written: usize,
+    /// There may be more plaintext in what was not used, or is kept.
+    pub has_more: bool,
+}
+
+/// Why a connection is at its end. What there is to tell the client has been appended to the outgoing bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// What has come is a request in plain HTTP. Nothing of it is used.
+    PlainHttp,
+    /// It is nothing that this server knows.
+    NotTls,
+    /// The client, or the network, did not keep to the protocol, or nothing could be agreed on.
+    Failed(String),
+    /// A fault of the server's.
+    Panicked(String),
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            state: State::Hello { acceptor: Box::default(), fed: 0 },
+            established: None,
+            name: None,
+            rest: Vec::new(),
+            peer_closed: false,
+        }
+    }
+}
+
+impl Session {
+    /// What was agreed on, once the handshake is done.
+    #[must_use]
+    pub fn established(&self) -> Option<&Established> {
+        self.established.as_deref()
+    }
+
+    /// The client has said that it sends no more (T118); it can still be sent to.
+    #[must_use]
+    pub fn peer_closed(&self) -> bool {
+        self.peer_closed && self.rest.is_empty()
+    }
+
+    /// Whether nothing more is read or written.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    /// Bytes of plaintext that it keeps.
+    #[must_use]
+    pub fn holds(&self) -> usize {
+        self.rest.capacity()
+    }
+
+    /// Takes `incoming`: what was not used before, and what has been received since; it is worked on in place. Writes plaintext to `into` until that is
+    /// full, and what the client is to be sent to `out`. `local` is the address that the client has connected to; `certificates` are needed until the handshake is done.
+    ///
+    /// # Errors
+    /// The connection is at its end. What is in `out` is still to be sent.
+    pub fn receive(
+        &mut self,
+        certificates: Option<&Certificates>,
+        local: impl FnOnce() -> Option<IpAddr>,
+        incoming: &mut [u8],
+        into: &mut [u8],
+        out: &mut Outgoing,
+    ) -> Result<Received, Ended> {
+        self.guarded(|own| {
+            if matches!(own.state, State::Hello { .. })
+                && !own.read_hello(certificates, local, incoming, out)?
+            {
+                return Ok(Received::default());
+            }
+            own.read_records(incoming, into, out)
+        })
+    }
+
+    /// Seals `plain`, behind what else there is to send.
+    ///
+    /// # Errors
+    /// The handshake is not done, or the keys are used up: the connection is at its end.
+    pub fn seal(&mut self, plain: &[u8], out: &mut Outgoing) -> Result<(), Ended> {
+        self.guarded(|own| {
+            own.write(out, |traffic, out| {
+                let records = plain.len() / RECORD + 1;
+                let mut size = plain.len() + records * OVERHEAD;
+                loop {
+                    match traffic.encrypt(plain, out.room(size)) {
+                        Ok(count) => {
+                            out.advance(count);
+                            return Ok(());
+                        }
+                        Err(EncryptError::InsufficientSize(short))
+                            if short.required_size > size =>
+                        {
+                            size = short.required_size;
+                        }
+                        Err(error) => return Err(Ended::Failed(error.to_string())),
+                    }
+                }
+            })
+        })
+    }
+
+    /// Says goodbye, if there is somebody to say it to. Nothing is sealed after that.
+    pub fn close_notify(&mut self, out: &mut Outgoing) {
+        let is_open = matches!(self.state, State::Open(_)) && self.established.is_some();
+        if is_open {
+            // If it can't be said, the end is seen all the same.
+            let _ = self.guarded(|own| {
+                own.write(out, |traffic, out| {
+                    if let Ok(count) = traffic.queue_close_notify(out.room(4 * OVERHEAD)) {
+                        out.advance(count);
+                    }
+                    Ok(())
+                })
+            });
+        }
+        self.state = State::Ended;
+    }
+
+    /// A panic of the library costs its connection and nothing else.
+    fn guarded<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, Ended>) -> Result<T, Ended> {
+        let result = catch_unwind(AssertUnwindSafe(|| act(self)))
+            .unwrap_or_else(|panic| Err(Ended::Panicked(text_of(&*panic))));
+        if let Err(ended) = &result
+            && *ended != Ended::PlainHttp
+        {
+            self.state = State::Ended;
+        }
+        result
+    }
+
+    /// Gives the client's first message to the library's own parser, all of it, before anything is decided (T15). `false`: it is not whole.
+    fn read_hello(
+        &mut self,
+        certificates: Option<&Certificates>,
+        local: impl FnOnce() -> Option<IpAddr>,
+        incoming: &[u8],
+        out: &mut Outgoing,
+    ) -> Result<bool, Ended> {
+        let State::Hello { acceptor, fed } = &mut self.state else { return Ok(true) };
+        match incoming.first() {
+            None => return Ok(false),
+            Some(&first) if first == u8::from(ContentType::Handshake) => {}
+            // A method, or what looks like one: records begin with small numbers.
+            Some(first) if first.is_ascii_uppercase() => return Err(Ended::PlainHttp),
+            Some(_) => return Err(Ended::NotTls),
+        }
+        loop {
+            match acceptor.accept() {
+                Ok(Some(accepted)) => {
+                    let hello = accepted.client_hello();
+                    self.name = hello.server_name().map(Box::from);
+                    let config = match certificates {
+                        Some(certificates) => certificates.choose(&hello, local),
+                        None => Err(Unserved::NoName),
+                    };
+                    let config = config.map_err(|unserved| {
+                        let is_13 = hello.cipher_suites().iter().any(|&suite| is_tls13(suite));
+                        refuse(unserved, is_13, self.name.as_deref(), out)
+                    })?;
+                    let connection = UnbufferedServerConnection::new(config)
+                        .map_err(|error| Ended::Failed(error.to_string()))?;
+                    self.state = State::Open(connection);
+                    return Ok(true);
+                }
+                Ok(None) => {}
+                // T101: who does not know these does not know TLS 1.2.
+                Err((error @ Error::PeerIncompatible(NO_SCHEMES), _)) => {
+                    alert(AlertDescription::ProtocolVersion, out);
+                    return Err(Ended::Failed(error.to_string()));
+                }
+                Err((error, mut alert)) => {
+                    let mut bytes = Vec::new();
+                    // Into memory it does not fail.
+                    let _ = alert.write_all(&mut bytes);
+                    out.append(&bytes);
+                    return Err(Ended::Failed(error.to_string()));
+                }
+            }
+            let mut unseen = incoming.get(*fed..).unwrap_or_default();
+            if unseen.is_empty() {
+                break;
+            }
+            let count = acceptor
+                .read_tls(&mut unseen)
+                .map_err(|error| too_much(&error.to_string(), out))?;
+            if count == 0 {
+                break;
+            }
+            *fed += count;
+        }
+        if incoming.len() >= MOST_HELD {
+            return Err(too_much("the first message is too large", out));
+        }
+        Ok(false)
+    }
+
+    fn read_records(
+        &mut self,
+        incoming: &mut [u8],
+        into: &mut [u8],
+        out: &mut Outgoing,
+    ) -> Result<Received, Ended> {
+        let mut received = Received::default();
+        if !self.rest.is_empty() {
+            let count = self.rest.len().min(into.len());
+            into[..count].copy_from_slice(&self.rest[..count]);
+            received.written = count;
+            if count < self.rest.len() {
+                self.rest.drain(..count);
+                return Ok(Received { has_more: true, ..received });
+            }
+            self.rest = Vec::new();
+        }
+        let State::Open(connection) = &mut self.state else {
+            // What comes after the end means nothing.
+            return Ok(Received { used: incoming.len(), ..received });
+        };
+        loop {
+            if received.written == into.len() && !connection.is_handshaking() && !into.is_empty() {
+                received.has_more = true;
+                break;
+            }
+            let UnbufferedStatus { mut discard, state } =
+                connection.process_tls_records(&mut incoming[received.used..]);
+            let mut is_idle = false;
+            let mut failed = None;
+            match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record.map_err(|error| Ended::Failed(error.to_string()))?;
+                        discard += record.discard;
+                        let room = into.len() - received.written;
+                        let (now, later) = record.payload.split_at(room.min(record.payload.len()));
+                        into[received.written..][..now.len()].copy_from_slice(now);
+                        received.written += now.len();
+                        self.rest.extend_from_slice(later);
+                    }
+                    if !self.rest.is_empty() {
+                        received.has_more = true;
+                        is_idle = true;
+                    }
+                }
+                Ok(ConnectionState::EncodeTlsData(mut record)) => encode(&mut record, out),
+                Ok(ConnectionState::TransmitTlsData(transmitted)) => transmitted.done(),
+                Ok(ConnectionState::PeerClosed) => self.peer_closed = true,
+                // Early data is not offered.
+                Ok(_) => is_idle = true,
+                Err(error) => failed = Some(error),
+            }
+            received.used += discard;
+            if let Some(error) = failed {
+                tell(connection, out);
+                return Err(Ended::Failed(reason(&error)));
+            }
+            if is_idle {
+                break;
+            }
+        }
+        if self.peer_closed && !received.has_more {
+            // What comes after the client's goodbye means nothing.
+            received.used = incoming.len();
+        } else if incoming.len() - received.used >= MOST_HELD {
+            return Err(too_much("a message is too large", out));
+        }
+        if self.established.is_none() && !connection.is_handshaking() {
+            self.established = Some(Box::new(established(connection, self.name.take())));
+        }
+        Ok(received)
+    }
+
+    /// Appends what the library has to send, and then what `act` does.
+    fn write(
+        &mut self,
+        out: &mut Outgoing,
+        act: impl FnOnce(
+            &mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>,
+            &mut Outgoing,
+        ) -> Result<(), Ended>,
+    ) -> Result<(), Ended> {
+        let State::Open(connection) = &mut self.state else {
+            return Err(Ended::Failed("the connection has ended".to_owned()));
+        };
+        loop {
+            let UnbufferedStatus { state, .. } = connection.process_tls_records(&mut []);
+            match state.map_err(|error| Ended::Failed(reason(&error)))? {
+                ConnectionState::EncodeTlsData(mut record) => encode(&mut record, out),
+                ConnectionState::TransmitTlsData(transmitted) => transmitted.done(),
+                ConnectionState::PeerClosed => self.peer_closed = true,
+                ConnectionState::WriteTraffic(mut traffic) => return act(&mut traffic, out),
+                _ => return Err(Ended::Failed("the handshake is not done".to_owned())),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("established", &self.established).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PlainHttp => f.write_str("it is plain HTTP"),
+            Self::NotTls => f.write_str("it is not TLS"),
+            Self::Failed(why) => f.write_str(why),
+            Self::Panicked(why) => write!(f, "the TLS library panicked: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Ended {}
+
+fn encode<Data>(record: &mut rustls::unbuffered::EncodeTlsData<'_, Data>, out: &mut Outgoing) {
+    // Asked with no room, it says how much it needs.
+    if let Err(EncodeError::InsufficientSize(short)) = record.encode(&mut [])
+        && let Ok(count) = record.encode(out.room(short.required_size))
+    {
+        out.advance(count);
+    }
+}
+
+/// Appends the alert that the library has made of an error.
+fn tell(connection: &mut UnbufferedServerConnection, out: &mut Outgoing) {
+    loop {
+        let UnbufferedStatus { state, .. } = connection.process_tls_records(&mut []);
+        match state {
+            Ok(ConnectionState::EncodeTlsData(mut record)) => encode(&mut record, out),
+            _ => return,
+        }
+    }
+}
+
+/// An alert before there are keys: a record of its own (RFC 8446 §6).
+fn alert(description: AlertDescription, out: &mut Outgoing) {
+    const FATAL: u8 = 2;
+    out.append(&[ContentType::Alert.into(), 3, 3, 0, 2, FATAL, description.into()]);
+}
+
+fn refuse(unserved: Unserved, is_13: bool, name: Option<&str>, out: &mut Outgoing) -> Ended {
+    let (description, why) = match unserved {
+        Unserved::UnknownName => (
+            AlertDescription::UnrecognisedName,
+            format!("no certificate is for {:?}", name.unwrap_or_default()),
+        ),
+        Unserved::NoName if is_13 => {
+            (AlertDescription::MissingExtension, "the client asked for no name".to_owned())
+        }
+        Unserved::NoName => {
+            (AlertDescription::HandshakeFailure, "the client asked for no name".to_owned())
+        }
+    };
+    alert(description, out);
+    Ended::Failed(why)
+}
+
+fn too_much(why: &str, out: &mut Outgoing) -> Ended {
+    alert(AlertDescription::DecodeError, out);
+    Ended::Failed(why.to_owned())
+}
+
+fn reason(error: &Error) -> String {
+    match error {
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "what came is no record of TLS".to_owned()
+        }
+        error => error.to_string(),
+    }
+}
+
+fn established(connection: &UnbufferedServerConnection, name: Option<Box<str>>) -> Established {
+    let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
+    Established {
+        protocol: match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "",
+        },
+        cipher: suite.map_or("", cipher_name),
+        name,
+        is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+    }
+}
+
+fn is_tls13(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS13_AES_256_GCM_SHA384
+            | CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+    )
+}
+
+/// The names that programs know from OpenSSL, of the suites that the library has.
+fn cipher_name(suite: CipherSuite) -> &'static str {
+    use CipherSuite as Suite;
+    match suite {
+        Suite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        Suite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        Suite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+        Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+        Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-ECDSA-CHACHA20-POLY1305",
+        Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+        Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+        Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+        _ => "",
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no reason given")
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests;
