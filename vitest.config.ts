@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // The same tests over TLS.
+    setupFiles: process.env.GWANMUN_TEST_TLS === '1' ? ['test/transport/serve-over-tls.mjs'] : [],
     // Real processes: tests spawn servers, send signals and change the current folder.
     pool: 'forks',
     testTimeout: 20_000,

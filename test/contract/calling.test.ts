@@ -2,6 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { ENVIRON, inEachHost } from './hosts.js';
+import { OVER_TLS, SCHEME } from '../transport/client.js';
 
 type Environ = Record<string, unknown> & { keys: string[] };
 
@@ -119,16 +120,26 @@ inEachHost('calling and environ', (host) => {
     expect(values.keys).not.toContain('HTTP_PROXY');
   });
 
-  test('W08 without TLS there is no HTTPS; without a login no REMOTE_USER', async () => {
+  test.skipIf(OVER_TLS)('W08 without TLS there is no HTTPS; without a login no REMOTE_USER', async () => {
     const { keys } = await environ('GET /environ');
     expect(keys).not.toContain('HTTPS');
     expect(keys).not.toContain('REMOTE_USER');
   });
 
+  test.runIf(OVER_TLS)('T28 over TLS it has what was agreed on, whatever the client says', async () => {
+    expect(await environ('GET /environ', ['SSL-Protocol: none', 'HTTPS: off'])).toMatchObject({
+      HTTPS: 'on',
+      SSL_PROTOCOL: 'TLSv1.3',
+      SSL_CIPHER: 'TLS_AES_256_GCM_SHA384',
+      SSL_TLS_SNI: 'localhost',
+      SSL_CLIENT_VERIFY: 'NONE',
+    });
+  });
+
   test('W09 the wsgi keys are true', async () => {
     expect(await environ('GET /environ')).toMatchObject({
       version: [1, 0],
-      'wsgi.url_scheme': 'http',
+      'wsgi.url_scheme': SCHEME,
       'wsgi.multithread': false,
       'wsgi.multiprocess': false,
       'wsgi.run_once': false,

@@ -1,8 +1,9 @@
 // Clients that send exactly what a test says: fetch() would normalise a path and hide a framing fault.
 
 import { once } from 'node:events';
-import { request, type IncomingHttpHeaders } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Socket } from 'node:net';
+import { CONNECTED, connectTo, request } from '../transport/client.js';
 
 export interface Answer {
   status: number;
@@ -34,8 +35,8 @@ export function get(port: number, path: string, { method = 'GET', headers = {}, 
 
 /** A connected socket. */
 export async function connected(port: number): Promise<Socket> {
-  const socket = connect(port, '127.0.0.1');
-  await once(socket, 'connect');
+  const socket = connectTo({ port, host: '127.0.0.1' });
+  await once(socket, CONNECTED);
   return socket;
 }
 

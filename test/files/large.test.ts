@@ -16,6 +16,7 @@ import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connected, exchange, get, rest } from './client.js';
 import { Folder, Gwanmun } from './gwanmun.js';
+import { reset } from '../transport/client.js';
 
 const MEBIBYTE = 1 << 20;
 const SIZE = 20 * MEBIBYTE;
@@ -87,10 +88,14 @@ describe('a large file', () => {
     const chunks = [slow.first];
     // In sips, with turns of the event loop between them, then the rest.
     for (let sips = 0; sips < 100; sips++) {
-      slow.socket.resume();
-      const [sip] = (await once(slow.socket, 'data')) as [Buffer];
-      slow.socket.pause();
-      chunks.push(sip);
+      await new Promise<void>((resolve) => {
+        slow.socket.once('data', (sip) => {
+          slow.socket.pause();
+          chunks.push(sip);
+          resolve();
+        });
+        slow.socket.resume();
+      });
       await new Promise(setImmediate);
     }
     chunks.push(await rest(slow.socket));
@@ -146,7 +151,7 @@ describe('while a file is sent', () => {
   });
 
   test('the client may leave', async () => {
-    for (let times = 0; times < 20; times++) (await begun('/large.bin')).socket.resetAndDestroy();
+    for (let times = 0; times < 20; times++) reset((await begun('/large.bin')).socket);
     expect((await get(server.port, '/small.txt')).status).toBe(200);
   });
 });

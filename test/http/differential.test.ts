@@ -4,6 +4,7 @@
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type RequestListener, type Server as NodeServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,8 @@ import { readCases } from './cases.js';
 import { generator, mutant } from './mutants.js';
 import { RawClient } from './raw-client.js';
 import { record, type RecordingServer } from './recording-server.js';
+import { CERT, KEY } from '../transport/certificate.mjs';
+import { OVER_TLS } from '../transport/client.js';
 
 const SEED = Number(process.env['GWANMUN_ATTACK_SEED'] ?? 20_260_101);
 const ROUNDS = Number(process.env['GWANMUN_DIFFERENTIAL_ROUNDS'] ?? 2000);
@@ -113,7 +116,9 @@ beforeAll(async () => {
     });
   };
   // It is the parser that is compared, not what Node itself answers to a request that it has read.
-  node = createServer({ keepAliveTimeout: 0, requireHostHeader: false }, note).on('checkExpectation', note);
+  const options = { keepAliveTimeout: 0, requireHostHeader: false };
+  const made = OVER_TLS ? createSecureServer({ ...options, cert: CERT, key: KEY }, note) : createServer(options, note);
+  node = made.on('checkExpectation', note);
   // Else Node gives up requests whose client has closed its sending side.
   Object.assign(node, { httpAllowHalfOpen: true });
   node.on('clientError', (error: NodeJS.ErrnoException, socket) => {

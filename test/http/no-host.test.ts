@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest';
 import { serve } from '../../dist/index.js';
 import { RawClient } from '../http/raw-client.js';
+import { SCHEME } from '../transport/client.js';
 
 test.each([
   ['127.0.0.1', '127.0.0.1', '127.0.0.1'],
@@ -33,6 +34,6 @@ test.each([
     client.close();
     return `${status} ${body.toString()}`;
   };
-  expect(await ask('/fetch')).toBe(`200 http://${name}:${port}/fetch`);
+  expect(await ask('/fetch')).toBe(`200 ${SCHEME}://${name}:${port}/fetch`);
   expect(await ask('/')).toBe(`200 ${name} ${port}`);
 });

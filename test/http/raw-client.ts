@@ -1,7 +1,8 @@
 // A client of bytes: it sends what it is told, right or wrong, and reads responses by the letter of RFC 9112.
 
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { CONNECTED, connectTo, reset } from '../transport/client.js';
 
 /** Where a server listens. */
 export type Address = { port: number; host?: string } | { path: string };
@@ -45,14 +46,14 @@ export class RawClient {
 
   /** Connects; half-open, so that either side can end first. */
   static async connect(address: Address): Promise<RawClient> {
-    const socket = connect({ host: '127.0.0.1', ...address, allowHalfOpen: true, noDelay: true });
-    await once(socket, 'connect');
+    const socket = connectTo({ host: '127.0.0.1', ...address, allowHalfOpen: true, noDelay: true });
+    await once(socket, 'path' in address ? 'connect' : CONNECTED);
     return new RawClient(socket);
   }
 
   /** Sends `bytes` and closes the sending side before the connection is made: all of it is there when the server accepts. */
   static connectAndSend(address: Address, bytes: string): RawClient {
-    const socket = connect({ host: '127.0.0.1', ...address, allowHalfOpen: true, noDelay: true });
+    const socket = connectTo({ host: '127.0.0.1', ...address, allowHalfOpen: true, noDelay: true });
     socket.end(bytes, 'latin1');
     return new RawClient(socket);
   }
@@ -73,7 +74,7 @@ export class RawClient {
 
   /** Leaves without a word. */
   reset(): void {
-    this.socket.resetAndDestroy();
+    reset(this.socket);
   }
 
   close(): void {

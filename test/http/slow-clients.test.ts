@@ -12,17 +12,19 @@ const MIB = 1024 * 1024;
 
 /** Node cannot have a small receive buffer. Prints in how many steps it has got something. */
 const SLOW_READER = `
-import socket, sys, time
+import os, socket, ssl, sys, time
 own = socket.socket()
 own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
 own.connect(("127.0.0.1", int(sys.argv[1])))
+if os.environ.get("GWANMUN_TEST_TLS") == "1":
+    own = ssl._create_unverified_context().wrap_socket(own)
 own.sendall(b"GET /a HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
 steps = 0
 try:
     while steps < int(sys.argv[2]) and own.recv(4096):
         steps += 1
         time.sleep(0.02)
-except ConnectionResetError:
+except (ConnectionResetError, ssl.SSLError):
     pass
 print(steps)
 `;

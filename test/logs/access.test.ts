@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connected, exchange, get } from '../files/client.js';
 import { Folder, Gwanmun } from '../files/gwanmun.js';
+import { reset } from '../transport/client.js';
 
 const APP = `import { setTimeout } from 'node:timers/promises';
 
@@ -147,7 +148,7 @@ describe('combined', () => {
     const socket = await connected(server.port);
     socket.write('GET /slow HTTP/1.1\r\nHost: a\r\n\r\n');
     await server.says(/slow has begun/);
-    socket.resetAndDestroy();
+    reset(socket);
     const [line] = await server.prints(/^.*\n/);
     expect(parsed(line.trimEnd())).toMatchObject({ request: 'GET /slow HTTP/1.1', status: '499', bytes: '-' });
   });

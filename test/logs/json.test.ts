@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connected, exchange, get } from '../files/client.js';
 import { Folder, Gwanmun } from '../files/gwanmun.js';
 import { parsed, type LogLine } from './events.js';
+import { OVER_TLS, reset } from '../transport/client.js';
 
 const APP = `import { setTimeout } from 'node:timers/promises';
 
@@ -63,7 +64,10 @@ describe('a request', () => {
     const [file, made, throws, old, ...more] = await requestsOf(server);
     const id = expect.stringMatching(/^[0-9a-f]{24}$/) as string;
     const [time, number] = [expect.any(String) as string, expect.any(Number) as number];
-    const common = { time, request_id: id, event: 'request', remote: '127.0.0.1', duration_ms: number };
+    const tls = { tls: 'TLSv1.3', cipher: expect.stringMatching(/^TLS_/) as string, sni: 'localhost' };
+    const resumed = expect.any(Boolean) as boolean;
+    const secured = OVER_TLS ? { ...tls, resumed } : {};
+    const common = { time, request_id: id, event: 'request', remote: '127.0.0.1', duration_ms: number, ...secured };
     const client = {
       ...common,
       level: 'info',
@@ -137,7 +141,7 @@ describe('a request', () => {
     const socket = await connected(server.port);
     socket.write('GET /api/slow HTTP/1.1\r\nHost: a\r\n\r\n');
     await server.says(/slow has begun/);
-    socket.resetAndDestroy();
+    reset(socket);
     await server.prints(/"status":499/);
     await get(server.port, '/api/exits');
     await server.says(/"worker-exited"/);

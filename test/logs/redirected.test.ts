@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { RawClient } from '../http/raw-client.js';
 import { Gwanmun } from '../workers/gwanmun-process.js';
+import { getStatus } from '../transport/client.js';
 
 const APP = `
 console.log('printed at the start');
@@ -23,8 +24,8 @@ async function said(config: Record<string, unknown>, args: readonly string[] = [
     args: [...args, '--config', 'gwanmun.config.json'],
   });
   const port = await server.port();
-  expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(500);
-  expect((await fetch(`http://127.0.0.1:${port}/exit`)).status).toBe(502);
+  expect(await getStatus(port, '/')).toBe(500);
+  expect(await getStatus(port, '/exit')).toBe(502);
   await server.says(/worker 1 exited with code 3/);
   const client = await RawClient.connect({ port });
   await client.send('no request\r\n\r\n');

@@ -1,0 +1,2 @@
+export const CERT: string;
+export const KEY: string;
