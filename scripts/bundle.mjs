@@ -16,6 +16,7 @@ const ENTRIES = [
   'register',
   'cli/main',
   'cli/forked',
+  'certificates/reader-main',
   'config/load-thread',
   'config/follow-imports-hooks',
   'worker/main',
@@ -25,7 +26,7 @@ const ENTRIES = [
 const GROUPS = [
   {
     name: 'base',
-    test: /\/src\/(?:errors|error-entries|native|package-folder|stack|config\/(?:display-path|frame|module|suggest|version))\.ts$|\/node_modules\/fastest-levenshtein\//,
+    test: /\/src\/(?:errors|error-entries|native|package-folder|stack|certificates\/(?:files|reader-protocol)|config\/(?:display-path|frame|module|suggest|version))\.ts$|\/node_modules\/fastest-levenshtein\//,
     priority: 4,
   },
   // In development a worker shows what it prints.
@@ -41,7 +42,7 @@ const GROUPS = [
   },
   {
     name: 'server',
-    test: /\/src\/(?:config\/(?!load-thread|follow-imports)|supervisor\/|parse-error\.ts|cli\/(?:arguments|banner|gunicorn|serve|signals)\.ts)|\/node_modules\/valibot\//,
+    test: /\/src\/(?:config\/(?!load-thread|follow-imports)|supervisor\/|certificates\/(?:reader|store)\.ts|parse-error\.ts|cli\/(?:arguments|banner|gunicorn|serve|signals)\.ts)|\/node_modules\/valibot\//,
     priority: 1,
   },
 ];

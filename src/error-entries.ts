@@ -131,6 +131,50 @@ export const errorEntries = {
 ✗ GWM_CARGO  cargo is not installed; the native core needs Rust 1.95 or newer`,
     exit: 1,
   },
+  GWM_CERT_INVALID: {
+    title: 'The certificate cannot be used',
+    explanation:
+      'The file of a certificate is missing, unreadable or damaged, or what is in it is no certificate that clients would take. A file that is changed while the server runs does not stop it: the certificate before stays in use, and the log and `gwanmun certificates` say what is wrong with the new one.',
+    remedy: 'name the PEM file that holds the certificate and its intermediates: cert: ./fullchain.pem',
+    fixes: [
+      'certbot keeps it as `/etc/letsencrypt/live/NAME/fullchain.pem`. Only root may read that folder: start the server as root, with `user`.',
+      '`openssl x509 -in FILE -noout -text` shows what is in a certificate.',
+      'Clients compare names with `subjectAltName` alone. They refuse RSA keys of less than 2048 bits, SHA-1, and certificates that are not for servers.',
+      '`gwanmun check` reads certificates without starting anything.',
+    ],
+    example: `$ gwanmun ./public --cert missing.pem
+✗ GWM_CERT_INVALID  the certificate missing.pem does not exist
+  at --cert missing.pem`,
+    exit: 2,
+  },
+  GWM_CERT_KEY: {
+    title: 'The private key cannot be used',
+    explanation:
+      'The file of a private key is missing, unreadable or encrypted, or the key belongs to another certificate. While the server runs, files may be replaced one after the other: until both fit, the certificate before stays in use.',
+    remedy: 'name the PEM file that holds the key of this certificate: key: ./privkey.pem',
+    fixes: [
+      'Decrypt a key that has a passphrase: `openssl pkey -in encrypted.pem -out key.pem`.',
+      '`openssl pkey -in key.pem -pubout` and `openssl x509 -in cert.pem -noout -pubkey` print the same lines if the two belong together.',
+      'A key is for its owner alone: `chmod 600 key.pem`. With `user`, the server reads it as root.',
+    ],
+    example: `$ gwanmun ./public --cert cert.pem --key other.pem
+✗ GWM_CERT_KEY  other.pem (for cert.pem): The private key does not belong to the certificate. Name the key that the certificate was issued for.
+  at --key other.pem`,
+    exit: 2,
+  },
+  GWM_CERT_LOCAL: {
+    title: 'There is no certificate for this machine',
+    explanation:
+      'For development, gwanmun makes certificates for `localhost` with an authority of its own. It keeps both in the folder `gwanmun` of the user’s data: `$XDG_DATA_HOME`, or `~/.local/share`. There is nothing of it yet, or the folder may not be written to, or what is in it is damaged.',
+    remedy: 'see that the folder belongs to this user, or name another one: XDG_DATA_HOME=FOLDER',
+    fixes: [
+      'What is in the folder can be removed at any time; then it is made anew, and `gwanmun trust` has to be run again.',
+      'A server that others reach needs a certificate of a public authority: `--cert FILE --key FILE`.',
+    ],
+    example: `$ gwanmun ./public --tls
+✗ GWM_CERT_LOCAL  a certificate for this machine cannot be made in /dev/null/gwanmun: ENOTDIR: not a directory, mkdir '/dev/null/gwanmun'`,
+    exit: 1,
+  },
   GWM_CLIENT_DISCONNECTED: {
     title: 'The client has left',
     explanation:
@@ -405,11 +449,14 @@ export const errorEntries = {
   },
   GWM_PORT_FORBIDDEN: {
     title: 'The port may not be used',
-    explanation: 'Ports below 1024 are for privileged users.',
-    remedy: 'use a port from 1024 on, or allow it: sudo setcap cap_net_bind_service=+ep "$(which node)"',
+    explanation: 'Ports below 1024, such as 80 and 443, are for privileged users.',
+    remedy:
+      'start it as root with user: \'www-data\', or by a socket unit of systemd\nor allow it: sudo setcap cap_net_bind_service=+ep "$(readlink -f "$(which node)")"\nor for all programs: sudo sysctl net.ipv4.ip_unprivileged_port_start=80\nor use a port from 1024 on',
     fixes: [
+      'Started as root with `user`, the server binds the ports, reads the keys of certificates, and then is that user.',
+      'systemd: a [socket unit](guides/operating.md#systemd) binds the ports, or `AmbientCapabilities=CAP_NET_BIND_SERVICE` in the service unit allows it.',
+      '`sudo setcap cap_net_bind_service=+ep "$(readlink -f "$(which node)")"` allows it for every program that this Node.js runs; an update of Node.js takes that away.',
       '`sudo sysctl net.ipv4.ip_unprivileged_port_start=80` allows it for every program of the machine.',
-      'systemd: `AmbientCapabilities=CAP_NET_BIND_SERVICE` in the unit.',
       'In a container, listen on 8080 and publish it: `--publish 80:8080`.',
     ],
     example: `$ gwanmun ./public --port 80
@@ -545,6 +592,19 @@ export const errorEntries = {
     example: `$ gwanmun ap.ts
 ✗ GWM_TARGET  there is no file or folder ap.ts; did you mean "app.ts"?`,
     exit: 2,
+  },
+  GWM_TRUST: {
+    title: 'A store of certificates could not be changed',
+    explanation:
+      '`gwanmun trust --yes` puts the root of the local authority where clients on this machine look for authorities, and `gwanmun untrust --yes` takes it out again. The program of the system that does it has failed; its words are in the message.',
+    remedy: 'see what would be done with: gwanmun trust; do it by hand, or name the root to the client alone',
+    fixes: [
+      '`curl --cacert FILE`, `NODE_EXTRA_CA_CERTS=FILE` and `SSL_CERT_FILE=FILE` of Python need no store.',
+      'A browser that is open may hold its database: close it, and try again.',
+    ],
+    example: `$ gwanmun trust --yes
+✗ GWM_TRUST  browsers by /srv/site/.pki/nssdb: certutil ended with 255: certutil: function failed`,
+    exit: 1,
   },
   GWM_UPGRADE: {
     title: 'Upgrades are not supported yet',

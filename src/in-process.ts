@@ -1,11 +1,11 @@
 // The core with this process's event loop as its worker.
 
-import type { CoreAddress, CoreConfig, CoreEvent } from './config/core.js';
+import type { CoreAddress, CoreConfig, CoreEvent, CoreTls } from './config/core.js';
 import { fromCore } from './errors.js';
 import type { Adapter } from './gateway/adapter.js';
 import { Dispatcher } from './gateway/dispatcher.js';
 import type { Application } from './gateway/types.js';
-import type { NativeBinding, NativeCore } from './native.js';
+import type { CertificateRecord, NativeBinding, NativeCore } from './native.js';
 
 export interface CloseOptions {
   /** How long requests in progress get to finish. Default: `shutdownTimeout`, 10000. */
@@ -14,7 +14,7 @@ export interface CloseOptions {
 
 /** A server that listens. */
 export interface Server extends AsyncDisposable {
-  /** Of the first address: `http://127.0.0.1:3000/`, or `unix:/run/site.sock`. */
+  /** Of the first address: `http://127.0.0.1:3000/`, `https://…`, or `unix:/run/site.sock`. */
   readonly url: string;
   /** Of the first TCP address. */
   readonly port: number | undefined;
@@ -67,6 +67,7 @@ export class InProcessServer implements Server {
     config: CoreConfig,
     graceMs: number,
     onRefused: (status: number, reason: string) => void = () => {},
+    tls?: CoreTls,
   ) {
     this.onRefused = onRefused;
     this.native = native;
@@ -75,7 +76,7 @@ export class InProcessServer implements Server {
       this.resolveClosed = resolve;
     });
     try {
-      this.core = new native.Core(JSON.stringify(config), null, (event) =>
+      this.core = new native.Core(JSON.stringify(config), tls ?? null, (event) =>
         this.onEvent(JSON.parse(event) as CoreEvent),
       );
     } catch (error) {
@@ -94,7 +95,7 @@ export class InProcessServer implements Server {
     if (first === undefined) return '';
     if (first.kind === 'unix') return `unix:${first.path}`;
     const host = first.host.includes(':') ? `[${first.host}]` : first.host;
-    return `http://${host}:${first.port}/`;
+    return `${first.tls === true ? 'https' : 'http'}://${host}:${first.port}/`;
   }
 
   get port(): number | undefined {
@@ -110,11 +111,16 @@ export class InProcessServer implements Server {
    * Takes over another configuration with other applications. Requests that have begun end as they began; no connection is touched, and
    * no address that both have. Rejects with a GwanmunError if the configuration fails; then nothing has changed.
    */
-  async renew(config: CoreConfig, applications: readonly AnyApplication[], concurrency: number): Promise<void> {
+  async renew(
+    config: CoreConfig,
+    applications: readonly AnyApplication[],
+    concurrency: number,
+    tls?: CoreTls,
+  ): Promise<void> {
     if (this.closing !== undefined) return;
     let pools: number[];
     try {
-      pools = this.core.prepare(JSON.stringify(config));
+      pools = this.core.prepare(JSON.stringify(config), tls);
     } catch (error) {
       throw fromCore(error);
     }
@@ -163,6 +169,21 @@ export class InProcessServer implements Server {
     if (!this.isKept) dispatcher.unref();
     dispatcher.ready();
     return { id, pool, dispatcher, applications, concurrency };
+  }
+
+  /** New handshakes get these certificates. Throws a GwanmunError if they are refused. */
+  useCertificates(tls: CoreTls): void {
+    if (this.disposed) return;
+    try {
+      this.core.setCertificates(tls);
+    } catch (error) {
+      throw fromCore(error);
+    }
+  }
+
+  /** What there is to say of the certificates in use. */
+  servedCertificates(): readonly CertificateRecord[] {
+    return this.disposed ? [] : this.core.certificates();
   }
 
   /** How many connections there are. */

@@ -7,6 +7,7 @@ export { createServer, GatewayServer } from './adapters/node/server.js';
 export {
   defineConfig,
   type AccessLogFormat,
+  type Certificate,
   type Config,
   type ConfigExport,
   type Hooks,
@@ -15,6 +16,7 @@ export {
   type Mount,
   type TcpListen,
   type Timeouts,
+  type Tls,
   type UnixListen,
 } from './config/define.js';
 export type { CoreAddress } from './config/core.js';

@@ -3,15 +3,19 @@
 
 import type { RequestListener } from 'node:http';
 import type { FetchHandler } from './adapters/fetch/types.js';
-import type { CoreConfig } from './config/core.js';
+import { LocalFiles } from './certificates/files.js';
+import { CertificateStore, toCoreTls, type Loaded } from './certificates/store.js';
+import type { CoreConfig, CoreTls } from './config/core.js';
 import { checkConfig } from './config/check.js';
-import type { ApplicationKind, Config, Listen, Mount } from './config/define.js';
+import type { ApplicationKind, Config, Listen, Mount, Tls } from './config/define.js';
 import { placeError } from './config/origin.js';
 import { resolveInTime, toCoreConfig, type ConfigInput, type ResolvedConfig } from './config/resolve.js';
+import { resolveTls } from './config/tls.js';
 import { fromCore, GwanmunError } from './errors.js';
-import { loadNative, type NativeBinding } from './native.js';
+import { formatError } from './format-error.js';
+import { loadNative, type CertificateRecord, type NativeBinding } from './native.js';
 import { adapt } from './adapters/adapt.js';
-import { InProcessServer, type Server as BaseServer } from './in-process.js';
+import { InProcessServer, type CloseOptions, type Server as BaseServer } from './in-process.js';
 import { nameHolder } from './supervisor/socket-holder.js';
 import type { Adapter } from './gateway/adapter.js';
 import type { Application } from './gateway/types.js';
@@ -86,6 +90,11 @@ export interface ServeOptions extends Omit<
 /** A server of {@link serve}. */
 export interface Server extends BaseServer {
   /**
+   * Has new connections use these certificates; those of now go on. Files are read again even if nothing has changed. Rejects with a GwanmunError if one
+   * cannot be used; then nothing has changed. Files that change are taken over without it.
+   */
+  setCertificates(tls: Omit<Tls, 'minVersion'>): Promise<void>;
+  /**
    * Serves something else from now on; give all options again. Connections stay open, and so do addresses that both have. Requests that have
    * begun end as they began. `threads` and the logs do not change. Rejects with a GwanmunError if the options are not valid or an address
    * cannot be bound; then nothing has changed.
@@ -110,10 +119,16 @@ export async function serve(options: ServeOptions): Promise<Server> {
 export async function serveWith(native: NativeBinding, options: ServeOptions): Promise<Server> {
   options.signal?.throwIfAborted();
   const { config, resolved, applications } = await prepare(options);
-  const { concurrency, shutdownTimeout } = resolved;
-  let server: ReloadableServer;
+  const { concurrency } = resolved;
+  let server: ReloadableServer | undefined;
+  const store = makeStore(
+    native,
+    (tls) => server?.useCertificates(tls),
+    () => server?.servedCertificates() ?? [],
+  );
   try {
-    server = new ReloadableServer(native, config, shutdownTimeout);
+    const certificates = await store.load(resolved.tls);
+    server = new ReloadableServer(native, config, resolved, store, certificates);
   } catch (error) {
     throw placeError(nameHolder(fromCore(error), resolved.listen), resolved);
   }
@@ -124,22 +139,86 @@ export async function serveWith(native: NativeBinding, options: ServeOptions): P
 
 class ReloadableServer extends InProcessServer implements Server {
   /** One after the other. */
-  #reloading: Promise<void> = Promise.resolve();
+  #changing: Promise<void> = Promise.resolve();
+  #resolved: ResolvedConfig;
+  readonly #store: CertificateStore;
+
+  constructor(
+    native: NativeBinding,
+    config: CoreConfig,
+    resolved: ResolvedConfig,
+    store: CertificateStore,
+    certificates: Loaded,
+  ) {
+    super(native, config, resolved.shutdownTimeout, undefined, toCoreTls(certificates));
+    this.#resolved = resolved;
+    this.#store = store;
+    store.adopt(certificates);
+  }
 
   reload(options: ServeOptions): Promise<void> {
-    const reloading = this.#reloading.then(() => this.#reload(options));
-    this.#reloading = reloading.catch(() => {});
-    return reloading;
+    return this.#change(async () => {
+      const { config, resolved, applications } = await prepare(options);
+      try {
+        const certificates = await this.#store.load(resolved.tls);
+        await this.renew(config, applications, resolved.concurrency, toCoreTls(certificates));
+        this.#store.adopt(certificates);
+        this.#resolved = resolved;
+      } catch (error) {
+        throw placeError(nameHolder(fromCore(error), resolved.listen), resolved);
+      }
+    });
   }
 
-  async #reload(options: ServeOptions): Promise<void> {
-    const { config, resolved, applications } = await prepare(options);
-    try {
-      await this.renew(config, applications, resolved.concurrency);
-    } catch (error) {
-      throw placeError(nameHolder(fromCore(error), resolved.listen), resolved);
-    }
+  setCertificates(tls: Omit<Tls, 'minVersion'>): Promise<void> {
+    return this.#change(async () => {
+      const source = { name: 'setCertificates()' };
+      const { tls: checked } = checkConfig({ mounts: [{ path: '/', files: '.' }], tls }, source);
+      if (this.#resolved.tls === undefined) {
+        throw new GwanmunError('GWM_CONFIG_INVALID', 'no address of this server speaks TLS', {
+          remedy: 'give serve() certificates from the start: serve({ tls: { cert, key } })',
+        });
+      }
+      const certificates = await this.#store.load(resolveTls(checked, undefined, process.cwd(), source));
+      const core = toCoreTls(certificates);
+      if (core !== undefined) this.useCertificates(core);
+      this.#store.adopt(certificates);
+    });
   }
+
+  override close(options?: CloseOptions): Promise<void> {
+    this.#store.end();
+    return super.close(options);
+  }
+
+  #change(change: () => Promise<void>): Promise<void> {
+    const changing = this.#changing.then(change);
+    this.#changing = changing.catch(() => {});
+    return changing;
+  }
+}
+
+/** Certificates of a program; what is to be said of them is a warning of its process. */
+function makeStore(
+  native: NativeBinding,
+  apply: (tls: CoreTls) => void,
+  served: () => readonly CertificateRecord[],
+): CertificateStore {
+  return new CertificateStore({
+    native,
+    files: (onChange) => new LocalFiles(native.silentPaths, onChange),
+    makeLocal: async () => {
+      const { LocalAuthority } = await import('./certificates/authority.js');
+      return new LocalAuthority().certificate();
+    },
+    apply,
+    served,
+    tell: ({ level, message, error }) => {
+      if (level === 'info') return;
+      const detail = error === undefined ? {} : { detail: formatError(error) };
+      process.emitWarning(`gwanmun: ${message}`, { code: error?.code ?? 'GWM_CERT_INVALID', ...detail });
+    },
+  });
 }
 
 async function prepare(options: ServeOptions): Promise<{

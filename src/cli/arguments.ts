@@ -4,11 +4,12 @@ import { parseArgs } from 'node:util';
 import type { AccessLogFormat } from '../config/define.js';
 import { parsePort, PORT_RANGE } from '../config/listen.js';
 import type { Overrides } from '../config/resolve.js';
+import type { TlsFlag } from '../config/tls.js';
 import { didYouMean, suggest } from '../config/suggest.js';
 import { GwanmunError } from '../errors.js';
 import type { ControlRequest } from '../supervisor/control.js';
 import type { ControlTarget } from './control.js';
-import { GUNICORN_OPTIONS, GUNICORN_REFUSED, gunicornSettings } from './gunicorn.js';
+import { GUNICORN_NAMES, GUNICORN_OPTIONS, GUNICORN_REFUSED, gunicornSettings } from './gunicorn.js';
 
 /** What is served: a target, or else a configuration file, or else the one of the current folder. */
 export interface Subject {
@@ -50,6 +51,8 @@ export type Command =
       readonly target: ControlTarget;
       readonly isJson: boolean;
     }
+  | { readonly name: 'certificates'; readonly target: ControlTarget; readonly isJson: boolean }
+  | { readonly name: 'trust' | 'untrust'; readonly isTold: boolean }
   | ({ readonly name: 'serve'; readonly overrides: Overrides; readonly development?: true } & Subject);
 
 const OPTIONS = {
@@ -64,6 +67,10 @@ const OPTIONS = {
   include: { type: 'boolean', short: 'i' },
   head: { type: 'boolean', short: 'I' },
   pid: { type: 'string' },
+  tls: { type: 'boolean' },
+  cert: { type: 'string' },
+  key: { type: 'string' },
+  yes: { type: 'boolean' },
   'as-json': { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
@@ -85,6 +92,9 @@ export const COMMANDS = [
   'restart-worker',
   'scale',
   'upgrade',
+  'certificates',
+  'trust',
+  'untrust',
   'help',
   'version',
 ] as const;
@@ -92,8 +102,8 @@ type CommandName = (typeof COMMANDS)[number];
 
 /** What each command takes beside --help and --version. */
 const TAKES: Record<CommandName, readonly OptionName[]> = {
-  serve: ['port', 'host', 'workers', 'config', 'pid'],
-  dev: ['port', 'host', 'workers', 'config', 'pid'],
+  serve: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key'],
+  dev: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key'],
   check: ['config'],
   fetch: ['method', 'header', 'data', 'json', 'include', 'head', 'config'],
   init: [],
@@ -104,6 +114,9 @@ const TAKES: Record<CommandName, readonly OptionName[]> = {
   'restart-worker': ['pid', 'as-json'],
   scale: ['pid', 'as-json'],
   upgrade: ['pid', 'as-json'],
+  certificates: ['pid', 'as-json'],
+  trust: ['yes'],
+  untrust: ['yes'],
   help: [],
   version: [],
 };
@@ -165,6 +178,17 @@ export function parseCommand(args: readonly string[]): Command {
     case 'scale':
     case 'upgrade':
       return controlCommand(command, values, rest);
+    case 'certificates':
+      if (rest[0] !== undefined) throw usage(`gwanmun certificates does not take "${rest[0]}"`);
+      return {
+        name: 'certificates',
+        target: { pid: positive('--pid', values.pid, EXAMPLES.pid) },
+        isJson: values['as-json'] === true,
+      };
+    case 'trust':
+    case 'untrust':
+      if (rest[0] !== undefined) throw usage(`gwanmun ${command} does not take "${rest[0]}"`);
+      return { name: command, isTold: values.yes === true };
     case 'dev':
     case 'serve': {
       const [target, extra] = rest;
@@ -186,7 +210,16 @@ function serveOverrides(values: Options, gunicorn: ReadonlyMap<string, readonly 
     throw usage('use either --bind, or --host and --port', '--bind 0.0.0.0:8000');
   }
   const settings = { ...gunicornSettings(gunicorn), ...(pid === undefined ? {} : { pidFile: pid }) };
-  return { port, host, workers: workersOption(values.workers), settings };
+  return { port, host, workers: workersOption(values.workers), tls: tlsOption(values), settings };
+}
+
+function tlsOption({ tls, cert, key }: Options): TlsFlag | undefined {
+  if (cert === undefined) {
+    if (key !== undefined) throw usage('--key needs --cert', `--cert fullchain.pem --key ${key}`);
+    return tls === true ? 'local' : undefined;
+  }
+  if (tls === true) throw usage('use either --tls, for a certificate of a local authority, or --cert and --key');
+  return { cert, key };
 }
 
 /** What answers with a table takes `--json` without a value. */
@@ -306,6 +339,7 @@ const ALL_OPTIONS = {
       },
     ]),
   ),
+  ...Object.fromEntries(Object.keys(GUNICORN_NAMES).map((name) => [name, { type: 'string' as const }])),
   ...OPTIONS,
 };
 
@@ -325,7 +359,8 @@ function readOptions(args: readonly string[]): Read {
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value);
     if (token.kind !== 'option') continue;
-    const name = (Object.keys(OPTIONS) as OptionName[]).find((option) => option === token.name);
+    const written = GUNICORN_NAMES[token.name] ?? token.name;
+    const name = (Object.keys(OPTIONS) as OptionName[]).find((option) => option === written);
     if (name === undefined) {
       const refused = GUNICORN_REFUSED[token.name];
       if (refused !== undefined) throw usage(`gwanmun takes no ${token.rawName}`, refused.instead);
@@ -370,6 +405,8 @@ const EXAMPLES: Record<Exclude<OptionName, FlagName>, string> = {
   host: '--host 0.0.0.0',
   workers: '--workers auto',
   pid: '--pid 4711',
+  cert: '--cert fullchain.pem --key privkey.pem',
+  key: '--cert fullchain.pem --key privkey.pem',
   config: '--config gwanmun.config.ts',
   method: '--method POST',
   header: "--header 'Accept: application/json'",

@@ -6,11 +6,11 @@ import { processCount, type ResolvedConfig, type ResolvedMount } from '../config
 import { VERSION } from '../config/version.js';
 import { createColors } from '../colors.js';
 
-/** `http://127.0.0.1:3000`, `http://[::1]:3000` or `unix:/run/site.sock` */
+/** `http://127.0.0.1:3000`, `https://[::1]:3000` or `unix:/run/site.sock` */
 export function formatAddress(address: CoreAddress): string {
   if (address.kind === 'unix') return `unix:${address.path}`;
   const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-  return `http://${host}:${address.port}`;
+  return `${address.tls === true ? 'https' : 'http'}://${host}:${address.port}`;
 }
 
 /** What answers a mount: `public, then app.ts`, `mysite.wsgi:application (venv/bin/python)` */

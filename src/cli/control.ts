@@ -11,6 +11,7 @@ import { isRunning } from '../supervisor/pid-file.js';
 import { STARTED_IN } from '../supervisor/started-in.js';
 import type { ServerStatus } from '../supervisor/status.js';
 import { formatAddress } from './banner.js';
+import { certificateForPrograms, certificateTable } from './certificates.js';
 
 /** Which server is meant: by its process, else the one of this folder. */
 export interface ControlTarget {
@@ -57,6 +58,15 @@ export async function control(
       return `✓ replaced ${numbers.length === 1 ? 'worker' : 'workers'} ${numbers.join(', ')} of ${where}\n`;
     }
   }
+}
+
+/** `gwanmun certificates`: what is to be printed. */
+export async function certificatesOf(target: ControlTarget, asJson: boolean, color: boolean): Promise<string> {
+  const { status } = await findServer({ command: 'status' }, target);
+  // A server of an older version has none.
+  const { certificates = [] } = status;
+  if (asJson) return `${JSON.stringify(certificates.map(certificateForPrograms), null, 2)}\n`;
+  return certificates.length === 0 ? 'no address of this server speaks TLS\n' : certificateTable(certificates, color);
 }
 
 function count(workers: number): string {
@@ -193,6 +203,9 @@ function table(status: ServerStatus, color: boolean): string {
       `  ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd();
     lines.push('', c.dim(line(head)), ...rows.map(line));
   }
+  // A server of an older version says nothing of them.
+  const { certificates = [] } = status;
+  if (certificates.length > 0) lines.push('', c.dim('  certificates'), certificateTable(certificates, color).trimEnd());
   return `${lines.join('\n')}\n`;
 }
 

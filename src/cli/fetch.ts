@@ -44,6 +44,9 @@ function forOneRequest(config: ResolvedConfig): ResolvedConfig {
   return {
     ...config,
     listen: [{ kind: 'tcp', host: '127.0.0.1', port: 0 }],
+    // Nobody is on the way to read along.
+    tls: undefined,
+    hsts: undefined,
     workers: Math.min(config.workers, 1),
     mostWorkers: Math.min(config.workers, 1),
     hooks: {},

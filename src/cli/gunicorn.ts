@@ -111,6 +111,9 @@ export const GUNICORN_OPTIONS: Readonly<Record<string, Option>> = {
   },
 };
 
+/** What is called otherwise here, and means the same. */
+export const GUNICORN_NAMES: Readonly<Record<string, 'cert' | 'key'>> = { certfile: 'cert', keyfile: 'key' };
+
 const NOT_NEEDED = 'not needed; leave it out';
 
 /** What is not, with the reason. */
@@ -127,8 +130,6 @@ export const GUNICORN_REFUSED: Readonly<Record<string, Refused>> = {
   'worker-tmp-dir': { instead: NOT_NEEDED },
   chdir: { instead: 'cd there first, or name the configuration: -c folder/gwanmun.config.ts' },
   name: { short: 'n', instead: NOT_NEEDED },
-  certfile: { instead: 'gwanmun has no TLS yet: put a proxy with TLS in front' },
-  keyfile: { instead: 'gwanmun has no TLS yet: put a proxy with TLS in front' },
   'access-logformat': { instead: "in the configuration: accessLog, 'combined', 'short' or 'json'" },
 };
 

@@ -37,12 +37,12 @@ Commands
   gwanmun fetch /path [target]  print the answer to one request
   gwanmun run <file> [args]     run a Node program with its server on the core
   gwanmun init [folder]         write the files to start with
-  gwanmun status|reload|stop    control a running server; also scale, upgrade …
+  gwanmun status|reload|stop    control a running server; also certificates …
   gwanmun help <command|code>   more on a command, or on an error: GWM_…
 
 Options
   -p, --port <number>   -h, --help   --host <address>   -v, --version
-  -c, --config <file>   --workers <number|auto>
+  -c, --config <file>   --workers <number|auto>       --tls
 
 Exit codes
   0 stopped   1 failed   2 usage or configuration   3 nothing to serve
@@ -73,6 +73,31 @@ Examples
   It waits until the new workers have taken over. If something does not load,
   nothing changes, and the error is printed.
 ${CONTROL}`,
+  certificates: `gwanmun certificates: which certificates does a running server have?
+
+Examples
+  gwanmun certificates        # names, issuer, days left, files, what is wrong
+  gwanmun certificates --json # the same for programs
+
+  Files are watched, and taken over when they change. gwanmun check reads those
+  of a configuration without starting anything.
+${CONTROL}`,
+  trust: `gwanmun trust: have this machine trust the certificates of gwanmun --tls
+
+Examples
+  gwanmun trust               # says what it would change
+  gwanmun trust --yes         # changes it
+
+  It adds the root of your own local authority to the system's store and those
+  of browsers. The root is valid for localhost, the loopback addresses, and names
+  below .test and .internal alone. What only root may do is printed.
+`,
+  untrust: `gwanmun untrust: take back what gwanmun trust has changed
+
+Examples
+  gwanmun untrust             # says what it would change
+  gwanmun untrust --yes       # changes it
+`,
   stop: `gwanmun stop: finish the requests in progress and end
 
 Examples
@@ -115,6 +140,9 @@ Options
       --host <address>          address; 0.0.0.0 is all   # HOST, or 127.0.0.1
       --workers <number|auto>   application processes     # 1
   -c, --config <file>           configuration             # gwanmun.config.ts
+      --cert <file>             HTTPS with this certificate (PEM)
+      --key <file>              its private key           # in the same file
+      --tls                     HTTPS with a certificate for this machine
 
   gunicorn's options work too, with times in seconds: --bind, --timeout,
   --graceful-timeout, --max-requests, --access-logfile, --pid, …
@@ -164,6 +192,7 @@ Options
 
 Exit codes
   0 valid   2 not valid: all faults are listed   3 no configuration
+  1 a certificate has expired, or is not valid yet
 `,
   fetch: `gwanmun fetch /path [target]: print the answer to one request, without a server
 

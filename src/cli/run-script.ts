@@ -137,6 +137,7 @@ class Program {
       memory: process.memoryUsage.rss(),
       held: undefined,
       workers: [],
+      certificates: [],
     };
   }
 

@@ -4,6 +4,8 @@
 import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { wantsColor } from '../colors.js';
+import { LocalFiles } from '../certificates/files.js';
+import { CertificateStore, type CertificateStatus } from '../certificates/store.js';
 import { loadConfigAfresh } from '../config/load-afresh.js';
 import { CONFIG_NAMES, findConfig, loadConfig } from '../config/load.js';
 import { mustAnswer } from '../config/paths.js';
@@ -12,6 +14,7 @@ import { configForTarget } from '../config/target.js';
 import { VERSION } from '../config/version.js';
 import { GwanmunError, systemFault } from '../errors.js';
 import { formatError } from '../format-error.js';
+import { loadNative } from '../native.js';
 import { checkPython } from '../supervisor/python-worker.js';
 import { parseCommand, suggestCommand, type Command } from './arguments.js';
 import { describeMounts, formatAddress } from './banner.js';
@@ -60,6 +63,18 @@ async function runCommand(command: Command): Promise<void> {
       stdout.write(await control(command.request, command.target, command.isJson, wantsColor(stdout)));
       return;
     }
+    case 'certificates': {
+      const { certificatesOf } = await import('./control.js');
+      const { stdout } = process;
+      stdout.write(await certificatesOf(command.target, command.isJson, wantsColor(stdout)));
+      return;
+    }
+    case 'trust':
+    case 'untrust': {
+      const { trust } = await import('./trust.js');
+      process.stdout.write(trust(command.name, command.isTold));
+      return;
+    }
     case 'serve': {
       const { target, config, development } = command;
       const overrides = { ...command.overrides, development };
@@ -83,7 +98,32 @@ async function check(file: string | undefined): Promise<void> {
   const input = await findInput(undefined, file);
   const config = await resolveInTime(input);
   for (const application of config.wsgi) checkPython(application);
-  process.stdout.write(`✓ ${input.source.name} is valid\n${summary(config)}`);
+  const certificates = await readCertificates(config);
+  const { certificateTable } = await import('./certificates.js');
+  process.stdout.write(`✓ ${input.source.name} is valid\n${summary(config)}${certificateTable(certificates, false)}`);
+  const unusable = certificates.filter(({ notBefore, notAfter }) => notAfter < Date.now() || notBefore > Date.now());
+  if (unusable.length === 0) return;
+  const names = unusable.map(({ source }) => source).join(', ');
+  process.stderr.write(`✗ clients refuse ${names}, by the dates above\n`);
+  process.exitCode = 1;
+}
+
+/** The certificates as a server would have them. Rejects with a GwanmunError that names those that cannot be used. */
+async function readCertificates({ tls }: ResolvedConfig): Promise<readonly CertificateStatus[]> {
+  if (tls === undefined || tls.certificates === 'local') return [];
+  const native = loadNative();
+  const store = new CertificateStore({
+    native,
+    files: (onChange) => new LocalFiles(native.silentPaths, onChange),
+    makeLocal: () => Promise.reject(new Error('there is none to be made')),
+    apply: () => {},
+    served: () => [],
+    tell: () => {},
+  });
+  store.adopt(await store.load(tls));
+  const status = store.status();
+  store.end();
+  return status;
 }
 
 function summary(config: ResolvedConfig): string {

@@ -15,7 +15,7 @@ import type { OnLoaded } from '../supervisor/report.js';
 import { Server } from '../supervisor/server.js';
 import { followFolder } from '../supervisor/started-in.js';
 import { ServiceManager } from '../supervisor/service-manager.js';
-import { startSuccessor, tellPredecessor } from '../supervisor/successor.js';
+import { startSuccessor, takeTicketKeys, tellPredecessor } from '../supervisor/successor.js';
 import { banner, readyLine } from './banner.js';
 import type { Watching } from './watch.js';
 import { onStopSignal } from './signals.js';
@@ -50,7 +50,8 @@ export async function serve(
       (known) => known.add(files, since),
       () => {},
     );
-  const server = new Server(config, logToStderr, development ? watch : undefined, inheritance);
+  const ticketKeys = inheritance?.predecessor === undefined ? undefined : takeTicketKeys();
+  const server = new Server(config, logToStderr, development ? watch : undefined, inheritance, ticketKeys);
   let closeControl = (): void => {};
   // From here on, so that a signal during the start is not lost.
   const stop = (): Promise<void> => {
@@ -178,7 +179,8 @@ async function succeed(
     });
   }
   const patience = startTimeout + SUCCESSOR_SLACK_MS;
-  const pid = await startSuccessor({ sockets: server.sockets, isActivated, env: manager.env, patience });
+  const { sockets, ticketKeys, certificateReader: reader } = server;
+  const pid = await startSuccessor({ sockets, isActivated, reader, ticketKeys, env: manager.env, patience });
   manager.succeededBy(pid);
   server.tell({
     level: 'info',

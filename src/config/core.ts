@@ -10,11 +10,17 @@ export type CoreListener =
       single?: boolean;
       ipv6Only?: boolean;
       shared?: boolean;
+      /** It speaks TLS. */
+      tls?: boolean;
+      /** Every request is redirected to HTTPS at this port; 0 is that of the first TCP address with TLS. */
+      redirect?: number;
     }
-  | { kind: 'unix'; path: string; mode?: number };
+  | { kind: 'unix'; path: string; mode?: number; tls?: boolean };
 
 /** An address that the core has bound. */
-export type CoreAddress = { kind: 'tcp'; host: string; port: number } | { kind: 'unix'; path: string };
+export type CoreAddress =
+  | { kind: 'tcp'; host: string; port: number; tls?: boolean }
+  | { kind: 'unix'; path: string; tls?: boolean };
 
 /** A URL path and what answers below it: files first, then the application. */
 export interface CoreMount {
@@ -51,8 +57,11 @@ export interface CoreMount {
 export interface CoreConfig {
   /** I/O threads; 0 = as many as the machine has cores. */
   threads: number;
-  /** `inherited`: every socket of {@link CoreConfig.inherited} that no other entry is about. */
-  listen: (CoreListener | { kind: 'inherited' })[];
+  /**
+   * `inherited`: every socket of {@link CoreConfig.inherited} that no other entry is about. It speaks TLS, or redirects, as the entry of `like` does
+   * that has its port or path, else as the first of them.
+   */
+  listen: (CoreListener | { kind: 'inherited'; like: CoreListener[] })[];
   mounts: CoreMount[];
   /** `requestTimeoutMs` 0: none. */
   pools: { queue: number; queueTimeoutMs: number; requestTimeoutMs: number }[];
@@ -67,6 +76,10 @@ export interface CoreConfig {
     minRate: number;
   };
   timeouts: { headerMs: number; bodyMs: number; keepAliveMs: number; writeMs: number };
+  /** The oldest version of TLS. */
+  minTls?: '1.2' | '1.3';
+  /** `Strict-Transport-Security` of responses over TLS. */
+  hsts?: string;
   /** The `Server` header's value; null sends none. */
   serverHeader: string | null;
   /** Pairs of the deployer that every environ has. */
@@ -94,6 +107,18 @@ export interface CoreConfig {
   inherited?: number[];
   /** The event `refused` is wanted. */
   tellRefusals?: boolean;
+}
+
+/** Certificates as the core gets them, beside its configuration: no text that is shown or logged has them. */
+export interface CoreTls {
+  certificates: {
+    /** What an operator knows it by. */
+    label: string;
+    /** PEM. */
+    cert: string;
+    key: string;
+    isDefault: boolean;
+  }[];
 }
 
 /** What the core tells the main process. */

@@ -7,6 +7,10 @@ export interface TcpListen {
   host?: string | undefined;
   /** 0 to 65535; 0 takes a free port. */
   port?: number | undefined;
+  /** Speak HTTPS here, with the certificates of `tls`. Default: `true` if there is `tls`, no address says it, and this one does not redirect. */
+  tls?: boolean | undefined;
+  /** Answer every request with a redirect to HTTPS: `'https'` names the port of the first address with `tls`, a number the port that clients reach it by. */
+  redirect?: 'https' | number | undefined;
 }
 
 /** A Unix domain socket. */
@@ -15,6 +19,8 @@ export interface UnixListen {
   unix: string;
   /** Its file mode, such as `0o660`. */
   mode?: number | undefined;
+  /** Speak HTTPS here, with the certificates of `tls`. Default `false`. */
+  tls?: boolean | undefined;
 }
 
 /**
@@ -123,6 +129,28 @@ export interface Timeouts {
   write?: number | undefined;
 }
 
+/** A certificate with its private key: PEM files, by paths relative to the configuration file. In a program it may be the PEM text itself. */
+export interface Certificate {
+  /** The certificate and its intermediates, such as certbot's `fullchain.pem`. */
+  cert: string | Uint8Array;
+  /** Its private key. Default: it is in the same file. */
+  key?: string | Uint8Array | undefined;
+  /** Clients that ask for no name, or for one that no certificate has, get this one. Default `false`. */
+  default?: boolean | undefined;
+}
+
+/** The certificates of addresses that speak HTTPS, and what is asked of their clients. */
+export interface Tls {
+  /** The certificate and its intermediates: a PEM file, such as certbot's `fullchain.pem`. */
+  cert?: string | Uint8Array | undefined;
+  /** Its private key: a PEM file. Default: it is in the same file. */
+  key?: string | Uint8Array | undefined;
+  /** Several certificates instead: `[{ cert, key }]`. Each is for the names that are in it; `default: true` marks the one for all other names. */
+  certificates?: readonly Certificate[] | undefined;
+  /** The oldest version of TLS that clients may speak. Default `'1.2'`. */
+  minVersion?: '1.2' | '1.3' | undefined;
+}
+
 /** `combined` is Apache's format, `json` is one object a line; both are for programs. `short` is for people. */
 export type AccessLogFormat = 'combined' | 'short' | 'json';
 
@@ -179,6 +207,10 @@ export interface Config {
   listen?: Listen | readonly Listen[] | undefined;
   /** Which URL path is answered by what. */
   mounts: readonly Mount[];
+  /** HTTPS: `{ cert: './fullchain.pem', key: './privkey.pem' }`. Its files are watched, and taken over when they change; see below. */
+  tls?: Tls | undefined;
+  /** Tell browsers to come by HTTPS alone, for so long (`Strict-Transport-Security`): `'1y'`, `'1y includeSubDomains'`. `'0s'` takes it back. Default: none. */
+  hsts?: string | undefined;
   /**
    * How many worker processes. Each loads every module (`app`); each Python application gets this many processes of its own. With one worker, all requests
    * share what an application keeps in memory. Once that state lives in a database, use `'auto'`: one for each processor that the process may use.

@@ -26,6 +26,20 @@ const FOREIGN: readonly (readonly [names: string, key: string, example: string])
     "trustedProxies: ['10.0.0.0/8']",
   ],
   ['pid', 'pidFile', "pidFile: '/run/site.pid'"],
+  ['certfile certificate certpath crt fullchain chain pem sslcertificate', 'cert', "cert: './fullchain.pem'"],
+  ['keyfile privatekey keypath privkey sslcertificatekey', 'key', "key: './privkey.pem'"],
+  ['sslprotocols protocols minprotocol minimumversion tlsversion', 'minVersion', "minVersion: '1.3'"],
+  [
+    'ssl https cert certificate certificates key certfile keyfile sslcertificate sslcertificatekey',
+    'tls',
+    "tls: { cert: './fullchain.pem', key: './privkey.pem' }",
+  ],
+  ['stricttransportsecurity', 'hsts', "hsts: '1y'"],
+];
+
+/** As above, in an address. */
+const IN_ADDRESS: readonly (readonly [names: string, key: string, example: string])[] = [
+  ['ssl https secure', 'tls', 'tls: true'],
 ];
 
 /** As above, for what has its place in a mount when it was written outside of one. */
@@ -45,15 +59,20 @@ const IN_MOUNT: ReadonlySet<string> = new Set([
 const NOT_YET: readonly (readonly [names: string, what: string])[] = [
   ['proxy proxypass reverseproxy upstream upstreams backend target', 'gwanmun does not proxy yet'],
   [
-    'tls ssl https cert certificate key sslcertificate acme letsencrypt http2 http3',
-    'gwanmun has no TLS and no HTTP/2 yet: put it behind something that has',
+    'acme letsencrypt autohttps',
+    'gwanmun does not get certificates by itself yet: let certbot do it, and name its files: tls: { cert, key }',
   ],
+  ['http2 http3', 'gwanmun speaks HTTP/1.1 only as yet'],
   ['websocket websockets ws', 'gwanmun has no WebSocket yet'],
   ['fastcgi fastcgipass cgi php', 'gwanmun runs no CGI and FastCGI programs yet'],
   ['servername host hosts domains virtualhost vhost', 'gwanmun does not choose by host name yet: a mount has a path'],
   [
+    'redirecthttps httpsredirect forcehttps forcessl sslredirect',
+    "it belongs to an address: listen: [{ port: 443, tls: true }, { port: 80, redirect: 'https' }]",
+  ],
+  [
     'redirect redirects rewrite rewrites return',
-    'gwanmun has no redirects and rewrites yet: an application can answer with one',
+    "gwanmun has no redirects and rewrites yet, except to HTTPS (listen: { port: 80, redirect: 'https' }): an application can answer with one",
   ],
 ];
 
@@ -61,7 +80,10 @@ const NOT_YET: readonly (readonly [names: string, what: string])[] = [
 export function foreignKey(word: string, known: readonly string[]): string | undefined {
   const plain = word.toLowerCase().replaceAll(/[_-]/g, '');
   const isNamed = ([names]: readonly [string, ...string[]]): boolean => names.split(' ').includes(plain);
-  const entry = FOREIGN.find((candidate) => known.includes(candidate[1]) && isNamed(candidate));
+  const isAddress = known.includes('tls') && !known.includes('mounts');
+  const entry = (isAddress ? IN_ADDRESS : FOREIGN).find(
+    (candidate) => known.includes(candidate[1]) && isNamed(candidate),
+  );
   if (entry !== undefined) return `gwanmun calls it ${entry[1]}, as in ${entry[2]}`;
   const isRoot = known.includes('mounts');
   if (isRoot) {

@@ -46,6 +46,12 @@ export function placeOfListen(index: number, source: ConfigSource): Where | unde
   return place(paths.find((path) => text !== undefined && locate(text, path) !== undefined) ?? ['listen'], source);
 }
 
+/** The path of an address's key. A list of one may have been written without its brackets. */
+export function pathInListen(index: number, key: string, { text }: ConfigSource): KeyPath {
+  const inList: KeyPath = ['listen', index, key];
+  return text !== undefined && locate(text, inList) === undefined ? ['listen', key] : inList;
+}
+
 /** A place within a module goes before the place of the key that names the module. */
 function withPlace(error: GwanmunError, where: Where | undefined): GwanmunError {
   return error.with({ ...(error.where === undefined ? { where } : { origin: where }), part: undefined });

@@ -16,6 +16,7 @@ import { placeOfListen, type Origin } from './origin.js';
 import { look, silentAmong, type Kind, type Looked, type PathCheck } from './paths.js';
 import { pythonCheck, pythonFrom, type WsgiApplication } from './python.js';
 import type { CheckedConfig } from './schema.js';
+import { resolveTls, speakTls, type ResolvedTls, type TlsFlag } from './tls.js';
 import { VERSION } from './version.js';
 
 /** Keys of a configuration, as they are after its check. */
@@ -26,6 +27,8 @@ export interface Overrides {
   readonly port?: number | undefined;
   readonly host?: string | undefined;
   readonly workers?: number | 'auto' | undefined;
+  /** Certificates instead of the configuration's. */
+  readonly tls?: TlsFlag | undefined;
   /** Instead of the configuration's, key by key. */
   readonly settings?: Settings | undefined;
   /** `gwanmun dev`: a debugger may hold a request for as long as somebody thinks. */
@@ -56,6 +59,10 @@ export interface ResolvedConfig {
   readonly queue: { readonly length: number; readonly timeout: number };
   readonly limits: CoreConfig['limits'];
   readonly timeouts: CoreConfig['timeouts'];
+  /** Undefined: no address speaks TLS. */
+  readonly tls: ResolvedTls | undefined;
+  /** The value of `Strict-Transport-Security`. */
+  readonly hsts: string | undefined;
   readonly serverHeader: string | null;
   readonly accessLog: CoreConfig['accessLog'];
   readonly errorLog: CoreConfig['errorLog'];
@@ -192,15 +199,20 @@ function beginResolving(
   const compressionCache =
     cache === undefined ? undefined : check(['compressionCache'], 'folder or nothing', resolve(directory, cache));
   const addresses = resolveListen(config.listen, directory, overrides, env, source);
-  for (const [index, { listen }] of addresses.entries()) {
+  const listen = addresses.map((address) => address.listen);
+  for (const [index, address] of listen.entries()) {
     // Who binds it says what else is wrong with it.
-    if (listen.kind === 'unix') check(['listen', index], 'anything', listen.path);
+    if (address.kind === 'unix') check(['listen', index], 'anything', address.path);
   }
+  const wantsLocal = overrides.development === true && config.listen?.some((one) => one.tls) === true;
+  const flag = overrides.tls ?? (wantsLocal && !config.tls ? 'local' : undefined);
+  const tls = resolveTls(config.tls, flag, directory, source);
+  speakTls(listen, tls, config, source, faults);
 
   const workers = overrides.workers ?? config.workers ?? 1;
   const { limits = {}, timeouts = {}, queue = {} } = config;
   const resolved: ResolvedConfig = {
-    listen: addresses.map(({ listen }) => listen),
+    listen,
     mounts,
     applications,
     wsgi: [],
@@ -222,6 +234,8 @@ function beginResolving(
       keepAliveMs: timeouts.keepAlive ?? 75_000,
       writeMs: timeouts.write ?? 30_000,
     },
+    tls,
+    hsts: config.hsts,
     serverHeader:
       config.server === false ? null : typeof config.server === 'string' ? config.server : `gwanmun/${VERSION}`,
     accessLog,
@@ -327,6 +341,8 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     pools: Array.from({ length: firstWsgi + config.wsgi.length }, () => pool),
     limits: config.limits,
     timeouts: config.timeouts,
+    ...(config.tls === undefined ? {} : { minTls: config.tls.minVersion }),
+    ...(config.hsts === undefined ? {} : { hsts: config.hsts }),
     serverHeader: config.serverHeader,
     accessLog: config.accessLog,
     errorLog: config.errorLog,
@@ -356,7 +372,7 @@ function resolveListen(
   const isFlag = host !== undefined || port !== undefined;
   if (isFlag) {
     const base = addresses.length === 1 && first !== undefined && !('unix' in first) ? first : {};
-    addresses = [{ host: host ?? base.host, port: port ?? base.port }];
+    addresses = [{ ...base, host: host ?? base.host, port: port ?? base.port }];
   }
   const flag = port === undefined ? `--host ${host}` : `--port ${port}`;
   return addresses.map((address, index) => {
@@ -364,7 +380,8 @@ function resolveListen(
     if ('unix' in address) {
       const path = resolve(directory, address.unix);
       const mode = address.mode === undefined ? {} : { mode: address.mode };
-      return { listen: { kind: 'unix', path, ...mode }, where: written };
+      const tls = address.tls === undefined ? {} : { tls: address.tls };
+      return { listen: { kind: 'unix', path, ...mode, ...tls }, where: written };
     }
     const fromEnv = address.port === undefined ? portOf(env) : undefined;
     return {
@@ -372,6 +389,9 @@ function resolveListen(
         kind: 'tcp',
         host: address.host ?? (env['HOST'] || DEFAULT_HOST),
         port: address.port ?? fromEnv ?? DEFAULT_PORT,
+        ...(address.tls === undefined ? {} : { tls: address.tls }),
+        // The port is not known before all addresses are.
+        ...(address.redirect === undefined ? {} : { redirect: address.redirect === 'https' ? 0 : address.redirect }),
       },
       where: isFlag ? { key: flag } : fromEnv === undefined ? written : PORT_VARIABLE,
     };

@@ -2,7 +2,8 @@
 
 import * as v from 'valibot';
 import { loadNative } from '../native.js';
-import type { App, ApplicationKind, Config, Listen, Mount, TcpListen, UnixListen } from './define.js';
+import type { App, ApplicationKind, Config, Listen, Mount, TcpListen, Tls, UnixListen } from './define.js';
+import type { KeyPath } from './locate.js';
 import { foreignKey } from './foreign.js';
 import { WSGI_TARGET } from './python.js';
 import { didYouMean } from './suggest.js';
@@ -38,11 +39,33 @@ function object<const Entries extends v.ObjectEntries>(entries: Entries, expecte
   });
 }
 
+/** Chooses the schema by the input: that branch's message says more than "none of these fits". */
+function choose<Input, Output>(pick: (input: unknown) => v.GenericSchema): v.GenericSchema<Input, Output> {
+  return v.lazy(pick) as unknown as v.GenericSchema<Input, Output>;
+}
+
 const port = range(0, 65535, PORT_RANGE);
-const tcp = object({ host: v.optional(text('a host name or an IP address')), port: v.optional(port) });
+const speaksTls = v.optional(
+  v.boolean('expected true or false; certificates belong beside listen: tls: { cert, key }'),
+);
+const redirect = choose<'https' | number, 'https' | number>((input) =>
+  typeof input === 'number'
+    ? range(1, 65535, "expected 'https', or the port of it that clients see, from 1 to 65535")
+    : v.literal('https', "expected 'https', or the port of it that clients see"),
+);
+const tcp = v.pipe(
+  object({
+    host: v.optional(text('a host name or an IP address')),
+    port: v.optional(port),
+    tls: speaksTls,
+    redirect: v.optional(redirect),
+  }),
+  v.check((one) => one.tls !== true || one.redirect === undefined, 'expected tls or redirect, got both'),
+);
 const unix = object({
   unix: text('the path of a Unix socket'),
   mode: v.optional(integer('a file mode such as 0o660', 0, 0o777)),
+  tls: speaksTls,
 });
 const listenString = v.pipe(
   v.string(),
@@ -53,11 +76,6 @@ const listenString = v.pipe(
     return NEVER;
   }),
 );
-
-/** Chooses the schema by the input: that branch's message says more than "none of these fits". */
-function choose<Input, Output>(pick: (input: unknown) => v.GenericSchema): v.GenericSchema<Input, Output> {
-  return v.lazy(pick) as unknown as v.GenericSchema<Input, Output>;
-}
 
 type One = TcpListen | UnixListen;
 const listenOne = choose<Listen, One>((input) => {
@@ -261,6 +279,88 @@ const mounts = v.pipe(
   }),
 );
 
+/** What is in a certificate's or a key's place: a path, or what the file would hold. */
+export type PemSource = { readonly file: string } | { readonly text: string };
+
+/** A certificate as it was written. */
+export interface CheckedCertificate {
+  readonly cert: PemSource;
+  readonly key: PemSource;
+  readonly isDefault: boolean;
+  /** Where it was written: `['tls']`, or `['tls', 'certificates', 0]`. */
+  readonly path: KeyPath;
+}
+
+export interface CheckedTls {
+  readonly certificates: readonly CheckedCertificate[];
+  readonly minVersion: '1.2' | '1.3';
+}
+
+const pem = choose<string | Uint8Array, PemSource>((input) => {
+  const expected = 'expected the path of a PEM file';
+  return input instanceof Uint8Array
+    ? v.pipe(
+        v.instance(Uint8Array, expected),
+        v.transform((bytes): PemSource => ({ text: Buffer.from(bytes).toString('latin1') })),
+      )
+    : v.pipe(
+        v.string(expected),
+        v.nonEmpty(expected),
+        v.transform((text): PemSource => (text.includes('-----BEGIN ') ? { text } : { file: text })),
+      );
+});
+
+const certificate = object(
+  { cert: pem, key: v.optional(pem), default: v.optional(v.boolean('expected true or false')) },
+  'expected { cert, key }',
+);
+
+const tls = v.pipe(
+  object(
+    {
+      cert: v.optional(pem),
+      key: v.optional(pem),
+      certificates: v.optional(
+        choose<NonNullable<Tls['certificates']>, v.InferOutput<typeof certificate>[]>(() =>
+          v.pipe(
+            v.array(certificate, 'expected a list of { cert, key }'),
+            v.minLength(1, 'expected at least one certificate'),
+          ),
+        ),
+      ),
+      minVersion: v.optional(v.picklist(['1.2', '1.3'], "expected '1.2' or '1.3'")),
+    },
+    "expected { cert: './fullchain.pem', key: './privkey.pem' }",
+  ),
+  v.rawTransform(({ dataset, addIssue, NEVER }): CheckedTls => {
+    const { cert, key, certificates, minVersion = '1.2' } = dataset.value;
+    const one = cert !== undefined || key !== undefined;
+    if (one === (certificates !== undefined) || (one && cert === undefined)) {
+      const what = certificates !== undefined ? 'both' : one ? 'a key alone' : 'neither';
+      addIssue({ message: `expected { cert, key } or { certificates: [{ cert, key }] }, got ${what}` });
+      return NEVER;
+    }
+    const own = (given: v.InferOutput<typeof certificate>, path: KeyPath): CheckedCertificate => ({
+      cert: given.cert,
+      key: given.key ?? given.cert,
+      isDefault: given.default ?? false,
+      path,
+    });
+    if (cert !== undefined) return { certificates: [own({ cert, key }, ['tls'])], minVersion };
+    const all = (certificates ?? []).map((given, index) => own(given, ['tls', 'certificates', index]));
+    return { certificates: all, minVersion };
+  }),
+);
+
+const hsts = v.pipe(
+  v.string("expected a duration such as '1y'"),
+  v.check(
+    (value) => hstsOf(value) !== undefined,
+    "expected a duration such as '1y', which 'includeSubDomains' and 'preload' may follow",
+  ),
+  v.transform((value) => hstsOf(value) as string),
+);
+
 const format = v.picklist(['combined', 'short', 'json'], "expected 'combined', 'short' or 'json'");
 type AccessLog = NonNullable<Config['accessLog']>;
 const accessLog = choose<AccessLog, AccessLog>((input) => {
@@ -358,6 +458,8 @@ export const configSchema = object(
   {
     listen: v.optional(listen),
     mounts,
+    tls: v.optional(tls),
+    hsts: v.optional(hsts),
     workers: v.optional(workers),
     recycle: v.optional(
       object({
@@ -417,6 +519,15 @@ function cacheControlOf(value: string): string | undefined {
   return /^[a-z][a-z-]*(?:=(?:\d+|"[ !#-~]*"))?(?:, ?[a-z][a-z-]*(?:=(?:\d+|"[ !#-~]*"))?)*$/i.test(value)
     ? value
     : undefined;
+}
+
+/** The header for `'1y'` or `'1y includeSubDomains preload'` (RFC 6797 section 6.1). Undefined: neither. */
+function hstsOf(value: string): string | undefined {
+  const [, count, unit = '', subdomains = '', preload = ''] =
+    /^(\d{1,9})([smhdwy])( includeSubDomains)?( preload)?$/i.exec(value) ?? [];
+  if (count === undefined) return undefined;
+  const seconds = Math.min(Number(count) * (SECONDS[unit.toLowerCase()] ?? 0), 2_147_483_648);
+  return `max-age=${seconds}${subdomains === '' ? '' : '; includeSubDomains'}${preload === '' ? '' : '; preload'}`;
 }
 
 /** A configuration that has passed the schema. */

@@ -1,5 +1,7 @@
 // The core and its workers together: one running server.
 
+import type { CertificateReader } from '../certificates/reader.js';
+import { toCoreTls, type Loaded } from '../certificates/store.js';
 import type { CoreAddress, CoreConfig, CoreEvent } from '../config/core.js';
 import type { Hooks } from '../config/define.js';
 import { placeError } from '../config/origin.js';
@@ -7,6 +9,7 @@ import { toCoreConfig, type ResolvedConfig } from '../config/resolve.js';
 import { fromCore, GwanmunError } from '../errors.js';
 import { VERSION } from '../config/version.js';
 import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
+import { ServerCertificates } from './certificates.js';
 import { settles } from './deadline.js';
 import type { ServerEvent } from './event.js';
 import { Generations, type Pool } from './generations.js';
@@ -47,11 +50,13 @@ export class Server {
   #config: ResolvedConfig;
   readonly #onLoaded: OnLoaded | undefined;
   readonly #inheritance: Inheritance | undefined;
+  readonly #ticketKeys: Buffer | undefined;
   readonly #startedAt = performance.now();
   readonly #journal: Journal;
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
   #core: NativeCore | undefined;
+  readonly #certificates: ServerCertificates;
   readonly #generations = new Generations();
   #renewed: () => void = () => {};
   #reloading: Promise<void> | undefined;
@@ -68,15 +73,17 @@ export class Server {
 
   /**
    * `onLoaded`, in development: is told what the workers load; errors are shown to clients, and applications that do not load do not keep
-   * the server from starting. `inheritance`: listening sockets that it takes over.
+   * the server from starting. `inheritance`: listening sockets that it takes over. `ticketKeys`: keys of TLS session tickets, likewise.
    */
   constructor(
     config: ResolvedConfig,
     log: (message: string, error?: GwanmunError) => void,
     onLoaded?: OnLoaded,
     inheritance?: Inheritance,
+    ticketKeys?: Buffer,
   ) {
     this.#config = config;
+    this.#ticketKeys = ticketKeys;
     this.#inheritance = inheritance;
     this.#journal = new Journal(
       () => this.#config,
@@ -84,6 +91,12 @@ export class Server {
       log,
     );
     this.#onLoaded = onLoaded;
+    this.#certificates = new ServerCertificates(config, {
+      reader: inheritance?.reader,
+      apply: (tls) => this.#core?.setCertificates(tls),
+      served: () => this.#core?.certificates() ?? [],
+      tell: (event) => this.tell(event),
+    });
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -101,10 +114,16 @@ export class Server {
     try {
       const { sockets } = this.#inheritance ?? {};
       const inherited = sockets === undefined ? {} : { inherited: sockets };
-      core = new Core(JSON.stringify({ ...this.#coreConfig(this.#config), ...inherited }), null, (event) =>
-        this.#onEvent(JSON.parse(event) as CoreEvent),
+      const certificates = await this.#certificates.store.load(this.#config.tls);
+      if (this.#stopping) return undefined;
+      core = new Core(
+        JSON.stringify({ ...this.#coreConfig(this.#config), ...inherited }),
+        toCoreTls(certificates) ?? null,
+        (event) => this.#onEvent(JSON.parse(event) as CoreEvent),
       );
       this.#core = core;
+      if (this.#ticketKeys !== undefined) core.setTicketKeys(this.#ticketKeys);
+      this.#certificates.store.adopt(certificates);
       addresses = JSON.parse(core.addresses()) as CoreAddress[];
     } catch (error) {
       throw placeError(nameHolder(fromCore(error), this.#config.listen), this.#config);
@@ -168,8 +187,10 @@ export class Server {
     if (core === undefined || this.#stopping) return;
     const { config, ignored } = keepSettings(this.#config, loaded);
     let numbers: number[];
+    let certificates: Loaded;
     try {
-      numbers = core.prepare(JSON.stringify(this.#coreConfig(config)));
+      certificates = await this.#certificates.store.load(config.tls);
+      numbers = core.prepare(JSON.stringify(this.#coreConfig(config)), toCoreTls(certificates));
     } catch (error) {
       throw placeError(nameHolder(fromCore(error), config.listen), config);
     }
@@ -182,6 +203,7 @@ export class Server {
     if (this.#stopping) return;
     const renewed = new Promise<void>((resolve) => (this.#renewed = resolve));
     core.commit();
+    this.#certificates.store.adopt(certificates);
     await settles(renewed, RENEW_MS);
     this.#config = config;
     this.#generations.takeOver(config.drainTimeout, ({ number }) => {
@@ -292,6 +314,7 @@ export class Server {
       generation: this.#generations.number,
       state: this.#stopping ? 'stopping' : this.#reloading ? 'reloading' : 'serving',
       listen: JSON.parse(this.#core?.addresses() ?? '[]') as CoreAddress[],
+      certificates: this.#certificates.store.status(),
       ...describeLoad(this.#generations, this.#coreStatus(), (id) => this.#upkeep.lag(id)),
     };
   }
@@ -320,7 +343,9 @@ export class Server {
   /** Addresses that a service manager has bound take the place of the configuration's. */
   #coreConfig(config: ResolvedConfig): CoreConfig {
     const core = toCoreConfig(config);
-    return this.#inheritance?.isActivated === true ? { ...core, listen: [{ kind: 'inherited' }] } : core;
+    return this.#inheritance?.isActivated === true
+      ? { ...core, listen: [{ kind: 'inherited', like: [...config.listen] }] }
+      : core;
   }
 
   #coreStatus(): Partial<CoreStatus> {
@@ -355,6 +380,16 @@ export class Server {
     return this.#core?.sockets() ?? [];
   }
 
+  /** The keys of TLS session tickets, for a process that takes its place. They are secret. */
+  get ticketKeys(): Uint8Array {
+    return this.#core?.ticketKeys() ?? new Uint8Array();
+  }
+
+  /** Reads certificates as root, also for a process that takes this one's place. */
+  get certificateReader(): CertificateReader | undefined {
+    return this.#certificates.reader;
+  }
+
   /** As {@link stop}, for when another process has its sockets: nobody is in a hurry, and no connection is closed without a word. */
   leave(): Promise<void> {
     this.#isLeaving = true;
@@ -362,6 +397,8 @@ export class Server {
   }
 
   async #leave(): Promise<void> {
+    // The other process watches them from now on.
+    this.#certificates.store.end();
     const { drainTimeout, timeouts } = this.#config;
     const graceMs = Math.max(drainTimeout, timeouts.keepAliveMs) + CLOSE_SLACK_MS;
     this.#core?.leave(graceMs);
@@ -370,6 +407,7 @@ export class Server {
   }
 
   async #stop(graceMs: number): Promise<void> {
+    this.#certificates.store.end();
     this.#upkeep.end();
     for (const { supervisor } of this.#generations.every) supervisor.drain();
     if (this.#core) {

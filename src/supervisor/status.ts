@@ -1,5 +1,6 @@
 // What goes on in a server, for operators.
 
+import type { CertificateStatus } from '../certificates/store.js';
 import type { CoreAddress } from '../config/core.js';
 import type { CoreStatus, CoreUsage } from '../native.js';
 import type { Generations, Pool } from './generations.js';
@@ -42,6 +43,7 @@ export interface ServerStatus {
   /** What of that is counted, as clients and workers cause it. */
   readonly held: CoreUsage | undefined;
   readonly workers: readonly WorkerLine[];
+  readonly certificates: readonly CertificateStatus[];
 }
 
 /** What the server and its workers have to do. `lag` says by how many milliseconds a worker's event loop is late. */

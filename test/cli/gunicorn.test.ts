@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseCommand } from '../../src/cli/arguments.js';
-import { GUNICORN_OPTIONS, GUNICORN_REFUSED } from '../../src/cli/gunicorn.js';
+import { GUNICORN_NAMES, GUNICORN_OPTIONS, GUNICORN_REFUSED } from '../../src/cli/gunicorn.js';
 import { resolveConfig, type ResolvedConfig, type Settings } from '../../src/config/resolve.js';
 import { GwanmunError } from '../../src/errors.js';
 import { ask, python } from '../python/python.js';
@@ -87,8 +87,8 @@ describe("gunicorn's options", () => {
 
   test('are all in the table of the documentation', () => {
     const page = readFileSync(new URL('../../docs/guides/coming-from.md', import.meta.url), 'utf8');
-    const named = { ...GUNICORN_OPTIONS, ...GUNICORN_REFUSED };
-    const later = new Set(['backlog', 'worker-tmp-dir', 'certfile', 'keyfile', 'access-logformat']);
+    const named = { ...GUNICORN_OPTIONS, ...GUNICORN_REFUSED, ...GUNICORN_NAMES };
+    const later = new Set(['backlog', 'worker-tmp-dir', 'access-logformat']);
     for (const name of Object.keys(named).filter((option) => !later.has(option))) {
       expect(page).toContain(`\`--${name}\``);
     }

@@ -87,7 +87,11 @@ describe('a configuration with faults', () => {
     [{ bind: ':80' }, "bind: unknown key; gwanmun calls it listen, as in listen: '127.0.0.1:8080'"],
     [{ root: '.' }, "root: unknown key; it belongs in a mount: mounts: [{ path: '/', files: './public' }]"],
     [{ app: 'x' }, "app: unknown key; it belongs in a mount: mounts: [{ path: '/', app: … }]"],
-    [{ tls: {} }, 'tls: unknown key; gwanmun has no TLS and no HTTP/2 yet: put it behind something that has'],
+    [
+      { ssl: {} },
+      "ssl: unknown key; gwanmun calls it tls, as in tls: { cert: './fullchain.pem', key: './privkey.pem' }",
+    ],
+    [{ http2: true }, 'http2: unknown key; gwanmun speaks HTTP/1.1 only as yet'],
     [
       { mounts: [{ ...ROOT, static: 'x' }] },
       "mounts[0].static: unknown key; gwanmun calls it files, as in files: './public'",

@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest';
 import { errorEntries, type ErrorCode } from '../../src/error-entries.js';
 import { fromCore } from '../../src/errors.js';
 import { formatError } from '../../src/format-error.js';
+import { made } from '../tls/made.js';
 import { MAIN, NewUser, ROOT, type Outcome } from './new-user.js';
 
 const HELLO = `export function application(environ, startResponse) {
@@ -110,6 +111,13 @@ const CASES: Record<ErrorCode, (user: NewUser) => Promise<Outcome>> = {
     user.installs('scripts', 'Cargo.toml', 'package-lock.json');
     return user.runs(process.execPath, ['scripts/build.mjs'], { PATH: join(user.folder, 'bin') });
   },
+  GWM_CERT_INVALID: (user) => user.has({ 'public/': '' }).gwanmun('./public', '--cert', 'missing.pem'),
+  GWM_CERT_KEY: (user) =>
+    user
+      .has({ 'public/': '', 'cert.pem': made(['a.example']).cert, 'other.pem': made(['a.example']).key })
+      .gwanmun('./public', '--cert', 'cert.pem', '--key', 'other.pem'),
+  GWM_CERT_LOCAL: (user) =>
+    user.has({ 'public/': '' }).runs(process.execPath, [MAIN, './public', '--tls'], { XDG_DATA_HOME: '/dev/null' }),
   GWM_CLIENT_DISCONNECTED: (user) => streaming(user, 'await input.readAsync()', 'Content-Length: 10\r\n\r\nhello'),
   GWM_CONFIG_EXPORT: (user) => user.has({ 'gwanmun.config.ts': 'export const config = {};\n' }).gwanmun(),
   GWM_CONFIG_INVALID: (user) =>
@@ -302,6 +310,15 @@ server.once('exit', () => process.exit());
     user
       .has({ 'gwanmun.config.ts': config("files: './public'", "  listen: 'unix:./run/site.sock',\n"), 'public/': '' })
       .gwanmun(),
+  GWM_TRUST: (user) => {
+    const fails = '#!/bin/sh\necho "certutil: function failed" >&2\nexit 255\n';
+    const programs = ['install', 'update-ca-certificates', 'update-ca-trust'];
+    const nothing = Object.fromEntries(programs.map((name) => [`bin/${name}`, '#!/bin/sh\n']));
+    user.has({ '.pki/nssdb/cert9.db': '', 'bin/certutil': fails, ...nothing });
+    for (const name of ['certutil', ...programs]) chmodSync(join(user.folder, 'bin', name), 0o755);
+    const env = { PATH: `${user.folder}/bin:${process.env['PATH']}`, HOME: user.folder, XDG_DATA_HOME: undefined };
+    return user.runs(process.execPath, [MAIN, 'trust', '--yes'], env);
+  },
   GWM_TARGET: (user) => user.has({ 'app.ts': HELLO }).gwanmun('ap.ts'),
   GWM_UPGRADE: (user) =>
     user

@@ -170,6 +170,7 @@ describe.runIf(canMount)('a file system that hangs (skipped where FUSE can’t b
       ['accessLog.file: network', { accessLog: { file: at('access.log') } }],
       ['errorLog.file: network', { errorLog: { file: at('error.log') } }],
       ['listen[0]: network/x.sock', { listen: `unix:${at('x.sock')}` }],
+      ['the certificate network/f-cert.pem', { tls: { cert: at('f-cert.pem') } }],
       ['pidFile: network', { pidFile: at('pid') }],
       ['compressionCache: network', { compressionCache: './network' }],
     ];

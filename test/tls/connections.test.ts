@@ -128,11 +128,11 @@ test('T83 T72 what cannot be served changes nothing, and says which it is', asyn
   const mixed = { ...issue(['b.test']), label: 'b.pem', key: certificate.key };
   const change = (): void => own.core.setCertificates({ certificates: [certificate, mixed] });
   expect(change).toThrow(
-    expect.objectContaining({ code: 'GWM_CONFIG_INVALID', message: expect.stringContaining('b.pem: ') as string }),
+    expect.objectContaining({ code: 'GWM_CERT_KEY', message: expect.stringContaining('b.pem: ') as string }),
   );
   const broken = { ...certificate, cert: certificate.cert.slice(0, 300) };
   const prepare = (): number[] => own.core.prepare(JSON.stringify(own.config()), { certificates: [broken] });
-  expect(prepare).toThrow(expect.objectContaining({ code: 'GWM_CONFIG_INVALID' }));
+  expect(prepare).toThrow(expect.objectContaining({ code: 'GWM_CERT_INVALID' }));
   await expectServed(own);
 });
 

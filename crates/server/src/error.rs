@@ -94,8 +94,6 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self.kind {
             ErrorKind::Config | ErrorKind::Files => "GWM_CONFIG_INVALID",
-            // They come with it.
-            ErrorKind::Certificate | ErrorKind::CertificateKey => "GWM_CONFIG_INVALID",
             ErrorKind::Descriptors => "GWM_FD_LIMIT",
             ErrorKind::Threads => "GWM_PROCESS_LIMIT",
             ErrorKind::AddressInUse => "GWM_PORT_IN_USE",
@@ -103,6 +101,8 @@ impl Error {
             ErrorKind::Listen => "GWM_ADDRESS_UNAVAILABLE",
             ErrorKind::Socket => "GWM_SOCKET_PATH",
             ErrorKind::Log => "GWM_LOG_FILE",
+            ErrorKind::Certificate => "GWM_CERT_INVALID",
+            ErrorKind::CertificateKey => "GWM_CERT_KEY",
             ErrorKind::System => "GWM_CORE",
         }
     }

@@ -1,0 +1,179 @@
+// With `user`: keys that root alone may read, while the main process is not root any more.
+
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test, vi } from 'vitest';
+import { CertificateReader } from '../../src/certificates/reader.js';
+import { Gwanmun } from '../workers/gwanmun-process.js';
+import { certificateOf, fingerprint } from './client.js';
+import { made, type Made } from './made.js';
+
+const NOBODY = 65_534;
+
+const port = async (gwanmun: Gwanmun): Promise<number> =>
+  Number((await gwanmun.says(/listening on https:\/\/127\.0\.0\.1:(\d+)/))[1]);
+
+/** As certbot leaves them: the folders and the keys are root's. */
+function put(folder: string, number: number, { cert, key }: Made): void {
+  for (const name of ['archive', 'live']) mkdirSync(join(folder, name), { recursive: true, mode: 0o700 });
+  for (const [name, text] of [
+    ['fullchain', cert],
+    ['privkey', key],
+  ] as const) {
+    writeFileSync(join(folder, `archive/${name}${number}.pem`), text, { mode: 0o600 });
+    const link = join(folder, `live/${name}.pem`);
+    rmSync(link, { force: true });
+    symlinkSync(`../archive/${name}${number}.pem`, link);
+  }
+}
+
+function start(site: Made): Gwanmun {
+  const gwanmun = new Gwanmun({
+    config: {
+      tls: { cert: './live/fullchain.pem', key: './live/privkey.pem' },
+      user: NOBODY,
+      group: NOBODY,
+      mounts: [{ path: '/', files: './page' }],
+    },
+    files: { 'page/index.html': 'here', 'live/.keep': '', 'archive/.keep': '' },
+  });
+  put(gwanmun.folder, 1, site);
+  for (const name of ['archive', 'live']) chmodSync(join(gwanmun.folder, name), 0o700);
+  chmodSync(gwanmun.folder, 0o755);
+  return gwanmun;
+}
+
+const uidOf = (pid: number): number => Number(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+
+const parentOf = (pid: number): number =>
+  Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+
+/** Whether the process has ended, whoever has to take note of it. */
+function hasEnded(pid: number): boolean {
+  try {
+    return /^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return true;
+  }
+}
+
+/** The process that reads certificates for another one. */
+function readerOf(main: number): number {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  const found = pids.map(Number).filter((pid) => {
+    try {
+      return parentOf(pid) === main && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('reads certificates');
+    } catch {
+      return false;
+    }
+  });
+  expect(found).toHaveLength(1);
+  return found[0] as number;
+}
+
+describe.skipIf(process.getuid?.() !== 0)('started as root, with a user', () => {
+  const sites = [40, 50, 60, 70].map((to) => made(['a.example'], { to })) as [Made, Made, Made, Made];
+
+  test('certificates are read at the start, when they are renewed, at a reload, and by a successor', async () => {
+    await using gwanmun = start(sites[0]);
+    const number = await port(gwanmun);
+    const main = gwanmun.child.pid ?? 0;
+    expect(uidOf(main)).toBe(NOBODY);
+    const reader = readerOf(main);
+    expect(uidOf(reader)).toBe(0);
+    expect(await certificateOf(number)).toBe(fingerprint(sites[0].cert));
+
+    put(gwanmun.folder, 2, sites[1]);
+    await gwanmun.says(/fullchain\.pem has changed and is in use/);
+    expect(await certificateOf(number)).toBe(fingerprint(sites[1].cert));
+
+    put(gwanmun.folder, 3, sites[2]);
+    process.kill(main, 'SIGHUP');
+    await gwanmun.says(/configuration 2 is in use/);
+    expect(await certificateOf(number)).toBe(fingerprint(sites[2].cert));
+
+    process.kill(main, 'SIGUSR2');
+    const [, successor] = await gwanmun.says(/process (\d+) has taken over/);
+    expect(await gwanmun.exit()).toBe(0);
+    expect(uidOf(Number(successor))).toBe(NOBODY);
+    expect(await certificateOf(number)).toBe(fingerprint(sites[2].cert));
+
+    // It watches them by the same process.
+    gwanmun.stderr = '';
+    put(gwanmun.folder, 4, sites[3]);
+    await gwanmun.says(/fullchain\.pem has changed and is in use/);
+    expect(await certificateOf(number)).toBe(fingerprint(sites[3].cert));
+    process.kill(Number(successor), 'SIGTERM');
+    await gwanmun.leavesNobody();
+    await vi.waitFor(() => expect(hasEnded(reader)).toBe(true), 5000);
+  });
+
+  test('a successor that does not come about leaves everything as it was', async () => {
+    await using gwanmun = start(sites[0]);
+    const number = await port(gwanmun);
+    const main = gwanmun.child.pid ?? 0;
+    const file = join(gwanmun.folder, 'gwanmun.config.mjs');
+    const config = readFileSync(file, 'utf8');
+    writeFileSync(file, 'export default {};\n');
+    process.kill(main, 'SIGUSR2');
+    await gwanmun.says(/the upgrade failed; this process goes on serving/);
+    writeFileSync(file, config);
+    put(gwanmun.folder, 2, sites[1]);
+    await gwanmun.says(/fullchain\.pem has changed and is in use/);
+    expect(await certificateOf(number)).toBe(fingerprint(sites[1].cert));
+  });
+
+  test('T81 without the process that reads them, the last good ones stay, and the log says so', async () => {
+    await using gwanmun = start(sites[0]);
+    const number = await port(gwanmun);
+    process.kill(readerOf(gwanmun.child.pid ?? 0), 'SIGKILL');
+    await gwanmun.says(/error the process that reads certificates as root has ended/);
+    process.kill(gwanmun.child.pid ?? 0, 'SIGHUP');
+    await gwanmun.says(/the process that reads certificates as root does not answer; restart the server/);
+    expect(await certificateOf(number)).toBe(fingerprint(sites[0].cert));
+  });
+
+  test('signals to all processes do not end the one that reads them before the server', async () => {
+    await using gwanmun = start(sites[0]);
+    const number = await port(gwanmun);
+    const reader = readerOf(gwanmun.child.pid ?? 0);
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.kill(reader, signal);
+    put(gwanmun.folder, 2, sites[1]);
+    await gwanmun.says(/fullchain\.pem has changed and is in use/);
+    expect(await certificateOf(number)).toBe(fingerprint(sites[1].cert));
+    expect(hasEnded(reader)).toBe(false);
+  });
+});
+
+test('the process that reads certificates gives nothing else of a file, and keeps the lines’ numbers', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'gwanmun-reader-'));
+  const reader = CertificateReader.start(
+    () => {},
+    () => {},
+  );
+  try {
+    const { cert, key } = made(['a.example']);
+    const file = join(folder, 'both.pem');
+    writeFileSync(file, `secret\n# note\n${key}between\n${cert}-----BEGIN OPENSSH PRIVATE KEY-----\nx\n`);
+    const half = join(folder, 'half.pem');
+    writeFileSync(half, `a\n${cert.slice(0, 200)}`);
+    const [passwd, both, written, none] = await reader.read(['/etc/passwd', file, half, join(folder, 'none')]);
+    expect(passwd).toMatchObject({ text: expect.stringMatching(/^\n*$/) as string });
+    expect(both).toMatchObject({ text: `\n\n${key}\n${cert.trimEnd()}` });
+    expect(written).toMatchObject({ text: '\n-----BEGIN CERTIFICATE-----\n' });
+    expect(none).toEqual({ fault: 'does not exist', state: 'ENOENT' });
+  } finally {
+    reader.end();
+    rmSync(folder, { recursive: true });
+  }
+});
