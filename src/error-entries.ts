@@ -593,6 +593,19 @@ export const errorEntries = {
 ✗ GWM_TARGET  there is no file or folder ap.ts; did you mean "app.ts"?`,
     exit: 2,
   },
+  GWM_TLS_OPTION: {
+    title: 'An option of https.createServer cannot be honoured',
+    explanation:
+      'Under `gwanmun run` or `gwanmun/register`, the connections of an `https.Server` are the core’s. It honours `cert`, `key`, `passphrase`, `minVersion`, `setSecureContext()` and `addContext()`. Another option would change what is spoken; instead of ignoring it, `listen()` fails.',
+    remedy: 'leave the option out, or run the program with node alone',
+    fixes: [
+      'Give certificates for several names by `server.addContext(hostname, { cert, key })`; the core chooses by the names that are in them.',
+      'Renew a certificate with `server.setSecureContext({ cert, key })`: connections go on.',
+      '`http2.createSecureServer` and `tls.createServer` are not taken over: they are Node’s own.',
+    ],
+    example: `GwanmunError [GWM_TLS_OPTION]: the core cannot honour requestCert of https.createServer`,
+    exit: 1,
+  },
   GWM_TRUST: {
     title: 'A store of certificates could not be changed',
     explanation:

@@ -310,6 +310,14 @@ server.once('exit', () => process.exit());
     user
       .has({ 'gwanmun.config.ts': config("files: './public'", "  listen: 'unix:./run/site.sock',\n"), 'public/': '' })
       .gwanmun(),
+  GWM_TLS_OPTION: (user) =>
+    user
+      .has({
+        'program.cjs': `const { cert, key } = ${JSON.stringify(made(['a.example']))};
+require('node:https').createServer({ cert, key, requestCert: true }).listen(0);
+`,
+      })
+      .runs(process.execPath, ['--import', `${ROOT}dist/register.js`, 'program.cjs']),
   GWM_TRUST: (user) => {
     const fails = '#!/bin/sh\necho "certutil: function failed" >&2\nexit 255\n';
     const programs = ['install', 'update-ca-certificates', 'update-ca-trust'];
@@ -391,5 +399,6 @@ const RUNTIME: ReadonlySet<ErrorCode> = new Set([
   'GWM_MAX_HEADER_SIZE',
   'GWM_READ_TOO_SLOW',
   'GWM_READ_WOULD_BLOCK',
+  'GWM_TLS_OPTION',
   'GWM_UPGRADE',
 ]);

@@ -10,7 +10,7 @@ import {
 } from 'node:http';
 import { Socket, type AddressInfo } from 'node:net';
 import { resolveConfig, toCoreConfig } from '../../config/resolve.js';
-import type { CoreConfig, CoreListener } from '../../config/core.js';
+import type { CoreConfig, CoreListener, CoreTls } from '../../config/core.js';
 import type { AccessLogFormat } from '../../config/define.js';
 import { MAX_HEAD_BYTES } from '../../config/schema.js';
 import { GwanmunError } from '../../errors.js';
@@ -23,7 +23,7 @@ import { parseListen } from './listen.js';
 /** What a server that listens has, by the server: methods of ours are lent to Node's own servers too. */
 const states = new WeakMap<Server, State>();
 let listened = false;
-/** Node's own: `https.Server`, whose connections are not the core's, takes over what it finds in `http.Server`. */
+/** Node's own: `https.Server` takes over what it finds in `http.Server`; until the two are taken over, its connections are not the core's. */
 const nodes = {
   closeAllConnections: Server.prototype.closeAllConnections,
   closeIdleConnections: Server.prototype.closeIdleConnections,
@@ -45,6 +45,25 @@ let wishes: Wishes | undefined;
 
 export function wish(wished: Wishes): void {
   wishes = wished;
+}
+
+/** What makes a server one of HTTPS. */
+export interface Secured {
+  readonly tls: CoreTls;
+  readonly minTls: '1.2' | '1.3';
+}
+
+/** Of an `https.Server`; throws a GwanmunError for options that the core cannot honour. */
+let securedOf: (server: Server) => Secured | undefined = () => undefined;
+
+export function secureWith(secured: typeof securedOf): void {
+  securedOf = secured;
+}
+
+/** A server that listens gets other certificates. */
+export function useCertificates(server: Server, certificates: () => CoreTls): void {
+  const state = states.get(server);
+  if (state !== undefined) state.core.useCertificates(certificates());
 }
 
 interface State {
@@ -176,9 +195,14 @@ export function takeOver(): void {
 
 function start(server: Server, address: CoreListener, anyHost: boolean): State {
   const native = loadNative();
+  const secured = securedOf(server);
   const begin = (listener: CoreListener): State => {
-    const core = new InProcessServer(native, configFor(server, listener), MOST_MS, (status, reason) =>
-      tellClientError(server, status, reason),
+    const core = new InProcessServer(
+      native,
+      configFor(server, listener, secured),
+      MOST_MS,
+      (status, reason) => tellClientError(server, status, reason),
+      secured?.tls,
     );
     const bound = core.addresses[0];
     const info: AddressInfo | string =
@@ -243,7 +267,7 @@ function headerBytesOf(server: Server): number {
 /** Node's servers have no limit. */
 const CONCURRENCY = 65_535;
 
-function configFor(server: Server, listener: CoreListener): CoreConfig {
+function configFor(server: Server, listener: CoreListener, secured: Secured | undefined): CoreConfig {
   const most = (ms: number): number => (ms > 0 ? Math.min(ms, MOST_MS) : MOST_MS);
   const headerBytes = headerBytesOf(server);
   const requestTimeout = most(server.requestTimeout);
@@ -270,7 +294,8 @@ function configFor(server: Server, listener: CoreListener): CoreConfig {
     source: { name: 'http.Server' },
   });
   const core = toCoreConfig(resolved);
-  core.listen = [listener];
+  core.listen = [secured === undefined ? listener : { ...listener, tls: true }];
+  if (secured !== undefined) core.minTls = secured.minTls;
   core.tellRefusals = true;
   // As from Node's own server: whom to believe is what the program decides.
   delete core.trustedProxies;
@@ -305,8 +330,9 @@ const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
 /** Tells the listeners of a request, as Node's server does. */
 function dispatch(server: Server, req: IncomingMessage, res: ServerResponse): void {
   // Node's own is the first; it would read from the socket.
-  if (server.listenerCount('connection') > 1) {
-    for (const listener of server.listeners('connection')) {
+  const connection = (req.socket as { encrypted?: boolean }).encrypted === true ? 'secureConnection' : 'connection';
+  if (server.listenerCount(connection) > 1) {
+    for (const listener of server.listeners(connection)) {
       if (listener.name !== 'connectionListener') listener.call(server, req.socket);
     }
   }
