@@ -1,7 +1,8 @@
-// npm run chaos [-- reload|crash|upgrade] [--requests N]: the proofs that workers come and go and no client notices. Exits with 1 if a
+// npm run chaos [-- reload|crash|upgrade|certificates] [--requests N]: the proofs that workers and certificates come and go and no client notices. Exits with 1 if a
 // count is off by one.
 
 import { parseArgs } from 'node:util';
+import { certificates } from './certificates.mjs';
 import { crash } from './crash.mjs';
 import { reload } from './reload.mjs';
 import { upgrade } from './upgrade.mjs';
@@ -12,7 +13,7 @@ const { values, positionals } = parseArgs({
 });
 const options = { requests: Number(values.requests), everyMs: Number(values.every) };
 /** @type {Record<string, (options: { requests: number, everyMs: number }) => Promise<{ facts: object, faults: string[], log: string }>>} */
-const proofs = { reload, crash, upgrade };
+const proofs = { reload, crash, upgrade, certificates };
 const unknown = positionals.filter((name) => proofs[name] === undefined);
 if (unknown.length > 0 || !(options.requests > 0) || !(options.everyMs > 0)) {
   process.stderr.write(

@@ -10,11 +10,13 @@ const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /**
  * Starts a server in a folder of its own.
- * @param {{ app: string, config?: object, env?: Record<string, string> }} options the text of the application's module
+ * @param {{ app: string, config?: object, env?: Record<string, string>, files?: Record<string, string> }} options the text of the application's module,
+ *   and of files beside it, which nobody else may read
  */
-export async function startServer({ app, config = {}, env = {} }) {
+export async function startServer({ app, config = {}, env = {}, files = {} }) {
   const folder = mkdtempSync(join(tmpdir(), 'gwanmun-chaos-'));
   writeFileSync(join(folder, 'app.mjs'), app);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o600 });
   const whole = {
     listen: { host: '127.0.0.1', port: 0 },
     accessLog: false,
