@@ -25,6 +25,7 @@ const chapters: [title: string, pages: string[]][] = [
       'guides/node',
       'guides/python',
       'guides/operating',
+      'guides/https',
       'guides/behind-a-proxy',
       'guides/coming-from',
       'guides/deployment',
