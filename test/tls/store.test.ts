@@ -19,6 +19,7 @@ import { CertificateStore, toCoreTls, type CertificateNotice } from '../../src/c
 import { checkConfig } from '../../src/config/check.js';
 import type { CoreTls } from '../../src/config/core.js';
 import type { Tls } from '../../src/config/define.js';
+import { displayPath } from '../../src/config/display-path.js';
 import { resolveTls } from '../../src/config/tls.js';
 import type { GwanmunError } from '../../src/errors.js';
 import { loadNative } from '../../src/native.js';
@@ -85,6 +86,9 @@ async function inUse({ cert }: Made): Promise<void> {
   await vi.waitFor(() => expect(applied.at(-1)?.certificates.map((one) => one.cert)).toContain(cert), 8000);
 }
 
+/** A file of the folder as messages name it. */
+const shown = (name: string): string => displayPath(join(folder, name));
+
 const toldErrors = (): string[] => told.flatMap(({ error }) => (error === undefined ? [] : [error.message]));
 
 describe('at the start', () => {
@@ -92,7 +96,7 @@ describe('at the start', () => {
     const site = made(['a.example']);
     putPair(site);
     expect(await load()).toEqual({
-      certificates: [{ label: join(folder, 'site.pem'), ...site, isDefault: false }],
+      certificates: [{ label: shown('site.pem'), ...site, isDefault: false }],
     });
     expect(store.status()).toMatchObject([{ names: ['a.example'], issuer: 'a test', keyType: 'ECDSA P-256' }]);
   });
@@ -115,7 +119,7 @@ describe('at the start', () => {
     put('site.pem', cert);
     expect(await failure()).toMatchObject({
       code: 'GWM_CERT_KEY',
-      message: `the private key ${folder}/site-key.pem does not exist`,
+      message: `the private key ${shown('site-key.pem')} does not exist`,
     });
     expect(await failure({ cert: './site.pem' })).toMatchObject({ code: 'GWM_CERT_KEY' });
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -131,7 +135,7 @@ describe('at the start', () => {
     putPair({ cert: made(['a.example']).cert, key: made(['a.example']).key });
     const { code, message } = await failure();
     expect(code).toBe('GWM_CERT_KEY');
-    expect(message).toContain(`${folder}/site-key.pem (for ${folder}/site.pem)`);
+    expect(message).toContain(`${shown('site-key.pem')} (for ${shown('site.pem')})`);
   });
 
   test('T73 an expired certificate is served, with an error', async () => {
@@ -161,7 +165,7 @@ describe('at the start', () => {
     chmodSync(join(folder, 'site-key.pem'), 0o644);
     await load();
     expect(told).toMatchObject([
-      { level: 'warn', message: expect.stringContaining(`chmod 600 ${folder}/site-key.pem`) as string },
+      { level: 'warn', message: expect.stringContaining(`chmod 600 ${shown('site-key.pem')}`) as string },
     ]);
   });
 
