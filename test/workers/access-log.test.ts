@@ -79,7 +79,9 @@ test('a client that leaves within a file has what it got, and is told from one t
   const [large, behind] = await log.lines(2);
   expect(large).toMatchObject({ path: '/files/large.bin', status: 200, incomplete: true });
   expect(large?.bytes).toBeLessThan(SIZE);
-  expect(behind).toMatchObject({ path: '/files/none', status: 404, bytes: 0, incomplete: true });
+  expect(behind).toMatchObject({ path: '/files/none', bytes: 0, incomplete: true });
+  // 499: whoever looked for it had not come back when the client left.
+  expect([404, 499]).toContain(behind?.status);
 });
 
 test('what an application has sent and its client has not taken is not counted', async () => {
