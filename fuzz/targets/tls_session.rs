@@ -65,7 +65,12 @@ impl Server<'_> {
     }
 
     /// Carries bytes until nobody has more to say. `change`: which of the client's bytes is changed.
-    fn talk(&mut self, client: &mut ClientConnection, got: &mut Vec<u8>, change: &mut Option<usize>) -> Result<(), Ended> {
+    fn talk(
+        &mut self,
+        client: &mut ClientConnection,
+        got: &mut Vec<u8>,
+        change: &mut Option<usize>,
+    ) -> Result<(), Ended> {
         loop {
             let mut sent = Vec::new();
             while client.wants_write() {
