@@ -407,6 +407,8 @@ describe('a client that does not send its body to the end', () => {
   });
 });
 
+const SMUGGLED = 'GET /app/smuggled HTTP/1.1\r\n\r\n';
+
 describe('W23 a body that is not read', () => {
   test('is skipped if its rest is small', async () => {
     await using core = streaming();
@@ -417,7 +419,7 @@ describe('W23 a body that is not read', () => {
       const { stream } = await worker.begin();
       worker.send(response(stream, 'early'));
       expect((await client.answer()).headers.get('connection')).toBeUndefined();
-      const body = 'GET /app/smuggled HTTP/1.1\r\n\r\n'.padEnd(60_000, 'x');
+      const body = SMUGGLED.padEnd(60_000, 'x');
       client.socket.write(headers[0]?.startsWith('C') ? body : `ea60\r\n${body}\r\n0\r\n\r\n`);
     }
     client.get('/none');
@@ -441,12 +443,17 @@ describe('W23 a body that is not read', () => {
     expect(client.take(100).toString()).toBe('');
   });
 
-  test('of a request that no worker takes does not become the next request', async () => {
+  test.each([
+    ['a length', 'Content-Length: 30', SMUGGLED],
+    ['chunks', 'Transfer-Encoding: chunked', `1e\r\n${SMUGGLED}\r\n0\r\n\r\n`],
+  ])('of a request that no worker takes does not become the next request: %s', async (_what, header, body) => {
     await using core = streaming({ pools: [{ queue: 0, queueTimeoutMs: 15_000, requestTimeoutMs: 0 }] });
     const client = await Client.connect(core.port);
-    client.socket.write(post('Content-Length: 100'));
-    expect((await client.answer()).status).toBe(503);
-    client.socket.write(`${'x'.repeat(100)}GET /none HTTP/1.1\r\nHost: t\r\n\r\n`);
+    client.socket.write(post(header));
+    const answer = await client.answer();
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('connection')).toBeUndefined();
+    client.socket.write(`${body}GET /none HTTP/1.1\r\nHost: t\r\n\r\n`);
     expect((await client.answer()).status).toBe(404);
     client.destroy();
   });

@@ -31,7 +31,8 @@ fn a_file_is_answered_whole_in_pieces() {
     // What the cache does not know yet, and what it knows.
     for _ in 0..2 {
         let (head, body, complete) = whole(&server, get("/large.bin"));
-        assert!(head.contains("200 Content-Type: application/octet-stream\r\n"), "{head}");
+        assert!(head.starts_with("200 Date: "), "{head}");
+        assert!(head.contains("\r\nContent-Type: application/octet-stream\r\n"), "{head}");
         assert!(head.contains(&format!("Content-Length: {LARGE}\r\n")), "{head}");
         assert!(body == content && complete);
         let (head, body, complete) = whole(&server, get("/small.txt"));
@@ -47,6 +48,14 @@ fn what_cannot_be_asked_is_refused() {
     let (server, _events) = server(json!([]));
     let (head, _, complete) = whole(&server, get("no path"));
     assert!(head.starts_with("400 ") && complete, "{head}");
+}
+
+#[test]
+fn w58_a_204_says_no_length_to_a_task_either() {
+    let (server, _worker) = with_worker();
+    let (head, body, complete) = whole(&server, get("/empty"));
+    assert!(head.starts_with("204 Date: ") && !head.contains("Content-Length"), "{head}");
+    assert!(body.is_empty() && complete);
 }
 
 #[test]
@@ -275,14 +284,18 @@ fn begin(out: &mut Vec<u8>, open: &mut HashMap<u32, Open>, stream: u32) {
             Vec::new()
         }
         "/echo" => std::mem::take(&mut request.received),
+        "/empty" => Vec::new(),
         _ => b"hello".to_vec(),
     };
-    let lines = b"Content-Type: text/plain\r\n";
+    let (status, lines) = match request.path.as_str() {
+        "/empty" => (204, &b"Content-Length: 0\r\n"[..]),
+        _ => (200, &b"Content-Type: text/plain\r\n"[..]),
+    };
     let mut payload = Vec::new();
     payload.extend((lines.len() as u32).to_le_bytes());
     payload.extend(0u32.to_le_bytes());
     payload.extend_from_slice(lines);
-    frame::write(out, Kind::Head, 0, stream, 200, &payload);
+    frame::write(out, Kind::Head, 0, stream, status, &payload);
     for piece in body.chunks(32 * 1024) {
         request.credit -= piece.len();
         frame::write(out, Kind::Data, 0, stream, 0, piece);

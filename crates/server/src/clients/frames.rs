@@ -228,10 +228,7 @@ impl Client for Frames {
         end: bool,
     ) {
         let mut payload = head.status.to_le_bytes().to_vec();
-        payload.extend(head.lines.concat());
-        if let Some(length) = head.length {
-            payload.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
-        }
+        turn.exchanges.get(key).unwrap().write_fields(&mut payload, &turn.clock, head);
         self.frame(b'H', &payload);
         self.body(turn, key, body, end);
     }

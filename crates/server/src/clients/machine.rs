@@ -286,12 +286,13 @@ impl Respond for Script {
         let path = request.head.path.of(request.bytes);
         let id: usize = String::from_utf8_lossy(&path[1..]).parse().expect("the model asks so");
         let has_body = request.head.body != gwanmun_http1::Body::None;
-        let is_head = self.asked[id].is_head;
+        let Asked { is_head, is_chunked: is_early, .. } = self.asked[id];
         match self.random.below(8) {
             0 => {
                 let status = [204, 404, 503][self.random.below(3)];
-                let answered =
-                    Answered { status, is_complete: true, is_head, ..Answered::default() };
+                let body = Vec::new();
+                let (is_last, is_complete) = (false, true);
+                let answered = Answered { status, body, is_last, is_complete, is_head, is_early };
                 self.answered.insert(id, answered);
                 Start::Answer(Answer::page(status))
             }
@@ -301,9 +302,10 @@ impl Respond for Script {
                 let answered = Answered {
                     status: 200,
                     body: body.clone().into_bytes(),
+                    is_last: false,
                     is_complete: true,
                     is_head,
-                    ..Answered::default()
+                    is_early,
                 };
                 self.answered.insert(id, answered);
                 Start::Answer(Answer::Content {

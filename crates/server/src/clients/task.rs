@@ -269,11 +269,9 @@ impl Client for Task {
         body: Body<'_>,
         end: bool,
     ) {
-        let mut lines = head.lines.concat();
-        if let Some(length) = head.length {
-            lines.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
-        }
-        lines.extend_from_slice(head.added);
+        let Some(exchange) = turn.exchanges.get(key) else { return };
+        let mut lines = Vec::new();
+        exchange.write_fields(&mut lines, &turn.clock, head);
         let reason = head.reason.unwrap_or_else(|| reason(head.status).as_bytes()).into();
         // Who has let go of the answer is noticed when it settles.
         let _ = self.parts.send(Part::Head { status: head.status, reason, lines });

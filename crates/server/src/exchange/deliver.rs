@@ -179,6 +179,9 @@ pub(crate) fn part(turn: &mut Turn, client: &mut impl Client, key: Key, body: &[
 /// Fields that are to follow the body. A body whose end is known without them has none (RFC 9110 §6.5.1).
 pub(crate) fn trailers(turn: &mut Turn, key: Key, lines: &[u8]) {
     let Some(exchange) = turn.exchanges.get_mut(key) else { return };
+    if exchange.client.is_none() {
+        return;
+    }
     match check_trailers(lines) {
         Ok(()) => exchange.trailers = lines.into(),
         Err(error) => turn.log_error(&format!("An application's trailers were not sent: {error}.")),

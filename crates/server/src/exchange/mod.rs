@@ -1,12 +1,13 @@
 //! An exchange: one request and its response, from the end of its head until both the client and the responder are done with it.
 //!
 //! Here a *client protocol* and a *responder* meet, which never see each other. What each may ask of the other is in [`seam`]; [`open`] makes an
-//! exchange of a request head, [`intake`] takes a request's body, [`deliver`] gives a response to the client through the filters, [`answer`] what
-//! the core says itself, and [`access`] what the logs say of it. A [`Turn`](turn::Turn) lends what all of them need of their thread.
+//! exchange of a request head, [`intake`] takes a request's body, [`deliver`] gives a response to the client through the filters, [`fields`] what
+//! every head says, [`answer`] what the core says itself, and [`access`] what the logs say of it. A [`Turn`](turn::Turn) lends what all of them need of their thread.
 
 pub(crate) mod access;
 pub(crate) mod answer;
 pub(crate) mod deliver;
+mod fields;
 pub(crate) mod flood;
 pub(crate) mod holding;
 pub(crate) mod intake;

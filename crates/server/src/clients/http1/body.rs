@@ -116,19 +116,23 @@ impl Connection {
         match head.body {
             Body::None => {}
             // A client that waits for 100 Continue may or may not send the body after this: only closing is unambiguous (H33).
-            Body::Length(length) if length <= SKIP_BODY && !head.expect_continue => {
+            Body::Length(_) | Body::Chunked if head.expect_continue => self.end_after(turn, key),
+            Body::Length(length) if length > SKIP_BODY => self.end_after(turn, key),
+            Body::Length(_) | Body::Chunked => {
                 let reader = BodyReader::new(key, head.body, Intake::discard(), 0);
                 self.reading = Reading::Body;
                 self.read_deadline = turn.clock.ms() + reader.patience_ms(turn);
                 self.phase = Phase::Body(Box::new(reader));
             }
-            _ => {
-                if let Some(exchange) = turn.exchanges.get_mut(key) {
-                    exchange.keep_alive = false;
-                }
-                self.phase = Phase::Closing;
-            }
         }
+    }
+
+    /// The connection ends with this exchange.
+    fn end_after(&mut self, turn: &mut Turn, key: Key) {
+        if let Some(exchange) = turn.exchanges.get_mut(key) {
+            exchange.keep_alive = false;
+        }
+        self.phase = Phase::Closing;
     }
 
     /// Takes body bytes. Gives how many, and whether the body waits for more input or for the temporary file.

@@ -160,42 +160,11 @@ fn write_head(
     head: &ResponseHead<'_>,
     chunked: bool,
 ) {
-    let facts = head.facts;
     match head.reason {
         None => write_status_line(out, head.status),
         Some(reason) => write_status_line_with(out, head.status, reason),
     }
-    if !facts.has_date {
-        out.extend_from_slice(clock.date_line());
-    }
-    if !facts.has_server {
-        out.extend_from_slice(&exchange.generation.server_line);
-    }
-    if head.status == 204 && facts.content_length.is_some() {
-        // RFC 9110 §8.6: a 204 has no Content-Length (W58).
-        for line in head.each_line() {
-            if !line.get(..15).is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:")) {
-                out.extend_from_slice(line);
-            }
-        }
-    } else {
-        head.lines.into_iter().for_each(|lines| out.extend_from_slice(lines));
-    }
-    if let Some(length) = head.length {
-        out.extend_from_slice(b"Content-Length: ");
-        out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(head.added);
-    // An id of the application's own choice stays.
-    if let Some(id) = &exchange.id
-        && !facts.has_request_id
-    {
-        id.write_line(out);
-    }
-    if exchange.is_secured && !facts.has_hsts {
-        out.extend_from_slice(&exchange.generation.hsts_line);
-    }
+    exchange.write_fields(out, clock, head);
     if chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
