@@ -7,6 +7,7 @@
 use super::http1::Connection;
 use crate::exchange::answer::Answer;
 use crate::exchange::deliver;
+use crate::exchange::responder::Responder;
 use crate::exchange::seam::{Client, Clients, Note, Request, Respond, Start};
 use crate::exchange::turn::Turn;
 use crate::filters::head::ResponseHead;
@@ -164,7 +165,7 @@ impl Script {
         let breaks_at = self.random.one_in(12).then(|| self.random.below(total + 1));
         let exchange = turn.exchanges.get_mut(key).expect("it has just begun");
         // As long as this works for it.
-        exchange.waiting = true;
+        exchange.responder = Responder::Queued { since_ms: 0 };
         let credit = if exchange.is_behind { 8 * 1024 } else { 256 * 1024 };
         let job = Job {
             id,
@@ -275,7 +276,7 @@ impl Script {
     fn finish(&mut self, turn: &mut Turn, key: Key) {
         self.jobs.retain(|(other, _)| *other != key);
         if let Some(exchange) = turn.exchanges.get_mut(key) {
-            exchange.waiting = false;
+            exchange.responder = Responder::None;
         }
         turn.release(key);
     }

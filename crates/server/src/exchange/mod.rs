@@ -14,6 +14,7 @@ pub(crate) mod intake;
 pub(crate) mod negotiate;
 pub(crate) mod open;
 mod respond;
+pub(crate) mod responder;
 pub(crate) mod seam;
 pub(crate) mod sendfile;
 pub(crate) mod turn;
@@ -25,10 +26,11 @@ use crate::request_id::RequestId;
 use crate::shared::ByThread;
 use crate::spool::SpooledBody;
 use gwanmun_files::Files;
-use gwanmun_gateway::{NARROW_WINDOW, WINDOW};
+use gwanmun_gateway::NARROW_WINDOW;
 use gwanmun_http1::Forwarded;
 use gwanmun_reactor::arena::{Arena, Key};
 use holding::Holding;
+use responder::Responder;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,13 +43,7 @@ pub(crate) type Exchanges = Arena<Exchange>;
 pub(crate) struct Exchange {
     /// None: the client has its whole response, or is gone.
     pub(crate) client: Option<Key>,
-    /// None: no worker has it.
-    pub(crate) stream: Option<StreamName>,
-    /// It is in the queue of its pool.
-    pub(crate) waiting: bool,
-    /// When it was queued, sent to its worker, begun there or given up, whatever came last; in milliseconds of the thread's clock.
-    pub(crate) since_ms: u64,
-    pub(crate) progress: Progress,
+    pub(crate) responder: Responder,
     /// The configuration that it has come under and ends under.
     pub(crate) generation: ByThread<Generation>,
     /// Index of the mount that answers; beyond them all until there is one.
@@ -69,33 +65,11 @@ pub(crate) struct Exchange {
     pub(crate) holds: Holding,
     /// Its response must wait behind others, whatever comes of it.
     pub(crate) is_behind: bool,
-    /// Its worker may send but little ahead of its client: it was begun behind others.
-    pub(crate) is_narrow: bool,
-    /// Body bytes that the worker may still send before it gets credit.
-    pub(crate) credit: u32,
     pub(crate) started: Instant,
     /// None: request ids are off.
     pub(crate) id: Option<RequestId>,
     /// None: there is no access log, and no trusted proxy has said whom the request is from.
     pub(crate) log: Option<Box<LogFields>>,
-}
-
-/// How far its worker is with it, as the last look at the deadlines has seen it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Progress {
-    Sent,
-    Begun,
-    /// Nobody waits for it any more.
-    GivenUp,
-    /// Nor has that been of use, which the embedder knows.
-    Stuck,
-}
-
-/// A stream of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StreamName {
-    pub(crate) link: Key,
-    pub(crate) stream: u32,
 }
 
 #[derive(Debug)]
@@ -241,10 +215,7 @@ impl Exchange {
     pub(crate) fn new(client: Key, started: Instant, generation: &ByThread<Generation>) -> Self {
         Self {
             client: Some(client),
-            stream: None,
-            waiting: false,
-            since_ms: 0,
-            progress: Progress::Sent,
+            responder: Responder::None,
             generation: Rc::clone(generation),
             mount: usize::MAX,
             head_only: false,
@@ -258,17 +229,10 @@ impl Exchange {
             compression: None,
             holds: Holding::default(),
             is_behind: false,
-            is_narrow: false,
-            credit: WINDOW,
             started,
             id: None,
             log: None,
         }
-    }
-
-    /// Body bytes that its worker may send ahead of its client.
-    pub(crate) fn window(&self) -> u32 {
-        if self.is_narrow { NARROW_WINDOW } else { WINDOW }
     }
 
     /// Says why it is refused, or why it failed, unless that has been said.

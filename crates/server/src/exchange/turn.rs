@@ -144,18 +144,17 @@ impl Turn {
     pub(crate) fn leave(&mut self, key: Key) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.client = None;
-        if exchange.waiting || exchange.stream.is_some() {
-            self.notes.push(Note::Cancelled(key));
-        } else {
+        if exchange.responder.is_none() {
             self.release(key);
+        } else {
+            self.notes.push(Note::Cancelled(key));
         }
     }
 
     /// Removes an exchange that neither a client nor a responder is concerned with any more.
     pub(crate) fn release(&mut self, key: Key) {
-        let is_done = |exchange: &Exchange| {
-            exchange.client.is_none() && exchange.stream.is_none() && !exchange.waiting
-        };
+        let is_done =
+            |exchange: &Exchange| exchange.client.is_none() && exchange.responder.is_none();
         if self.exchanges.get(key).is_some_and(is_done)
             && let Some(exchange) = self.exchanges.remove(key)
         {

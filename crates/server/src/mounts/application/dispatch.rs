@@ -3,16 +3,16 @@
 use super::Applications;
 use super::link::Passed;
 use crate::exchange::answer::Answer;
+use crate::exchange::responder::{AtWorker, Progress, Responder, StreamName, window};
 use crate::exchange::seam::Clients;
 use crate::exchange::turn::Turn;
-use crate::exchange::{Progress, RequestBody, StreamName, Upload, deliver};
+use crate::exchange::{RequestBody, Upload, deliver};
 use crate::pools::{Admission, Pool, Waiting};
 use crate::request_id::RequestId;
 use crate::shared::Event;
 use crate::shared::message::Message;
 use gwanmun_gateway::frame::{Kind, ResetReason};
 use gwanmun_gateway::request::{HeadView, Piece};
-use gwanmun_gateway::{NARROW_WINDOW, WINDOW};
 use gwanmun_log::{Level, Record};
 use gwanmun_reactor::arena::Key;
 use gwanmun_sys::syscall::Transfer;
@@ -30,8 +30,7 @@ impl Applications {
             Admission::Queued => {
                 self.waiting += 1;
                 if let Some(exchange) = turn.exchanges.get_mut(key) {
-                    exchange.waiting = true;
-                    exchange.since_ms = turn.clock.ms();
+                    exchange.responder = Responder::Queued { since_ms: turn.clock.ms() };
                 }
             }
             Admission::Refused => {
@@ -52,8 +51,7 @@ impl Applications {
         let Some((link_key, link)) = link_key.and_then(|key| Some((key, self.links.get_mut(key)?)))
         else {
             // The worker died between its reservation and now.
-            exchange.waiting = true;
-            exchange.since_ms = turn.clock.ms();
+            exchange.responder = Responder::Queued { since_ms: turn.clock.ms() };
             self.waiting += 1;
             if let Some(pool) = self.pool_of(turn, key) {
                 pool.put_back(Waiting { thread: turn.thread, exchange: key });
@@ -68,11 +66,8 @@ impl Applications {
         };
         let (narrow, now_ms) = (exchange.is_behind, turn.clock.ms());
         let stream = link.send_request(key, &exchange.head, &body, narrow, &self.names, now_ms);
-        exchange.is_narrow = narrow;
-        exchange.credit = exchange.window();
-        exchange.stream = Some(StreamName { link: link_key, stream });
-        exchange.since_ms = turn.clock.ms();
-        exchange.progress = Progress::Sent;
+        let name = StreamName { link: link_key, stream };
+        exchange.responder = Responder::Worker(AtWorker::new(name, narrow, now_ms));
         if let Some(log) = &mut exchange.log {
             log.worker = link.number;
             log.sent = Some(turn.clock.now());
@@ -83,8 +78,8 @@ impl Applications {
     /// A request left the queue of its pool for a worker's slot, perhaps by another thread's doing.
     pub(crate) fn on_assigned(&mut self, turn: &mut Turn, key: Key, worker: u32) {
         match turn.exchanges.get_mut(key) {
-            Some(exchange) if exchange.waiting => {
-                exchange.waiting = false;
+            Some(exchange) if exchange.responder.is_queued() => {
+                exchange.responder = Responder::None;
                 self.waiting -= 1;
                 if exchange.client.is_some() {
                     self.send_request(turn, key, worker);
@@ -113,7 +108,7 @@ impl Applications {
     /// The client of a queued request is gone.
     pub(super) fn forget_waiting(&mut self, turn: &mut Turn, key: Key) {
         let Some(exchange) = turn.exchanges.get_mut(key) else { return };
-        exchange.waiting = false;
+        exchange.responder = Responder::None;
         self.waiting -= 1;
         if let Some(pool) = self.pool_of(turn, key) {
             pool.forget(Waiting { thread: turn.thread, exchange: key });
@@ -124,7 +119,7 @@ impl Applications {
     /// Nobody waits for the answer any more.
     pub(crate) fn cancel(&mut self, turn: &mut Turn, key: Key) {
         match turn.exchanges.get(key) {
-            Some(exchange) if exchange.waiting => self.forget_waiting(turn, key),
+            Some(exchange) if exchange.responder.is_queued() => self.forget_waiting(turn, key),
             Some(_) => self.reset_stream(turn, key),
             None => {}
         }
@@ -139,9 +134,8 @@ impl Applications {
     /// How many bytes of a streamed request body the worker takes now. 0: its client is told when that changes.
     pub(crate) fn upload_credit(&mut self, turn: &Turn, key: Key) -> usize {
         let Some(exchange) = turn.exchanges.get(key) else { return 0 };
-        let (RequestBody::Streamed(upload), Some(name)) = (&exchange.body, exchange.stream) else {
-            return 0;
-        };
+        let RequestBody::Streamed(upload) = &exchange.body else { return 0 };
+        let Some(name) = exchange.responder.stream() else { return 0 };
         match self.links.get_mut(name.link) {
             Some(link) if link.congested() => {
                 if !link.held_back.contains(&key) {
@@ -158,11 +152,12 @@ impl Applications {
     pub(crate) fn send_upload(&mut self, turn: &mut Turn, key: Key, bytes: &[u8], end: bool) {
         if let Some(exchange) = turn.exchanges.get_mut(key)
             && let RequestBody::Streamed(upload) = &mut exchange.body
-            && let Some(StreamName { link, stream }) = exchange.stream
+            && let Some(worker) = exchange.responder.worker_mut()
+            && let StreamName { link, stream } = worker.name
             && let Some(open) = self.links.get_mut(link)
         {
             // It is at work on what comes.
-            exchange.since_ms = turn.clock.ms();
+            worker.since_ms = turn.clock.ms();
             upload.spend(bytes.len());
             open.send_body(stream, bytes, end);
             self.mark_link_dirty(link);
@@ -181,11 +176,12 @@ impl Applications {
     ) -> Option<io::Result<Transfer>> {
         let exchange = turn.exchanges.get_mut(key)?;
         let RequestBody::Streamed(upload) = &mut exchange.body else { return None };
-        let StreamName { link, stream } = exchange.stream?;
+        let worker = exchange.responder.worker_mut()?;
+        let StreamName { link, stream } = worker.name;
         let received = self.links.get_mut(link)?.receive_body(stream, fd, most, left)?;
         if let Ok(Transfer::Bytes(count @ 1..)) = received {
             // It is at work on what comes.
-            exchange.since_ms = turn.clock.ms();
+            worker.since_ms = turn.clock.ms();
             upload.spend(count);
             self.mark_link_dirty(link);
         }
@@ -195,7 +191,7 @@ impl Applications {
     /// Tells the worker that nobody wants the response any more. The slot stays taken until the worker ends the stream.
     pub(super) fn reset_stream(&mut self, turn: &mut Turn, key: Key) {
         if let Some(exchange) = turn.exchanges.get(key)
-            && let Some(StreamName { link, stream }) = exchange.stream
+            && let Some(StreamName { link, stream }) = exchange.responder.stream()
             && let Some(open) = self.links.get_mut(link)
         {
             let reason = match exchange.body {
@@ -210,7 +206,7 @@ impl Applications {
     /// Tells the worker that the client has ended its side, and so has most likely left.
     pub(crate) fn tell_closed(&mut self, turn: &mut Turn, key: Key) {
         if let Some(StreamName { link, stream }) =
-            turn.exchanges.get(key).and_then(|exchange| exchange.stream)
+            turn.exchanges.get(key).and_then(|exchange| exchange.responder.stream())
             && let Some(open) = self.links.get_mut(link)
             && open.wants_closed
         {
@@ -224,17 +220,19 @@ impl Applications {
         let Some(exchange) = turn.exchanges.get_mut(key) else { return };
         let waiting = exchange.compression.as_ref().map_or(0, |compression| compression.waiting());
         // One that was begun behind others gets the whole window when it is its turn, if it needs more than it has.
+        let (is_behind, is_answered) = (exchange.is_behind, exchange.answered());
+        let Some(worker) = exchange.responder.worker_mut() else { return };
         let is_narrow =
-            exchange.is_narrow && (exchange.is_behind || exchange.credit == exchange.window());
-        let window = if is_narrow { NARROW_WINDOW } else { WINDOW };
-        let owed = (window - exchange.credit).saturating_sub(waiting);
+            worker.is_narrow && (is_behind || worker.credit == window(worker.is_narrow));
+        let window = window(is_narrow);
+        let owed = (window - worker.credit).saturating_sub(waiting);
+        let StreamName { link, stream } = worker.name;
         if owed >= window / 4
-            && !exchange.answered()
-            && let Some(StreamName { link, stream }) = exchange.stream
+            && !is_answered
             && let Some(open) = self.links.get_mut(link)
         {
-            exchange.is_narrow = is_narrow;
-            exchange.credit += owed;
+            worker.is_narrow = is_narrow;
+            worker.credit += owed;
             open.send_frame(Kind::Credit, stream, owed, b"");
             self.mark_link_dirty(link);
         }
@@ -289,11 +287,11 @@ impl Applications {
         let expired: Vec<Key> = turn
             .exchanges
             .iter_mut()
-            .filter(|(_, exchange)| exchange.waiting)
             .filter(|(_, exchange)| {
+                let Responder::Queued { since_ms } = exchange.responder else { return false };
                 let pool = exchange.generation.pool_of(exchange.mount);
                 let timeout = pool.map_or(0, |pool| pool.config.queue_timeout_ms);
-                now.saturating_sub(exchange.since_ms) >= timeout
+                now.saturating_sub(since_ms) >= timeout
             })
             .map(|(key, _)| key)
             .collect();
@@ -311,27 +309,27 @@ impl Applications {
         let now_ms = turn.clock.ms();
         let mut late = Vec::new();
         for (key, exchange) in turn.exchanges.iter_mut() {
-            let Some(link) = exchange.stream.and_then(|name| self.links.get(name.link)) else {
-                continue;
-            };
+            let (is_left, is_awaited) = (exchange.client.is_none(), exchange.is_awaited());
+            let Some(worker) = exchange.responder.worker_mut() else { continue };
+            let Some(link) = self.links.get(worker.name.link) else { continue };
             let limit_ms = link.pool.config.request_timeout_ms;
             if limit_ms == 0 {
                 continue;
             }
-            let has_begun = link.has_begun(exchange.stream);
-            if exchange.client.is_none() && exchange.progress < Progress::GivenUp {
-                (exchange.progress, exchange.since_ms) = (Progress::GivenUp, now_ms);
-            } else if exchange.progress == Progress::Sent && has_begun {
-                (exchange.progress, exchange.since_ms) = (Progress::Begun, now_ms);
+            let has_begun = link.has_begun(worker.name);
+            if is_left && worker.progress < Progress::GivenUp {
+                (worker.progress, worker.since_ms) = (Progress::GivenUp, now_ms);
+            } else if worker.progress == Progress::Sent && has_begun {
+                (worker.progress, worker.since_ms) = (Progress::Begun, now_ms);
             }
-            let passed_ms = now_ms.saturating_sub(exchange.since_ms);
-            let is_late = match exchange.progress {
+            let passed_ms = now_ms.saturating_sub(worker.since_ms);
+            let is_late = match worker.progress {
                 // What comes before it may take its time too; and a worker that goes leaves it to another one.
                 Progress::Sent => passed_ms >= 2 * limit_ms && !link.draining,
                 Progress::Begun | Progress::GivenUp => passed_ms >= limit_ms,
                 Progress::Stuck => false,
             };
-            if is_late && (exchange.is_awaited() || exchange.progress == Progress::GivenUp) {
+            if is_late && (is_awaited || worker.progress == Progress::GivenUp) {
                 late.push((key, link.worker, has_begun));
             }
         }
@@ -351,11 +349,12 @@ impl Applications {
         let view = HeadView::new(&exchange.head);
         let [method, target] = [Piece::Method, Piece::Target]
             .map(|piece| String::from_utf8_lossy(view.piece(piece)).into_owned());
-        let stuck = exchange.progress == Progress::GivenUp;
+        let Some(at_worker) = exchange.responder.worker_mut() else { return };
+        let stuck = at_worker.progress == Progress::GivenUp;
         if stuck {
-            exchange.progress = Progress::Stuck;
+            at_worker.progress = Progress::Stuck;
         } else {
-            (exchange.progress, exchange.since_ms) = (Progress::GivenUp, turn.clock.ms());
+            (at_worker.progress, at_worker.since_ms) = (Progress::GivenUp, turn.clock.ms());
             log_late(turn, key, worker);
             deliver::fail(turn, clients, key, 504);
             // It may have to wait for its turn; the worker need not.

@@ -4,6 +4,7 @@ use super::Applications;
 use super::link::{Block, Link, LinkState};
 use super::relay::{check, parsed, relay_file, relayed};
 use crate::exchange::answer::Answer;
+use crate::exchange::responder::Responder;
 use crate::exchange::seam::{Client, Clients};
 use crate::exchange::turn::Turn;
 use crate::exchange::{RequestBody, deliver};
@@ -472,7 +473,7 @@ impl Applications {
             self.mark_link_dirty(key);
         }
         if let Some(open) = turn.exchanges.get_mut(exchange) {
-            open.stream = None;
+            open.responder = Responder::None;
             if let Some(log) = &mut open.log {
                 log.done = Some(turn.clock.now());
             }
@@ -515,15 +516,14 @@ impl Applications {
         streams.sort_by_key(|stream| link.age(stream.sequence));
         for stream in streams {
             let Some(exchange) = turn.exchanges.get_mut(stream.exchange) else { continue };
-            exchange.stream = None;
+            exchange.responder = Responder::None;
             if exchange.client.is_none() {
                 turn.release(stream.exchange);
             } else if exchange.is_awaited()
                 && !link.begun(stream.sequence)
                 && exchange.body.rewind()
             {
-                exchange.waiting = true;
-                exchange.since_ms = turn.clock.ms();
+                exchange.responder = Responder::Queued { since_ms: turn.clock.ms() };
                 self.waiting += 1;
                 link.pool.put_back(Waiting { thread: turn.thread, exchange: stream.exchange });
             } else {
@@ -550,8 +550,10 @@ impl Applications {
 
 /// Takes body bytes off a worker's credit.
 fn spend(turn: &mut Turn, exchange: Key, body: &[u8]) -> Result<(), FrameError> {
-    let Some(exchange) = turn.exchanges.get_mut(exchange) else { return Ok(()) };
-    exchange.credit = exchange
+    let worker =
+        turn.exchanges.get_mut(exchange).and_then(|exchange| exchange.responder.worker_mut());
+    let Some(worker) = worker else { return Ok(()) };
+    worker.credit = worker
         .credit
         .checked_sub(body.len() as u32)
         // The core takes no credit back, and a request that goes to another worker begins with a whole window.

@@ -1,6 +1,6 @@
 //! A link: this thread's socketpair to one worker, its streams, and what waits to be written to it.
 
-use crate::exchange::StreamName;
+use crate::exchange::responder::StreamName;
 use crate::pools::Pool;
 use crate::pools::memory::WorkerMemory;
 use gwanmun_gateway::frame::{
@@ -412,8 +412,8 @@ impl Link {
     }
 
     /// Whether the worker has begun the request of a stream.
-    pub(crate) fn has_begun(&self, name: Option<StreamName>) -> bool {
-        let stream = name.and_then(|name| self.stream(name.stream));
+    pub(crate) fn has_begun(&self, name: StreamName) -> bool {
+        let stream = self.stream(name.stream);
         stream.is_some_and(|stream| self.begun(stream.sequence))
     }
 
