@@ -2,7 +2,7 @@
 
 import type { CoreAddress } from '../config/core.js';
 import { displayPath } from '../config/display-path.js';
-import { processCount, type ResolvedConfig, type ResolvedMount } from '../config/resolve.js';
+import { processCount, type ResolvedConfig, type ResolvedMount } from '../config/resolved.js';
 import { VERSION } from '../config/version.js';
 import { createColors } from '../colors.js';
 

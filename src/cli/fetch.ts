@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import type { ResolvedConfig } from '../config/resolve.js';
+import type { ResolvedConfig } from '../config/resolved.js';
 import { VERSION } from '../config/version.js';
 import { GwanmunError } from '../errors.js';
 import { Server } from '../supervisor/server.js';

@@ -9,7 +9,8 @@ import { CertificateStore, type CertificateStatus } from '../certificates/store.
 import { loadConfigAfresh } from '../config/load-afresh.js';
 import { CONFIG_NAMES, findConfig, loadConfig } from '../config/load.js';
 import { mustAnswer } from '../config/paths.js';
-import { processCount, resolveInTime, type ConfigInput, type ResolvedConfig } from '../config/resolve.js';
+import { resolveInTime, type ConfigInput } from '../config/resolve.js';
+import { processCount, type ResolvedConfig } from '../config/resolved.js';
 import { configForTarget } from '../config/target.js';
 import { VERSION } from '../config/version.js';
 import { GwanmunError, systemFault } from '../errors.js';

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { isatty } from 'node:tty';
 import { wantsColor } from '../colors.js';
 import { displayPath } from '../config/display-path.js';
-import type { ResolvedConfig } from '../config/resolve.js';
+import type { ResolvedConfig } from '../config/resolved.js';
 import { fromCore, GwanmunError } from '../errors.js';
 import { formatError } from '../format-error.js';
 import { coalesce } from '../supervisor/coalesce.js';

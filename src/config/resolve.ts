@@ -1,22 +1,19 @@
 // From a checked configuration, flags and environment to what is really run. Precedence: flag, configuration,
 // environment (PORT, HOST), default.
 
-import { tmpdir } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { GwanmunError, type Where } from '../errors.js';
+import { resolveListen } from './addresses.js';
 import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
-import type { CoreConfig, CoreListener, CoreMount } from './core.js';
-import type { ApplicationKind, Hooks, TcpListen, UnixListen } from './define.js';
+import type { Hooks } from './define.js';
 import { FILE_KEYS, filesOf } from './files.js';
-import { parsePort, PORT_RANGE } from './listen.js';
 import type { KeyPath } from './locate.js';
 import { resolveAccessLog, resolveErrorLog, resolveRequestIds } from './logs.js';
 import { parallelism } from './parallelism.js';
-import { placeOfListen, type Origin } from './origin.js';
 import { look, silentAmong, type Kind, type Looked, type PathCheck } from './paths.js';
 import { pythonCheck, pythonFrom, type WsgiApplication } from './python.js';
+import type { ResolvedApplication, ResolvedConfig, ResolvedMount } from './resolved.js';
 import type { CheckedConfig } from './schema.js';
-import { resolveTls, speakTls, type ResolvedTls, type TlsFlag } from './tls.js';
+import { resolveTls, speakTls, type TlsFlag } from './tls.js';
 import { VERSION } from './version.js';
 
 /** Keys of a configuration, as they are after its check. */
@@ -42,81 +39,6 @@ export interface ConfigInput {
   readonly directory: string;
   readonly source: ConfigSource;
 }
-
-/** A configuration with every default filled in and every path absolute. */
-export interface ResolvedConfig {
-  readonly listen: readonly CoreListener[];
-  readonly mounts: readonly ResolvedMount[];
-  /** A mount names one by its index. */
-  readonly applications: readonly ResolvedApplication[];
-  /** Python applications; each has workers of its own. A mount names one by its index. */
-  readonly wsgi: readonly WsgiApplication[];
-  /** Worker processes for the modules, which load them all, and for each Python application. */
-  readonly workers: number;
-  /** As many as `workers`, unless they are scaled. */
-  readonly mostWorkers: number;
-  readonly concurrency: number;
-  readonly queue: { readonly length: number; readonly timeout: number };
-  readonly limits: CoreConfig['limits'];
-  readonly timeouts: CoreConfig['timeouts'];
-  /** Undefined: no address speaks TLS. */
-  readonly tls: ResolvedTls | undefined;
-  /** The value of `Strict-Transport-Security`. */
-  readonly hsts: string | undefined;
-  readonly serverHeader: string | null;
-  readonly accessLog: CoreConfig['accessLog'];
-  readonly errorLog: CoreConfig['errorLog'];
-  readonly environ: CoreConfig['environ'];
-  readonly requestIds: CoreConfig['requestIds'];
-  readonly trustedProxies: readonly string[];
-  /** 0 = one for each core of the machine. */
-  readonly threads: number;
-  /** 0: none. */
-  readonly timeout: number;
-  readonly startTimeout: number;
-  readonly drainTimeout: number;
-  readonly recycle: {
-    readonly requests?: number | undefined;
-    readonly memory?: number | undefined;
-    readonly age?: number | undefined;
-    readonly jitter?: number | undefined;
-  };
-  readonly shutdownTimeout: number;
-  /** Absolute path of a folder, which need not be there. */
-  readonly compressionCache: string | undefined;
-  /** Absolute path. */
-  readonly pidFile: string | undefined;
-  readonly hooks: Hooks;
-  /** What the server runs as once its addresses are bound. */
-  readonly privileges: {
-    readonly user?: string | number | undefined;
-    readonly group?: string | number | undefined;
-    readonly umask?: number | undefined;
-  };
-  readonly origin: Origin;
-}
-
-export interface ResolvedApplication {
-  /** Absolute path. */
-  readonly module: string;
-  /** Undefined: its exports say it. */
-  readonly kind?: ApplicationKind | undefined;
-}
-
-export interface ResolvedMount {
-  readonly path: string;
-  readonly files?: CoreMount['files'];
-  readonly compress: boolean;
-  readonly errorPages: readonly { readonly status: number; readonly file: string }[];
-  readonly application?: number;
-  /** Undefined: as the application wishes. */
-  readonly stream: boolean | undefined;
-  readonly sendfile: readonly string[];
-  readonly wsgi?: number;
-}
-
-export const DEFAULT_HOST = '127.0.0.1';
-export const DEFAULT_PORT = 3000;
 
 /**
  * Fills in what is left open, and checks that folders and modules exist. Throws one error that names every fault. Waits as long as a disk makes
@@ -301,114 +223,4 @@ function withSettings(config: CheckedConfig, settings: Settings = {}): CheckedCo
     merged[key] = isGroup ? { ...before, ...(value as object) } : value;
   }
   return merged as CheckedConfig;
-}
-
-/** Worker processes of all pools together. */
-export function processCount({ applications, wsgi, workers }: ResolvedConfig): number {
-  return workers * ((applications.length > 0 ? 1 : 0) + wsgi.length);
-}
-
-/**
- * Descriptors that a reload needs, which starts all workers anew while the old ones serve: of each, one for every I/O thread, as many again until it
- * has them, its memory, pipes and channel. The rest is for control connections and what Node opens.
- */
-function descriptorsFor({ applications, wsgi, mostWorkers, threads }: ResolvedConfig): number {
-  const workers = mostWorkers * ((applications.length > 0 ? 1 : 0) + wsgi.length);
-  return 24 + workers * (2 * (threads === 0 ? parallelism() : threads) + 8);
-}
-
-/** The core's part of the configuration. One pool of workers runs every module, and one each Python application. */
-export function toCoreConfig(config: ResolvedConfig): CoreConfig {
-  const firstWsgi = config.applications.length > 0 ? 1 : 0;
-  const pool = {
-    queue: config.queue.length,
-    queueTimeoutMs: config.queue.timeout,
-    requestTimeoutMs: config.timeout,
-  };
-  return {
-    threads: config.threads,
-    listen: [...config.listen],
-    mounts: config.mounts.map(({ path, files, application, wsgi, stream, sendfile, errorPages, compress }) => ({
-      path,
-      ...(files ? { files } : {}),
-      ...(errorPages.length > 0 ? { errorPages: [...errorPages] } : {}),
-      ...(application === undefined ? {} : { application, pool: 0 }),
-      ...(wsgi === undefined ? {} : { application: 0, pool: firstWsgi + wsgi }),
-      ...(compress && (application ?? wsgi) !== undefined ? { compress } : {}),
-      ...(stream === undefined ? {} : { stream }),
-      ...(sendfile.length > 0 ? { sendfile: [...sendfile] } : {}),
-    })),
-    pools: Array.from({ length: firstWsgi + config.wsgi.length }, () => pool),
-    limits: config.limits,
-    timeouts: config.timeouts,
-    ...(config.tls === undefined ? {} : { minTls: config.tls.minVersion }),
-    ...(config.hsts === undefined ? {} : { hsts: config.hsts }),
-    serverHeader: config.serverHeader,
-    accessLog: config.accessLog,
-    errorLog: config.errorLog,
-    environ: config.environ,
-    requestIds: config.requestIds,
-    trustedProxies: [...config.trustedProxies],
-    ...(config.compressionCache === undefined ? {} : { compressionCache: config.compressionCache }),
-    tempDir: tmpdir(),
-    reservedDescriptors: descriptorsFor(config),
-    multiprocess: config.mostWorkers > 1,
-  };
-}
-
-/**
- * The addresses: a flag's host and port replace those of the configuration's one TCP address, or all addresses if it has
- * several. A part that neither names comes from HOST and PORT.
- */
-function resolveListen(
-  configured: readonly (TcpListen | UnixListen)[] | undefined,
-  directory: string,
-  { host, port }: Overrides,
-  env: NodeJS.ProcessEnv,
-  source: ConfigSource,
-): { listen: CoreListener; where: Where | undefined }[] {
-  let addresses = configured ?? [{}];
-  const [first] = addresses;
-  const isFlag = host !== undefined || port !== undefined;
-  if (isFlag) {
-    const base = addresses.length === 1 && first !== undefined && !('unix' in first) ? first : {};
-    addresses = [{ ...base, host: host ?? base.host, port: port ?? base.port }];
-  }
-  const flag = port === undefined ? `--host ${host}` : `--port ${port}`;
-  return addresses.map((address, index) => {
-    const written = configured === undefined ? undefined : placeOfListen(index, source);
-    if ('unix' in address) {
-      const path = resolve(directory, address.unix);
-      const mode = address.mode === undefined ? {} : { mode: address.mode };
-      const tls = address.tls === undefined ? {} : { tls: address.tls };
-      return { listen: { kind: 'unix', path, ...mode, ...tls }, where: written };
-    }
-    const fromEnv = address.port === undefined ? portOf(env) : undefined;
-    return {
-      listen: {
-        kind: 'tcp',
-        host: address.host ?? (env['HOST'] || DEFAULT_HOST),
-        port: address.port ?? fromEnv ?? DEFAULT_PORT,
-        ...(address.tls === undefined ? {} : { tls: address.tls }),
-        // The port is not known before all addresses are.
-        ...(address.redirect === undefined ? {} : { redirect: address.redirect === 'https' ? 0 : address.redirect }),
-      },
-      where: isFlag ? { key: flag } : fromEnv === undefined ? written : PORT_VARIABLE,
-    };
-  });
-}
-
-const PORT_VARIABLE: Where = { key: 'environment variable PORT' };
-
-function portOf(env: NodeJS.ProcessEnv): number | undefined {
-  const text = env['PORT'];
-  if (text === undefined || text === '') return undefined;
-  const port = parsePort(text);
-  if (port === undefined) {
-    throw new GwanmunError('GWM_USAGE', `PORT: ${PORT_RANGE}, got "${text}"`, {
-      where: PORT_VARIABLE,
-      remedy: 'set PORT to a number, or unset it',
-    });
-  }
-  return port;
 }

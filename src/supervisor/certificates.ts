@@ -1,7 +1,7 @@
 // The certificates of a server whose main process may be another user than the owner of their keys.
 
 import type { CoreTls } from '../config/core.js';
-import type { ResolvedConfig } from '../config/resolve.js';
+import type { ResolvedConfig } from '../config/resolved.js';
 import { LocalFiles } from '../certificates/files.js';
 import { CertificateReader } from '../certificates/reader.js';
 import { CertificateStore } from '../certificates/store.js';

@@ -1,7 +1,7 @@
 // What the main process says: in the core's log, or at a terminal to a person.
 
 import { placeError } from '../config/origin.js';
-import type { ResolvedConfig } from '../config/resolve.js';
+import type { ResolvedConfig } from '../config/resolved.js';
 import type { GwanmunError } from '../errors.js';
 import { formatError } from '../format-error.js';
 import type { NativeCore } from '../native.js';

@@ -1,6 +1,6 @@
 // What a reload leaves as it was.
 
-import type { ResolvedConfig } from '../config/resolve.js';
+import type { ResolvedConfig } from '../config/resolved.js';
 
 /** By the names that the configuration has for it. */
 const KEPT = {

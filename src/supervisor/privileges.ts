@@ -1,7 +1,7 @@
 // The user that the main process and its workers run as, once the addresses are bound and the logs are open.
 
 import { execFileSync } from 'node:child_process';
-import type { ResolvedConfig } from '../config/resolve.js';
+import type { ResolvedConfig } from '../config/resolved.js';
 import { GwanmunError } from '../errors.js';
 
 /** Node has it; its types lack it. */

@@ -1,6 +1,6 @@
 // How the workers of each pool of a configuration are started.
 
-import type { ResolvedConfig } from '../config/resolve.js';
+import type { ResolvedConfig } from '../config/resolved.js';
 import { spawnPythonWorker } from './python-worker.js';
 import type { OnLoaded } from './report.js';
 import type { Spawn } from './slot.js';

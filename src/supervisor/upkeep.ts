@@ -2,7 +2,7 @@
 // grows and shrinks with what waits for it.
 
 import { placeError } from '../config/origin.js';
-import type { ResolvedConfig } from '../config/resolve.js';
+import type { ResolvedConfig } from '../config/resolved.js';
 import { fromCore } from '../errors.js';
 import type { CoreStatus } from '../native.js';
 import { PULSE_MS } from '../gateway/frame.js';

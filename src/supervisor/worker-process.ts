@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { ResolvedApplication } from '../config/resolve.js';
+import type { ResolvedApplication } from '../config/resolved.js';
 import { GwanmunError, systemFault, type SerializedError } from '../errors.js';
 import { PACKAGE } from '../package-folder.js';
 import { parseError, parseJson } from '../parse-error.js';

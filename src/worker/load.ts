@@ -4,7 +4,7 @@ import { adapt } from '../adapters/adapt.js';
 import type { ApplicationKind } from '../config/define.js';
 import { displayPath } from '../config/display-path.js';
 import { describeImportFault, importModule } from '../config/module.js';
-import type { ResolvedApplication } from '../config/resolve.js';
+import type { ResolvedApplication } from '../config/resolved.js';
 import { suggest } from '../config/suggest.js';
 import { GwanmunError, systemFault } from '../errors.js';
 import type { Adapter } from '../gateway/adapter.js';

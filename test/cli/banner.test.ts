@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
 import { banner, formatAddress, readyLine, type Ready } from '../../src/cli/banner.js';
 import type { CoreAddress } from '../../src/config/core.js';
-import type { ResolvedConfig } from '../../src/config/resolve.js';
+import type { ResolvedConfig } from '../../src/config/resolved.js';
 
 function ready(
   mounts: number,

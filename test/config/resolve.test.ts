@@ -4,13 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkConfig } from '../../src/config/check.js';
 import type { Config } from '../../src/config/define.js';
-import {
-  processCount,
-  resolveConfig,
-  toCoreConfig,
-  type Overrides,
-  type ResolvedConfig,
-} from '../../src/config/resolve.js';
+import { resolveConfig, type Overrides } from '../../src/config/resolve.js';
+import { processCount, type ResolvedConfig } from '../../src/config/resolved.js';
+import { toCoreConfig } from '../../src/config/to-core.js';
 import { parallelism } from '../../src/config/parallelism.js';
 import { GwanmunError } from '../../src/errors.js';
 

@@ -7,7 +7,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkConfig } from '../../src/config/check.js';
 import type { CoreListener } from '../../src/config/core.js';
 import type { Config } from '../../src/config/define.js';
-import { resolveConfig, toCoreConfig, type Overrides, type ResolvedConfig } from '../../src/config/resolve.js';
+import { resolveConfig, type Overrides } from '../../src/config/resolve.js';
+import type { ResolvedConfig } from '../../src/config/resolved.js';
+import { toCoreConfig } from '../../src/config/to-core.js';
 import type { GwanmunError } from '../../src/errors.js';
 
 let directory: string;

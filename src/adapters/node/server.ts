@@ -9,7 +9,8 @@ import {
   type ServerOptions,
 } from 'node:http';
 import { Socket, type AddressInfo } from 'node:net';
-import { resolveConfig, toCoreConfig } from '../../config/resolve.js';
+import { resolveConfig } from '../../config/resolve.js';
+import { toCoreConfig } from '../../config/to-core.js';
 import type { CoreConfig, CoreListener, CoreTls } from '../../config/core.js';
 import type { AccessLogFormat } from '../../config/define.js';
 import { MAX_HEAD_BYTES } from '../../config/schema.js';
