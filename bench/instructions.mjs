@@ -4,14 +4,14 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { certificate, connectTo } from './certificate.mjs';
 import { scenarios } from './scenarios.mjs';
 
-const MEASURED = ['hello', 'hello-pipelined', 'environ', 'file'];
+const MEASURED = ['hello', 'hello-pipelined', 'environ', 'file', 'tls-hello', 'tls-file'];
 /** Requests of the two runs. What only their number differs in is the requests' own: starting and ending cancel out. */
 const FEW = 1024;
 const MANY = 5120;
@@ -90,6 +90,7 @@ async function count(name, requests) {
   if (scenario === undefined) throw new Error(`no scenario ${name}`);
   const files = join(scratch, `${name}-${requests}`);
   const config = join(folder, `bench/apps/${scenario.application}.config.mjs`);
+  const secure = scenario.tls ? ['--cert', certificate().cert, '--key', certificate().key] : [];
   // The main process alone: children, so the worker, run outside valgrind.
   const child = spawn(
     'valgrind',
@@ -105,6 +106,7 @@ async function count(name, requests) {
       config,
       '--port',
       '0',
+      ...secure,
     ],
     {
       cwd: folder,
@@ -140,7 +142,7 @@ function listening(child) {
     const lines = createInterface({ input: /** @type {import('node:stream').Readable} */ (child.stderr) });
     lines.on('line', (line) => {
       said.push(line);
-      const port = /http:\/\/[^\s/]+:(\d+)/.exec(line)?.[1];
+      const port = /https?:\/\/[^\s/]+:(\d+)/.exec(line)?.[1];
       if (port !== undefined) resolve(Number(port));
     });
     child.once('exit', () => reject(new Error(`the server ended before it listened:\n${said.join('\n')}`)));
@@ -151,10 +153,11 @@ function listening(child) {
  * One connection, and always the same bytes: as many requests as are pipelined, then their answers, then the next.
  * @param {number} port @param {import('./scenarios.mjs').Scenario} scenario @param {number} requests @returns {Promise<void>}
  */
-function ask(port, { request, body, pipelined }, requests) {
+function ask(port, { request, body, pipelined, tls = false }, requests) {
   const length = Buffer.byteLength(body);
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    const socket = connectTo(port, tls);
+    socket.setNoDelay(true);
     let sent = 0;
     let answered = 0;
     let received = Buffer.alloc(0);
@@ -163,7 +166,7 @@ function ask(port, { request, body, pipelined }, requests) {
       sent += next;
       socket.write(request.repeat(next));
     };
-    socket.once('connect', send).once('error', reject);
+    socket.once(tls ? 'secureConnect' : 'connect', send).once('error', reject);
     socket.once('close', () => reject(new Error(`the connection was closed after ${answered} of ${requests} answers`)));
     socket.on('data', (data) => {
       received = received.length === 0 ? data : Buffer.concat([received, data]);

@@ -31,6 +31,8 @@ export const METRICS = {
   connection: { title: 'memory a connection', unit: 'B', digits: 0, better: 'less' },
   before: { title: 'memory without them', unit: 'MiB', digits: 1, better: 'less', detail: true },
   held: { title: 'with them', unit: 'MiB', digits: 1, better: 'less', detail: true },
+  handshake: { title: 'CPU a handshake', unit: 'µs', digits: 1, better: 'less' },
+  handshakes: { title: 'handshakes a second', unit: '/s', digits: 0, better: 'more' },
   answer: { title: 'start to first answer', unit: 'ms', digits: 0, better: 'less' },
   startCpu: { title: 'CPU until then', unit: 'ms', digits: 0, better: 'less' },
 };

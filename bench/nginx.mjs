@@ -5,6 +5,7 @@
  * @typedef {object} Place
  * @property {string} directory where nginx may write; removed afterwards
  * @property {number} port
+ * @property {import('./certificate.mjs').Certificate} [certificate] for TLS
  */
 
 /**
@@ -24,7 +25,7 @@ export function filesConfig(place, site, sendfile, upstreamPort) {
     open_file_cache_valid 1m;
     open_file_cache_min_uses 1;
     server {
-      listen 127.0.0.1:${place.port} backlog=4096;
+      ${listen(place)}
       root "${site}";
       ${upstreamPort === undefined ? '' : proxied}
     }`,
@@ -45,7 +46,7 @@ export function manyFilesConfig(place, site) {
     open_file_cache_valid 1m;
     open_file_cache_min_uses 1;
     server {
-      listen 127.0.0.1:${place.port} backlog=4096;
+      ${listen(place)}
       root "${site}";
       location = /packed.txt { gzip_static on; }
       location = /text.txt { gzip on; gzip_types text/plain; gzip_min_length 1024; }
@@ -62,7 +63,7 @@ export function helloConfig(place) {
     place,
     `
     server {
-      listen 127.0.0.1:${place.port} backlog=4096;
+      ${listen(place)}
       location / {
         default_type text/plain;
         return 200 "Hello, world!";
@@ -130,6 +131,13 @@ export function uwsgiConfig(place, upstreamPort) {
       }
     }`,
   );
+}
+
+/** @param {Place} place */
+function listen({ port, certificate }) {
+  const address = `127.0.0.1:${port}`;
+  if (!certificate) return `listen ${address} backlog=4096;`;
+  return `listen ${address} ssl backlog=4096; ssl_certificate "${certificate.cert}"; ssl_certificate_key "${certificate.key}"; ssl_protocols TLSv1.3;`;
 }
 
 /**

@@ -1,7 +1,7 @@
 // Before a peer is measured: does it answer what the scenario asks for?
 
-import { connect } from 'node:net';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { connectTo } from './certificate.mjs';
 
 /**
  * Sends the scenario's requests on one connection, as the load generator will, and checks every answer.
@@ -11,7 +11,7 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib';
  */
 export function probe(port, scenario) {
   const { promise, resolve, reject } = withResolvers();
-  const socket = connect(port, '127.0.0.1');
+  const socket = connectTo(port, scenario.tls === true);
   const expected = Buffer.from(scenario.body);
   let input = Buffer.alloc(0);
   /** @type {Buffer[]} */

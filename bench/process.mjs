@@ -71,7 +71,7 @@ export async function runClient(core, command, args) {
 }
 
 /**
- * Waits for a server's line `listening on http://…:PORT` (gunicorn: `at:`) on standard error and returns the port.
+ * Waits for a server's line `listening on http://…:PORT` (gunicorn: `at:`; `https:`) on standard error and returns the port.
  * @param {Pinned} server
  * @param {number} [limit] milliseconds
  * @returns {Promise<number>}
@@ -81,7 +81,7 @@ export function listening(server, limit = 15_000) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => settle(new Error(`not listening after ${limit} ms`)), limit);
     const onData = () => {
-      const line = /listening (?:on|at:) http:\/\/\S*?:(\d+)/i.exec(server.stderr());
+      const line = /listening (?:on|at:) https?:\/\/\S*?:(\d+)/i.exec(server.stderr());
       if (line) settle(undefined, Number(line[1]));
     };
     const onExit = () => settle(new Error('ended before it was listening'));

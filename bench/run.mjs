@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import colors from 'picocolors';
+import { certificate } from './certificate.mjs';
 import { client as loadGenerator } from './clients/load-generator.mjs';
 import { metric, written } from './metrics.mjs';
 import { LATEST, readOptions, usage } from './options.mjs';
@@ -163,8 +164,10 @@ async function measure(scenario, rows, steps) {
 }
 
 /** @param {string} name @param {import('./scenarios.mjs').Scenario} scenario */
-function startServer(name, { application, applications, size = 0 }) {
-  return peerOf(name).start({ application: applications?.[name] ?? application, core: serverCore, clientCore, size });
+function startServer(name, { application, applications, size = 0, tls }) {
+  const secure = tls ? { certificate: certificate() } : {};
+  const what = applications?.[name] ?? application;
+  return peerOf(name).start({ application: what, core: serverCore, clientCore, size, ...secure });
 }
 
 /** @param {import('./scenarios.mjs').Scenario} scenario */

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load, loadOfWorkers } from './measure/load.mjs';
 import { drip } from './measure/drip.mjs';
+import { handshakes, resumptions } from './measure/handshakes.mjs';
 import { memory } from './measure/memory.mjs';
 import { pace } from './measure/pace.mjs';
 import { start } from './measure/start.mjs';
@@ -44,6 +45,7 @@ import { bytes, makeFiles, MANY, MODIFIED, SIZES, text } from './site.mjs';
  * @property {Measure} measure
  * @property {string} application what every peer is asked to be
  * @property {Record<string, string>} [applications] where a peer calls it otherwise
+ * @property {boolean} [tls] over TLS, as certificate.mjs has it
  * @property {string} request the bytes of one request
  * @property {string | Buffer} body what every peer has to answer
  * @property {number} [status] instead of 200
@@ -112,6 +114,18 @@ const file = {
   request: request('/page.html', {}),
   body: readFileSync(join(import.meta.dirname, 'apps/site/page.html')),
 };
+
+/** Over TLS, by all that speak it and can answer. */
+const secureHello = { ...hello, tls: true, peers: ['gwanmun', 'nginx', 'h2o', 'haproxy', 'bun', 'node-http'] };
+
+/** @param {string} name of a file in site.mjs @param {number} length */
+const secureFile = (name, length) => ({
+  ...hello,
+  tls: true,
+  application: 'files',
+  request: request(`/${name}.bin`, {}),
+  body: bytes(length),
+});
 
 /** A text that is sent compressed: here by what lies beside it. */
 const packed = {
@@ -362,6 +376,70 @@ export const scenarios = [
     rate: 1000,
     peers: ['gwanmun', 'nginx'],
     targets: [{ metric: 'slowdown', bound: 2 }],
+    rounds: 3,
+  },
+  {
+    ...secureHello,
+    name: 'tls-hello',
+    title: 'hello over TLS 1.3',
+    targets: [
+      ...['nginx', 'h2o'].map((rival) => ({ metric: 'cpu', rival, ratio: 1 })),
+      { metric: 'cpu', rival: 'bun', ratio: 1.1 },
+    ],
+  },
+  {
+    ...secureFile('1k', SIZES['1k']),
+    name: 'tls-file',
+    title: 'a static file of 1 KiB over TLS 1.3',
+    peers: ['gwanmun', 'nginx', 'h2o', 'haproxy', 'bun'],
+    targets: [
+      ...['nginx', 'h2o'].map((rival) => ({ metric: 'cpu', rival, ratio: 1 })),
+      { metric: 'cpu', rival: 'bun', ratio: 1.1 },
+    ],
+  },
+  {
+    ...secureFile('1m', SIZES['1m']),
+    name: 'tls-file-1m',
+    title: 'a static file of 1 MiB over TLS 1.3',
+    connections: 16,
+    peers: ['gwanmun', 'nginx', 'h2o', 'bun'],
+    targets: [{ metric: 'cpu', rival: 'nginx', ratio: 1 }],
+  },
+  {
+    ...secureFile('100m', SIZES['100m']),
+    name: 'tls-file-100m',
+    title: 'a static file of 100 MiB over TLS 1.3',
+    connections: 4,
+    peers: ['gwanmun', 'nginx', 'h2o', 'bun'],
+    targets: [{ metric: 'cpu', rival: 'nginx', ratio: 1 }],
+    rounds: 3,
+    seconds: 5,
+  },
+  {
+    ...secureHello,
+    name: 'tls-full',
+    title: 'new connections with TLS 1.3 (ECDSA P-256, X25519), one request on each',
+    measure: handshakes,
+    connections: 16,
+    targets: [{ metric: 'handshake', rival: 'nginx', ratio: 1 }],
+  },
+  {
+    ...secureHello,
+    name: 'tls-resumed',
+    title: 'new connections that resume a session of TLS 1.3, one request on each',
+    measure: resumptions,
+    connections: 16,
+    // H2O and node:https give no ticket to who comes with one.
+    peers: ['gwanmun', 'nginx', 'haproxy', 'bun'],
+    targets: [{ metric: 'handshake', rival: 'nginx', ratio: 1 }],
+  },
+  {
+    ...secureHello,
+    name: 'tls-idle',
+    title: '4 500 idle connections with TLS 1.3, after a request on each',
+    measure: memory,
+    connections: 4500,
+    targets: [{ metric: 'connection', bound: 5120 }],
     rounds: 3,
   },
   {

@@ -15,6 +15,7 @@ import { listening, scratch, start, stop } from './process.mjs';
  * @property {number} core its own
  * @property {number} clientCore
  * @property {number} size a number that the application takes, such as its mounts; 0 if it takes none
+ * @property {import('./certificate.mjs').Certificate} [certificate] speak TLS with it
  */
 
 /**
@@ -39,14 +40,16 @@ export const root = join(bench, '..');
 export const site = join(bench, 'apps/site');
 
 /**
- * A peer that is a program in `programs/`: `node programs/NAME.mjs APPLICATION [SIZE]`.
+ * A peer that is a program in `programs/`: `node programs/NAME.mjs APPLICATION [SIZE]`, with TLS_CERT and TLS_KEY in its environment.
  * @param {string} name
  * @param {Order} order
  * @param {string} [runtime]
  */
-export function startProgram(name, { application, core, size }, runtime = process.execPath) {
+export function startProgram(name, { application, core, size, certificate }, runtime = process.execPath) {
   const args = [join(bench, `programs/${name}.mjs`), application, ...(size > 0 ? [String(size)] : [])];
-  return startAnnounced(core, runtime, args);
+  if (!certificate) return startAnnounced(core, runtime, args);
+  const { cert, key } = certificate;
+  return startAnnounced(core, 'env', [`TLS_CERT=${cert}`, `TLS_KEY=${key}`, runtime, ...args]);
 }
 
 /**

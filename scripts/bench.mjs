@@ -12,7 +12,7 @@ if (existsSync(join(root, 'scripts/build.mjs'))) run('node', ['scripts/build.mjs
 const counts = process.argv.includes('--instructions');
 if (!counts) {
   installPeers();
-  buildFloor();
+  buildPrograms();
 }
 
 const program = join(bench, counts ? 'instructions.mjs' : 'run.mjs');
@@ -32,13 +32,15 @@ function installPeers() {
   run('npm', ['ci', '--ignore-scripts', '--omit=optional'], bench);
 }
 
-/** Without cargo there is no floor: the benchmark says so and goes on. */
-function buildFloor() {
-  const manifest = join(bench, 'floor/Cargo.toml');
-  const target = join(bench, 'floor/target');
-  const args = ['build', '--release', '--locked', '--quiet', '--manifest-path', manifest, '--target-dir', target];
+/** Without cargo there is no floor and no client for handshakes: the benchmark says so and goes on. */
+function buildPrograms() {
   if (spawnSync('cargo', ['--version']).status !== 0) return;
-  run('cargo', args, root);
+  for (const name of ['floor', 'handshakes']) {
+    const manifest = join(bench, name, 'Cargo.toml');
+    const target = join(bench, name, 'target');
+    const args = ['build', '--release', '--locked', '--quiet', '--manifest-path', manifest, '--target-dir', target];
+    run('cargo', args, root);
+  }
 }
 
 /** @param {string} command @param {string[]} args @param {string} directory */

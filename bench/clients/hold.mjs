@@ -1,9 +1,10 @@
 // Opens connections, has one request answered on each, prints a line, and holds them until it is ended.
-//   node hold.mjs '{"port":…,"connections":10000,"request":"…","responseSize":…}'
+//   node hold.mjs '{"port":…,"connections":10000,"request":"…","responseSize":…,"tls":{…}}'    tls: options of `tls.connect`, if it is to be used
 
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
-const { port, connections, request, responseSize } = JSON.parse(process.argv[2] ?? '');
+const { port, connections, request, responseSize, tls } = JSON.parse(process.argv[2] ?? '');
 const AT_ONCE = 100;
 
 let opened = 0;
@@ -21,7 +22,9 @@ process.stdout.write('held\n');
 function ask() {
   return new Promise((resolve) => {
     let missing = responseSize;
-    const socket = connect(port, '127.0.0.1', () => socket.write(request, 'latin1'));
+    const send = () => socket.write(request, 'latin1');
+    const address = { port, host: '127.0.0.1' };
+    const socket = tls ? connectTls({ ...address, ...tls }, send) : connect(address, send);
     socket.on('data', (bytes) => {
       missing -= bytes.length;
       if (missing === 0) resolve();

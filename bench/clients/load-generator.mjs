@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { openSsl } from '../certificate.mjs';
 import { runClient, scratch } from '../process.mjs';
 
 /**
@@ -59,7 +60,18 @@ async function runWrk({ port, scenario, responseSize, isFixed }, core, seconds, 
   const isComparable = scenario.coding === undefined && scenario.body.length <= 2 ** 21;
   const files = [request, String(scenario.status ?? 200), String(scenario.variety ?? 0)];
   if (check && isComparable) files.push(body);
-  const output = await runClient(core, 'wrk', [...size, '-s', script, `http://127.0.0.1:${port}/`, '--', ...files]);
+  const url = `${scenario.tls ? 'https' : 'http'}://127.0.0.1:${port}/`;
+  const [command = '', ...args] = [
+    ...(scenario.tls ? openSsl() : []),
+    'wrk',
+    ...size,
+    '-s',
+    script,
+    url,
+    '--',
+    ...files,
+  ];
+  const output = await runClient(core, command, args);
   const line = /^\{.*\}$/m.exec(output);
   if (!line) throw new Error(`wrk did not report: ${output.trim()}`);
   const report = JSON.parse(line[0]);
@@ -80,6 +92,7 @@ async function runWrk({ port, scenario, responseSize, isFixed }, core, seconds, 
 
 /** @type {Client['run']} */
 async function runAutocannon({ port, scenario }, core, seconds, check) {
+  if (scenario.tls) throw new Error('over TLS the load is made by wrk, which is not installed');
   const [first = '', ...lines] = scenario.request.trimEnd().split('\r\n');
   const target = first.split(' ')[1];
   const command = createRequire(import.meta.url).resolve('autocannon/autocannon.js');

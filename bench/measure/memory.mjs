@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { clientOptions } from '../certificate.mjs';
 import { probe } from '../probe.mjs';
 import { residentMemory, start as startProcess, stop } from '../process.mjs';
 
@@ -37,6 +38,7 @@ export const memory = {
         connections,
         request,
         responseSize: target.responseSize,
+        ...(scenario.tls ? { tls: clientOptions() } : {}),
       });
       try {
         await sleep(SETTLE_MS);

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { files } from '../site.mjs';
 import { quietly, startInDirectory } from '../servers.mjs';
@@ -11,9 +11,13 @@ export const peer = {
     if (version === undefined) throw new Error('h2o is not installed');
     return version;
   },
-  start: ({ core }) =>
+  start: ({ application, core, certificate }) =>
     startInDirectory(core, ({ directory, port }) => {
       const config = join(directory, 'h2o.yaml');
+      const secure = certificate
+        ? `, ssl: { certificate-file: ${certificate.cert}, key-file: ${certificate.key}, minimum-version: TLSv1.3 }`
+        : '';
+      const folder = application === 'hello' ? hello(directory) : files;
       writeFileSync(
         config,
         `num-threads: 1
@@ -25,12 +29,20 @@ error-log: ${directory}/h2o.log
 file.send-compressed: ON
 hosts:
   "127.0.0.1:${port}":
-    listen: { host: 127.0.0.1, port: ${port} }
+    listen: { host: 127.0.0.1, port: ${port}${secure} }
     paths:
       /:
-        file.dir: ${files}
+        file.dir: ${folder}
 `,
       );
       return ['h2o', '-m', 'worker', '-c', config];
     }),
 };
+
+/** It has no answer of its own: hello is a file. @param {string} directory */
+function hello(directory) {
+  const folder = join(directory, 'hello');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'index.html'), 'Hello, world!');
+  return folder;
+}

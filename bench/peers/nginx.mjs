@@ -6,8 +6,9 @@ import { files } from '../site.mjs';
 export const peer = {
   title: 'nginx',
   version: nginxVersion,
-  start: ({ application, core }) =>
-    startNginx(core, (place) => {
+  start: ({ application, core, certificate }) =>
+    startNginx(core, (free) => {
+      const place = certificate ? { ...free, certificate } : free;
       if (application === 'files') return manyFilesConfig(place, files);
       return application === 'file' ? filesConfig(place, site, true) : helloConfig(place);
     }),

@@ -1,6 +1,6 @@
 // The peer Bun. `bun bun.mjs hello|environ|headers|files|starved`
 import { files } from '../site.mjs';
-import { announce, spin } from './announce.mjs';
+import { announce, spin, tls } from './announce.mjs';
 
 /* global Bun */
 const text = { headers: { 'Content-Type': 'text/plain' } };
@@ -51,6 +51,7 @@ const server = Bun.serve({
   port: 0,
   hostname: '127.0.0.1',
   idleTimeout: 75,
+  tls,
   fetch: applications[process.argv[2] ?? ''],
 });
 announce(server.port);

@@ -1,7 +1,8 @@
 // The peer node:http. `node node-http.mjs hello|environ|headers|starved|generator|upload`
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { announce, spin } from './announce.mjs';
+import { createServer as createSecureServer } from 'node:https';
+import { announce, spin, tls } from './announce.mjs';
 
 /** @type {Record<string, (request: import('node:http').IncomingMessage) => string>} */
 const applications = {
@@ -53,13 +54,16 @@ async function count(request, response) {
 }
 
 const answer = applications[process.argv[2] ?? ''];
-const server = createServer((request, response) => {
+/** @type {import('node:http').RequestListener} */
+function listener(request, response) {
   if (process.argv[2] === 'generator') return void generate(response);
   if (process.argv[2] === 'upload') return void count(request, response).catch(() => response.destroy());
   const body = answer(request);
   response.writeHead(200, { 'Content-Type': 'text/plain', 'Content-Length': Buffer.byteLength(body) });
   response.end(body);
-});
+}
+
+const server = tls ? createSecureServer(tls, listener) : createServer(listener);
 // Its five seconds would end connections that are measured while they idle.
 server.keepAliveTimeout = 75_000;
 server.listen(0, '127.0.0.1', () => {
