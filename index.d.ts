@@ -21,6 +21,8 @@ export declare class Core {
   commit(): void
   /** Has new connections get other certificates; the established ones go on. Throws as the constructor does; nothing has changed then. */
   setCertificates(tls: Tls): void
+  /** Has authorities that ask whether names lead here answered so, and no others any more. On return every thread does. */
+  setChallenges(challenges: Array<Challenge>): void
   /** What there is to say of each certificate that is served. */
   certificates(): Array<CertificateRecord>
   /** The keys of session tickets, for a process that takes this one's place. They are secret. */
@@ -126,6 +128,18 @@ export interface CertificateRecord {
   keyType: string
   isDefault: boolean
   warnings: Array<string>
+}
+
+/** A question of an authority that is to come, and its answer: a text over HTTP, or a certificate over TLS (RFC 8737). */
+export interface Challenge {
+  /** Name or address. */
+  host: string
+  token?: string
+  answer?: string
+  /** DER. */
+  cert?: Buffer
+  /** PKCS #8, DER. */
+  key?: Buffer
 }
 
 /** Closes descriptors that were handed to a child process. */

@@ -58,6 +58,7 @@ function fakeNative() {
       removeWorker(): void {}
       workerDied(): void {}
       setCertificates(): void {}
+      setChallenges(): void {}
       certificates(): [] {
         return [];
       }

@@ -4,7 +4,10 @@ use crate::uv;
 use crate::watch::{Callback, Ready, Watch, text};
 use gwanmun_log::{Level, Record, WorkerName};
 use gwanmun_server::config::Config;
-use gwanmun_server::{Address, CertificateFacts, Event, GivenCertificate, Server, WorkerLoad};
+use gwanmun_server::{
+    Address, CertificateFacts, Event, GivenCertificate, HttpChallenge, Server, TlsChallenge,
+    WorkerLoad,
+};
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use serde_json::json;
@@ -69,6 +72,19 @@ pub struct Certificate {
     pub is_default: bool,
 }
 
+/// A question of an authority that is to come, and its answer: a text over HTTP, or a certificate over TLS (RFC 8737).
+#[napi(object, object_to_js = false)]
+pub struct Challenge {
+    /// Name or address.
+    pub host: String,
+    pub token: Option<String>,
+    pub answer: Option<String>,
+    /// DER.
+    pub cert: Option<Buffer>,
+    /// PKCS #8, DER.
+    pub key: Option<Buffer>,
+}
+
 /// What there is to say of a certificate.
 #[napi(object, object_from_js = false)]
 pub struct CertificateRecord {
@@ -115,6 +131,18 @@ impl Certificate {
             key: self.key.as_bytes(),
             is_default: self.is_default,
         }
+    }
+}
+
+impl Challenge {
+    fn http(&self) -> Option<HttpChallenge> {
+        let (token, answer) = self.token.clone().zip(self.answer.clone())?;
+        Some(HttpChallenge { host: self.host.clone(), token, answer })
+    }
+
+    fn tls(&self) -> Option<TlsChallenge<'_>> {
+        let (cert, key) = self.cert.as_ref().zip(self.key.as_ref())?;
+        Some(TlsChallenge { name: &self.host, cert, key })
     }
 }
 
@@ -212,6 +240,15 @@ impl Core {
     pub fn set_certificates(&self, tls: Tls) -> Result<(), String> {
         let Some(server) = self.server() else { return Ok(()) };
         server.set_certificates(&given(Some(&tls))).map_err(|error| thrown(&error))
+    }
+
+    /// Has authorities that ask whether names lead here answered so, and no others any more. On return every thread does.
+    #[napi]
+    pub fn set_challenges(&self, challenges: Vec<Challenge>) -> Result<(), String> {
+        let Some(server) = self.server() else { return Ok(()) };
+        let http: Vec<_> = challenges.iter().filter_map(Challenge::http).collect();
+        let tls: Vec<_> = challenges.iter().filter_map(Challenge::tls).collect();
+        server.set_challenges(&http, &tls).map_err(|error| thrown(&error))
     }
 
     /// What there is to say of each certificate that is served.

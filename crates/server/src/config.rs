@@ -52,6 +52,9 @@ pub struct Config {
     pub hsts: Option<String>,
     #[serde(default)]
     pub min_tls: MinTls,
+    /// Names that are to be served over TLS. There need not be certificates for them yet.
+    #[serde(default)]
+    pub domains: Vec<String>,
 }
 
 /// The oldest version of TLS that is spoken.

@@ -42,6 +42,8 @@ pub(crate) struct Generation {
     /// `Strict-Transport-Security: …\r\n`, or nothing.
     pub(crate) hsts_line: Vec<u8>,
     pub(crate) tls: Policy,
+    /// Names that are to be served over TLS.
+    pub(crate) domains: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -215,6 +217,7 @@ impl Generation {
                     MinTls::V13 => MinVersion::Tls13,
                 },
             },
+            domains: config.domains.clone(),
             log_access: config.access_log.format != config::AccessFormat::Off,
         })
     }

@@ -25,11 +25,14 @@ mod trusted;
 mod usage;
 
 pub use error::{Error, ErrorKind};
-pub use gwanmun_tls::{Described as CertificateFacts, Given as GivenCertificate};
+pub use gwanmun_tls::{
+    Challenge as TlsChallenge, Described as CertificateFacts, Given as GivenCertificate,
+};
 pub use listener::Address;
 pub use pools::memory::Pulse;
 pub use server::{Server, Status, WorkerEnds, WorkerLoad, read_certificate};
 pub use shared::Event;
+pub use shared::challenges::HttpChallenge;
 pub use shared::task::{Part, TaskAnswer, TaskRequest};
 pub use trusted::trusted_proxy_fault;
 pub use usage::Usage;

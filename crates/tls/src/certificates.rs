@@ -1,9 +1,10 @@
 //! The certificates that a server has, and which of them a client gets.
 
+use crate::challenges::Challenges;
 use crate::tickets::{TicketKeys, Ticketer};
 use aws_lc_rs::digest;
 use gwanmun_certificates::{self as files, Facts, Fault, Pair, normal_name};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
 use rustls::server::{ClientHello, NoServerSessionStorage};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -63,6 +64,9 @@ pub struct Certificates {
     only: Vec<usize>,
     /// Names that no certificate has are refused.
     is_strict: bool,
+    /// Names that a certificate is to come for: nobody who asks for one of them gets another one's (T7).
+    awaited: FxHashSet<Box<str>>,
+    challenges: Arc<Challenges>,
 }
 
 #[derive(Debug)]
@@ -80,7 +84,7 @@ pub(crate) enum Unserved {
 }
 
 /// Ours alone, whatever other crates of the program make the default.
-static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(provider::default_provider()));
 
 /// HTTP/1.1 is what is spoken.
@@ -112,6 +116,8 @@ impl Certificates {
             defaults: Vec::new(),
             only: Vec::new(),
             is_strict: false,
+            awaited: FxHashSet::default(),
+            challenges: Arc::default(),
         };
         let ticketer = Arc::new(Ticketer::new(Arc::clone(tickets), policy.digest()));
         for (index, given) in given.iter().enumerate() {
@@ -145,6 +151,21 @@ impl Certificates {
         }
         own.is_strict = own.exact.len() + own.wildcard.len() >= 2;
         Ok(own)
+    }
+
+    /// For these names certificates are to come, if there are none, and these are the challenges by which they come.
+    #[must_use]
+    pub fn awaiting(mut self, names: &[String], challenges: Arc<Challenges>) -> Self {
+        let names = names.iter().filter_map(|name| normal_name(name));
+        self.awaited = names.filter(|name| self.named(name).is_none()).map(Box::from).collect();
+        self.challenges = challenges;
+        self
+    }
+
+    /// Whether a certificate for this name is to come.
+    #[must_use]
+    pub fn await_one_for(&self, name: &str) -> bool {
+        normal_name(name).is_some_and(|name| self.awaited.contains(name.as_str()))
     }
 
     /// What there is to say of each, in the order they were given.
@@ -208,6 +229,9 @@ impl Certificates {
         hello: &ClientHello<'_>,
         local: impl FnOnce() -> Option<IpAddr>,
     ) -> Result<Arc<ServerConfig>, Unserved> {
+        if let Some(answer) = self.challenges.answer(hello) {
+            return Ok(answer);
+        }
         let found = self.find(hello.server_name(), local)?;
         let fits = |served: &&Served| is_fit(&served.key, hello);
         let found = || found.iter().filter_map(|&index| self.certificates.get(index));
@@ -233,6 +257,9 @@ impl Certificates {
         };
         if let Some(found) = normal_name(name).and_then(|name| self.named(&name)) {
             return Ok(found);
+        }
+        if self.await_one_for(name) {
+            return Err(Unserved::UnknownName);
         }
         if !self.defaults.is_empty() {
             return Ok(&self.defaults);

@@ -4,11 +4,13 @@
 //! unbuffered interface works in the caller's buffers, so that an idle session owns none.
 
 mod certificates;
+mod challenges;
 mod outgoing;
 mod session;
 mod tickets;
 
 pub use certificates::{Certificates, Described, Given, MinVersion, Policy, describe};
+pub use challenges::{Challenge, Challenges};
 pub use gwanmun_certificates::Fault;
 pub use outgoing::Outgoing;
 pub use session::{Ended, Established, MOST_HELD, Received, Session};

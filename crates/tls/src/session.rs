@@ -1,6 +1,7 @@
 //! The server's end of one TLS connection.
 
 use crate::certificates::{Certificates, Unserved};
+use crate::challenges;
 use crate::outgoing::Outgoing;
 use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
@@ -328,14 +329,16 @@ impl Session {
                 break;
             }
         }
+        if self.established.is_none() && !connection.is_handshaking() {
+            // An authority has seen what it came for (RFC 8737 §3).
+            self.peer_closed |= connection.alpn_protocol() == Some(challenges::PROTOCOL);
+            self.established = Some(Box::new(established(connection, self.name.take())));
+        }
         if self.peer_closed && !received.has_more {
             // What comes after the client's goodbye means nothing.
             received.used = incoming.len();
         } else if incoming.len() - received.used >= MOST_HELD {
             return Err(too_much("a message is too large", out));
-        }
-        if self.established.is_none() && !connection.is_handshaking() {
-            self.established = Some(Box::new(established(connection, self.name.take())));
         }
         Ok(received)
     }

@@ -26,6 +26,7 @@ pub(super) fn start(
                 status: 308,
                 lines: Cow::Owned([b"Location: ", location.as_slice(), b"\r\n"].concat()),
             }),
+            None if is_awaited(turn, request) => Start::Answer(Answer::unavailable()),
             None => Start::Answer(Answer::page(404)),
         },
         Elsewhere::Tls(port) => {
@@ -47,6 +48,12 @@ pub(super) fn start(
             })
         }
     })
+}
+
+/// Whether a certificate for the host is to come: until then there is nowhere to redirect to (T162).
+fn is_awaited(turn: &Turn, Request { bytes, head, .. }: &Request<'_>) -> bool {
+    let host = std::str::from_utf8(head.host.of(bytes)).ok();
+    host.zip(turn.certificates.as_ref()).is_some_and(|(host, own)| own.await_one_for(host))
 }
 
 /// The same at a port over TLS, if the host is a name that has a certificate.

@@ -1,6 +1,7 @@
 //! Who answers: which mount a request is for, and of which kind that is.
 
 pub(crate) mod application;
+mod challenge;
 mod elsewhere;
 mod files;
 
@@ -8,6 +9,7 @@ use crate::exchange::answer::Answer;
 use crate::exchange::seam::{Clients, Note, Request, Respond, Start};
 use crate::exchange::turn::Turn;
 use crate::generation::Generation;
+use crate::peer::Elsewhere;
 use crate::router::Resolved;
 use application::Applications;
 use files::FileMounts;
@@ -142,7 +144,13 @@ impl Respond for Mounts {
     fn start(&mut self, turn: &mut Turn, key: Key, request: &mut Request<'_>) -> Start {
         let generation = Rc::clone(&turn.generation);
         let (bytes, head) = (request.bytes, request.head);
+        let raw = head.path.of(bytes);
+        let token = raw.strip_prefix(challenge::PATH);
+        if let Some(start) = token.and_then(|token| challenge::start(turn, request, token)) {
+            return start;
+        }
         if let Some(elsewhere) = request.peer.local.elsewhere
+            && (token.is_none() || matches!(elsewhere, Elsewhere::Tls(_)))
             && let Some(start) = elsewhere::start(turn, key, request, elsewhere)
         {
             return start;
@@ -154,7 +162,6 @@ impl Respond for Mounts {
                 lines: Cow::Borrowed(ALLOWED),
             }));
         }
-        let raw = head.path.of(bytes);
         let mut decoded = std::mem::take(&mut self.path);
         let start = match path::normalize(raw, &mut decoded) {
             // Some mount may be meant by it, and which one is a matter of opinion.

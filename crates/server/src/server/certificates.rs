@@ -2,8 +2,10 @@
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
+use crate::generation::Generation;
 use crate::listener::speaks_tls;
-use gwanmun_tls::{Certificates, Described, Given, Policy, TicketKeys};
+use crate::shared::challenges::Challenges;
+use gwanmun_tls::{Certificates, Described, Given, TicketKeys};
 use std::sync::{Arc, LazyLock};
 
 /// Says what there is to say of a certificate, after everything that would be checked before it is served.
@@ -15,14 +17,17 @@ pub fn read_certificate(cert: &[u8], key: &[u8]) -> Result<Described, Error> {
     Ok(Described { label: String::new(), facts, is_default: false })
 }
 
+/// What outlives certificates: the keys of tickets, and the challenges by which certificates come.
+pub(super) type Issuing<'a> = (&'a LazyLock<Arc<TicketKeys>>, &'a Challenges);
+
 /// The certificates of a configuration; none where nobody would get them.
 pub(super) fn certificates_for(
     config: &Config,
     given: &[Given<'_>],
-    policy: Policy,
-    tickets: &LazyLock<Arc<TicketKeys>>,
+    generation: &Generation,
+    issuing: Issuing<'_>,
 ) -> Result<Option<Arc<Certificates>>, Error> {
-    if given.is_empty() {
+    if given.is_empty() && config.domains.is_empty() {
         return match config.listen.iter().position(speaks_tls) {
             Some(index) => {
                 let message = "A listener with TLS needs a certificate (tls).";
@@ -31,19 +36,20 @@ pub(super) fn certificates_for(
             None => Ok(None),
         };
     }
-    load_certificates(given, policy, tickets).map(|own| Some(Arc::new(own)))
+    load_certificates(given, generation, issuing).map(|own| Some(Arc::new(own)))
 }
 
 pub(super) fn load_certificates(
     given: &[Given<'_>],
-    policy: Policy,
-    tickets: &LazyLock<Arc<TicketKeys>>,
+    generation: &Generation,
+    (tickets, challenges): Issuing<'_>,
 ) -> Result<Certificates, Error> {
-    if given.is_empty() {
+    if given.is_empty() && generation.domains.is_empty() {
         return Err(Error::new(ErrorKind::Certificate, "There is no certificate to serve."));
     }
-    Certificates::new(given, policy, tickets).map_err(|(index, fault)| {
+    let own = Certificates::new(given, generation.tls, tickets).map_err(|(index, fault)| {
         let part = format!("tls.certificates[{index}]");
         Error::certificate(given[index].label, &fault).at(part)
-    })
+    })?;
+    Ok(own.awaiting(&generation.domains, Arc::clone(&challenges.tls)))
 }

@@ -10,6 +10,7 @@ use crate::listener::{Address, Inherited, Listener, Secures, secured, sockets_of
 use crate::mounts::application::link;
 use crate::pools::Pool;
 use crate::pools::memory::{MAX_LINKS, Pulse, WorkerMemory};
+use crate::shared::challenges::{Challenges, HttpChallenge};
 use crate::shared::message::{Heard, Message, Then};
 use crate::shared::task::{TaskAnswer, TaskRequest};
 use crate::shared::{Event, Shared, WorkerState, lock};
@@ -21,7 +22,7 @@ use gwanmun_log::{self as log, Record, WorkerName};
 use gwanmun_reactor::blocking::Lane;
 use gwanmun_reactor::mailbox::Mailbox;
 use gwanmun_sys::descriptors;
-use gwanmun_tls::{Certificates, Described, Given};
+use gwanmun_tls::{Certificates, Challenge as TlsChallenge, Described, Given};
 use start::{bind, open_log, spawn};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -99,7 +100,9 @@ impl Server {
         .min(MAX_LINKS);
         let generation = Arc::new(Generation::new(config)?);
         let tickets = LazyLock::new(Arc::default as fn() -> _);
-        let certificates = certificates_for(config, certificates, generation.tls, &tickets)?;
+        let challenges = Challenges::default();
+        let issuing = (&tickets, &challenges);
+        let certificates = certificates_for(config, certificates, &generation, issuing)?;
         let mut inherited = Inherited::take_over(&config.inherited)?;
         let listeners = bind(&config.listen, &[], threads, &mut inherited)?;
         drop(inherited);
@@ -117,6 +120,7 @@ impl Server {
             on_event: Box::new(on_event),
             workers: Mutex::default(),
             certificates: Mutex::new(certificates),
+            challenges,
             tickets,
             running: AtomicUsize::new(threads),
             closing: AtomicBool::new(false),
@@ -173,8 +177,8 @@ impl Server {
     ) -> Result<Vec<usize>, Error> {
         self.discard();
         let mut generation = Generation::new(config)?;
-        let tickets = &self.shared.tickets;
-        let certificates = certificates_for(config, certificates, generation.tls, tickets)?;
+        let issuing = (&self.shared.tickets, &self.shared.challenges);
+        let certificates = certificates_for(config, certificates, &generation, issuing)?;
         generation.log_like(&lock(&self.shared.generation));
         let threads = self.shared.mailboxes.len();
         let none = &mut Inherited::default();
@@ -222,17 +226,31 @@ impl Server {
     /// # Errors
     /// One of them can't be served; nothing has changed then.
     pub fn set_certificates(&self, given: &[Given<'_>]) -> Result<(), Error> {
-        let policy = lock(&self.shared.generation).tls;
+        let generation = Arc::clone(&lock(&self.shared.generation));
         let mut current = lock(&self.shared.certificates);
         if current.is_none() {
             return Ok(());
         }
-        let certificates = Arc::new(load_certificates(given, policy, &self.shared.tickets)?);
+        let issuing = (&self.shared.tickets, &self.shared.challenges);
+        let certificates = Arc::new(load_certificates(given, &generation, issuing)?);
         *current = Some(Arc::clone(&certificates));
         for mailbox in &self.shared.mailboxes {
             mailbox.post(Message::Certificates(Arc::clone(&certificates)));
         }
         Ok(())
+    }
+
+    /// Has authorities that ask whether names lead here answered so, and no others any more. On return every thread does.
+    ///
+    /// # Errors
+    /// One of them can't be served; nothing has changed then.
+    pub fn set_challenges(
+        &self,
+        http: &[HttpChallenge],
+        tls: &[TlsChallenge<'_>],
+    ) -> Result<(), Error> {
+        let set = self.shared.challenges.set(http, tls);
+        set.map_err(|fault| Error::certificate("challenge", &fault))
     }
 
     /// What there is to say of each certificate that is served.

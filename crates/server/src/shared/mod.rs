@@ -1,5 +1,6 @@
 //! What all threads of a server share, and what they tell each other and the embedder.
 
+pub(crate) mod challenges;
 pub(crate) mod message;
 pub(crate) mod task;
 
@@ -9,6 +10,7 @@ use crate::pools::memory::WorkerMemory;
 use crate::spool::Spooled;
 use crate::trusted::TrustedProxies;
 use crate::usage::Gauge;
+use challenges::Challenges;
 use gwanmun_log::{Level, Logger, WorkerName};
 use gwanmun_reactor::blocking::{Lane, text_of};
 use gwanmun_reactor::mailbox::Mailbox;
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) workers: Mutex<HashMap<u32, WorkerState>>,
     /// What clients get over TLS. None: it is not spoken.
     pub(crate) certificates: Mutex<Option<Arc<Certificates>>>,
+    pub(crate) challenges: Challenges,
     /// Made when there is the first certificate.
     pub(crate) tickets: LazyLock<Arc<TicketKeys>>,
     pub(crate) running: AtomicUsize,

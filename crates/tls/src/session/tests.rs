@@ -420,6 +420,48 @@ fn t21_t22_what_is_not_spoken_is_refused() {
 }
 
 #[test]
+fn t7_nobody_gets_another_names_certificate_while_a_name_waits_for_its_own() {
+    let awaited = ["b.example".to_owned(), "a.example".to_owned()];
+    let own = certificates(&["a.example"]).awaiting(&awaited, Arc::default());
+    assert!(own.await_one_for("B.example."));
+    assert!(!own.await_one_for("a.example"), "it has one");
+    let client = Client::default();
+    assert!(refused(&own, &client, "b.example").contains("UnrecognisedName"));
+    exchange(&own, &mut client.connect("a.example"), whole);
+    let none = Certificates::new(&[], Policy::default(), &Arc::default()).unwrap();
+    assert!(refused(&none, &client, "b.example").contains("UnrecognisedName"));
+}
+
+#[test]
+fn t142_an_authority_gets_the_answer_to_its_challenge_and_nothing_else() {
+    let issued = issue(&["a.example"]);
+    let cert = rustls::pki_types::pem::PemObject::from_pem_slice(issued.cert.as_bytes());
+    let cert: CertificateDer<'_> = cert.unwrap();
+    let key: rustls::pki_types::PrivateKeyDer<'_> =
+        rustls::pki_types::pem::PemObject::from_pem_slice(issued.key.as_bytes()).unwrap();
+    let challenges = Arc::new(crate::Challenges::default());
+    let own = certificates(&["a.example"]).awaiting(&[], Arc::clone(&challenges));
+    let authority = Client { protocols: vec!["acme-tls/1"], ..Client::default() };
+    assert!(refused(&own, &authority, "a.example").contains("NoApplicationProtocol"));
+    let given = crate::Challenge { name: "A.example", cert: &cert, key: key.secret_der() };
+    challenges.set(&[given]).unwrap();
+    for version in [&version::TLS13, &version::TLS12] {
+        let authority =
+            Client { versions: vec![version], protocols: vec!["acme-tls/1"], ..Client::default() };
+        let mut client = authority.connect("a.example");
+        let mut server = Server::new();
+        server.talk(&own, &mut client, whole).unwrap();
+        assert_eq!(client.peer_certificates().unwrap(), std::slice::from_ref(&cert));
+        assert!(server.session.peer_closed(), "nothing is asked on such a connection");
+        // Whoever offers more is no authority.
+        let other = Client { protocols: vec!["acme-tls/1", "http/1.1"], ..Client::default() };
+        exchange(&own, &mut other.connect("a.example"), whole);
+    }
+    challenges.set(&[]).unwrap();
+    assert!(refused(&own, &authority, "a.example").contains("NoApplicationProtocol"));
+}
+
+#[test]
 fn t99_t100_what_is_not_tls_is_told_apart() {
     let own = certificates(&["a.example"]);
     for (bytes, ended) in [
