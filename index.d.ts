@@ -174,6 +174,9 @@ export interface LogRecord {
 /** Maps the memory that a worker shares with the core, and closes its descriptor. */
 export declare function mapMemory(fd: number): ArrayBuffer
 
+/** What is wrong with an entry of a list of networks, and what to write instead; null if nothing is. */
+export declare function networkFault(entry: string): string | null
+
 /**
  * Sends a text to a service manager's socket, `NOTIFY_SOCKET` of sd_notify(3): a path, or `@` and an abstract name. Gives whether
  * it was taken.
@@ -206,9 +209,6 @@ export declare function silentPaths(paths: Array<string>): Promise<Array<boolean
 export interface Tls {
   certificates: Array<Certificate>
 }
-
-/** What is wrong with an entry of `trustedProxies`, and what to write instead; null if nothing is. */
-export declare function trustedProxyFault(entry: string): string | null
 
 /** The ends of a new worker's links; the caller passes them to the worker and then closes its own with `closeFds`. */
 export interface WorkerFds {

@@ -26,6 +26,7 @@ const chapters: [title: string, pages: string[]][] = [
       'guides/python',
       'guides/operating',
       'guides/https',
+      'guides/access',
       'guides/behind-a-proxy',
       'guides/coming-from',
       'guides/deployment',

@@ -22,14 +22,29 @@ import { nameHolder } from './supervisor/socket-holder.js';
 import type { Adapter } from './gateway/adapter.js';
 import type { Application } from './gateway/types.js';
 
-/** What a mount of files can say, as in a configuration. */
-type FileOptions = Pick<
+/** What a mount can say beside its application, as in a configuration. */
+type MountOptions = Pick<
   Mount,
-  'tryFiles' | 'types' | 'cacheControl' | 'headers' | 'nosniff' | 'errorPages' | 'listing' | 'symlinks' | 'compression'
+  | 'tryFiles'
+  | 'types'
+  | 'cacheControl'
+  | 'headers'
+  | 'nosniff'
+  | 'errorPages'
+  | 'listing'
+  | 'symlinks'
+  | 'compression'
+  | 'respond'
+  | 'redirect'
+  | 'allow'
+  | 'deny'
+  | 'responseHeaders'
+  | 'securityHeaders'
+  | 'cors'
 >;
 
 /** A URL path and what answers below it. With both, a file that exists wins. */
-export interface ServeMount extends FileOptions {
+export interface ServeMount extends MountOptions {
   /** `'/'`, `'/admin'`. A request goes to the longest path that matches. */
   path: string;
   /** A folder of static files, relative to the current folder. */

@@ -13,8 +13,10 @@ export function formatAddress(address: CoreAddress): string {
   return `${address.tls === true ? 'https' : 'http'}://${host}:${address.port}`;
 }
 
-/** What answers a mount: `public, then app.ts`, `mysite.wsgi:application (venv/bin/python)` */
-export function formatAnswers({ files, application, wsgi }: ResolvedMount, config: ResolvedConfig): string {
+/** What answers a mount: `public, then app.ts`, `mysite.wsgi:application (venv/bin/python)`, `→ /new (308)` */
+export function formatAnswers({ files, application, wsgi, rules }: ResolvedMount, config: ResolvedConfig): string {
+  if (rules.redirect !== undefined) return `→ ${rules.redirect.to} (${rules.redirect.status})`;
+  if (rules.respond !== undefined) return `a fixed answer (${rules.respond.status})`;
   const module = application === undefined ? undefined : config.applications[application]?.module;
   const python = wsgi === undefined ? undefined : config.wsgi[wsgi];
   const answers = [files?.root, module].filter((part) => part !== undefined).map(displayPath);

@@ -82,7 +82,7 @@ export const GUNICORN_OPTIONS: Readonly<Record<string, Option>> = {
     read: ([list = ''], name) => {
       const networks = list.split(',').map((network) => network.trim());
       for (const network of networks) {
-        const fault = loadNative().trustedProxyFault(network);
+        const fault = loadNative().networkFault(network);
         if (fault !== null) throw usage(`--${name}: ${fault}`);
       }
       return { trustedProxies: networks };

@@ -51,6 +51,40 @@ export interface CoreMount {
   sendfile?: string[];
   /** The application gets request bodies as they come, instead of whole. */
   stream?: boolean;
+  /** The answer to everything. */
+  respond?: { status: number; headers: [name: string, value: string][]; body: string };
+  /** Where to go instead: a path or a URL, encoded. With a query it is the whole target. */
+  redirect?: { to: string; status: number };
+  headerRules?: CoreHeaderRules;
+  cors?: CoreCors;
+  addresses?: CoreAddresses;
+  /** What is said of the addresses that may enter mounts around it, and the whole, does not hold. */
+  open?: boolean;
+}
+
+/** What is done to the heads of responses. */
+export interface CoreHeaderRules {
+  set: [name: string, value: string][];
+  /** Where the response has no such field. */
+  default: [name: string, value: string][];
+  remove: string[];
+}
+
+/** What pages of other origins may do. */
+export interface CoreCors {
+  origins: string[];
+  credentials: boolean;
+  methods: string[];
+  headers: string[];
+  expose: string[];
+  /** Seconds. */
+  maxAge: number;
+}
+
+/** Who may enter. */
+export interface CoreAddresses {
+  allow: string[];
+  deny: string[];
 }
 
 /** One immutable generation of the core's configuration. */
@@ -94,6 +128,10 @@ export interface CoreConfig {
   };
   /** Networks, addresses, `unix` or `*`; missing: nobody can be trusted, and nothing is said about that. */
   trustedProxies?: string[];
+  /** Of responses that no mount gives. */
+  headerRules?: CoreHeaderRules;
+  /** Who may enter anything at all. */
+  addresses?: CoreAddresses;
   /** `accept`: the client's, if it is well-formed. */
   requestIds: 'off' | 'accept' | 'generate';
   /** Where files that were compressed are kept. */

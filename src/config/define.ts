@@ -83,6 +83,70 @@ export interface Mount {
   symlinks?: 'inside' | 'never' | 'anywhere' | undefined;
   /** Compress text for clients that accept it. Default: what the whole configuration says. */
   compression?: boolean | undefined;
+  /** A fixed answer instead: a text, or `{ status, headers, body }`. For a `robots.txt`, a page that is gone, a health check. */
+  respond?: string | Respond | undefined;
+  /**
+   * Where to send clients instead: a path or a URL, `{ to, status }` for another status than 308. What follows the mount's path is added, and so is the query;
+   * a target with a query is used as it is.
+   */
+  redirect?: string | Redirect | undefined;
+  /**
+   * Who may enter: addresses and networks such as `'10.0.0.0/8'`, `'unix'` for a Unix socket. Everybody else gets a 403; see below. `'all'`: everybody, whatever is said
+   * of the mounts around this one. Default: everybody.
+   */
+  allow?: 'all' | readonly string[] | undefined;
+  /** Who may not enter. Of all networks in `allow` and `deny` that an address is in, the smallest counts. Default: nobody. */
+  deny?: readonly string[] | undefined;
+  /** Header fields of every response: `{ set, default, remove }`; see below. Default: those of the whole configuration. */
+  responseHeaders?: HeaderRules | undefined;
+  /** Header fields that protect a page, on every response: `true`, or some of them with other values, or `false`; see below. Default: as the whole configuration. */
+  securityHeaders?: boolean | Readonly<Record<string, string | false>> | undefined;
+  /** Which pages of other origins may use this mount from a script: `{ origins: ['https://app.example'] }`; see below. Default: none. */
+  cors?: Cors | undefined;
+}
+
+/** A fixed answer. */
+export interface Respond {
+  /** 200 to 599. Default 200. */
+  status?: number | undefined;
+  /** Its header fields. Default: `Content-Type: text/plain; charset=utf-8`. */
+  headers?: Readonly<Record<string, string>> | undefined;
+  /** Default: empty. */
+  body?: string | undefined;
+}
+
+/** Where to send clients. */
+export interface Redirect {
+  /** A path that begins with `/`, or a URL. */
+  to: string;
+  /** 308 and 301 are permanent, and browsers keep them for a day; 307, 302 and 303 are not. 307 and 308 keep the method. Default 308. */
+  status?: 301 | 302 | 303 | 307 | 308 | undefined;
+}
+
+/** Rules for the header fields of responses. They hold for errors and redirects as well. */
+export interface HeaderRules {
+  /** Fields that replace what the response has: `{ 'X-Robots-Tag': 'noindex' }`. */
+  set?: Readonly<Record<string, string>> | undefined;
+  /** Fields for responses that have no such field. */
+  default?: Readonly<Record<string, string>> | undefined;
+  /** Names of fields that are taken away: `['X-Powered-By']`. */
+  remove?: readonly string[] | undefined;
+}
+
+/** What pages of other origins may do with a mount. Browsers ask first, and are answered before the application is called. */
+export interface Cors {
+  /** `'https://app.example'`, `'https://*.example.org'` for all subdomains, `'null'`; or `['*']` for every origin, without credentials. */
+  origins: readonly string[];
+  /** Whether cookies and passwords may be sent along. Default `false`. */
+  credentials?: boolean | undefined;
+  /** Methods that may be used. Default: GET, HEAD, POST, PUT, PATCH, DELETE. */
+  methods?: readonly string[] | undefined;
+  /** Request headers that may be sent. Default: all but Authorization (`['*']`); with `credentials` none. */
+  headers?: readonly string[] | undefined;
+  /** Response headers that a script may read, beside the usual ones. Default: none. */
+  expose?: readonly string[] | undefined;
+  /** For how many milliseconds a browser may keep the answer. Default 3600000. */
+  maxAge?: number | undefined;
 }
 
 /** The queue of requests that wait for a free worker. */
@@ -252,6 +316,14 @@ export interface Config {
    * to a Unix socket; see below. Default: none, not even 127.0.0.1.
    */
   trustedProxies?: readonly string[] | undefined;
+  /** Who may enter at all: addresses and networks such as `'10.0.0.0/8'`; everybody else gets a 403; see below. Default: everybody. */
+  allow?: readonly string[] | undefined;
+  /** Who may not enter. Of all networks in `allow` and `deny` that an address is in, the smallest counts. Default: nobody. */
+  deny?: readonly string[] | undefined;
+  /** Header fields of every response, errors included: `{ set, default, remove }`. Default: none. */
+  responseHeaders?: HeaderRules | undefined;
+  /** Header fields that protect pages, on every response; see below. `true`, or some of them with other values. Default `false`. */
+  securityHeaders?: boolean | Readonly<Record<string, string | false>> | undefined;
   /** I/O threads of the core; more than 64 count as 64. Default: one for each processor core. */
   threads?: number | undefined;
   /**

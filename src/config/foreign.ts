@@ -9,7 +9,11 @@ const FOREIGN: readonly (readonly [names: string, key: string, example: string])
   ['tryfile fallback', 'tryFiles', "tryFiles: ['/index.html']"],
   ['autoindex browse', 'listing', 'listing: true'],
   ['expires maxage', 'cacheControl', "cacheControl: { '/assets/*': '1y immutable' }"],
-  ['addheader', 'headers', "headers: { '*.html': { 'X-Frame-Options': 'DENY' } }"],
+  ['addheader header customheaders', 'responseHeaders', "responseHeaders: { set: { 'X-Robots-Tag': 'noindex' } }"],
+  ['helmet', 'securityHeaders', 'securityHeaders: true'],
+  ['return rewrite redirects', 'redirect', "redirect: '/new'"],
+  ['allowfrom allowed whitelist allowlist', 'allow', "allow: ['10.0.0.0/8']"],
+  ['denied blacklist denylist blocklist block', 'deny', "deny: ['192.0.2.0/24']"],
   ['errorpage', 'errorPages', "errorPages: { 404: './404.html' }"],
   ['gzip brotli zstd compress encode', 'compression', 'compression: true'],
   ['instances processes numworkers workerprocesses cluster', 'workers', "workers: 'auto'"],
@@ -53,6 +57,9 @@ const IN_MOUNT: ReadonlySet<string> = new Set([
   'cacheControl',
   'headers',
   'errorPages',
+  'respond',
+  'redirect',
+  'cors',
 ]);
 
 /** What no key stands for. */
@@ -70,10 +77,7 @@ const NOT_YET: readonly (readonly [names: string, what: string])[] = [
     'redirecthttps httpsredirect forcehttps forcessl sslredirect',
     "it belongs to an address: listen: [{ port: 443, tls: true }, { port: 80, redirect: 'https' }]",
   ],
-  [
-    'redirect redirects rewrite rewrites return',
-    "gwanmun has no redirects and rewrites yet, except to HTTPS (listen: { port: 80, redirect: 'https' }): an application can answer with one",
-  ],
+  ['rewrites', 'gwanmun has no rewrites yet; a mount can redirect'],
 ];
 
 /** What to write instead of a key that another server has; undefined for any other word. `known` are the keys that can stand there. */

@@ -12,6 +12,7 @@ import { parallelism } from './parallelism.js';
 import { look, silentAmong, type Kind, type Looked, type PathCheck } from './paths.js';
 import { pythonCheck, pythonFrom, type WsgiApplication } from './python.js';
 import type { ResolvedApplication, ResolvedConfig, ResolvedMount } from './resolved.js';
+import { addressesOf, headerRules, rulesOf } from './rules.js';
 import type { CheckedConfig } from './schema.js';
 import { resolveTls, speakTls, type TlsFlag } from './tls.js';
 import { VERSION } from './version.js';
@@ -92,7 +93,15 @@ function beginResolving(
       faults.push({ path: [...key, name], message: 'is about files, but the mount has no files' });
     }
     const compress = mount.compression ?? config.compression ?? true;
-    const common = { path: mount.path, ...filesOf(files, mount, compress), stream, sendfile, errorPages, compress };
+    const common = {
+      path: mount.path,
+      ...filesOf(files, mount, compress),
+      stream,
+      sendfile,
+      errorPages,
+      compress,
+      rules: rulesOf(config, mount),
+    };
     if (mount.wsgi !== undefined) {
       // It is started there.
       check([...key, 'wsgi'], 'anything', directory);
@@ -157,7 +166,8 @@ function beginResolving(
       writeMs: timeouts.write ?? 30_000,
     },
     tls,
-    hsts: config.hsts,
+    // Part of what protects a page, where HTTPS is spoken at all.
+    hsts: config.hsts ?? (config.securityHeaders ? 'max-age=31536000' : undefined),
     serverHeader:
       config.server === false ? null : typeof config.server === 'string' ? config.server : `gwanmun/${VERSION}`,
     accessLog,
@@ -165,6 +175,8 @@ function beginResolving(
     environ: config.environ ?? {},
     requestIds: resolveRequestIds(config.requestId, accessLog.format === 'json' || errorLog.format === 'json'),
     trustedProxies: config.trustedProxies ?? [],
+    headerRules: headerRules(config),
+    addresses: addressesOf(config).addresses,
     threads: config.threads ?? 0,
     timeout: config.timeout ?? (overrides.development ? 0 : 30_000),
     startTimeout: config.startTimeout ?? 30_000,

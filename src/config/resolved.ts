@@ -1,9 +1,10 @@
 // A configuration as it is run: what everything but the reading of it goes by.
 
-import type { CoreConfig, CoreListener, CoreMount } from './core.js';
+import type { CoreAddresses, CoreConfig, CoreHeaderRules, CoreListener, CoreMount } from './core.js';
 import type { ApplicationKind, Hooks } from './define.js';
 import type { Origin } from './origin.js';
 import type { WsgiApplication } from './python.js';
+import type { MountRules } from './rules.js';
 import type { ResolvedTls } from './tls.js';
 
 /** A configuration with every default filled in and every path absolute. */
@@ -32,6 +33,10 @@ export interface ResolvedConfig {
   readonly environ: CoreConfig['environ'];
   readonly requestIds: CoreConfig['requestIds'];
   readonly trustedProxies: readonly string[];
+  /** Of responses that no mount gives. */
+  readonly headerRules: CoreHeaderRules;
+  /** Who may enter. Undefined: everybody. */
+  readonly addresses: CoreAddresses | undefined;
   /** 0 = one for each core of the machine. */
   readonly threads: number;
   /** 0: none. */
@@ -76,6 +81,8 @@ export interface ResolvedMount {
   readonly stream: boolean | undefined;
   readonly sendfile: readonly string[];
   readonly wsgi?: number;
+  /** What holds whatever answers. */
+  readonly rules: MountRules;
 }
 
 /** Worker processes of all pools together. */

@@ -2,7 +2,18 @@
 
 import * as v from 'valibot';
 import { loadNative } from '../native.js';
-import type { App, ApplicationKind, Config, Listen, Mount, TcpListen, Tls, UnixListen } from './define.js';
+import type {
+  App,
+  ApplicationKind,
+  Config,
+  Listen,
+  Mount,
+  Redirect,
+  Respond,
+  TcpListen,
+  Tls,
+  UnixListen,
+} from './define.js';
 import type { KeyPath } from './locate.js';
 import { foreignKey } from './foreign.js';
 import { WSGI_TARGET } from './python.js';
@@ -221,6 +232,166 @@ const cacheControl = v.pipe(
 );
 const errorStatus = v.pipe(v.string(), v.regex(/^[45]\d\d$/, 'expected a status from 400 to 599'));
 
+/** Fields of responses that only the server can say: how a body is framed and coded, whether the connection goes on. */
+const FRAMING =
+  /^(?:connection|content-(?:encoding|length|range)|date|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i;
+const fieldName = v.pipe(
+  v.string('expected the name of a header'),
+  v.regex(/^[A-Za-z][\w-]{0,127}$/, "expected the name of a header, such as 'X-Robots-Tag'"),
+  v.check((name) => !FRAMING.test(name), 'expected another header: this one is for the server to say'),
+);
+const fields = record(fieldName, headerValue);
+const headerRules = object({
+  set: v.optional(fields),
+  default: v.optional(fields),
+  remove: v.optional(list(fieldName, 'expected a list of names')),
+});
+type SecurityHeaders = boolean | Readonly<Record<string, string | false>>;
+const securityHeaders = choose<SecurityHeaders, SecurityHeaders>((input) =>
+  typeof input === 'object' && input !== null
+    ? record(
+        fieldName,
+        choose<string | false, string | false>((value) => (value === false ? v.literal(false) : headerValue)),
+      )
+    : v.boolean('expected true, false or an object'),
+);
+
+/** A list, read-only for those who write it. */
+function list<Input, Output>(one: v.GenericSchema<Input, Output>, expected: string) {
+  return choose<readonly Input[], Output[]>(() => v.array(one, expected));
+}
+
+/** The core reads them, and says what is wrong with one. */
+const networks = list(
+  v.pipe(
+    v.string("expected a network such as '10.0.0.0/8'"),
+    v.rawCheck(({ dataset, addIssue }) => {
+      const fault = dataset.typed ? loadNative().networkFault(dataset.value) : null;
+      if (fault !== null) addIssue({ message: fault });
+    }),
+  ),
+  'expected a list of networks',
+);
+const allowNetworks = v.pipe(
+  networks,
+  v.check((entries) => entries.length > 0, 'expected at least one network: nobody could enter'),
+);
+const allow = choose<'all' | readonly string[], 'all' | string[]>((input) =>
+  typeof input === 'string' ? v.literal('all', "expected a list of networks, or 'all'") : allowNetworks,
+);
+
+const origin = v.pipe(
+  v.string('expected an origin'),
+  v.check(
+    isOrigin,
+    "expected an origin such as 'https://app.example', without a path; 'https://*.example.org' is every subdomain",
+  ),
+);
+const token = v.pipe(v.string('expected a name'), v.regex(/^(?:\*|[A-Za-z][\w-]{0,127})$/, 'expected a name'));
+const cors = v.pipe(
+  object(
+    {
+      origins: v.pipe(
+        list(origin, 'expected a list of origins'),
+        v.check((origins) => origins.length > 0, 'expected at least one origin'),
+      ),
+      credentials: v.optional(v.boolean('expected true or false')),
+      methods: v.optional(list(token, 'expected a list of methods')),
+      headers: v.optional(list(token, 'expected a list of headers')),
+      expose: v.optional(list(token, 'expected a list of headers')),
+      maxAge: milliseconds(0),
+    },
+    "expected { origins: ['https://app.example'] }",
+  ),
+  v.check(
+    ({ origins, credentials }) => credentials !== true || !origins.includes('*'),
+    "expected the origins by name: with credentials, '*' would let every site act as whoever visits it",
+  ),
+);
+
+/** Whether browsers send it as `Origin` (Fetch section 3.1), or it is a pattern of such. */
+function isOrigin(text: string): boolean {
+  if (text === '*' || text === 'null') return true;
+  const plain = text.replace(/^(https?:\/\/)\*\./, '$1');
+  return URL.canParse(plain) && new URL(plain).origin === plain && !plain.includes('*');
+}
+
+/** A fixed answer, with every default filled in. */
+export interface CheckedRespond {
+  readonly status: number;
+  readonly headers: readonly [name: string, value: string][];
+  readonly body: string;
+}
+
+const RESPOND = 'expected a text, or { status, headers, body }';
+const respond = choose<string | Respond, CheckedRespond>((input) =>
+  typeof input === 'object' && input !== null && !Array.isArray(input)
+    ? v.pipe(
+        object({
+          status: v.optional(integer('a status', 200, 599)),
+          headers: v.optional(fields),
+          body: v.optional(v.string('expected a text')),
+        }),
+        v.check(
+          ({ status, body }) => (status !== 204 && status !== 304) || body === undefined || body === '',
+          'expected no body: a response with this status has none',
+        ),
+        v.transform(({ status = 200, headers = {}, body = '' }): CheckedRespond => {
+          const own = Object.entries(headers);
+          const isTyped =
+            own.some(([name]) => name.toLowerCase() === 'content-type') || status === 204 || status === 304;
+          return { status, headers: isTyped ? own : [['Content-Type', PLAIN], ...own], body };
+        }),
+      )
+    : v.pipe(
+        v.string(RESPOND),
+        v.transform((body): CheckedRespond => ({ status: 200, headers: [['Content-Type', PLAIN]], body })),
+      ),
+);
+const PLAIN = 'text/plain; charset=utf-8';
+
+/** A redirect whose target is encoded. */
+export interface CheckedRedirect {
+  readonly to: string;
+  readonly status: number;
+}
+
+const target = v.pipe(
+  v.string("expected a path such as '/new', or a URL"),
+  v.check(
+    (to) => targetOf(to) !== undefined,
+    "expected a path that begins with one '/', such as '/new', or a URL such as 'https://www.example.org'",
+  ),
+  v.transform((to) => targetOf(to) as string),
+);
+const redirectMount = choose<string | Redirect, CheckedRedirect>((input) =>
+  typeof input === 'object' && input !== null && !Array.isArray(input)
+    ? v.pipe(
+        object({
+          to: target,
+          status: v.optional(v.picklist([301, 302, 303, 307, 308], 'expected 301, 302, 303, 307 or 308')),
+        }),
+        v.transform(({ to, status = 308 }): CheckedRedirect => ({ to, status })),
+      )
+    : v.pipe(
+        target,
+        v.transform((to): CheckedRedirect => ({ to, status: 308 })),
+      ),
+);
+
+/** A target as it stands in `Location`. Undefined: it is none. A backslash is a slash to browsers (A124). */
+function targetOf(text: string): string | undefined {
+  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (/[\u0000-\u0020\u007f\\]/.test(text)) return undefined;
+  if (/^\/(?!\/)/.test(text)) {
+    const url = new URL(`http://a${text}`);
+    return `${url.pathname}${url.search}${url.hash}`;
+  }
+  if (!/^https?:\/\/[^/]/i.test(text) || !URL.canParse(text)) return undefined;
+  const url = new URL(text);
+  return url.username === '' && url.password === '' ? url.href : undefined;
+}
+
 const mount = v.pipe(
   object({
     path: mountPath,
@@ -244,11 +415,22 @@ const mount = v.pipe(
     listing: v.optional(v.boolean('expected true or false')),
     symlinks: v.optional(v.picklist(['inside', 'never', 'anywhere'], "expected 'inside', 'never' or 'anywhere'")),
     compression: v.optional(v.boolean('expected true or false')),
+    respond: v.optional(respond),
+    redirect: v.optional(redirectMount),
+    allow: v.optional(allow),
+    deny: v.optional(networks),
+    responseHeaders: v.optional(headerRules),
+    securityHeaders: v.optional(securityHeaders),
+    cors: v.optional(cors),
   }),
-  v.check(
-    ({ files, app, wsgi: python }) => files !== undefined || app !== undefined || python !== undefined,
-    'expected files, an application (app or wsgi), or both',
-  ),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    const { files, app, wsgi: python, respond: fixed, redirect: elsewhere } = dataset.value;
+    const kinds = [files ?? app ?? python, fixed, elsewhere].filter((kind) => kind !== undefined).length;
+    if (kinds === 0)
+      addIssue({ message: 'expected files, an application (app or wsgi), or both; or respond, or redirect' });
+    if (kinds > 1) addIssue({ message: 'expected one of files with an application, respond, and redirect, got more' });
+  }),
   v.check(({ app, wsgi: python }) => app === undefined || python === undefined, 'expected app or wsgi, got both'),
   v.check(({ wsgi: target, python }) => python === undefined || target !== undefined, 'has python, but no wsgi'),
   v.check(
@@ -423,20 +605,6 @@ const environ = v.pipe(
   ),
 );
 
-/** The core reads them, and says what is wrong with one. */
-const trustedProxies = choose<readonly string[], string[]>(() =>
-  v.array(
-    v.pipe(
-      v.string("expected a network such as '10.0.0.0/8'"),
-      v.rawCheck(({ dataset, addIssue }) => {
-        const fault = dataset.typed ? loadNative().trustedProxyFault(dataset.value) : null;
-        if (fault !== null) addIssue({ message: fault });
-      }),
-    ),
-    'expected a list of networks',
-  ),
-);
-
 type Account = string | number;
 const account = choose<Account, Account>((input) =>
   typeof input === 'number'
@@ -492,7 +660,11 @@ export const configSchema = object(
     errorLog: v.optional(errorLog),
     requestId: v.optional(requestId),
     environ: v.optional(environ),
-    trustedProxies: v.optional(trustedProxies),
+    trustedProxies: v.optional(networks),
+    allow: v.optional(allowNetworks),
+    deny: v.optional(networks),
+    responseHeaders: v.optional(headerRules),
+    securityHeaders: v.optional(securityHeaders),
     threads: v.optional(integer('a number', 1, 1024)),
     timeout: milliseconds(0),
     startTimeout: milliseconds(),

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import type { CoreConfig } from './core.js';
 import { parallelism } from './parallelism.js';
 import type { ResolvedConfig } from './resolved.js';
+import { isEmpty } from './rules.js';
 
 /** One pool of workers runs every module, and one each Python application. */
 export function toCoreConfig(config: ResolvedConfig): CoreConfig {
@@ -16,8 +17,9 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
   return {
     threads: config.threads,
     listen: [...config.listen],
-    mounts: config.mounts.map(({ path, files, application, wsgi, stream, sendfile, errorPages, compress }) => ({
+    mounts: config.mounts.map(({ path, files, application, wsgi, stream, sendfile, errorPages, compress, rules }) => ({
       path,
+      ...rules,
       ...(files ? { files } : {}),
       ...(errorPages.length > 0 ? { errorPages: [...errorPages] } : {}),
       ...(application === undefined ? {} : { application, pool: 0 }),
@@ -37,6 +39,8 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     environ: config.environ,
     requestIds: config.requestIds,
     trustedProxies: [...config.trustedProxies],
+    ...(isEmpty(config.headerRules) ? {} : { headerRules: config.headerRules }),
+    ...(config.addresses === undefined ? {} : { addresses: config.addresses }),
     ...(config.compressionCache === undefined ? {} : { compressionCache: config.compressionCache }),
     tempDir: tmpdir(),
     reservedDescriptors: descriptorsFor(config),

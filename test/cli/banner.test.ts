@@ -11,7 +11,11 @@ function ready(
   format: 'json' | 'text' = 'text',
 ): Ready {
   const config = {
-    mounts: Array.from({ length: mounts }, (_, index) => ({ path: `/${index}`, files: { root: '/srv', index: [] } })),
+    mounts: Array.from({ length: mounts }, (_, index) => ({
+      path: `/${index}`,
+      files: { root: '/srv', index: [] },
+      rules: {},
+    })),
     applications: workers > 0 ? [{ module: '/srv/app.ts' }] : [],
     wsgi: [],
     workers,

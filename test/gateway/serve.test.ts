@@ -104,7 +104,7 @@ function fakeNative() {
     notify: () => false,
     reap: () => {},
     answerWhere: () => false,
-    trustedProxyFault: () => null,
+    networkFault: () => null,
     readCertificate: () => {
       throw new Error('there is none');
     },

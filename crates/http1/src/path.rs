@@ -30,6 +30,18 @@ pub struct Normalized {
     pub doubled: bool,
 }
 
+/// Writes a decoded path as it stands in a URL: what is not plainly a path's character is encoded (RFC 3986 §3.3, H80).
+pub fn encode(out: &mut Vec<u8>, path: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in path {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
+            out.push(byte);
+        } else {
+            out.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+    }
+}
+
 /// Why a path has no normal form. The answer to all of them is 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {

@@ -26,10 +26,10 @@ pub fn follow_parent(parent: u32) -> bool {
     unsafe { libc::getppid() as u32 == parent }
 }
 
-/// What is wrong with an entry of `trustedProxies`, and what to write instead; null if nothing is.
+/// What is wrong with an entry of a list of networks, and what to write instead; null if nothing is.
 #[napi]
-pub fn trusted_proxy_fault(entry: String) -> Option<String> {
-    gwanmun_server::trusted_proxy_fault(&entry)
+pub fn network_fault(entry: String) -> Option<String> {
+    gwanmun_server::network_fault(&entry)
 }
 
 /// See [`silent_paths`].

@@ -55,6 +55,63 @@ pub struct Config {
     /// Names that are to be served over TLS. There need not be certificates for them yet.
     #[serde(default)]
     pub domains: Vec<String>,
+    /// Of responses that no mount gives.
+    #[serde(default)]
+    pub header_rules: HeaderRules,
+    /// Who may enter anything at all.
+    #[serde(default)]
+    pub addresses: Option<Addresses>,
+}
+
+/// What is done to the head of every response. No name is in two of them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HeaderRules {
+    pub set: Vec<(String, String)>,
+    /// Where the response has no such field.
+    pub default: Vec<(String, String)>,
+    pub remove: Vec<String>,
+}
+
+/// Networks as they are written. Without any in `allow`, whoever is in none of `deny` may enter.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Addresses {
+    pub allow: Vec<String>,
+    pub deny: Vec<String>,
+}
+
+/// What pages of other origins may do with a mount.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cors {
+    /// `https://a.example`, `https://*.a.example`, `null`; `*` for all.
+    pub origins: Vec<String>,
+    pub credentials: bool,
+    pub methods: Vec<String>,
+    /// Header fields of requests.
+    pub headers: Vec<String>,
+    /// Header fields of responses.
+    pub expose: Vec<String>,
+    /// Seconds.
+    pub max_age: u32,
+}
+
+/// An answer that is the same for all.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Fixed {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Redirect {
+    /// A path, or a URL: encoded, and without a slash at its end, except where it is one. With a query it is the whole target.
+    pub to: String,
+    pub status: u16,
 }
 
 /// The oldest version of TLS that is spoken.
@@ -133,6 +190,20 @@ pub struct Mount {
     /// Index of the worker pool that runs the application.
     #[serde(default)]
     pub pool: usize,
+    #[serde(default)]
+    pub respond: Option<Fixed>,
+    #[serde(default)]
+    pub redirect: Option<Redirect>,
+    #[serde(default)]
+    pub header_rules: HeaderRules,
+    #[serde(default)]
+    pub cors: Option<Cors>,
+    /// Who may enter, beside what is said of the mounts around it and of the whole.
+    #[serde(default)]
+    pub addresses: Option<Addresses>,
+    /// What is said of those does not hold for it.
+    #[serde(default)]
+    pub open: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -2,14 +2,17 @@
 
 use crate::config::{self, Config, MinTls, RequestIds, Timeouts};
 use crate::error::{Error, ErrorKind};
+use crate::filters::cors::Cors;
+use crate::filters::rules::{HeaderRules, check, line};
 use crate::pools::Pool;
 use crate::router::Router;
 use crate::trusted::TrustedProxies;
+use gwanmun_access::AddressRules;
 use gwanmun_files::{AllowedFolders, FileRoot, FileRules, Files, PackedFolder, Pattern};
 use gwanmun_reactor::blocking::{Lane, patiently};
 use gwanmun_sys::descriptors;
 use gwanmun_tls::{MinVersion, Policy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +47,16 @@ pub(crate) struct Generation {
     pub(crate) tls: Policy,
     /// Names that are to be served over TLS.
     pub(crate) domains: Vec<String>,
+    /// Whether there are rules for heads at all.
+    pub(crate) has_rules: bool,
+    /// For the heads of responses that no mount gives.
+    pub(crate) header_rules: HeaderRules,
+    /// Who may enter what is no mount's.
+    pub(crate) guard: Guard,
 }
+
+/// Who may enter: all of these must let a client in. Empty: everybody.
+pub(crate) type Guard = Arc<[Arc<AddressRules>]>;
 
 #[derive(Debug)]
 pub(crate) struct Mount {
@@ -57,6 +69,35 @@ pub(crate) struct Mount {
     pub(crate) error_pages: Vec<(u16, ErrorPage)>,
     /// Where the files are that the application may name in `X-Sendfile`.
     pub(crate) sendfile: Option<Arc<AllowedFolders>>,
+    pub(crate) own: Option<Own>,
+    pub(crate) header_rules: HeaderRules,
+    pub(crate) cors: Option<Cors>,
+    pub(crate) guard: Guard,
+}
+
+/// What a mount answers without looking any further.
+#[derive(Debug)]
+pub(crate) enum Own {
+    Fixed(Arc<Fixed>),
+    Redirect(Redirect),
+}
+
+/// An answer that is the same for all.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    pub(crate) status: u16,
+    pub(crate) lines: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Redirect {
+    pub(crate) status: u16,
+    pub(crate) to: Vec<u8>,
+    /// Nothing of the request is added.
+    pub(crate) is_whole: bool,
+    /// What else the answer says.
+    pub(crate) lines: &'static [u8],
 }
 
 /// A file as it was when the configuration was taken over.
@@ -115,6 +156,7 @@ impl Generation {
             config.trusted_proxies.as_deref().map(TrustedProxies::new).transpose()?;
         descriptors::keep_for_workers(config.reserved_descriptors);
         let packed = config.compression_cache.as_deref().map(PackedFolder::new).map(Arc::new);
+        let guards = guards(config)?;
         let mut mounts = Vec::new();
         for (index, mount) in config.mounts.iter().enumerate() {
             if !mount.path.starts_with('/') || (mount.path.len() > 1 && mount.path.ends_with('/')) {
@@ -169,6 +211,10 @@ impl Generation {
                 error_pages.push((page.status, loaded));
             }
             error_pages.sort_by_key(|(status, _)| *status);
+            let at = |error: Error| error.at(format!("mounts[{index}]"));
+            let mut header_rules = HeaderRules::new(&mount.header_rules).map_err(at)?;
+            let cors = mount.cors.as_ref().map(|cors| Cors::new(cors, &mut header_rules));
+            let cors = cors.transpose().map_err(at)?;
             mounts.push(Mount {
                 path: mount.path.clone(),
                 files,
@@ -176,13 +222,22 @@ impl Generation {
                 compress: mount.compress,
                 error_pages,
                 sendfile,
+                own: own(mount).map_err(at)?,
+                header_rules,
+                cors,
+                guard: Arc::clone(&guards.mounts[index]),
             });
         }
+        let header_rules = HeaderRules::new(&config.header_rules)?;
         let environ: Arc<[u8]> =
             static_environ(server.unwrap_or("gwanmun"), &config.environ).into();
         let pool = |own| Arc::new(Pool::new(own, Arc::clone(&environ), config.multiprocess));
         let pools = config.pools.iter().copied().map(pool).collect();
         Ok(Self {
+            has_rules: !header_rules.is_empty()
+                || mounts.iter().any(|mount| !mount.header_rules.is_empty()),
+            header_rules,
+            guard: guards.whole,
             router: Router::new(config.mounts.iter().map(|mount| mount.path.as_str())),
             mounts,
             head_limits: gwanmun_http1::Limits {
@@ -239,6 +294,85 @@ impl Generation {
     pub(crate) fn pool_of(&self, mount: usize) -> Option<&Arc<Pool>> {
         self.mounts.get(mount)?.application.and_then(|own| self.pools.get(own.pool))
     }
+}
+
+/// Guards, by what they are of.
+struct Guards {
+    whole: Guard,
+    /// As the mounts stand in the configuration.
+    mounts: Vec<Guard>,
+}
+
+/// A mount has the guards of all mounts around it, and of the whole, beside its own (A5).
+fn guards(config: &Config) -> Result<Guards, Error> {
+    let rules = |addresses: &Option<config::Addresses>, at: &str| match addresses {
+        None => Ok(None),
+        Some(config::Addresses { allow, deny }) => AddressRules::new(allow, deny)
+            .map(|rules| Some(Arc::new(rules)))
+            .map_err(|(list, index, fault)| {
+                Error::new(ErrorKind::Config, fault).at(format!("{at}{list}[{index}]"))
+            }),
+    };
+    let whole: Guard = rules(&config.addresses, "")?.into_iter().collect();
+    // The shortest first, so that what is around a mount is known before it.
+    let mut order: Vec<usize> = (0..config.mounts.len()).collect();
+    order.sort_by_key(|&index| config.mounts[index].path.len());
+    let mut by_path: HashMap<&str, usize> = HashMap::new();
+    let mut mounts = vec![Arc::clone(&whole); config.mounts.len()];
+    for index in order {
+        let mount = &config.mounts[index];
+        let own = rules(&mount.addresses, &format!("mounts[{index}]."))?;
+        let inherited = if mount.open {
+            Guard::default()
+        } else {
+            let around = mount.path.rmatch_indices('/').find_map(|(end, _)| {
+                let path = if end == 0 { "/" } else { &mount.path[..end] };
+                by_path.get(path).copied()
+            });
+            around.map_or_else(|| Arc::clone(&whole), |around| Arc::clone(&mounts[around]))
+        };
+        mounts[index] = match own {
+            None => inherited,
+            Some(own) => inherited.iter().map(Arc::clone).chain([own]).collect(),
+        };
+        by_path.insert(&mount.path, index);
+    }
+    Ok(Guards { whole, mounts })
+}
+
+/// What a mount answers by itself.
+fn own(mount: &config::Mount) -> Result<Option<Own>, Error> {
+    let invalid = |message: &str| Err(Error::new(ErrorKind::Config, message.to_owned()));
+    if let Some(fixed) = &mount.respond {
+        let mut lines = Vec::new();
+        for (name, value) in &fixed.headers {
+            check(name, value)?;
+            lines.extend_from_slice(&line(name, value));
+        }
+        if !(200..=599).contains(&fixed.status) {
+            return invalid("The status of a fixed answer is from 200 to 599.");
+        }
+        let body = fixed.body.clone().into_bytes();
+        return Ok(Some(Own::Fixed(Arc::new(Fixed { status: fixed.status, lines, body }))));
+    }
+    let Some(redirect) = &mount.redirect else { return Ok(None) };
+    let is_path = redirect.to.starts_with('/') && !redirect.to.starts_with("//");
+    let is_url = ["http://", "https://"].iter().any(|scheme| redirect.to.starts_with(scheme));
+    if !(is_path || is_url) || !redirect.to.bytes().all(|byte| (b'!'..=b'~').contains(&byte)) {
+        return invalid("A redirect leads to a path or a URL, which is encoded.");
+    }
+    // A browser keeps a permanent one for ever, and with it a mistake, unless it is told how long (A129).
+    let lines: &[u8] = match redirect.status {
+        301 | 308 => b"Cache-Control: max-age=86400\r\n",
+        302 | 303 | 307 => b"",
+        _ => return invalid("The status of a redirect is 301, 302, 303, 307 or 308."),
+    };
+    Ok(Some(Own::Redirect(Redirect {
+        status: redirect.status,
+        to: redirect.to.clone().into_bytes(),
+        is_whole: redirect.to.contains(['?', '#']),
+        lines,
+    })))
 }
 
 /// What goes into a head is checked here as well: it must not be able to end a line.

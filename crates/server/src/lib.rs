@@ -25,6 +25,7 @@ mod trusted;
 mod usage;
 
 pub use error::{Error, ErrorKind};
+pub use gwanmun_access::entry_fault as network_fault;
 pub use gwanmun_tls::{
     Challenge as TlsChallenge, Described as CertificateFacts, Given as GivenCertificate,
 };
@@ -34,5 +35,4 @@ pub use server::{Server, Status, WorkerEnds, WorkerLoad, read_certificate};
 pub use shared::Event;
 pub use shared::challenges::HttpChallenge;
 pub use shared::task::{Part, TaskAnswer, TaskRequest};
-pub use trusted::trusted_proxy_fault;
 pub use usage::Usage;

@@ -6,7 +6,7 @@ use super::{LogFields, Response, ResponseState};
 use crate::generation::Generation;
 use crate::request_id::RequestId;
 use crate::shared::{ByThread, Event};
-use crate::trusted;
+use gwanmun_access::UNIX;
 use gwanmun_log::{AccessDetails, AccessRecord, Level, Record, TlsDetails};
 use gwanmun_reactor::arena::Key;
 use std::rc::Rc;
@@ -116,7 +116,7 @@ impl Turn {
         let client = log.as_ref().and_then(|log| log.client());
         let client = client.map(|address| address.to_string());
         let peer = client.as_deref().filter(|client| *client != remote).map(|_| match remote {
-            "" => trusted::UNIX,
+            "" => UNIX,
             address => address,
         });
         let details = log.as_ref().map(|log| AccessDetails {

@@ -1,5 +1,6 @@
 //! What the core answers itself, as values: pages, files, redirects.
 
+use crate::generation::Fixed;
 use gwanmun_files::{FileEntry, Reply};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ pub(crate) enum Answer {
     Page { status: u16, lines: Cow<'static, [u8]> },
     /// Something that the core has made.
     Content { status: u16, content_type: &'static str, lines: &'static [u8], body: String },
+    /// What a mount answers to all.
+    Fixed(Arc<Fixed>),
     /// A file, or what the request's conditions make of it.
     File { entry: Arc<FileEntry>, reply: Reply },
 }

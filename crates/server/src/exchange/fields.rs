@@ -10,6 +10,7 @@ impl Exchange {
     #[inline]
     pub(crate) fn write_fields(&self, out: &mut Vec<u8>, clock: &Clock, head: &ResponseHead<'_>) {
         let facts = head.facts;
+        let start = out.len();
         if !facts.has_date {
             out.extend_from_slice(clock.date_line());
         }
@@ -38,6 +39,19 @@ impl Exchange {
         }
         if self.is_secured && !facts.has_hsts {
             out.extend_from_slice(&self.generation.hsts_line);
+        }
+        if self.generation.has_rules {
+            self.apply_rules(out, start);
+        }
+    }
+
+    /// What the configuration says of all heads comes last, so that it holds for whatever was said before.
+    #[cold]
+    fn apply_rules(&self, out: &mut Vec<u8>, start: usize) {
+        let mount = self.generation.mounts.get(self.mount);
+        mount.map_or(&self.generation.header_rules, |mount| &mount.header_rules).apply(out, start);
+        if let Some(granted) = &self.granted {
+            out.extend_from_slice(&granted.0);
         }
     }
 }

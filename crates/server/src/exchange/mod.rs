@@ -66,11 +66,17 @@ pub(crate) struct Exchange {
     /// Its response must wait behind others, whatever comes of it.
     pub(crate) is_behind: bool,
     pub(crate) started: Instant,
+    /// What its response says to a page of another origin.
+    pub(crate) granted: Option<Box<Granted>>,
     /// None: request ids are off.
     pub(crate) id: Option<RequestId>,
     /// None: there is no access log, and no trusted proxy has said whom the request is from.
     pub(crate) log: Option<Box<LogFields>>,
 }
+
+/// Lines of a response's head.
+#[derive(Debug)]
+pub(crate) struct Granted(pub(crate) Vec<u8>);
 
 #[derive(Debug)]
 pub(crate) enum RequestBody {
@@ -230,6 +236,7 @@ impl Exchange {
             holds: Holding::default(),
             is_behind: false,
             started,
+            granted: None,
             id: None,
             log: None,
         }

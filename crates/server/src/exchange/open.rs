@@ -4,7 +4,7 @@ use super::turn::Turn;
 use super::{Exchange, LogFields};
 use crate::peer::Peer;
 use crate::request_id::{self, RequestId};
-use crate::trusted;
+use gwanmun_access::UNIX;
 use gwanmun_http1::{Forwarded, HeaderSpan, RequestHead, Version, read_forwarded};
 use gwanmun_log::Level;
 use gwanmun_reactor::arena::Key;
@@ -128,7 +128,7 @@ fn believed(
         let forwarded = read_forwarded(bytes, headers, |address| trusted.has(address));
         return Some(Box::new(forwarded));
     }
-    let name = if is_unix { trusted::UNIX } else { &peer.addr };
+    let name = if is_unix { UNIX } else { &peer.addr };
     if !name.is_empty() && !IS_TOLD.swap(true, Ordering::Relaxed) {
         let from = if is_unix { "a Unix socket" } else { name };
         let line = trusted.line_with(name);

@@ -5,6 +5,7 @@ use super::seam::{Body, Client};
 use super::turn::Turn;
 use super::{Exchange, Source, deliver};
 use crate::filters::head::ResponseHead;
+use crate::generation::Fixed;
 use gwanmun_files::{FileEntry, PARTS_END, Reply, part_head, write_headers};
 use gwanmun_http1::response::{body_allowed, reason};
 use gwanmun_reactor::arena::Key;
@@ -19,6 +20,7 @@ impl Turn {
             Answer::Content { status, content_type, lines, body } => {
                 self.answer_text(client, key, (status, lines), content_type, body.as_bytes());
             }
+            Answer::Fixed(fixed) => self.answer_fixed(client, key, &fixed),
             Answer::File { entry, reply } => self.answer_file(client, key, &entry, &reply),
         }
     }
@@ -93,6 +95,17 @@ impl Turn {
         };
         deliver::whole(self, client, key, &head, Body::Bytes(body), length);
         self.buffers.give(own);
+    }
+
+    fn answer_fixed(&mut self, client: &mut impl Client, key: Key, fixed: &Fixed) {
+        let length = fixed.body.len() as u64;
+        let head = ResponseHead {
+            length: body_allowed(fixed.status).then_some(length),
+            is_whole: true,
+            ..ResponseHead::new(fixed.status, &fixed.lines)
+        };
+        let body = if body_allowed(fixed.status) { fixed.body.as_slice() } else { b"" };
+        deliver::whole(self, client, key, &head, Body::Bytes(body), body.len() as u64);
     }
 
     fn answer_file(

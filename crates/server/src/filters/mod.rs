@@ -2,5 +2,7 @@
 //! go, is [`deliver`](crate::exchange::deliver)'s.
 
 pub(crate) mod compress;
+pub(crate) mod cors;
 pub(crate) mod head;
+pub(crate) mod rules;
 pub(crate) mod sendfile;

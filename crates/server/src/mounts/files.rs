@@ -347,13 +347,7 @@ fn redirect(path: &[u8], query: &[u8]) -> Answer {
 /// everything that is not plainly a path's character is encoded (H80).
 fn redirect_line(path: &[u8], query: &[u8]) -> Vec<u8> {
     let mut line = b"Location: ".to_vec();
-    for &byte in path {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
-            line.push(byte);
-        } else {
-            line.extend_from_slice(format!("%{byte:02X}").as_bytes());
-        }
-    }
+    path::encode(&mut line, path);
     line.push(b'/');
     if !query.is_empty() {
         line.push(b'?');

@@ -4,11 +4,14 @@ pub(crate) mod application;
 mod challenge;
 mod elsewhere;
 mod files;
+mod fixed;
+mod guard;
 
+use crate::exchange::Granted;
 use crate::exchange::answer::Answer;
 use crate::exchange::seam::{Clients, Note, Request, Respond, Start};
 use crate::exchange::turn::Turn;
-use crate::generation::Generation;
+use crate::generation::{Generation, Own};
 use crate::peer::Elsewhere;
 use crate::router::Resolved;
 use application::Applications;
@@ -84,6 +87,41 @@ impl Mounts {
                 log.routed = true;
             }
         }
+        let is_preflight = match &mount.cors {
+            None => false,
+            Some(cors) => {
+                let find = |name: &[u8]| {
+                    let header = headers
+                        .iter()
+                        .find(|header| header.name.of(bytes).eq_ignore_ascii_case(name))?;
+                    Some(header.value.of(bytes))
+                };
+                let origin = find(b"origin");
+                let is_preflight = origin.is_some()
+                    && head.method.of(bytes) == b"OPTIONS"
+                    && find(b"access-control-request-method").is_some();
+                let granted = cors.lines(origin, is_preflight);
+                if let Some(exchange) = turn.exchanges.get_mut(key)
+                    && !granted.is_empty()
+                {
+                    exchange.granted = Some(Box::new(Granted(granted)));
+                }
+                is_preflight
+            }
+        };
+        if !mount.guard.is_empty()
+            && let Some(start) = guard::refusal(turn, key, request.peer, &mount.guard)
+        {
+            return start;
+        }
+        if is_preflight {
+            return Start::Answer(Answer::page(204));
+        }
+        match &mount.own {
+            None => {}
+            Some(Own::Fixed(own)) => return Start::Answer(fixed::respond(own)),
+            Some(Own::Redirect(own)) => return Start::Answer(fixed::redirect(own, request)),
+        }
         if matches!(head.body, Body::Length(length) if length > generation.body_limit) {
             let why = "the announced request body is over limits.body";
             return Start::Refused(413, why);
@@ -140,6 +178,19 @@ impl Mounts {
     }
 }
 
+/// What refuses a request that is for no mount.
+fn refused(
+    turn: &mut Turn,
+    generation: &Generation,
+    key: Key,
+    request: &Request<'_>,
+) -> Option<Start> {
+    if generation.guard.is_empty() {
+        return None;
+    }
+    guard::refusal(turn, key, request.peer, &generation.guard)
+}
+
 impl Respond for Mounts {
     fn start(&mut self, turn: &mut Turn, key: Key, request: &mut Request<'_>) -> Start {
         let generation = Rc::clone(&turn.generation);
@@ -149,6 +200,11 @@ impl Respond for Mounts {
         if let Some(start) = token.and_then(|token| challenge::start(turn, request, token)) {
             return start;
         }
+        if request.peer.local.elsewhere.is_some()
+            && let Some(start) = refused(turn, &generation, key, request)
+        {
+            return start;
+        }
         if let Some(elsewhere) = request.peer.local.elsewhere
             && (token.is_none() || matches!(elsewhere, Elsewhere::Tls(_)))
             && let Some(start) = elsewhere::start(turn, key, request, elsewhere)
@@ -156,6 +212,9 @@ impl Respond for Mounts {
             return start;
         }
         if head.form == TargetForm::Asterisk {
+            if let Some(start) = refused(turn, &generation, key, request) {
+                return start;
+            }
             let start = self.start_any_target(turn, &generation, key, request);
             return start.unwrap_or(Start::Answer(Answer::Page {
                 status: 204,
@@ -176,7 +235,8 @@ impl Respond for Mounts {
                     Normal::Decoded => (decoded.as_slice(), None),
                 };
                 match generation.router.find(path) {
-                    None => Start::Answer(Answer::page(404)),
+                    None => refused(turn, &generation, key, request)
+                        .unwrap_or(Start::Answer(Answer::page(404))),
                     Some(route) => {
                         let resolved = Resolved {
                             peer: request.peer,
