@@ -256,7 +256,10 @@ fn serve(mut link: UnixStream, heard: &mpsc::Sender<Heard>, sent: &AtomicUsize) 
                     }
                 }
                 Kind::Credit => {
-                    open.get_mut(&stream).unwrap().credit += frame.extra as usize;
+                    // For one that has just ended it is too late.
+                    if let Some(open) = open.get_mut(&stream) {
+                        open.credit += frame.extra as usize;
+                    }
                 }
                 Kind::Reset => {
                     open.remove(&stream);
