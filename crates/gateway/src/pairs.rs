@@ -2,7 +2,7 @@
 //!
 //! The payload is the application's index, the flags of the request, and the environ: name NUL value NUL …
 
-use crate::frame::{MAX_PAYLOAD, read_u32};
+use crate::frame::MAX_PAYLOAD;
 use crate::request::{FIXED, FLAG_BODY, FLAG_HTTP10, FLAG_TLS, HeadView, Piece};
 
 /// Bytes before the pairs.
@@ -27,9 +27,9 @@ pub fn write_pairs(out: &mut Vec<u8>, head: &[u8]) {
     pair(out, b"QUERY_STRING", view.piece(Piece::Query));
     let tls = flags & FLAG_TLS != 0;
     pair(out, b"SERVER_NAME", view.piece(Piece::ServerName));
-    let ports = read_u32(head, 24);
+    let (server_port, remote_port) = view.ports();
     // W03: never empty, also behind a Unix socket.
-    let server_port = match ports >> 16 {
+    let server_port = match server_port {
         0 if tls => 443,
         0 => 80,
         port => port,
@@ -37,8 +37,8 @@ pub fn write_pairs(out: &mut Vec<u8>, head: &[u8]) {
     number(out, b"SERVER_PORT", server_port.into());
     pair(out, b"SERVER_PROTOCOL", if flags & FLAG_HTTP10 != 0 { b"HTTP/1.0" } else { b"HTTP/1.1" });
     pair(out, b"REMOTE_ADDR", view.piece(Piece::RemoteAddr));
-    if ports & 0xffff != 0 {
-        number(out, b"REMOTE_PORT", (ports & 0xffff).into());
+    if remote_port != 0 {
+        number(out, b"REMOTE_PORT", remote_port.into());
     }
     pair(out, b"wsgi.url_scheme", if tls { b"https" } else { b"http" });
     if tls {
@@ -46,8 +46,7 @@ pub fn write_pairs(out: &mut Vec<u8>, head: &[u8]) {
     }
     out.extend_from_slice(view.variables());
     if flags & FLAG_BODY != 0 {
-        let length = u64::from(read_u32(head, 20)) << 32 | u64::from(read_u32(head, 16));
-        number(out, b"CONTENT_LENGTH", length);
+        number(out, b"CONTENT_LENGTH", view.body_length());
     }
     headers(out, &view);
     let target = view.piece(Piece::Target);

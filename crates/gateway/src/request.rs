@@ -203,6 +203,19 @@ impl<'a> HeadView<'a> {
         read_u32(self.payload, 8)
     }
 
+    /// The port that the client has come to, and its own; 0: there is none.
+    #[must_use]
+    pub fn ports(&self) -> (u16, u16) {
+        let ports = read_u32(self.payload, 24);
+        ((ports >> 16) as u16, ports as u16)
+    }
+
+    /// Bytes of the body, if [`FLAG_BODY`] says that there is one.
+    #[must_use]
+    pub fn body_length(&self) -> u64 {
+        u64::from(read_u32(self.payload, 20)) << 32 | u64::from(read_u32(self.payload, 16))
+    }
+
     /// Headers in the order of arrival, names as received.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + '_ {
         let count = read_u32(self.payload, 12) as usize;
