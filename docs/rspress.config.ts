@@ -24,6 +24,7 @@ const chapters: [title: string, pages: string[]][] = [
       'guides/fetch',
       'guides/node',
       'guides/python',
+      'guides/php',
       'guides/operating',
       'guides/https',
       'guides/access',

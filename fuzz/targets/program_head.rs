@@ -3,7 +3,7 @@
 #![no_main]
 
 use gwanmun_cgi::response::{Head, HeadCollector, MAX_HEAD, parse};
-use gwanmun_cgi::scripts::{is_source, split};
+use gwanmun_files::scripts::{is_source, split};
 use gwanmun_http1::response::check_block;
 use libfuzzer_sys::fuzz_target;
 

@@ -15,6 +15,8 @@ import { GUNICORN_NAMES, GUNICORN_OPTIONS, GUNICORN_REFUSED, gunicornSettings } 
 export interface Subject {
   readonly target: string | undefined;
   readonly config: string | undefined;
+  /** The target is the folder of a site in PHP. */
+  readonly isPhp?: boolean | undefined;
 }
 
 /** A request of `gwanmun fetch`. */
@@ -68,6 +70,7 @@ const OPTIONS = {
   head: { type: 'boolean', short: 'I' },
   pid: { type: 'string' },
   tls: { type: 'boolean' },
+  php: { type: 'boolean' },
   cert: { type: 'string' },
   key: { type: 'string' },
   yes: { type: 'boolean' },
@@ -102,8 +105,8 @@ type CommandName = (typeof COMMANDS)[number];
 
 /** What each command takes beside --help and --version. */
 const TAKES: Record<CommandName, readonly OptionName[]> = {
-  serve: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key'],
-  dev: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key'],
+  serve: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key', 'php'],
+  dev: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key', 'php'],
   check: ['config'],
   fetch: ['method', 'header', 'data', 'json', 'include', 'head', 'config'],
   init: [],
@@ -196,6 +199,7 @@ export function parseCommand(args: readonly string[]): Command {
       return {
         name: 'serve',
         ...subject(target, values.config),
+        ...(phpFlag(values.php, target) ? { isPhp: true } : {}),
         ...(command === 'dev' ? { development: true } : {}),
         overrides: serveOverrides(values, gunicorn),
       };
@@ -314,6 +318,11 @@ function subject(target: string | undefined, config: string | undefined): Subjec
     throw usage('name either a target or a --config', `gwanmun ${target}\ngwanmun --config ${config}`);
   }
   return { target, config };
+}
+
+function phpFlag(isGiven: true | undefined, target: string | undefined): boolean {
+  if (isGiven && target === undefined) throw usage('--php needs the folder of the site', 'gwanmun ./public --php');
+  return isGiven === true;
 }
 
 type Options = { -readonly [Name in OptionName]?: Name extends FlagName ? true : string };

@@ -1,6 +1,6 @@
 // What is said when the server is ready: a few lines for a person at a terminal, elsewhere one line in the format of the log.
 
-import type { CoreAddress } from '../config/core.js';
+import type { CoreAddress, CoreUpstream } from '../config/core.js';
 import { displayPath } from '../config/display-path.js';
 import { processCount, type ResolvedConfig, type ResolvedMount } from '../config/resolved.js';
 import { VERSION } from '../config/version.js';
@@ -14,14 +14,24 @@ export function formatAddress(address: CoreAddress): string {
 }
 
 /** What answers a mount: `public, then app.ts`, `mysite.wsgi:application (venv/bin/python)`, `→ /new (308)` */
-export function formatAnswers({ files, application, wsgi, rules }: ResolvedMount, config: ResolvedConfig): string {
+export function formatAnswers(
+  { files, application, wsgi, fastcgi, rules }: ResolvedMount,
+  config: ResolvedConfig,
+): string {
   if (rules.redirect !== undefined) return `→ ${rules.redirect.to} (${rules.redirect.status})`;
   if (rules.respond !== undefined) return `a fixed answer (${rules.respond.status})`;
   const module = application === undefined ? undefined : config.applications[application]?.module;
   const python = wsgi === undefined ? undefined : config.wsgi[wsgi];
   const answers = [files?.root, module].filter((part) => part !== undefined).map(displayPath);
   if (python !== undefined) answers.push(`${python.target} (${formatPython(python.python)})`);
+  const address = fastcgi && config.upstreams[fastcgi.upstream]?.address;
+  if (address !== undefined) answers.push(`FastCGI ${formatUpstream(address)}`);
   return answers.join(', then ');
+}
+
+function formatUpstream(address: CoreUpstream['address']): string {
+  if (address.kind === 'unix') return `unix:${address.path}`;
+  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
 function formatPython(python: string): string {

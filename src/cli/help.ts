@@ -131,6 +131,7 @@ ${CONTROL}`,
 Examples
   gwanmun                       # what gwanmun.config.ts of this folder says
   gwanmun ./dist                # the files of a folder
+  gwanmun ./public --php        # a site in PHP, with php-fpm
   gwanmun app.ts --port 8080    # a module that exports application()
   gwanmun app.ts --workers auto # with a worker process for each core
   gwanmun serve ./check         # a folder with the name of a command
@@ -143,6 +144,7 @@ Options
       --cert <file>             HTTPS with this certificate (PEM)
       --key <file>              its private key           # in the same file
       --tls                     HTTPS with a certificate for this machine
+      --php                     the folder is a site in PHP
 
   gunicorn's options work too, with times in seconds: --bind, --timeout,
   --graceful-timeout, --max-requests, --access-logfile, --pid, …

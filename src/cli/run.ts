@@ -17,7 +17,7 @@ import { GwanmunError, systemFault } from '../errors.js';
 import { formatError } from '../format-error.js';
 import { loadNative } from '../native.js';
 import { checkPython } from '../supervisor/python-worker.js';
-import { parseCommand, suggestCommand, type Command } from './arguments.js';
+import { parseCommand, suggestCommand, type Command, type Subject } from './arguments.js';
 import { describeMounts, formatAddress } from './banner.js';
 import { serve } from './serve.js';
 
@@ -51,7 +51,7 @@ async function runCommand(command: Command): Promise<void> {
       return;
     }
     case 'fetch': {
-      const input = await findInput(command.target, command.config);
+      const input = await findInput(command);
       const { fetchOnce } = await import('./fetch.js');
       const code = await fetchOnce(await resolveInTime(input), command.request);
       // What it printed may still be on its way through a pipe.
@@ -77,17 +77,17 @@ async function runCommand(command: Command): Promise<void> {
       return;
     }
     case 'serve': {
-      const { target, config, development } = command;
+      const { target, config, development, isPhp } = command;
       const overrides = { ...command.overrides, development };
       const imports = development ? (await import('../config/follow-imports.js')).followImports() : undefined;
-      const input = await findInput(target, config);
+      const input = await findInput({ target, config, isPhp });
       const { name, text } = input.source;
       // A target that was named in its place has no text.
       const configFiles = imports && new Set(text === undefined ? [] : [realpathSync(name), ...imports.take()]);
       imports?.end();
       const addFiles = configFiles && ((files: readonly string[]) => files.forEach((file) => configFiles.add(file)));
       const load = async (): Promise<ResolvedConfig> => {
-        const input = await findInput(target, config, (file) => loadConfigAfresh(file, addFiles));
+        const input = await findInput({ target, config, isPhp }, (file) => loadConfigAfresh(file, addFiles));
         return resolveInTime(input, overrides);
       };
       return serve(await resolveInTime(input, overrides), load, configFiles);
@@ -96,7 +96,7 @@ async function runCommand(command: Command): Promise<void> {
 }
 
 async function check(file: string | undefined): Promise<void> {
-  const input = await findInput(undefined, file);
+  const input = await findInput({ target: undefined, config: file });
   const config = await resolveInTime(input);
   for (const application of config.wsgi) checkPython(application);
   const certificates = await readCertificates(config);
@@ -138,13 +138,12 @@ function summary(config: ResolvedConfig): string {
 
 /** What a target or a configuration asks for. */
 async function findInput(
-  target: string | undefined,
-  file: string | undefined,
+  { target, config: file, isPhp }: Subject,
   load: (file: string) => Promise<ConfigInput> = loadConfig,
 ): Promise<ConfigInput> {
   if (target !== undefined) {
     try {
-      return await configForTarget(target);
+      return await configForTarget(target, isPhp);
     } catch (error) {
       throw orCommand(error, target);
     }

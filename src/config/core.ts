@@ -51,6 +51,8 @@ export interface CoreMount {
   sendfile?: string[];
   /** The application gets request bodies as they come, instead of whole. */
   stream?: boolean;
+  /** Where there is no file, a program that speaks FastCGI answers. */
+  fastcgi?: CoreFastCgi;
   /** The answer to everything. */
   respond?: { status: number; headers: [name: string, value: string][]; body: string };
   /** Where to go instead: a path or a URL, encoded. With a query it is the whole target. */
@@ -87,6 +89,39 @@ export interface CoreAddresses {
   deny: string[];
 }
 
+/** How requests are given to a FastCGI program. */
+export interface CoreFastCgi {
+  /** Index in {@link CoreConfig.upstreams}. */
+  upstream: number;
+  /** Which files it runs; missing: it gets every request, and knows itself what a path means. */
+  scripts?: {
+    root: string;
+    /** The folder as the program sees it. */
+    rootThere?: string;
+    /** The script that answers for a folder, and in the root for everything that is nothing else. */
+    index?: string;
+    extensions: string[];
+    /** Paths of those that may run; missing: all. */
+    only?: string[];
+    noExec: string[];
+    symlinks?: 'inside' | 'never' | 'anywhere';
+  };
+  env: Record<string, string>;
+  passAuthorization: boolean;
+}
+
+/** Another server. */
+export interface CoreUpstream {
+  /** The path of a Unix socket is absolute, or `@` and a name of the abstract namespace. */
+  address: { kind: 'tcp'; host: string; port: number } | { kind: 'unix'; path: string };
+  maxConnections: number;
+  queue: number;
+  queueTimeoutMs: number;
+  connectTimeoutMs: number;
+  /** 0: none. */
+  timeoutMs: number;
+}
+
 /** One immutable generation of the core's configuration. */
 export interface CoreConfig {
   /** I/O threads; 0 = as many as the machine has cores. */
@@ -99,6 +134,7 @@ export interface CoreConfig {
   mounts: CoreMount[];
   /** `requestTimeoutMs` 0: none. */
   pools: { queue: number; queueTimeoutMs: number; requestTimeoutMs: number }[];
+  upstreams?: CoreUpstream[];
   /** Bytes, except `headerCount`. */
   limits: {
     requestLine: number;

@@ -60,6 +60,13 @@ export interface Mount {
   wsgi?: string | undefined;
   /** The Python interpreter that runs it, 3.8 or newer. Default: `./venv/bin/python` or `./.venv/bin/python` if there is one, else `python3`. */
   python?: string | undefined;
+  /**
+   * PHP: the folder of the site. Its files are sent, its `.php` files run by php-fpm, and what is neither goes to its `index.php`; see
+   * [PHP](guides/php.md). An object says more: `{ root: './public', to: '127.0.0.1:9000' }`.
+   */
+  php?: string | Php | undefined;
+  /** A program that speaks FastCGI: its address, such as `'unix:/run/app.sock'` or `'127.0.0.1:9000'`; or an object, `{ to, root }`; see [PHP](guides/php.md). */
+  fastcgi?: string | FastCgi | undefined;
   /** The file that answers for a folder: a name, or several in order of preference; `[]` for none. Default `'index.html'`. */
   index?: string | readonly string[] | undefined;
   /** Files to try, in this order. `$path` is the request's path: `['$path', '$path.html', '/index.html']`. Default `['$path']`. */
@@ -147,6 +154,41 @@ export interface Cors {
   expose?: readonly string[] | undefined;
   /** For how many milliseconds a browser may keep the answer. Default 3600000. */
   maxAge?: number | undefined;
+}
+
+/** A program that speaks FastCGI. */
+export interface FastCgi {
+  /** Its address: `'unix:/run/php/php-fpm.sock'`, `'127.0.0.1:9000'`. */
+  to: string;
+  /**
+   * The folder of the scripts that it runs, relative to the configuration file. `{ here, there }` if the program sees it under another path, as in another
+   * container. Default: none, it gets every request and knows itself what a path means.
+   */
+  root?: string | { here: string; there: string } | undefined;
+  /** The script that answers for a folder; that of the root answers for every path that is nothing else. `false`: none does. Default `'index.php'`. */
+  index?: string | false | undefined;
+  /** What the names of scripts end in. What follows in a path is PATH_INFO. Default `'.php'`. */
+  splitPath?: string | readonly string[] | undefined;
+  /** The scripts that may run, such as `['index.php']`. Others are not found. Default: all. */
+  scripts?: readonly string[] | undefined;
+  /** Paths beneath which no script runs, such as `['/wp-content/uploads']`. Default: none. */
+  noExec?: readonly string[] | undefined;
+  /** Variables to add to every request; they win over its own. Default: none. */
+  env?: Readonly<Record<string, string>> | undefined;
+  /** Pass on a client's `Authorization`. Default `false`. */
+  passAuthorization?: boolean | undefined;
+  /** How many requests it gets at once: as many as it has children. Others wait. Default 64. */
+  maxConnections?: number | undefined;
+  /** Milliseconds without a byte of the response; then the client gets a 504. 0: no limit. Default: the `timeout` of the whole configuration. */
+  timeout?: number | undefined;
+}
+
+/** A site in PHP. */
+export interface Php extends Omit<FastCgi, 'to' | 'root'> {
+  /** The folder of the site: its files and its scripts. */
+  root: string | { here: string; there: string };
+  /** Where php-fpm listens. Default: the socket of php-fpm that there is in `/run/php` or `/run/php-fpm`. */
+  to?: string | undefined;
 }
 
 /** The queue of requests that wait for a free worker. */

@@ -10,7 +10,7 @@ import type { KeyPath } from './locate.js';
 import { didYouMean } from './suggest.js';
 
 /** What a path has to be. `anything`: it has to answer, and whoever uses it later says what else is wrong with it. */
-export type Kind = 'folder' | 'folder or nothing' | 'page' | 'module' | 'program' | 'anything';
+export type Kind = 'folder' | 'folder or nothing' | 'page' | 'module' | 'program' | 'socket' | 'anything';
 
 /** Something that a configuration names. */
 export interface PathCheck {
@@ -95,6 +95,7 @@ const FAULTS: Record<Kind, (path: string, written: string) => string | undefined
   page: (path) => fileFault(path) ?? mayNot(path, constants.R_OK),
   module: moduleFault,
   program: programFault,
+  socket: socketFault,
   anything: () => undefined,
 };
 
@@ -130,6 +131,12 @@ function programFault(path: string, written: string): string | undefined {
   const isEnvironment = stats.isDirectory() && lookAt(`${path}/${inside}`) !== undefined;
   const hint = isEnvironment ? `; did you mean "${written.replace(/\/*$/, '')}/${inside}"?` : '';
   return `${displayPath(path)} is not a program${hint}`;
+}
+
+function socketFault(path: string): string | undefined {
+  const stats = lookAt(path);
+  if (typeof stats === 'string') return stats;
+  return stats?.isSocket() ? undefined : `there is no socket ${displayPath(path)}`;
 }
 
 /** What is at a path: nothing is undefined, and a folder above it that may not be entered is a fault. */

@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path';
 import { resolveListen } from './addresses.js';
 import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
 import type { Hooks } from './define.js';
+import { programOf, withPrograms, type Program } from './fastcgi.js';
 import { FILE_KEYS, filesOf } from './files.js';
 import type { KeyPath } from './locate.js';
 import { resolveAccessLog, resolveErrorLog, resolveRequestIds } from './logs.js';
@@ -76,10 +77,14 @@ function beginResolving(
   };
   const applications: ResolvedApplication[] = [];
   const pythons = new Map<number, PathCheck>();
+  const programs = new Map<number, Program>();
   const mounts = config.mounts.map((mount, index): ResolvedMount => {
     const key = ['mounts', index];
+    const site = mount.files ?? mount.php?.root?.here;
     const files =
-      mount.files === undefined ? undefined : check([...key, 'files'], 'folder', resolve(directory, mount.files));
+      site === undefined
+        ? undefined
+        : check([...key, mount.files === undefined ? 'php' : 'files'], 'folder', resolve(directory, site));
     const { stream } = mount;
     const sendfile = (mount.sendfile ?? []).map((path, at) =>
       check([...key, 'sendfile', at], 'folder', resolve(directory, path)),
@@ -108,6 +113,11 @@ function beginResolving(
       const python = pythonCheck(mount.python, directory, key);
       checks.push(python);
       pythons.set(index, python);
+      return common;
+    }
+    const program = mount.php ?? mount.fastcgi;
+    if (program !== undefined) {
+      programs.set(index, programOf(program, [...key, mount.php === undefined ? 'fastcgi' : 'php'], directory, checks));
       return common;
     }
     if (mount.app === undefined) return common;
@@ -147,6 +157,7 @@ function beginResolving(
     mounts,
     applications,
     wsgi: [],
+    upstreams: [],
     ...(applications.length + pythons.size === 0 ? { workers: 0, mostWorkers: 0 } : workerCounts(workers)),
     concurrency: config.concurrency ?? 1024,
     queue: { length: queue.length ?? 1024, timeout: queue.timeout ?? 30_000 },
@@ -192,7 +203,7 @@ function beginResolving(
   const finish = (looked: Looked): ResolvedConfig => {
     const all = [...faults, ...looked.faults];
     if (all.length > 0) throw invalidConfig(all, source);
-    return withPythons(resolved, config, pythons, looked);
+    return withPrograms(withPythons(resolved, config, pythons, looked), programs, looked);
   };
   return { checks, finish };
 }

@@ -1,6 +1,14 @@
 // A configuration as it is run: what everything but the reading of it goes by.
 
-import type { CoreAddresses, CoreConfig, CoreHeaderRules, CoreListener, CoreMount } from './core.js';
+import type {
+  CoreAddresses,
+  CoreConfig,
+  CoreFastCgi,
+  CoreHeaderRules,
+  CoreListener,
+  CoreMount,
+  CoreUpstream,
+} from './core.js';
 import type { ApplicationKind, Hooks } from './define.js';
 import type { Origin } from './origin.js';
 import type { WsgiApplication } from './python.js';
@@ -15,6 +23,8 @@ export interface ResolvedConfig {
   readonly applications: readonly ResolvedApplication[];
   /** Python applications; each has workers of its own. A mount names one by its index. */
   readonly wsgi: readonly WsgiApplication[];
+  /** Other servers. A mount names one by its index. */
+  readonly upstreams: readonly CoreUpstream[];
   /** Worker processes for the modules, which load them all, and for each Python application. */
   readonly workers: number;
   /** As many as `workers`, unless they are scaled. */
@@ -81,6 +91,7 @@ export interface ResolvedMount {
   readonly stream: boolean | undefined;
   readonly sendfile: readonly string[];
   readonly wsgi?: number;
+  readonly fastcgi?: CoreFastCgi;
   /** What holds whatever answers. */
   readonly rules: MountRules;
 }

@@ -2,12 +2,15 @@
 
 import * as v from 'valibot';
 import { loadNative } from '../native.js';
+import type { CoreUpstream } from './core.js';
 import type {
   App,
   ApplicationKind,
   Config,
+  FastCgi,
   Listen,
   Mount,
+  Php,
   Redirect,
   Respond,
   TcpListen,
@@ -19,6 +22,7 @@ import { foreignKey } from './foreign.js';
 import { WSGI_TARGET } from './python.js';
 import { didYouMean } from './suggest.js';
 import { parseListen, PORT_RANGE } from './listen.js';
+import { parseUpstream } from './upstream.js';
 
 /** A safe integer of a range, with one message for whatever is wrong with it. */
 function range(min: number, max: number, expected: string) {
@@ -392,6 +396,112 @@ function targetOf(text: string): string | undefined {
   return url.username === '' && url.password === '' ? url.href : undefined;
 }
 
+/** What a mount says of a FastCGI program, after its check. */
+export interface CheckedFastCgi {
+  /** Undefined: php-fpm is looked for. */
+  readonly to?: CoreUpstream['address'] | undefined;
+  readonly root?: { readonly here: string; readonly there?: string | undefined } | undefined;
+  readonly index?: string | false | undefined;
+  readonly splitPath?: readonly string[] | undefined;
+  readonly scripts?: readonly string[] | undefined;
+  readonly noExec?: readonly string[] | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  readonly passAuthorization?: boolean | undefined;
+  readonly maxConnections?: number | undefined;
+  readonly timeout?: number | undefined;
+}
+
+/** Keys that mean nothing without `root`. */
+const SCRIPT_KEYS = ['index', 'splitPath', 'scripts', 'noExec'] as const;
+
+/** The first key that is about scripts, though there is no folder of them. */
+function keyWithoutRoot(own: CheckedFastCgi): string | undefined {
+  return own.root === undefined ? SCRIPT_KEYS.find((key) => own[key] !== undefined) : undefined;
+}
+
+const address = v.pipe(
+  text("an address such as 'unix:/run/php/php-fpm.sock'"),
+  v.rawTransform(({ dataset, addIssue, NEVER }): CoreUpstream['address'] => {
+    const parsed = parseUpstream(dataset.value);
+    if ('ok' in parsed) return parsed.ok;
+    addIssue({ message: parsed.fault });
+    return NEVER;
+  }),
+);
+
+type Root = NonNullable<FastCgi['root']>;
+const scriptRoot = choose<Root, NonNullable<CheckedFastCgi['root']>>((input) =>
+  typeof input === 'object' && input !== null
+    ? object(
+        {
+          here: text('the path of a folder'),
+          there: v.pipe(text('an absolute path'), v.startsWith('/', 'expected an absolute path')),
+        },
+        'expected { here, there }',
+      )
+    : v.pipe(
+        text('the path of a folder, or { here, there }'),
+        v.transform((here) => ({ here })),
+      ),
+);
+const scriptPath = v.pipe(
+  text("a path such as '/uploads'"),
+  v.check((path) => !/[\0\\?#]|\/\/|(?:^|\/)\.\.?(?:\/|$)/.test(path), "expected a path such as '/uploads'"),
+);
+const paths = (what: string) =>
+  choose<readonly string[], string[]>(() => v.array(scriptPath, `expected a list of paths such as ['${what}']`));
+const variableName = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z_][\w.-]{0,255}$/, "expected a name such as 'APP_ENV': letters, digits, '_', '.' and '-'"),
+);
+const program = {
+  index: v.optional(
+    choose<string | false, string | false>((input) =>
+      input === false ? v.literal(false) : v.pipe(v.string('expected the name of a script, or false'), indexName),
+    ),
+  ),
+  splitPath: v.optional(oneOrMore(extensionName)),
+  scripts: v.optional(paths('index.php')),
+  noExec: v.optional(paths('/uploads')),
+  env: v.optional(
+    record(
+      variableName,
+      // oxlint-disable-next-line no-control-regex -- NUL is what must not be there
+      v.pipe(v.string('expected a string'), v.regex(/^[^\0]*$/, 'expected a string without NUL')),
+    ),
+  ),
+  passAuthorization: v.optional(v.boolean('expected true or false')),
+  maxConnections: v.optional(integer('a number', 1, 65535)),
+  timeout: milliseconds(0),
+};
+const fastcgi = choose<string | FastCgi, CheckedFastCgi>((input) =>
+  typeof input === 'object' && input !== null
+    ? v.pipe(
+        object({ to: address, root: v.optional(scriptRoot), ...program }),
+        v.rawCheck(({ dataset, addIssue }) => {
+          const key = dataset.typed ? keyWithoutRoot(dataset.value) : undefined;
+          if (key !== undefined) addIssue({ message: `has ${key}, which is about scripts, but no root` });
+        }),
+      )
+    : v.pipe(
+        v.string("expected an address such as '127.0.0.1:9000', or { to, root }"),
+        address,
+        v.transform((to): CheckedFastCgi => ({ to })),
+      ),
+);
+const php = choose<string | Php, CheckedFastCgi>((input) =>
+  typeof input === 'object' && input !== null
+    ? object({ root: scriptRoot, to: v.optional(address), ...program })
+    : v.pipe(
+        v.string('expected the path of a folder, or { root }'),
+        v.nonEmpty('expected the path of a folder, or { root }'),
+        v.transform((here): CheckedFastCgi => ({ root: { here } })),
+      ),
+);
+
+/** The keys that say who answers where there is no file. */
+const ANSWERERS = ['app', 'wsgi', 'php', 'fastcgi'] as const;
+
 const mount = v.pipe(
   object({
     path: mountPath,
@@ -401,6 +511,8 @@ const mount = v.pipe(
     sendfile: v.optional(oneOrMore(text('the path of a folder'))),
     wsgi: v.optional(wsgi),
     python: v.optional(text('the path or name of a Python interpreter')),
+    php: v.optional(php),
+    fastcgi: v.optional(fastcgi),
     index: v.optional(oneOrMore(indexName)),
     tryFiles: v.optional(
       choose<readonly string[], string[]>(() =>
@@ -425,13 +537,29 @@ const mount = v.pipe(
   }),
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed) return;
-    const { files, app, wsgi: python, respond: fixed, redirect: elsewhere } = dataset.value;
-    const kinds = [files ?? app ?? python, fixed, elsewhere].filter((kind) => kind !== undefined).length;
-    if (kinds === 0)
-      addIssue({ message: 'expected files, an application (app or wsgi), or both; or respond, or redirect' });
+    const { files, respond: fixed, redirect: elsewhere } = dataset.value;
+    const answerer = ANSWERERS.find((key) => dataset.value[key] !== undefined);
+    const kinds = [files ?? answerer, fixed, elsewhere].filter((kind) => kind !== undefined).length;
+    if (kinds === 0) {
+      addIssue({
+        message: 'expected files, an application (app, wsgi, php or fastcgi), or both; or respond, or redirect',
+      });
+    }
     if (kinds > 1) addIssue({ message: 'expected one of files with an application, respond, and redirect, got more' });
   }),
-  v.check(({ app, wsgi: python }) => app === undefined || python === undefined, 'expected app or wsgi, got both'),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    const [one, other] = ANSWERERS.filter((key) => dataset.value[key] !== undefined);
+    if (other !== undefined) addIssue({ message: `expected ${one} or ${other}, got both` });
+  }),
+  v.check(
+    ({ php: site, files }) => site === undefined || files === undefined,
+    'expected php without files: the folder of php is that of the files too',
+  ),
+  v.check(
+    ({ php: site, fastcgi: other, stream }) => (site ?? other) === undefined || stream !== true,
+    'expected no stream: a FastCGI program gets whole bodies, so that no slow client holds one of its children',
+  ),
   v.check(({ wsgi: target, python }) => python === undefined || target !== undefined, 'has python, but no wsgi'),
   v.check(
     ({ stream, wsgi: target }) => target === undefined || stream !== true,

@@ -9,8 +9,8 @@ import { WSGI_TARGET } from './python.js';
 import type { ConfigInput } from './resolve.js';
 import { didYouMean } from './suggest.js';
 
-/** The configuration for a folder of files, or for an application module mounted at `/`. Rejects with GWM_TARGET. */
-export async function configForTarget(target: string): Promise<ConfigInput> {
+/** The configuration for a folder of files, which may be a site in PHP, or for an application module mounted at `/`. Rejects with GWM_TARGET. */
+export async function configForTarget(target: string, isPhp = false): Promise<ConfigInput> {
   // app.py, or app.py:callable
   const [, file = target, callable = ''] = /^(.+\.py)(:[^:/]+)?$/.exec(target) ?? [];
   const path = resolve(file);
@@ -29,6 +29,19 @@ export async function configForTarget(target: string): Promise<ConfigInput> {
     throw new GwanmunError('GWM_TARGET', `${target} is a configuration, not an application`, {
       remedy: `gwanmun --config ${target}`,
     });
+  }
+  if (isPhp) {
+    if (!isFolder) {
+      throw new GwanmunError('GWM_TARGET', `--php takes the folder of a site, and ${target} is a file`, {
+        remedy: `gwanmun ${displayPath(dirname(path))} --php`,
+      });
+    }
+    const mount = { path: '/', php: { root: { here: path } } };
+    return {
+      config: { mounts: [mount] },
+      directory: process.cwd(),
+      source: { name: displayPath(path), isTarget: true },
+    };
   }
   if (!isFolder && path.endsWith('.py')) {
     const wsgi = `${basename(path, '.py')}${callable}`;

@@ -170,11 +170,10 @@ mod tests {
         record(3, 1, &content, 0)
     }
 
+    type Read = (Vec<u8>, Vec<u8>, Option<(u32, Status)>);
+
     /// Standard output, standard error, and how it ends, when it comes in pieces of this size.
-    fn read(
-        bytes: &[u8],
-        size: usize,
-    ) -> Result<(Vec<u8>, Vec<u8>, Option<(u32, Status)>), ProtocolError> {
+    fn read(bytes: &[u8], size: usize) -> Result<Read, ProtocolError> {
         let mut reader = Reader::default();
         let (mut out, mut err, mut end) = (Vec::new(), Vec::new(), None);
         for mut piece in bytes.chunks(size) {

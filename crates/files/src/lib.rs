@@ -26,6 +26,7 @@ mod packed;
 mod residency;
 mod root;
 mod rules;
+pub mod scripts;
 
 #[cfg(test)]
 mod scratch;

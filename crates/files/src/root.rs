@@ -3,7 +3,7 @@
 use crate::compression::{Coding, compress_well};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -15,6 +15,7 @@ use super::listing::{Listing, list};
 use super::packed::{Packed, PackedFolder, packed_key};
 use super::residency::waits;
 use super::rules::FileRules;
+use super::scripts::is_source;
 use crate::Symlinks;
 use gwanmun_reactor::HeldFile;
 use gwanmun_reactor::blocking::{Lane, patiently};
@@ -151,6 +152,42 @@ impl FileRoot {
             }
             found => found,
         }
+    }
+
+    /// Looks which of these normal absolute paths is the first that leads to a regular file. Gives its number, and the folder with its links resolved, so
+    /// that whoever opens the file by its name gets the release that is served here (F79, F87). `None`: none of them does. BLOCKING.
+    ///
+    /// # Errors
+    /// Nobody can tell.
+    pub fn first_file(&self, paths: &[&[u8]]) -> io::Result<Option<(usize, PathBuf)>> {
+        let root = self.directory();
+        for (index, path) in paths.iter().enumerate() {
+            if !is_servable(path) || path.ends_with(b"/") {
+                continue;
+            }
+            let looked = self
+                .resolution
+                .open(root.as_fd(), &path[1..], STAT)
+                .and_then(|file| file.metadata());
+            match looked {
+                Ok(metadata) if metadata.is_file() => {
+                    let link = format!("/proc/self/fd/{}", root.as_raw_fd());
+                    let folder = std::fs::read_link(link).or_else(|_| self.path.canonicalize())?;
+                    return Ok(Some((index, folder)));
+                }
+                Ok(_) => {}
+                Err(error) => match found_from(&error) {
+                    Found::NotFound => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the folder is, as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Looks the path of a stale entry up again: the same entry if the file is unchanged, which costs no reading. BLOCKING.
@@ -309,6 +346,10 @@ fn each_candidate(
         if !is_servable(&candidate) {
             continue;
         }
+        // F85.
+        if !rules.scripts.is_empty() && is_source(&candidate, &rules.scripts) {
+            continue;
+        }
         let relative = &candidate[1..];
         if !candidate.ends_with(b"/") {
             match attempt(relative) {
@@ -319,6 +360,9 @@ fn each_candidate(
             }
         }
         for name in &rules.index {
+            if is_source(name.as_bytes(), &rules.scripts) {
+                continue;
+            }
             match attempt(&[relative, name.as_bytes()].concat()) {
                 // An index that is a directory is no index.
                 Found::NotFound | Found::Directory => {}
@@ -610,6 +654,44 @@ mod tests {
             }
             stop.store(true, Ordering::Relaxed);
         });
+    }
+
+    #[test]
+    fn f85_what_is_run_is_never_sent() {
+        let scratch = Scratch::new();
+        for name in ["a.php", "A.PHP", "a.php.bak", "b/index.php", "c.phtml", "c.txt"] {
+            scratch.write(name, "<?php secret");
+        }
+        let rules = FileRules {
+            scripts: vec![".php".to_owned()],
+            index: vec!["index.php".to_owned()],
+            try_files: vec!["$path".to_owned(), "$path.php".to_owned()],
+            ..FileRules::default()
+        };
+        for root in roots(&scratch) {
+            for path in ["/a.php", "/A.PHP", "/a.php.bak", "/b/", "/c.phtml", "/a"] {
+                assert_eq!(kind(&root.find(path.as_bytes(), &rules)), "not found", "{path}");
+            }
+            assert_eq!(kind(&root.find(b"/c.txt", &rules)), "file");
+        }
+    }
+
+    #[test]
+    fn f79_f87_a_script_is_a_regular_file_beneath_the_folder_as_it_is_now() {
+        let scratch = Scratch::new();
+        scratch.write("releases/1/index.php", "");
+        scratch.write("releases/1/dir.php/x", "");
+        scratch.write("outside.php", "");
+        symlink("releases/1", scratch.path().join("current")).unwrap();
+        symlink("../../outside.php", scratch.path().join("releases/1/out.php")).unwrap();
+        let root = FileRoot::open(&scratch.path().join("current"), Symlinks::Inside).unwrap();
+        let paths: [&[u8]; 5] =
+            [b"/none.php", b"/dir.php", b"/out.php", b"/index.php", b"/index.php"];
+        let (index, folder) = root.first_file(&paths).unwrap().unwrap();
+        assert_eq!(index, 3);
+        assert_eq!(folder, scratch.path().canonicalize().unwrap().join("releases/1"));
+        assert!(root.first_file(&paths[..3]).unwrap().is_none());
+        assert!(root.first_file(&[b"/.hidden.php", b"/index.php/x"]).unwrap().is_none());
     }
 
     // H76

@@ -21,6 +21,8 @@ pub struct FileRules {
     pub listing: bool,
     /// Files are sent in the coding that the client likes best.
     pub compress: bool,
+    /// Extensions of scripts that are run here: their files, and what may be copies of them, are never sent.
+    pub scripts: Vec<String>,
 }
 
 /// A path with `*` for any characters. Without a slash it is about the file's name alone.

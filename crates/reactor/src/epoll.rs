@@ -11,6 +11,8 @@ pub enum Token {
     Mailbox,
     Connection(Key),
     Link(Key),
+    /// To another server, or a program.
+    Upstream(Key),
 }
 
 /// What became possible on a descriptor.
@@ -138,6 +140,9 @@ pub fn unpack(event: &libc::epoll_event) -> (Token, Readiness) {
     (Token::unpack(event.u64), readiness)
 }
 
+/// Beyond the number of any listener.
+const MAILBOX: u64 = 1 << 32;
+
 impl Token {
     fn pack(self) -> u64 {
         let key = |kind: u64, key: Key| {
@@ -145,7 +150,8 @@ impl Token {
         };
         match self {
             Self::Listener(index) => u64::from(index),
-            Self::Mailbox => 1 << 62,
+            Self::Mailbox => MAILBOX,
+            Self::Upstream(name) => key(1, name),
             Self::Connection(name) => key(2, name),
             Self::Link(name) => key(3, name),
         }
@@ -154,8 +160,9 @@ impl Token {
     fn unpack(bits: u64) -> Self {
         let key = Key { index: bits as u32, generation: (bits >> 32) as u32 & ((1 << 30) - 1) };
         match bits >> 62 {
+            0 if bits == MAILBOX => Self::Mailbox,
             0 => Self::Listener(bits as u32),
-            1 => Self::Mailbox,
+            1 => Self::Upstream(key),
             2 => Self::Connection(key),
             _ => Self::Link(key),
         }
@@ -169,8 +176,16 @@ mod tests {
     #[test]
     fn tokens_survive_packing() {
         let key = Key { index: u32::MAX, generation: (1 << 30) - 1 };
-        for token in [Token::Listener(7), Token::Mailbox, Token::Connection(key), Token::Link(key)]
-        {
+        let none = Key { index: 0, generation: 0 };
+        for token in [
+            Token::Listener(0),
+            Token::Listener(u32::MAX),
+            Token::Mailbox,
+            Token::Connection(key),
+            Token::Link(key),
+            Token::Upstream(key),
+            Token::Upstream(none),
+        ] {
             assert_eq!(Token::unpack(token.pack()), token);
         }
     }

@@ -15,6 +15,9 @@ pub struct Config {
     pub listen: Vec<Listen>,
     pub mounts: Vec<Mount>,
     pub pools: Vec<Pool>,
+    /// Other servers, which mounts name by their index.
+    #[serde(default)]
+    pub upstreams: Vec<Upstream>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// Value of the `Server` header; none: no such header.
@@ -204,6 +207,89 @@ pub struct Mount {
     /// What is said of those does not hold for it.
     #[serde(default)]
     pub open: bool,
+    /// A program that speaks FastCGI answers, where there is no file.
+    #[serde(default)]
+    pub fastcgi: Option<FastCgi>,
+}
+
+/// How requests are given to a FastCGI program.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FastCgi {
+    /// Index of the upstream.
+    pub upstream: usize,
+    /// None: the program gets every request, and knows itself what its path means.
+    #[serde(default)]
+    pub scripts: Option<Scripts>,
+    /// Variables that win over all others.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The program gets a client's `Authorization`.
+    #[serde(default)]
+    pub pass_authorization: bool,
+}
+
+/// Which files a program runs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scripts {
+    pub root: PathBuf,
+    /// The same folder as the program sees it. None: as it is here, with its links resolved.
+    #[serde(default)]
+    pub root_there: Option<String>,
+    /// The script that answers for a folder, and in the first folder for every path that nothing else is for. None: there is none.
+    #[serde(default)]
+    pub index: Option<String>,
+    /// What the names of scripts end in, such as `.php`.
+    pub extensions: Vec<String>,
+    /// Paths of the scripts that may run, such as `/index.php`. None: all.
+    #[serde(default)]
+    pub only: Option<Vec<String>>,
+    /// Paths beneath which no script runs.
+    #[serde(default)]
+    pub no_exec: Vec<String>,
+    #[serde(default)]
+    pub symlinks: Symlinks,
+}
+
+/// Another server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Upstream {
+    pub address: UpstreamAddress,
+    /// Requests that it gets at once.
+    pub max_connections: usize,
+    /// Most requests that wait for one of them; one more gets a 503.
+    pub queue: usize,
+    /// Longest that a request waits; then it gets a 503.
+    pub queue_timeout_ms: u64,
+    /// Longest that connecting takes; then the client gets a 502.
+    pub connect_timeout_ms: u64,
+    /// Longest that it sends nothing; then the client gets a 504. 0: as long as it likes.
+    pub timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum UpstreamAddress {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// With `@` before it a name of the abstract namespace.
+    Unix {
+        path: PathBuf,
+    },
+}
+
+impl std::fmt::Display for UpstreamAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix { path } => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

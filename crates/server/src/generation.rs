@@ -7,6 +7,7 @@ use crate::filters::rules::{HeaderRules, check, line};
 use crate::pools::Pool;
 use crate::router::Router;
 use crate::trusted::TrustedProxies;
+use crate::upstreams::Upstream;
 use gwanmun_access::AddressRules;
 use gwanmun_files::{AllowedFolders, FileRoot, FileRules, Files, PackedFolder, Pattern};
 use gwanmun_reactor::blocking::{Lane, patiently};
@@ -32,6 +33,8 @@ pub(crate) struct Generation {
     pub(crate) server_line: Vec<u8>,
     /// Of its workers, which run what its mounts name.
     pub(crate) pools: Vec<Arc<Pool>>,
+    /// What programs are told that the server is.
+    pub(crate) software: String,
     pub(crate) temp_dir: PathBuf,
     /// What writes there.
     pub(crate) bodies: Arc<Lane>,
@@ -63,6 +66,8 @@ pub(crate) struct Mount {
     pub(crate) path: String,
     pub(crate) files: Option<Arc<Files>>,
     pub(crate) application: Option<Application>,
+    /// Where there is neither file nor application.
+    pub(crate) program: Option<Program>,
     /// What the application sends is compressed for clients that take it.
     pub(crate) compress: bool,
     /// By status, sorted.
@@ -98,6 +103,23 @@ pub(crate) struct Redirect {
     pub(crate) is_whole: bool,
     /// What else the answer says.
     pub(crate) lines: &'static [u8],
+}
+
+/// A program that speaks FastCGI.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) scripts: Option<Scripts>,
+    /// Names and values of the deployer's.
+    pub(crate) env: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) pass_authorization: bool,
+}
+
+/// What a program runs.
+#[derive(Debug)]
+pub(crate) struct Scripts {
+    pub(crate) root: Arc<FileRoot>,
+    pub(crate) rules: config::Scripts,
 }
 
 /// A file as it was when the configuration was taken over.
@@ -157,6 +179,8 @@ impl Generation {
         descriptors::keep_for_workers(config.reserved_descriptors);
         let packed = config.compression_cache.as_deref().map(PackedFolder::new).map(Arc::new);
         let guards = guards(config)?;
+        let upstreams: Vec<_> = config.upstreams.iter().cloned().map(Upstream::new).collect();
+        let scripts = script_folders(config)?;
         let mut mounts = Vec::new();
         for (index, mount) in config.mounts.iter().enumerate() {
             if !mount.path.starts_with('/') || (mount.path.len() > 1 && mount.path.ends_with('/')) {
@@ -179,7 +203,9 @@ impl Generation {
                         Error::io(ErrorKind::Files, &what, &error)
                             .at(format!("mounts[{index}].files"))
                     })?;
-                    Some(Arc::new(Files { root, rules: rules(files)?, packed: packed.clone() }))
+                    let mut rules = rules(files)?;
+                    rules.scripts = extensions_in(&files.root, &scripts)?;
+                    Some(Arc::new(Files { root, rules, packed: packed.clone() }))
                 }
                 None => None,
             };
@@ -188,6 +214,10 @@ impl Generation {
                 pool: mount.pool,
                 stream: mount.stream,
             });
+            let program = match &mount.fastcgi {
+                Some(own) => Some(program(own, &upstreams, index)?),
+                None => None,
+            };
             let sendfile = match mount.sendfile.as_slice() {
                 [] => None,
                 paths => Some(Arc::new(AllowedFolders::open(paths, mount.compress).map_err(
@@ -219,6 +249,7 @@ impl Generation {
                 path: mount.path.clone(),
                 files,
                 application,
+                program,
                 compress: mount.compress,
                 error_pages,
                 sendfile,
@@ -254,6 +285,7 @@ impl Generation {
                 .map(|name| format!("Server: {name}\r\n").into_bytes())
                 .unwrap_or_default(),
             pools,
+            software: server.unwrap_or("gwanmun").to_owned(),
             bodies: Lane::for_bodies(format!(
                 "the folder for temporary files {}",
                 config.temp_dir.display()
@@ -375,6 +407,59 @@ fn own(mount: &config::Mount) -> Result<Option<Own>, Error> {
     })))
 }
 
+fn program(
+    own: &config::FastCgi,
+    upstreams: &[Arc<Upstream>],
+    index: usize,
+) -> Result<Program, Error> {
+    let Some(upstream) = upstreams.get(own.upstream) else {
+        let message = "A mount names an upstream that does not exist.".to_owned();
+        return Err(Error::new(ErrorKind::Config, message));
+    };
+    let scripts = match &own.scripts {
+        Some(rules) => {
+            let root = FileRoot::open(&rules.root, rules.symlinks).map_err(|error| {
+                let what = format!("The folder {} can't be used", rules.root.display());
+                Error::io(ErrorKind::Files, &what, &error).at(format!("mounts[{index}].fastcgi"))
+            })?;
+            Some(Scripts { root: Arc::new(root), rules: rules.clone() })
+        }
+        None => None,
+    };
+    let bytes = |text: &String| text.as_bytes().to_vec();
+    Ok(Program {
+        upstream: Arc::clone(upstream),
+        scripts,
+        env: own.env.iter().map(|(name, value)| (bytes(name), bytes(value))).collect(),
+        pass_authorization: own.pass_authorization,
+    })
+}
+
+/// The folders of scripts, by their real paths, with what the names of those end in.
+fn script_folders(config: &Config) -> Result<Vec<(PathBuf, Vec<String>)>, Error> {
+    let scripts = config.mounts.iter().filter_map(|mount| mount.fastcgi.as_ref()?.scripts.as_ref());
+    scripts.map(|own| Ok((real_path(&own.root)?, own.extensions.clone()))).collect()
+}
+
+/// What the names of scripts end in that a folder has, or one that it is in: whichever mount is about files there, it never sends those (F85).
+fn extensions_in(root: &Path, scripts: &[(PathBuf, Vec<String>)]) -> Result<Vec<String>, Error> {
+    if scripts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let root = real_path(root)?;
+    let meets =
+        |other: &&(PathBuf, Vec<String>)| root.starts_with(&other.0) || other.0.starts_with(&root);
+    Ok(scripts.iter().filter(meets).flat_map(|(_, extensions)| extensions.clone()).collect())
+}
+
+fn real_path(path: &Path) -> Result<PathBuf, Error> {
+    let own = path.to_owned();
+    patiently(path, move || own.canonicalize()).map_err(|error| {
+        let what = format!("The folder {} can't be used", path.display());
+        Error::io(ErrorKind::Files, &what, &error)
+    })
+}
+
 /// What goes into a head is checked here as well: it must not be able to end a line.
 fn rules(files: &config::Files) -> Result<FileRules, Error> {
     let is_value = |value: &str| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
@@ -401,6 +486,7 @@ fn rules(files: &config::Files) -> Result<FileRules, Error> {
             .collect(),
         listing: files.listing,
         compress: files.compress,
+        scripts: Vec::new(),
     })
 }
 

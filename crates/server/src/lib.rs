@@ -22,6 +22,7 @@ mod spool;
 mod thread;
 mod transport;
 mod trusted;
+mod upstreams;
 mod usage;
 
 pub use error::{Error, ErrorKind};

@@ -81,6 +81,7 @@ pub(crate) fn temporary_file(directory: &Path) -> io::Result<File> {
 #[derive(Debug)]
 pub(crate) struct SpooledBody {
     pub(crate) file: Arc<HeldFile>,
+    pub(crate) length: u64,
     /// Held for as long as the body is.
     pub(crate) _share: Share,
 }

@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["transport", "shared"],
     &["generation"],
     &["filters"],
-    &["router", "pools"],
+    &["router", "pools", "upstreams"],
     &["listener", "request_id", "spool", "usage", "trusted", "peer"],
     &["config"],
     &["error"],

@@ -139,7 +139,7 @@ impl Later for Mounts {
         for message in shared.mailboxes[turn.thread].take() {
             if let Message::Found { generation, mount, path, found } = message {
                 let sight = (&generation, mount, &*path);
-                self.files.on_found(turn, clients, &mut self.applications, sight, &found);
+                self.on_found(turn, clients, sight, &found);
             }
         }
     }

@@ -73,13 +73,19 @@ impl Turn {
         }
     }
 
+    /// Whether the error log takes a line of a request that failed at a program: of many only the first ones of a second.
+    pub(crate) fn may_log_failure(&mut self) -> bool {
+        self.failed.admits(self.clock.ms())
+    }
+
     /// Tells how many requests of the last seconds got no line, because others had so many. `is_last`: also of the second that is not over.
     pub(crate) fn log_untold(&mut self, is_last: bool) {
         let now_ms = if is_last { u64::MAX } else { self.clock.ms() };
-        let Self { shared, refused, unserved, .. } = self;
+        let Self { shared, refused, unserved, failed, .. } = self;
         for (flood, level, what) in [
             (refused, Level::default(), "were refused"),
             (unserved, Level::Error, "were refused with 503"),
+            (failed, Level::Error, "failed at their program"),
         ] {
             let count = flood.take_untold(now_ms);
             if count > 0 {

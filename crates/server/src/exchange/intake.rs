@@ -1,9 +1,11 @@
 //! A request's body, as it comes out of its protocol's framing: thrown away, collected in memory or in a temporary file, or passed on.
 
 use super::RequestBody;
+use super::seam::Start;
 use super::turn::Turn;
 use crate::shared::message::Message;
 use crate::spool::{Share, SpooledBody, temporary_file};
+use gwanmun_http1::Body;
 use gwanmun_reactor::HeldFile;
 use gwanmun_reactor::arena::Key;
 use gwanmun_sys::descriptors;
@@ -12,11 +14,23 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Why a body is refused that would be in a temporary file.
-pub(crate) const SPOOL_FULL: &str = "buffered request bodies use up limits.spool";
+const SPOOL_FULL: &str = "buffered request bodies use up limits.spool";
 /// A body that nobody wants is read to its end if it is at most this long; else its client can't go on.
 pub(crate) const SKIP_BODY: u64 = 64 * 1024;
 /// Bytes that go to the temporary file in one write.
 const WRITE_SIZE: usize = 256 * 1024;
+
+/// How a body begins to be collected. What is announced and cannot be kept is not waited for.
+pub(crate) fn collect(turn: &Turn, body: Body) -> Start {
+    let generation = &turn.generation;
+    if let Body::Length(length) = body
+        && length > generation.body_in_memory as u64
+        && turn.shared.spooled.bytes().saturating_add(length) > generation.spool_limit
+    {
+        return Start::Refused(503, SPOOL_FULL);
+    }
+    Start::Collect { limit: generation.body_limit }
+}
 
 /// Why a body can't be taken in: a status, and the reason for the logs.
 pub(crate) type Refused = (u16, &'static str);
@@ -241,7 +255,8 @@ impl Intake {
             Sink::Discard | Sink::Pass => RequestBody::None,
             Sink::Memory(memory) => RequestBody::Memory(memory),
             Sink::File(Spool { file: Some(file), share, .. }) => {
-                RequestBody::File(Box::new(SpooledBody { file, _share: share }))
+                let length = self.received;
+                RequestBody::File(Box::new(SpooledBody { file, length, _share: share }))
             }
             Sink::File(_) => RequestBody::None,
         }

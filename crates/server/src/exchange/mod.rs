@@ -44,6 +44,8 @@ pub(crate) struct Exchange {
     /// None: the client has its whole response, or is gone.
     pub(crate) client: Option<Key>,
     pub(crate) responder: Responder,
+    /// How often a program has answered with another path of this server.
+    pub(crate) redirects: u8,
     /// The configuration that it has come under and ends under.
     pub(crate) generation: ByThread<Generation>,
     /// Index of the mount that answers; beyond them all until there is one.
@@ -188,6 +190,7 @@ pub(crate) enum Source {
     Core,
     File,
     App,
+    FastCgi,
 }
 
 impl Source {
@@ -196,6 +199,7 @@ impl Source {
             Self::Core => "core",
             Self::File => "file",
             Self::App => "app",
+            Self::FastCgi => "fastcgi",
         }
     }
 }
@@ -222,6 +226,7 @@ impl Exchange {
         Self {
             client: Some(client),
             responder: Responder::None,
+            redirects: 0,
             generation: Rc::clone(generation),
             mount: usize::MAX,
             head_only: false,
@@ -240,6 +245,16 @@ impl Exchange {
             id: None,
             log: None,
         }
+    }
+
+    /// Gives back the credit for what its client has taken, once that is worth telling, and how much it is.
+    pub(crate) fn replenish(&mut self) -> u32 {
+        if self.answered() {
+            return 0;
+        }
+        let waiting = self.compression.as_ref().map_or(0, |compression| compression.waiting());
+        let is_behind = self.is_behind;
+        self.responder.ahead_mut().map_or(0, |ahead| ahead.replenish(is_behind, waiting))
     }
 
     /// Says why it is refused, or why it failed, unless that has been said.

@@ -53,6 +53,8 @@ pub(crate) struct Turn {
     /// Requests that could not be understood, and those that nobody took.
     pub(super) refused: Flood,
     pub(super) unserved: Flood,
+    /// Those that failed at a program.
+    pub(super) failed: Flood,
     pub(crate) ids: IdSource,
     /// Clients with something to send.
     pub(crate) dirty: Vec<Key>,
@@ -104,6 +106,7 @@ impl Turn {
             log,
             refused: Flood::default(),
             unserved: Flood::default(),
+            failed: Flood::default(),
             ids,
             dirty: Vec::new(),
             yielded: Vec::new(),

@@ -1,6 +1,6 @@
 //! Files: what the thread's cache knows is answered at once; a blocking thread looks for what it does not know.
 
-use super::application::Applications;
+use super::Behind;
 use crate::exchange::Exchange;
 use crate::exchange::answer::Answer;
 use crate::exchange::negotiate::{conditions, conditions_of};
@@ -10,6 +10,7 @@ use crate::generation::Generation;
 use crate::router::Resolved;
 use crate::shared::Shared;
 use crate::shared::message::Message;
+use gwanmun_files::scripts::is_source;
 use gwanmun_files::{
     Cached, FileCache, FileCacheLimits, FileEntry, Files, Found, Known, evaluate, is_servable,
 };
@@ -64,7 +65,7 @@ impl FileMounts {
     pub(super) fn start(
         &mut self,
         turn: &mut Turn,
-        applications: &mut Applications,
+        behind: &mut Behind<'_>,
         key: Key,
         files: &Arc<Files>,
         request: &Resolved<'_>,
@@ -72,14 +73,17 @@ impl FileMounts {
     ) -> Option<Start> {
         let Resolved { bytes, head, route, .. } = *request;
         let path = &request.path[route.prefix..];
-        let application = turn.generation.mounts[route.mount].application;
+        let mount = &turn.generation.mounts[route.mount];
+        let application = mount.application;
         let cached = if path.is_empty() {
             Cached::Fresh(if application.is_some() { Known::NotFound } else { Known::Directory })
         } else if request.servable {
             let now = turn.clock.now();
             match self.cache.get(route.mount as u32, path, now) {
                 // What the cache knows has been servable.
-                Cached::Miss if !is_servable(path) => Cached::Fresh(Known::NotFound),
+                Cached::Miss if !is_servable(path) || is_source(path, &files.rules.scripts) => {
+                    Cached::Fresh(Known::NotFound)
+                }
                 Cached::Stale { entry, recent: true }
                     if files.root.is_unchanged(&entry, path, &files.rules) =>
                 {
@@ -113,7 +117,7 @@ impl FileMounts {
             Cached::Stale { entry, .. } => Some(entry),
         };
         let application = application.map_or(0, |application| application.index);
-        if !applications.encode_head(turn, key, application, request, headers) {
+        if !behind.applications.encode_head(turn, key, application, request, headers) {
             return Some(Start::TOO_LARGE_TO_PASS);
         }
         if let Some(exchange) = turn.exchanges.get_mut(key) {
@@ -126,7 +130,7 @@ impl FileMounts {
             Err(error) => {
                 let found = Found::Unavailable(error);
                 // An application is not asked for what may be a file.
-                Some(match self.answer(turn, applications, key, &found) {
+                Some(match self.answer(turn, behind, key, &found) {
                     Some(answer) => Start::Answer(answer),
                     None => Start::Started,
                 })
@@ -188,11 +192,11 @@ impl FileMounts {
     }
 
     /// A file has been looked for: whoever waits for it goes on.
-    pub(crate) fn on_found(
+    pub(super) fn on_found(
         &mut self,
         turn: &mut Turn,
         clients: &mut impl Clients,
-        applications: &mut Applications,
+        behind: &mut Behind<'_>,
         (generation, mount, path): (&Arc<Generation>, usize, &[u8]),
         found: &Found,
     ) {
@@ -217,7 +221,7 @@ impl FileMounts {
             } else {
                 found
             };
-            self.give(turn, clients, applications, waiter, found);
+            self.give(turn, clients, behind, waiter, found);
         }
     }
 
@@ -226,7 +230,7 @@ impl FileMounts {
         &mut self,
         turn: &mut Turn,
         clients: &mut impl Clients,
-        applications: &mut Applications,
+        behind: &mut Behind<'_>,
     ) {
         let now_ms = turn.clock.ms();
         let patience_ms = blocking::PATIENCE.as_millis() as u64;
@@ -240,7 +244,7 @@ impl FileMounts {
             let files = turn.exchanges.get(waiter).and_then(Exchange::files);
             if let Some(files) = files {
                 let found = Found::Unavailable(files.root.lane().hangs());
-                self.give(turn, clients, applications, waiter, &found);
+                self.give(turn, clients, behind, waiter, &found);
             }
         }
     }
@@ -250,12 +254,12 @@ impl FileMounts {
         &mut self,
         turn: &mut Turn,
         clients: &mut impl Clients,
-        applications: &mut Applications,
+        behind: &mut Behind<'_>,
         key: Key,
         found: &Found,
     ) {
         turn.with_client(clients, key, |client, turn| {
-            if let Some(answer) = self.answer(turn, applications, key, found) {
+            if let Some(answer) = self.answer(turn, behind, key, found) {
                 turn.answer(client, key, answer);
             }
         });
@@ -265,7 +269,7 @@ impl FileMounts {
     fn answer(
         &mut self,
         turn: &mut Turn,
-        applications: &mut Applications,
+        behind: &mut Behind<'_>,
         key: Key,
         found: &Found,
     ) -> Option<Answer> {
@@ -325,11 +329,14 @@ impl FileMounts {
                 }
                 Answer::unavailable()
             }
-            Found::NotFound if generation.mounts[mount].application.is_some() => {
+            Found::NotFound
+                if generation.mounts[mount].application.is_some()
+                    || generation.mounts[mount].program.is_some() =>
+            {
                 if let Some(exchange) = turn.exchanges.get_mut(key) {
                     exchange.head = head;
                 }
-                return applications.hand_over(turn, key);
+                return behind.hand_over(turn, key);
             }
             Found::NotFound => Answer::page(404),
         };

@@ -6,32 +6,58 @@ mod elsewhere;
 mod files;
 mod fixed;
 mod guard;
+mod programs;
 
-use crate::exchange::Granted;
 use crate::exchange::answer::Answer;
-use crate::exchange::seam::{Clients, Note, Request, Respond, Start};
+use crate::exchange::seam::{Client, Clients, Note, Request, Respond, Start};
 use crate::exchange::turn::Turn;
+use crate::exchange::{Exchange, Granted};
 use crate::generation::{Generation, Own};
 use crate::peer::Elsewhere;
 use crate::router::Resolved;
 use application::Applications;
 use files::FileMounts;
+use gwanmun_files::Found;
+use gwanmun_gateway::request::{HeadView, Piece};
 use gwanmun_gateway::response::WISH_ANY_TARGET;
 use gwanmun_http1::path::{self, Normal, PathError};
-use gwanmun_http1::{Body, HeaderSpan, TargetForm};
+use gwanmun_http1::{Body, HeaderSpan, TargetForm, parse_request};
 use gwanmun_reactor::arena::{Generations, Key};
 use gwanmun_sys::syscall::Transfer;
+use programs::Programs;
 use std::borrow::Cow;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What answers on a thread.
 pub(crate) struct Mounts {
     pub(crate) files: FileMounts,
     pub(crate) applications: Applications,
+    pub(crate) programs: Programs,
     /// Room for the normal form of a path.
     path: Vec<u8>,
+}
+
+/// What answers where there is no file.
+struct Behind<'a> {
+    applications: &'a mut Applications,
+    programs: &'a mut Programs,
+}
+
+impl Behind<'_> {
+    /// A request is complete, and no file answers it. Gives the answer if there is nobody who can.
+    fn hand_over(&mut self, turn: &mut Turn, key: Key) -> Option<Answer> {
+        let exchange = turn.exchanges.get(key)?;
+        let has_program =
+            exchange.generation.mounts.get(exchange.mount).is_some_and(|own| own.program.is_some());
+        if has_program {
+            self.programs.hand_over(turn, key)
+        } else {
+            self.applications.hand_over(turn, key)
+        }
+    }
 }
 
 /// Of a request for the server as a whole.
@@ -43,6 +69,7 @@ impl Mounts {
         Self {
             files: FileMounts::new(&turn.shared),
             applications: Applications::new(generations),
+            programs: Programs::new(generations),
             path: Vec::new(),
         }
     }
@@ -52,9 +79,18 @@ impl Mounts {
         let mut notes = std::mem::take(&mut turn.notes);
         for note in notes.drain(..) {
             match note {
-                Note::Taken(key) => self.applications.grant_credit(turn, key),
-                Note::Closed(key) => self.applications.tell_closed(turn, key),
-                Note::Cancelled(key) => self.applications.cancel(turn, key),
+                Note::Taken(key) => {
+                    self.applications.grant_credit(turn, key);
+                    self.programs.on_taken(turn, key);
+                }
+                Note::Closed(key) => {
+                    self.applications.tell_closed(turn, key);
+                    self.programs.on_closed(turn, key);
+                }
+                Note::Cancelled(key) => {
+                    self.programs.cancel(turn, key);
+                    self.applications.cancel(turn, key);
+                }
             }
         }
         // Nobody has written one meanwhile.
@@ -63,7 +99,81 @@ impl Mounts {
 
     /// Gives up on files that have been looked for too long.
     pub(crate) fn expire_lookups(&mut self, turn: &mut Turn, clients: &mut impl Clients) {
-        self.files.expire_lookups(turn, clients, &mut self.applications);
+        let Self { files, applications, programs, .. } = self;
+        files.expire_lookups(turn, clients, &mut Behind { applications, programs });
+    }
+
+    /// A file has been looked for.
+    pub(crate) fn on_found(
+        &mut self,
+        turn: &mut Turn,
+        clients: &mut impl Clients,
+        sight: (&Arc<Generation>, usize, &[u8]),
+        found: &Found,
+    ) {
+        let Self { files, applications, programs, .. } = self;
+        files.on_found(turn, clients, &mut Behind { applications, programs }, sight, found);
+    }
+
+    /// Whether something is to be sent, or can go on.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.applications.is_dirty() || self.programs.is_dirty()
+    }
+
+    /// Lets requests that programs have go on. `keys`: room.
+    pub(crate) fn flush_programs(
+        &mut self,
+        turn: &mut Turn,
+        clients: &mut impl Clients,
+        keys: &mut Vec<Key>,
+    ) {
+        if !self.programs.is_dirty() {
+            return;
+        }
+        self.programs.flush_dirty(turn, clients, keys);
+        for (exchange, target) in self.programs.take_redirects() {
+            turn.with_client(clients, exchange, |client, turn| {
+                self.redirect(turn, client, exchange, &target);
+            });
+        }
+    }
+
+    /// A program has answered with another path of this server: whatever that is answers in its place, to a GET without a body (C32, C64).
+    fn redirect(&mut self, turn: &mut Turn, client: &mut impl Client, key: Key, target: &[u8]) {
+        let Some(exchange) = turn.exchanges.get_mut(key) else { return };
+        let bytes = redirected(exchange, target);
+        if let Some(forwarded) = exchange.log.as_mut().and_then(|log| log.forwarded.as_deref_mut())
+        {
+            // It is the Host of the request now, and its place in the head that came is nothing in this one.
+            forwarded.authority = None;
+        }
+        turn.buffers.give(std::mem::take(&mut exchange.head));
+        let mut headers = Vec::new();
+        let limits = turn.generation.head_limits;
+        match parse_request(&bytes, &limits, &mut headers) {
+            Ok(Some(head)) => {
+                let request = &mut Request {
+                    peer: client.peer(),
+                    socket: None,
+                    bytes: &bytes,
+                    head: &head,
+                    headers: &mut headers,
+                };
+                match self.start(turn, key, request) {
+                    Start::Answer(answer) => turn.answer(client, key, answer),
+                    Start::Refused(status, why) => turn.refuse(client, key, status, why),
+                    // It has no body.
+                    Start::Started | Start::Collect { .. } | Start::Pass { .. } => {}
+                }
+            }
+            Ok(None) | Err(_) => {
+                turn.log_error(&format!(
+                    "A program has answered with a path that is none: {}.",
+                    target.escape_ascii()
+                ));
+                turn.answer(client, key, Answer::page(502));
+            }
+        }
     }
 
     /// New requests are of another generation.
@@ -127,19 +237,24 @@ impl Mounts {
             return Start::Refused(413, why);
         }
         // A body of a GET means nothing to a file; an application may have a use for it.
+        let is_file_alone = mount.application.is_none() && mount.program.is_none();
         let reads = matches!(head.method.of(bytes), b"GET" | b"HEAD")
-            && (head.body == Body::None || mount.application.is_none());
+            && (head.body == Body::None || is_file_alone);
+        let Self { files: own, applications, programs, .. } = self;
+        let behind = &mut Behind { applications, programs };
         if let Some(files) = &mount.files
             && reads
         {
-            let found =
-                self.files.start(turn, &mut self.applications, key, files, request, headers);
+            let found = own.start(turn, behind, key, files, request, headers);
             if let Some(start) = found {
                 return start;
             }
         }
         match mount.application {
             Some(own) => self.applications.start(turn, key, own, request, headers),
+            None if mount.program.is_some() => {
+                self.programs.start(turn, &mut self.applications, key, request, headers)
+            }
             None if reads => Start::Answer(Answer::page(404)),
             None => Start::Answer(Answer::Page {
                 status: 405,
@@ -260,6 +375,11 @@ impl Respond for Mounts {
     }
 
     fn proceed(&mut self, turn: &mut Turn, key: Key, length: u64) -> Option<Answer> {
+        let exchange = turn.exchanges.get(key)?;
+        let mount = exchange.generation.mounts.get(exchange.mount)?;
+        if mount.program.is_some() {
+            return self.programs.proceed(turn, key, length);
+        }
         self.applications.proceed(turn, key, length)
     }
 
@@ -281,4 +401,28 @@ impl Respond for Mounts {
     ) -> Option<io::Result<Transfer>> {
         self.applications.receive_upload(turn, key, from, most, left)
     }
+}
+
+/// The head of a request for another path, as the client of an exchange would ask for it.
+fn redirected(exchange: &Exchange, target: &[u8]) -> Vec<u8> {
+    let view = HeadView::new(&exchange.head);
+    let method: &[u8] = if view.piece(Piece::Method) == b"HEAD" { b"HEAD" } else { b"GET" };
+    let target = target.split(|&byte| byte == b'#').next().unwrap_or_default();
+    let version: &[u8] = if exchange.http10 { b"HTTP/1.0" } else { b"HTTP/1.1" };
+    let mut bytes = [method, b" ", target, b" ", version, b"\r\n"].concat();
+    for (name, value) in view.headers() {
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        let is_of_body = is(b"content-length")
+            || is(b"content-type")
+            || is(b"content-encoding")
+            || is(b"expect")
+            || is(b"transfer-encoding");
+        if !is_of_body {
+            for part in [name, b": ", value, b"\r\n"] {
+                bytes.extend_from_slice(part);
+            }
+        }
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes
 }

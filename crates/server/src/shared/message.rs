@@ -8,12 +8,14 @@ use crate::generation::Generation;
 use crate::listener::Sockets;
 use crate::pools::Pool;
 use crate::pools::memory::WorkerMemory;
+use crate::upstreams::{Slot, Target};
 use gwanmun_files::{Files, Found};
 use gwanmun_reactor::HeldFile;
 use gwanmun_reactor::arena::Key;
 use gwanmun_tls::Certificates;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -109,6 +111,26 @@ pub(crate) enum Message {
         sought: Arc<Sought>,
         /// With the folder that it was found in.
         found: Option<(Found, Arc<Files>)>,
+    },
+    /// Which of its scripts a run has, with its folder.
+    Script {
+        run: Key,
+        found: io::Result<Option<(usize, PathBuf)>>,
+    },
+    /// A queued run has got a slot of its upstream.
+    Slot {
+        run: Key,
+        slot: Slot,
+    },
+    /// Where a run's upstream is.
+    LookedUp {
+        run: Key,
+        result: io::Result<Vec<Target>>,
+    },
+    /// The next piece of a run's request body.
+    Piece {
+        run: Key,
+        result: io::Result<Vec<u8>>,
     },
     Spooled {
         client: Key,

@@ -93,7 +93,7 @@ impl Thread {
                 more |= self.settle();
                 alarm_ms = now_ms + self.tick_ms;
             }
-            if self.mounts.applications.waiting() > 0 {
+            if self.mounts.applications.waiting() > 0 || self.mounts.programs.is_impatient() {
                 alarm_ms = alarm_ms.min(now_ms + WAITING_TICK_MS);
             }
         }
@@ -115,6 +115,9 @@ impl Thread {
                     Token::Connection(key) => clients.on_event(turn, mounts, key, readiness),
                     Token::Link(key) => {
                         mounts.applications.on_link_event(turn, clients, key, readiness);
+                    }
+                    Token::Upstream(key) => {
+                        mounts.programs.on_event(turn, clients, key, readiness);
                     }
                     Token::Mailbox => self.on_mail(),
                     Token::Listener(index) => clients.accept(turn, index as usize),
@@ -140,6 +143,7 @@ impl Thread {
                 mounts.listen(turn);
             }
             mounts.applications.flush_dirty(turn, clients, &mut keys);
+            mounts.flush_programs(turn, clients, &mut keys);
             std::mem::swap(&mut keys, &mut turn.dirty);
             for key in keys.drain(..) {
                 clients.settle(turn, mounts, key);
@@ -148,7 +152,7 @@ impl Thread {
             for key in keys.drain(..) {
                 clients.remove(turn, key);
             }
-            if turn.is_settled() && !mounts.applications.is_dirty() {
+            if turn.is_settled() && !mounts.is_dirty() {
                 break;
             }
         }
@@ -157,7 +161,7 @@ impl Thread {
             clients.mark_dirty(turn, key);
         }
         *settling = keys;
-        !turn.is_settled() || mounts.applications.is_dirty()
+        !turn.is_settled() || mounts.is_dirty()
     }
 
     fn on_mail(&mut self) {
@@ -169,7 +173,7 @@ impl Thread {
 
     fn on_message(&mut self, message: Message) {
         let Self { turn, clients, mounts, .. } = self;
-        let applications = &mut mounts.applications;
+        let Mounts { applications, programs, .. } = mounts;
         match message {
             Message::Assigned { exchange, worker } => {
                 applications.on_assigned(turn, exchange, worker);
@@ -185,13 +189,17 @@ impl Thread {
             Message::WorkerGone { worker } => applications.hang_up(turn, clients, worker),
             Message::Found { generation, mount, path, found } => {
                 let sight = (&generation, mount, &*path);
-                mounts.files.on_found(turn, clients, applications, sight, &found);
+                mounts.on_found(turn, clients, sight, &found);
             }
             Message::Sendfile { exchange, sought, found } => {
                 turn.with_client(clients, exchange, |client, turn| {
                     turn.on_sendfile(client, exchange, &sought, found);
                 });
             }
+            Message::Script { run, found } => programs.on_script(turn, clients, run, found),
+            Message::Slot { run, slot } => programs.on_slot(turn, clients, run, slot),
+            Message::LookedUp { run, result } => programs.on_looked_up(turn, clients, run, result),
+            Message::Piece { run, result } => programs.on_piece(turn, clients, run, result),
             Message::Spooled { client, exchange, result } => {
                 clients.on_spooled(turn, mounts, (client, exchange), result);
             }
@@ -269,6 +277,7 @@ impl Thread {
         turn.expire_sought(clients);
         // After the clients' own deadlines, which say more.
         mounts.applications.expire_running(turn, clients);
+        mounts.programs.on_tick(turn, clients);
         turn.buffers.age(now_ms);
         turn.log_untold(false);
         if turn.thread == 0 && turn.certificates.is_some() && now_ms >= self.rotate_ms {
@@ -291,7 +300,8 @@ impl Thread {
             usage.most = usage.most.max(bytes);
             usage.most_descriptors = usage.most_descriptors.max(files);
         }
-        usage.queued = self.mounts.applications.unsent() as u64;
+        let Mounts { applications, programs, .. } = &self.mounts;
+        usage.queued = (applications.unsent() + programs.unsent()) as u64;
         turn.shared.gauges[turn.thread].set(&usage);
         if self.tide.is_over(usage.clients + usage.queued + usage.kept, turn.clock.ms()) {
             trim::give_back();
@@ -319,6 +329,11 @@ fn tick_ms(generation: &Generation) -> u64 {
     let timeouts = &generation.timeouts;
     let clients = [timeouts.header_ms, timeouts.body_ms, timeouts.keep_alive_ms, timeouts.write_ms];
     let workers = generation.pools.iter().map(|pool| pool.config.request_timeout_ms);
+    let upstreams = generation.mounts.iter().filter_map(|mount| mount.program.as_ref());
+    let upstreams = upstreams
+        .map(|program| &program.upstream.config)
+        .flat_map(|config| [config.timeout_ms, config.connect_timeout_ms, config.queue_timeout_ms]);
+    let workers = workers.chain(upstreams);
     let shortest = clients.into_iter().chain(workers.filter(|&limit_ms| limit_ms > 0)).min();
     let shortest = shortest.unwrap_or_default();
     (shortest / 4).clamp(10, 250)

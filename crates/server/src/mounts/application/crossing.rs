@@ -41,12 +41,17 @@ impl Applications {
             headers.retain(|header| crosses(name(header)));
             self.names.id(headers.iter().map(name).chain(added))
         });
+        let own_address = local_address(turn, request);
         let fixed = Fixed {
             application,
             names,
             flags: if head.version == Version::Http10 { FLAG_HTTP10 } else { 0 }
                 | if came.https { FLAG_TLS } else { 0 }
-                | if request.peer.tls().is_some() { FLAG_VARIABLES } else { 0 },
+                | if request.peer.tls().is_some() || own_address.is_some() {
+                    FLAG_VARIABLES
+                } else {
+                    0
+                },
             server_port: came.port,
             remote_port: came.remote_port,
         };
@@ -56,7 +61,8 @@ impl Applications {
             + path.len().max(head.path.len())
             + server.len()
             + came.remote_addr.len()
-            + request.peer.tls().map_or(0, |tls| tls.environ.len());
+            + request.peer.tls().map_or(0, |tls| tls.environ.len())
+            + own_address.as_ref().map_or(0, String::len);
         let mut payload = turn.buffers.take_for(HeadWriter::size(count, head.len + appended));
         let mut writer = HeadWriter::new(&mut payload, fixed);
         let received = headers.iter().map(|header| {
@@ -109,6 +115,9 @@ impl Applications {
         if let Some(tls) = request.peer.tls() {
             writer.append(&tls.environ);
         }
+        if let Some(own) = own_address {
+            writer.append(own.as_bytes());
+        }
         let fits = writer.finish();
         if let Some(exchange) = turn.exchanges.get_mut(key) {
             exchange.head = payload;
@@ -116,6 +125,13 @@ impl Applications {
         }
         fits
     }
+}
+
+/// What programs are told of the address that the client has connected to; applications are not.
+fn local_address(turn: &Turn, request: &Resolved<'_>) -> Option<String> {
+    turn.generation.mounts[request.route.mount].program.as_ref()?;
+    let address = syscall::local_of(request.socket?)?;
+    Some(format!("SERVER_ADDR\0{address}\0"))
 }
 
 /// What stands in for a missing Host (H22): the address that the client has connected to.

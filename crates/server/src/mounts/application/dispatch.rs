@@ -3,7 +3,7 @@
 use super::Applications;
 use super::link::Passed;
 use crate::exchange::answer::Answer;
-use crate::exchange::responder::{AtWorker, Progress, Responder, StreamName, window};
+use crate::exchange::responder::{AtWorker, Progress, Responder, StreamName};
 use crate::exchange::seam::Clients;
 use crate::exchange::turn::Turn;
 use crate::exchange::{RequestBody, Upload, deliver};
@@ -218,21 +218,10 @@ impl Applications {
     /// Gives back the credit for what the client has taken, once it is worth a frame.
     pub(crate) fn grant_credit(&mut self, turn: &mut Turn, key: Key) {
         let Some(exchange) = turn.exchanges.get_mut(key) else { return };
-        let waiting = exchange.compression.as_ref().map_or(0, |compression| compression.waiting());
-        // One that was begun behind others gets the whole window when it is its turn, if it needs more than it has.
-        let (is_behind, is_answered) = (exchange.is_behind, exchange.answered());
-        let Some(worker) = exchange.responder.worker_mut() else { return };
-        let is_narrow =
-            worker.is_narrow && (is_behind || worker.credit == window(worker.is_narrow));
-        let window = window(is_narrow);
-        let owed = (window - worker.credit).saturating_sub(waiting);
-        let StreamName { link, stream } = worker.name;
-        if owed >= window / 4
-            && !is_answered
-            && let Some(open) = self.links.get_mut(link)
-        {
-            worker.is_narrow = is_narrow;
-            worker.credit += owed;
+        let Some(StreamName { link, stream }) = exchange.responder.stream() else { return };
+        let Some(open) = self.links.get_mut(link) else { return };
+        let owed = exchange.replenish();
+        if owed > 0 {
             open.send_frame(Kind::Credit, stream, owed, b"");
             self.mark_link_dirty(link);
         }

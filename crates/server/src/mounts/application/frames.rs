@@ -553,7 +553,8 @@ fn spend(turn: &mut Turn, exchange: Key, body: &[u8]) -> Result<(), FrameError> 
     let worker =
         turn.exchanges.get_mut(exchange).and_then(|exchange| exchange.responder.worker_mut());
     let Some(worker) = worker else { return Ok(()) };
-    worker.credit = worker
+    worker.ahead.credit = worker
+        .ahead
         .credit
         .checked_sub(body.len() as u32)
         // The core takes no credit back, and a request that goes to another worker begins with a whole window.

@@ -7,7 +7,7 @@ pub(crate) mod link;
 mod relay;
 
 use crate::exchange::answer::Answer;
-use crate::exchange::intake::SPOOL_FULL;
+use crate::exchange::intake::collect;
 use crate::exchange::seam::{Clients, Start};
 use crate::exchange::turn::Turn;
 use crate::exchange::{RequestBody, Source, Upload};
@@ -127,14 +127,7 @@ impl Applications {
                 Some(answer) => Start::Answer(answer),
             };
         }
-        // What is announced and cannot be kept is not waited for.
-        if let Body::Length(length) = body
-            && length > in_memory
-            && turn.shared.spooled.bytes().saturating_add(length) > turn.generation.spool_limit
-        {
-            return Start::Refused(503, SPOOL_FULL);
-        }
-        Start::Collect { limit }
+        collect(turn, body)
     }
 
     /// A request's body has been collected.

@@ -6,7 +6,8 @@
 pub fn split<E: AsRef<[u8]>>(path: &[u8], extensions: &[E]) -> Option<usize> {
     let mut start = 0;
     while start < path.len() {
-        let end = memchr::memchr(b'/', &path[start..]).map_or(path.len(), |slash| start + slash);
+        let slash = path[start..].iter().position(|&byte| byte == b'/');
+        let end = slash.map_or(path.len(), |slash| start + slash);
         let segment = &path[start..end];
         let is_script = |extension: &E| {
             let extension = extension.as_ref();
@@ -31,10 +32,12 @@ pub fn is_source<E: AsRef<[u8]>>(path: &[u8], extensions: &[E]) -> bool {
         extensions.iter().any(|extension| {
             let extension = extension.as_ref().to_ascii_lowercase();
             let is_php = extension == b".php";
-            let has = memchr::memmem::find_iter(&segment, &extension).any(|at| {
+            let has = (0..segment.len()).any(|at| {
                 // `.php7`, `.php.bak`, `.php~`, `.php::$DATA`; not `.phpinfo-notes` nor `.plist`.
-                segment.get(at + extension.len()).is_none_or(|next| {
-                    !next.is_ascii_alphanumeric() || (is_php && next.is_ascii_digit())
+                segment[at..].strip_prefix(&*extension).is_some_and(|rest| {
+                    rest.first().is_none_or(|next| {
+                        !next.is_ascii_alphanumeric() || (is_php && next.is_ascii_digit())
+                    })
                 })
             });
             has || is_php && OF_PHP.iter().any(|other| segment.ends_with(other))

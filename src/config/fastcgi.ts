@@ -1,0 +1,117 @@
+// Programs that speak FastCGI, and PHP above all: what a mount says, with every default filled in.
+
+import { resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import type { CoreFastCgi, CoreUpstream } from './core.js';
+import type { KeyPath } from './locate.js';
+import type { Looked, PathCheck } from './paths.js';
+import type { ResolvedConfig, ResolvedMount } from './resolved.js';
+import type { CheckedFastCgi } from './schema.js';
+
+/** Where php-fpm listens: the sockets of Debian, Fedora, Alpine and Arch, a version without a number first, then the newest. */
+const PHP_SOCKETS: readonly string[] = [
+  '/run/php/php-fpm.sock',
+  ...['8.6', '8.5', '8.4', '8.3', '8.2', '8.1', '8.0', '7.4'].map((version) => `/run/php/php${version}-fpm.sock`),
+  '/run/php-fpm/www.sock',
+  '/run/php-fpm/php-fpm.sock',
+  '/run/php-fpm.sock',
+  ...['85', '84', '83', '82'].map((version) => `/run/php-fpm${version}/php-fpm.sock`),
+];
+
+/** A mount's program, and where it is or has to be. */
+export interface Program {
+  readonly own: CheckedFastCgi;
+  readonly to: PathCheck | CoreUpstream['address'];
+}
+
+/** The program that a key of a mount names; what has to be looked at for it goes to `checks`. */
+export function programOf(own: CheckedFastCgi, key: KeyPath, directory: string, checks: PathCheck[]): Program {
+  if (own.root !== undefined) {
+    checks.push({ key, paths: [resolve(directory, own.root.here)], kind: 'folder' });
+  }
+  if (own.to === undefined) {
+    const socket = phpCheck(key);
+    checks.push(socket);
+    return { own, to: socket };
+  }
+  const to = absolute(own.to, directory);
+  // It may be started later than this server: who connects says what is wrong with it.
+  if (to.kind === 'unix' && !to.path.startsWith('@')) checks.push({ key, paths: [to.path], kind: 'anything' });
+  return { own, to };
+}
+
+/** The programs, now that it is known where php-fpm listens: mounts that say the same of one server share it. */
+export function withPrograms(
+  resolved: ResolvedConfig,
+  programs: ReadonlyMap<number, Program>,
+  { found }: Looked,
+): ResolvedConfig {
+  const upstreams: CoreUpstream[] = [];
+  const mounts = resolved.mounts.map((mount, index): ResolvedMount => {
+    const own = programs.get(index);
+    if (own === undefined) return mount;
+    const to = 'paths' in own.to ? found.get(own.to) : own.to;
+    if (to === undefined) return mount;
+    const address = typeof to === 'string' ? ({ kind: 'unix', path: to } as const) : to;
+    const { upstream, program } = fastCgiOf(own.own, address, resolved.origin.directory, resolved);
+    let number = upstreams.findIndex((other) => isDeepStrictEqual(other, upstream));
+    if (number < 0) number = upstreams.push(upstream) - 1;
+    const symlinks = mount.files?.symlinks;
+    const scripts = program.scripts && { ...program.scripts, ...(symlinks === undefined ? {} : { symlinks }) };
+    return { ...mount, fastcgi: { upstream: number, ...program, ...(scripts && { scripts }) } };
+  });
+  return { ...resolved, mounts, upstreams };
+}
+
+/** The program of a mount, in the core's form, and the server that it is. `address`: absolute. */
+function fastCgiOf(
+  own: CheckedFastCgi,
+  address: CoreUpstream['address'],
+  directory: string,
+  defaults: { readonly timeout: number; readonly queue: { readonly length: number; readonly timeout: number } },
+): { readonly upstream: CoreUpstream; readonly program: Omit<CoreFastCgi, 'upstream'> } {
+  const { root, index, splitPath, scripts, noExec, env, passAuthorization, maxConnections, timeout } = own;
+  return {
+    upstream: {
+      address,
+      maxConnections: maxConnections ?? 64,
+      queue: defaults.queue.length,
+      queueTimeoutMs: defaults.queue.timeout,
+      connectTimeoutMs: 5000,
+      timeoutMs: timeout ?? defaults.timeout,
+    },
+    program: {
+      ...(root === undefined
+        ? {}
+        : {
+            scripts: {
+              root: resolve(directory, root.here),
+              ...(root.there === undefined ? {} : { rootThere: root.there }),
+              ...(index === false ? {} : { index: index ?? 'index.php' }),
+              extensions: [...(splitPath ?? ['.php'])],
+              ...(scripts === undefined ? {} : { only: scripts.map((path) => `/${path.replace(/^\/+/, '')}`) }),
+              noExec: [...(noExec ?? [])],
+            },
+          }),
+      env: { ...env },
+      passAuthorization: passAuthorization ?? false,
+    },
+  };
+}
+
+/** An address with the path of its socket absolute. */
+function absolute(address: CoreUpstream['address'], directory: string): CoreUpstream['address'] {
+  if (address.kind !== 'unix' || address.path.startsWith('@')) return address;
+  return { kind: 'unix', path: resolve(directory, address.path) };
+}
+
+/** Where php-fpm has to be, if its mount does not say it. */
+function phpCheck(key: KeyPath): PathCheck {
+  return {
+    key,
+    paths: PHP_SOCKETS,
+    kind: 'socket',
+    nowhere:
+      "there is no socket of php-fpm in /run/php or /run/php-fpm. Install it (apt-get install php-fpm), or say where it listens: php: { root: './public', to: '127.0.0.1:9000' }",
+  };
+}
