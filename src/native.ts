@@ -36,6 +36,19 @@ export interface CoreUsage {
   readonly spooled: number;
 }
 
+/** TLS handshakes since the start. What there were none of is not there. */
+export interface CoreHandshakes {
+  readonly full: number;
+  /** Those that went on with a session by its ticket. */
+  readonly resumed: number;
+  /** `TLSv1.3`, `TLSv1.2`. */
+  readonly versions: Readonly<Record<string, number>>;
+  /** What keys were exchanged with: `X25519MLKEM768`, `X25519`, … */
+  readonly groups: Readonly<Record<string, number>>;
+  /** Those that came to nothing, by the reason: `unknown_name`, `alert_unknown_ca`, `timeout`, … */
+  readonly failed: Readonly<Record<string, number>>;
+}
+
 /** What goes on in the core. */
 export interface CoreStatus {
   /** Connections of clients. */
@@ -43,6 +56,7 @@ export interface CoreStatus {
   /** Requests that wait for a worker, and for how many milliseconds the first one has. */
   readonly queues: readonly { readonly pool: number; readonly length: number; readonly oldest: number }[];
   readonly held: CoreUsage;
+  readonly handshakes: CoreHandshakes;
   /** The workers that are ready, by the core's ids. */
   readonly workers: readonly {
     readonly id: number;

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createColors } from '../colors.js';
 import { GwanmunError } from '../errors.js';
+import type { CoreHandshakes } from '../native.js';
 import { parseError, parseJson } from '../parse-error.js';
 import { controlFolder, type ControlRequest } from '../supervisor/control.js';
 import { isRunning } from '../supervisor/pid-file.js';
@@ -183,6 +184,9 @@ function table(status: ServerStatus, color: boolean): string {
     `  connections  ${status.connections}`,
     `  queue        ${status.queue}${status.queue === 0 ? '' : `, the first for ${status.queueAge} ms`}`,
   ];
+  // A server of an older version says nothing of handshakes and certificates.
+  const { handshakes, certificates = [] } = status;
+  if (handshakes !== undefined && certificates.length > 0) lines.push(`  handshakes   ${shaken(handshakes)}`);
   if (workers.length > 0) {
     const rows = workers.map((worker) => [
       String(worker.worker),
@@ -203,10 +207,18 @@ function table(status: ServerStatus, color: boolean): string {
       `  ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd();
     lines.push('', c.dim(line(head)), ...rows.map(line));
   }
-  // A server of an older version says nothing of them.
-  const { certificates = [] } = status;
   if (certificates.length > 0) lines.push('', c.dim('  certificates'), certificateTable(certificates, color).trimEnd());
   return `${lines.join('\n')}\n`;
+}
+
+/** `3 full, 2 resumed (TLSv1.3 5), 1 failed (unknown_name 1)` */
+function shaken({ full, resumed, versions, failed }: CoreHandshakes): string {
+  const each = (counts: Readonly<Record<string, number>>): string => {
+    const listed = Object.entries(counts).toSorted(([, a], [, b]) => b - a);
+    return listed.length === 0 ? '' : ` (${listed.map(([name, count]) => `${name} ${count}`).join(', ')})`;
+  };
+  const failures = Object.values(failed).reduce((sum, count) => sum + count, 0);
+  return `${full} full, ${resumed} resumed${each(versions)}, ${failures} failed${each(failed)}`;
 }
 
 function reloads(count: number): string {

@@ -136,6 +136,7 @@ class Program {
       queueAge: 0,
       memory: process.memoryUsage.rss(),
       held: undefined,
+      handshakes: undefined,
       workers: [],
       certificates: [],
     };

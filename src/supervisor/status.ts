@@ -2,7 +2,7 @@
 
 import type { CertificateStatus } from '../certificates/store.js';
 import type { CoreAddress } from '../config/core.js';
-import type { CoreStatus, CoreUsage } from '../native.js';
+import type { CoreHandshakes, CoreStatus, CoreUsage } from '../native.js';
 import type { Generations, Pool } from './generations.js';
 import { residentBytes } from './resident.js';
 import type { WorkerStatus } from './supervisor.js';
@@ -42,6 +42,7 @@ export interface ServerStatus {
   readonly memory: number | undefined;
   /** What of that is counted, as clients and workers cause it. */
   readonly held: CoreUsage | undefined;
+  readonly handshakes: CoreHandshakes | undefined;
   readonly workers: readonly WorkerLine[];
   readonly certificates: readonly CertificateStatus[];
 }
@@ -51,7 +52,7 @@ export function describeLoad(
   { current, coming, old }: Generations,
   core: Partial<CoreStatus>,
   lag: (id: number) => number | undefined,
-): Pick<ServerStatus, 'connections' | 'queue' | 'queueAge' | 'memory' | 'held' | 'workers'> {
+): Pick<ServerStatus, 'connections' | 'queue' | 'queueAge' | 'memory' | 'held' | 'handshakes' | 'workers'> {
   const queues = core.queues ?? [];
   const describe = (pool: Pool, generation: string): WorkerLine[] =>
     pool.supervisor.status().map(({ id, ...worker }) => {
@@ -71,6 +72,7 @@ export function describeLoad(
     queueAge: Math.max(0, ...queues.map(({ oldest }) => oldest)),
     memory: residentBytes(process.pid),
     held: core.held,
+    handshakes: core.handshakes,
     workers: [
       ...current.flatMap((pool) => describe(pool, 'current')),
       ...coming.flatMap((pool) => describe(pool, 'coming')),

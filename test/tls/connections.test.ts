@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as after } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { CoreStatus } from '../../src/native.js';
 import { issue, TlsCore } from './core.js';
 
 const certificate = issue(['a.test', 'localhost']);
@@ -193,6 +194,7 @@ test('T95 a handshake that drips is let go after 10 s', { timeout: 30_000 }, asy
   const took = performance.now() - began;
   expect(took).toBeGreaterThan(9_000);
   expect(took).toBeLessThan(20_000);
+  expect((JSON.parse(server.core.status()) as CoreStatus).handshakes.failed).toMatchObject({ timeout: 1 });
 });
 
 test('what one client leaves unsent is never another one’s', async () => {

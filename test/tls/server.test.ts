@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test, vi } from 'vitest';
+import type { ServerStatus } from '../../src/supervisor/status.js';
 import { Gwanmun, type Settings } from '../workers/gwanmun-process.js';
 import { ask, certificateOf, fingerprint, handshake } from './client.js';
 import { made, type Made } from './made.js';
@@ -94,7 +95,10 @@ test('T210 gwanmun certificates and status say what is in use, and what is wrong
   await gwanmun.says(/GWM_CERT_INVALID {2}site\.pem: There is no certificate in it/);
   const [one] = JSON.parse((await command(gwanmun, 'certificates', '--json')).stdout) as Record<string, unknown>[];
   expect(one).toMatchObject({ names: ['a.example', 'b.example'], daysLeft: 19, fault: { code: 'GWM_CERT_INVALID' } });
+  const { handshakes } = JSON.parse((await command(gwanmun, 'status', '--json')).stdout) as ServerStatus;
+  expect(handshakes).toEqual({ full: 0, resumed: 0, versions: {}, groups: {}, failed: {} });
   const { stdout } = await command(gwanmun, 'status');
+  expect(stdout).toMatch(/handshakes {3}0 full, 0 resumed, 0 failed\n/);
   expect(stdout).toMatch(/listening {4}https:\/\/127\.0\.0\.1:\d+\n/);
   expect(stdout).toMatch(/✗ a\.example, b\.example\n[^]*its files hold another one since [^]*GWM_CERT_INVALID/);
 });

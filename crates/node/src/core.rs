@@ -301,6 +301,13 @@ impl Core {
                 "kept": held.kept,
                 "spooled": held.spooled,
             },
+            "handshakes": {
+                "full": status.handshakes.full,
+                "resumed": status.handshakes.resumed,
+                "versions": status.handshakes.versions,
+                "groups": status.handshakes.groups,
+                "failed": status.handshakes.failed,
+            },
         })
         .to_string()
     }

@@ -36,4 +36,4 @@ pub use server::{Server, Status, WorkerEnds, WorkerLoad, read_certificate};
 pub use shared::Event;
 pub use shared::challenges::HttpChallenge;
 pub use shared::task::{Part, TaskAnswer, TaskRequest};
-pub use usage::Usage;
+pub use usage::{Handshakes, Usage};

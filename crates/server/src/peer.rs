@@ -61,7 +61,7 @@ pub(crate) struct Secured {
 
 impl Secured {
     pub(crate) fn new(established: &Established) -> Self {
-        let Established { protocol, cipher, name, is_resumed } = established.clone();
+        let Established { protocol, cipher, name, is_resumed, group: _ } = established.clone();
         let resumed = if is_resumed { "Resumed" } else { "Initial" };
         let mut environ = format!(
             "SSL_PROTOCOL\0{protocol}\0SSL_CIPHER\0{cipher}\0SSL_SESSION_RESUMED\0{resumed}\0SSL_CLIENT_VERIFY\0NONE\0"

@@ -1,7 +1,9 @@
-//! What the core holds, counted: bytes and descriptors that come and go with what clients and workers do.
+//! What the core holds, counted: bytes and descriptors that come and go with what clients and workers do. And what became of TLS handshakes.
 //!
-//! Each thread counts its own whenever it looks at its deadlines, a few times a second; nothing is counted on a request's way.
+//! Each thread counts what it holds whenever it looks at its deadlines, a few times a second; nothing is counted on a request's way.
 
+use gwanmun_tls::Established;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a server holds.
@@ -33,6 +35,48 @@ impl Usage {
         self.queued += other.queued;
         self.kept += other.kept;
         self.spooled += other.spooled;
+    }
+}
+
+/// TLS handshakes since the start. The keys are words of ours, whatever clients send.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handshakes {
+    pub full: u64,
+    /// Those that went on with a session by its ticket.
+    pub resumed: u64,
+    pub versions: BTreeMap<&'static str, u64>,
+    /// What keys were exchanged with.
+    pub groups: BTreeMap<&'static str, u64>,
+    /// Those that came to nothing, by the reason.
+    pub failed: BTreeMap<&'static str, u64>,
+}
+
+impl Handshakes {
+    pub(crate) fn succeeded(&mut self, established: &Established) {
+        *if established.is_resumed { &mut self.resumed } else { &mut self.full } += 1;
+        *self.versions.entry(established.protocol).or_default() += 1;
+        if !established.group.is_empty() {
+            *self.groups.entry(established.group).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn failed(&mut self, reason: &'static str) {
+        *self.failed.entry(reason).or_default() += 1;
+    }
+
+    /// Adds those of another thread.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.full += other.full;
+        self.resumed += other.resumed;
+        for (own, others) in [
+            (&mut self.versions, &other.versions),
+            (&mut self.groups, &other.groups),
+            (&mut self.failed, &other.failed),
+        ] {
+            for (key, count) in others {
+                *own.entry(key).or_default() += count;
+            }
+        }
     }
 }
 

@@ -5,12 +5,14 @@
 
 mod certificates;
 mod challenges;
+mod failure;
 mod outgoing;
 mod session;
 mod tickets;
 
 pub use certificates::{Certificates, Described, Given, MinVersion, Policy, describe};
 pub use challenges::{Challenge, Challenges};
+pub use failure::Failure;
 pub use gwanmun_certificates::Fault;
 pub use outgoing::Outgoing;
 pub use session::{Ended, Established, MOST_HELD, Received, Session};

@@ -2,16 +2,18 @@
 
 use crate::certificates::{Certificates, Unserved};
 use crate::challenges;
+use crate::failure::Failure;
 use crate::outgoing::Outgoing;
-use rustls::server::{Acceptor, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::server::{Acceptor, ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic,
+};
 use rustls::{
-    AlertDescription, CipherSuite, ContentType, Error, HandshakeKind, InvalidMessage,
+    AlertDescription, CipherSuite, ContentType, Error, HandshakeKind, InvalidMessage, NamedGroup,
     PeerIncompatible, ProtocolVersion,
 };
 use std::any::Any;
 use std::fmt;
-
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -23,6 +25,8 @@ const RECORD: usize = 16 * 1024;
 const NO_SCHEMES: PeerIncompatible = PeerIncompatible::SignatureAlgorithmsExtensionRequired;
 /// What sealing adds to a record: header, explicit nonce of TLS 1.2, tag, inner type.
 const OVERHEAD: usize = 32;
+
+type Traffic<'a> = WriteTraffic<'a, ServerConnectionData>;
 
 /// One connection, from its client's first byte.
 pub struct Session {
@@ -56,6 +60,8 @@ pub struct Established {
     pub protocol: &'static str,
     /// OpenSSL's name.
     pub cipher: &'static str,
+    /// What the keys were exchanged with, as OpenSSL has it. Empty: with nothing, since a session of TLS 1.2 was resumed.
+    pub group: &'static str,
     /// The host that the client has asked for (SNI).
     pub name: Option<Box<str>>,
     pub is_resumed: bool,
@@ -80,7 +86,7 @@ pub enum Ended {
     /// It is nothing that this server knows.
     NotTls,
     /// The client, or the network, did not keep to the protocol, or nothing could be agreed on.
-    Failed(String),
+    Failed(Failure, String),
     /// A fault of the server's.
     Panicked(String),
 }
@@ -108,6 +114,12 @@ impl Session {
     #[must_use]
     pub fn peer_closed(&self) -> bool {
         self.peer_closed && self.rest.is_empty()
+    }
+
+    /// Whether the client has said what it wants.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        !matches!(self.state, State::Hello { .. })
     }
 
     /// Whether nothing more is read or written.
@@ -150,26 +162,7 @@ impl Session {
     /// # Errors
     /// The handshake is not done, or the keys are used up: the connection is at its end.
     pub fn seal(&mut self, plain: &[u8], out: &mut Outgoing) -> Result<(), Ended> {
-        self.guarded(|own| {
-            own.write(out, |traffic, out| {
-                let records = plain.len() / RECORD + 1;
-                let mut size = plain.len() + records * OVERHEAD;
-                loop {
-                    match traffic.encrypt(plain, out.room(size)) {
-                        Ok(count) => {
-                            out.advance(count);
-                            return Ok(());
-                        }
-                        Err(EncryptError::InsufficientSize(short))
-                            if short.required_size > size =>
-                        {
-                            size = short.required_size;
-                        }
-                        Err(error) => return Err(Ended::Failed(error.to_string())),
-                    }
-                }
-            })
-        })
+        self.guarded(|own| own.write(out, |traffic, out| encrypt(traffic, plain, out)))
     }
 
     /// Says goodbye, if there is somebody to say it to. Nothing is sealed after that.
@@ -230,8 +223,8 @@ impl Session {
                         let is_13 = hello.cipher_suites().iter().any(|&suite| is_tls13(suite));
                         refuse(unserved, is_13, self.name.as_deref(), out)
                     })?;
-                    let connection = UnbufferedServerConnection::new(config)
-                        .map_err(|error| Ended::Failed(error.to_string()))?;
+                    let connection =
+                        UnbufferedServerConnection::new(config).map_err(|error| broken(&error))?;
                     self.state = State::Open(connection);
                     return Ok(true);
                 }
@@ -239,14 +232,14 @@ impl Session {
                 // T101: who does not know these does not know TLS 1.2.
                 Err((error @ Error::PeerIncompatible(NO_SCHEMES), _)) => {
                     alert(AlertDescription::ProtocolVersion, out);
-                    return Err(Ended::Failed(error.to_string()));
+                    return Err(broken(&error));
                 }
                 Err((error, mut alert)) => {
                     let mut bytes = Vec::new();
                     // Into memory it does not fail.
                     let _ = alert.write_all(&mut bytes);
                     out.append(&bytes);
-                    return Err(Ended::Failed(error.to_string()));
+                    return Err(broken(&error));
                 }
             }
             let mut unseen = incoming.get(*fed..).unwrap_or_default();
@@ -300,7 +293,7 @@ impl Session {
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
-                        let record = record.map_err(|error| Ended::Failed(error.to_string()))?;
+                        let record = record.map_err(|error| broken(&error))?;
                         discard += record.discard;
                         let room = into.len() - received.written;
                         let (now, later) = record.payload.split_at(room.min(record.payload.len()));
@@ -308,10 +301,8 @@ impl Session {
                         received.written += now.len();
                         self.rest.extend_from_slice(later);
                     }
-                    if !self.rest.is_empty() {
-                        received.has_more = true;
-                        is_idle = true;
-                    }
+                    received.has_more = !self.rest.is_empty();
+                    is_idle = received.has_more;
                 }
                 Ok(ConnectionState::EncodeTlsData(mut record)) => encode(&mut record, out),
                 Ok(ConnectionState::TransmitTlsData(transmitted)) => transmitted.done(),
@@ -323,7 +314,7 @@ impl Session {
             received.used += discard;
             if let Some(error) = failed {
                 tell(connection, out);
-                return Err(Ended::Failed(reason(&error)));
+                return Err(broken(&error));
             }
             if is_idle {
                 break;
@@ -347,22 +338,19 @@ impl Session {
     fn write(
         &mut self,
         out: &mut Outgoing,
-        act: impl FnOnce(
-            &mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>,
-            &mut Outgoing,
-        ) -> Result<(), Ended>,
+        act: impl FnOnce(&mut Traffic<'_>, &mut Outgoing) -> Result<(), Ended>,
     ) -> Result<(), Ended> {
         let State::Open(connection) = &mut self.state else {
-            return Err(Ended::Failed("the connection has ended".to_owned()));
+            return Err(unwritable("the connection has ended"));
         };
         loop {
             let UnbufferedStatus { state, .. } = connection.process_tls_records(&mut []);
-            match state.map_err(|error| Ended::Failed(reason(&error)))? {
+            match state.map_err(|error| broken(&error))? {
                 ConnectionState::EncodeTlsData(mut record) => encode(&mut record, out),
                 ConnectionState::TransmitTlsData(transmitted) => transmitted.done(),
                 ConnectionState::PeerClosed => self.peer_closed = true,
                 ConnectionState::WriteTraffic(mut traffic) => return act(&mut traffic, out),
-                _ => return Err(Ended::Failed("the handshake is not done".to_owned())),
+                _ => return Err(unwritable("the handshake is not done")),
             }
         }
     }
@@ -374,12 +362,25 @@ impl fmt::Debug for Session {
     }
 }
 
+impl Ended {
+    /// Why, in a word for programs.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::PlainHttp => "plain_http",
+            Self::NotTls => "not_tls",
+            Self::Failed(failure, _) => failure.name(),
+            Self::Panicked(_) => Failure::Internal.name(),
+        }
+    }
+}
+
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PlainHttp => f.write_str("it is plain HTTP"),
             Self::NotTls => f.write_str("it is not TLS"),
-            Self::Failed(why) => f.write_str(why),
+            Self::Failed(_, why) => f.write_str(why),
             Self::Panicked(why) => write!(f, "the TLS library panicked: {why}"),
         }
     }
@@ -393,6 +394,23 @@ fn encode<Data>(record: &mut rustls::unbuffered::EncodeTlsData<'_, Data>, out: &
         && let Ok(count) = record.encode(out.room(short.required_size))
     {
         out.advance(count);
+    }
+}
+
+fn encrypt(traffic: &mut Traffic<'_>, part: &[u8], out: &mut Outgoing) -> Result<(), Ended> {
+    let mut size = part.len() + (part.len() / RECORD + 1) * OVERHEAD;
+    loop {
+        match traffic.encrypt(part, out.room(size)) {
+            Ok(count) => {
+                out.advance(count);
+                return Ok(());
+            }
+            // What the library has to say before it goes with it.
+            Err(EncryptError::InsufficientSize(short)) if short.required_size > size => {
+                size = short.required_size;
+            }
+            Err(error) => return Err(unwritable(&error.to_string())),
+        }
     }
 }
 
@@ -414,34 +432,43 @@ fn alert(description: AlertDescription, out: &mut Outgoing) {
 }
 
 fn refuse(unserved: Unserved, is_13: bool, name: Option<&str>, out: &mut Outgoing) -> Ended {
-    let (description, why) = match unserved {
+    let (description, failure, why) = match unserved {
         Unserved::UnknownName => (
             AlertDescription::UnrecognisedName,
+            Failure::UnknownName,
             format!("no certificate is for {:?}", name.unwrap_or_default()),
         ),
-        Unserved::NoName if is_13 => {
-            (AlertDescription::MissingExtension, "the client asked for no name".to_owned())
-        }
-        Unserved::NoName => {
-            (AlertDescription::HandshakeFailure, "the client asked for no name".to_owned())
-        }
+        Unserved::NoName => (
+            if is_13 {
+                AlertDescription::MissingExtension
+            } else {
+                AlertDescription::HandshakeFailure
+            },
+            Failure::NoName,
+            "the client asked for no name".to_owned(),
+        ),
     };
     alert(description, out);
-    Ended::Failed(why)
+    Ended::Failed(failure, why)
 }
 
 fn too_much(why: &str, out: &mut Outgoing) -> Ended {
     alert(AlertDescription::DecodeError, out);
-    Ended::Failed(why.to_owned())
+    Ended::Failed(Failure::Malformed, why.to_owned())
 }
 
-fn reason(error: &Error) -> String {
-    match error {
+fn unwritable(why: &str) -> Ended {
+    Ended::Failed(Failure::Internal, why.to_owned())
+}
+
+fn broken(error: &Error) -> Ended {
+    let why = match error {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "what came is no record of TLS".to_owned()
         }
         error => error.to_string(),
-    }
+    };
+    Ended::Failed(Failure::of(error), why)
 }
 
 fn established(connection: &UnbufferedServerConnection, name: Option<Box<str>>) -> Established {
@@ -453,6 +480,9 @@ fn established(connection: &UnbufferedServerConnection, name: Option<Box<str>>) 
             _ => "",
         },
         cipher: suite.map_or("", cipher_name),
+        group: connection
+            .negotiated_key_exchange_group()
+            .map_or("", |group| group_name(group.name())),
         name,
         is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
     }
@@ -480,6 +510,18 @@ fn cipher_name(suite: CipherSuite) -> &'static str {
         Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
         Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
         Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+        _ => "",
+    }
+}
+
+/// The names that programs know from OpenSSL, of the groups that the library has.
+fn group_name(group: NamedGroup) -> &'static str {
+    match group {
+        NamedGroup::X25519MLKEM768 => "X25519MLKEM768",
+        NamedGroup::X25519 => "X25519",
+        NamedGroup::secp256r1 => "prime256v1",
+        NamedGroup::secp384r1 => "secp384r1",
+        NamedGroup::secp521r1 => "secp521r1",
         _ => "",
     }
 }

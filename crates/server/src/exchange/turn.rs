@@ -9,6 +9,7 @@ use crate::request_id::IdSource;
 use crate::shared::message::Message;
 use crate::shared::{ByThread, Shared, lock};
 use crate::transport::Records;
+use crate::usage::Handshakes;
 use gwanmun_files::{Identity, tells};
 use gwanmun_http1::HeaderSpan;
 use gwanmun_log::LogBuffer;
@@ -24,7 +25,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 /// What one receive brings fits one frame.
 const SCRATCH: usize = gwanmun_gateway::frame::MAX_PAYLOAD;
@@ -131,6 +132,11 @@ impl Turn {
         }
         *count += 1;
         *count <= TURN_HANDSHAKES
+    }
+
+    /// What became of the thread's handshakes, to be counted on.
+    pub(crate) fn tally(&self) -> MutexGuard<'_, Handshakes> {
+        lock(&self.shared.handshakes[self.thread])
     }
 
     /// Writes what has been collected for the access log.

@@ -15,7 +15,7 @@ use crate::shared::message::{Heard, Message, Then};
 use crate::shared::task::{TaskAnswer, TaskRequest};
 use crate::shared::{Event, Shared, WorkerState, lock};
 use crate::spool::Spooled;
-use crate::usage::{Gauge, Usage};
+use crate::usage::{Gauge, Handshakes, Usage};
 pub use certificates::read_certificate;
 use certificates::{certificates_for, load_certificates};
 use gwanmun_log::{self as log, Record, WorkerName};
@@ -49,6 +49,7 @@ pub struct Status {
     /// The workers that are ready.
     pub workers: Vec<WorkerLoad>,
     pub usage: Usage,
+    pub handshakes: Handshakes,
 }
 
 /// What a worker has to do.
@@ -113,6 +114,7 @@ impl Server {
             connections: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             spooled: Spooled::default(),
             gauges: (0..threads).map(|_| Gauge::default()).collect(),
+            handshakes: (0..threads).map(|_| Mutex::default()).collect(),
             mailboxes: mailboxes
                 .map_err(|error| Error::system("Can't create an event descriptor", &error))?,
             logger: open_log(config)?,
@@ -296,6 +298,10 @@ impl Server {
         for gauge in &self.shared.gauges {
             usage.add(gauge.get());
         }
+        let mut handshakes = Handshakes::default();
+        for own in &self.shared.handshakes {
+            handshakes.add(&lock(own));
+        }
         Status {
             connections: self
                 .shared
@@ -306,6 +312,7 @@ impl Server {
             queues: pools.iter().map(queue).collect(),
             workers: pools.values().flat_map(|pool| pool.loads()).map(load).collect(),
             usage,
+            handshakes,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::pools::Pool;
 use crate::pools::memory::WorkerMemory;
 use crate::spool::Spooled;
 use crate::trusted::TrustedProxies;
-use crate::usage::Gauge;
+use crate::usage::{Gauge, Handshakes};
 use challenges::Challenges;
 use gwanmun_log::{Level, Logger, WorkerName};
 use gwanmun_reactor::blocking::{Lane, text_of};
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Vec<AtomicUsize>,
     /// What each I/O thread holds, as its last look at the deadlines has seen it.
     pub(crate) gauges: Vec<Gauge>,
+    /// What became of each I/O thread's. It alone writes there.
+    pub(crate) handshakes: Vec<Mutex<Handshakes>>,
     pub(crate) spooled: Spooled,
     pub(crate) logger: Logger,
     /// Compresses what applications send.

@@ -83,6 +83,11 @@ impl Tls {
         self.session.established()
     }
 
+    /// Whether the client has sent anything.
+    pub(crate) fn has_spoken(&self) -> bool {
+        !self.held.is_empty() || self.session.has_begun()
+    }
+
     /// Why it could not go on.
     pub(crate) fn ended(&self) -> Option<&Ended> {
         self.ended.as_ref()

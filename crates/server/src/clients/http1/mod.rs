@@ -17,7 +17,7 @@ use crate::exchange::holding::Holding;
 use crate::exchange::seam::{Note, Respond};
 use crate::exchange::turn::Turn;
 use crate::peer::Peer;
-use crate::transport::Transport;
+use crate::transport::{Tls, Transport};
 use body::{BodyReader, slow_pace};
 use gwanmun_reactor::arena::Key;
 use gwanmun_reactor::epoll::Readiness;
@@ -29,6 +29,8 @@ use std::io;
 const MAX_PIPELINE: usize = 32;
 /// How long a closing connection reads on, so that the client gets the response before a reset (RFC 9112 §9.6).
 const LINGER_MS: u64 = 2000;
+/// Why a handshake failed that the client has gone from.
+const LEFT: &str = "left";
 /// How long a TLS handshake may take, whatever drips in meanwhile (T95).
 const HANDSHAKE_MS: u64 = 10_000;
 
@@ -293,6 +295,7 @@ impl Connection {
                 exchange.set_reason("file descriptors ran short, and its client is slow");
             }
         }
+        self.fail_handshake(turn, "shed");
         self.close(turn);
     }
 
@@ -313,7 +316,11 @@ impl Connection {
                     self.fail_body(turn, (503, why));
                 }
                 Reading::Body => self.fail_body(turn, (408, "the request body took too long")),
-                Reading::Handshake | Reading::Idle | Reading::Linger => self.close(turn),
+                Reading::Handshake => {
+                    self.fail_handshake(turn, "timeout");
+                    self.close(turn);
+                }
+                Reading::Idle | Reading::Linger => self.close(turn),
             }
         }
     }
@@ -329,6 +336,14 @@ impl Connection {
         pace.taken += taken;
         self.write_deadline =
             turn.paid_up(self.write_deadline, taken, turn.generation.timeouts.write_ms);
+    }
+
+    /// Counts a handshake that comes to nothing, if one is going on.
+    fn fail_handshake(&mut self, turn: &Turn, reason: &'static str) {
+        if self.reading == Reading::Handshake {
+            self.reading = Reading::Linger;
+            turn.tally().failed(reason);
+        }
     }
 
     pub(crate) fn mark_dirty(&mut self, turn: &mut Turn) {
@@ -368,6 +383,10 @@ impl Connection {
 
     /// Lets go of everything; the connection is removed after this.
     pub(crate) fn dispose(&mut self, turn: &mut Turn) {
+        if !turn.closing {
+            let has_spoken = self.transport.tls().is_some_and(Tls::has_spoken);
+            self.fail_handshake(turn, if has_spoken { LEFT } else { "silent" });
+        }
         // What the kernel held when it was last asked, the client most likely has not got.
         let untaken = u64::from(self.untaken);
         if let Some(unlogged) = self.unlogged.take() {

@@ -1,6 +1,6 @@
 //! From received bytes to requests and bodies.
 
-use super::{Connection, Ending, MAX_PIPELINE, Phase, Reading};
+use super::{Connection, Ending, LEFT, MAX_PIPELINE, Phase, Reading};
 use crate::exchange::seam::{Request, Respond, Start};
 use crate::exchange::turn::Turn;
 use crate::peer::Secured;
@@ -87,11 +87,13 @@ impl Connection {
         }
         let Some(tls) = self.transport.tls() else { return };
         if tls.is_plain() {
+            turn.tally().failed(Ended::PlainHttp.reason());
             // T99: it is understood, and told where it belongs.
             if let Some(plain) = self.peer.local.plain.as_ref().map(Rc::clone) {
                 self.peer.local = plain;
             }
         } else if let Some(established) = tls.established() {
+            turn.tally().succeeded(established);
             self.peer.secure(Secured::new(established));
         } else {
             return;
@@ -113,8 +115,12 @@ impl Connection {
             let text = format!("A TLS connection from {remote} has failed: {ended}.");
             turn.shared.logger.error(level, &text);
         }
+        let is_told =
+            self.reading == Reading::Handshake && matches!(ended, Some(Ended::Failed(..)));
+        let reason = ended.map(Ended::reason);
+        self.fail_handshake(turn, reason.unwrap_or(LEFT));
         self.is_cut = true;
-        if matches!(ended, Some(Ended::Failed(_))) && self.reading == Reading::Handshake {
+        if is_told {
             // The client is told why, which a reset could take with it.
             self.phase = Phase::Closing;
             self.ending = Ending::AfterOutput;
