@@ -302,7 +302,8 @@ impl Session {
                         self.rest.extend_from_slice(later);
                     }
                     received.has_more = !self.rest.is_empty();
-                    is_idle = received.has_more;
+                    // If all is used nothing more can come of it: what the library has to answer waits for what is written next.
+                    is_idle = received.has_more || received.used + discard == incoming.len();
                 }
                 Ok(ConnectionState::EncodeTlsData(mut record)) => encode(&mut record, out),
                 Ok(ConnectionState::TransmitTlsData(transmitted)) => transmitted.done(),

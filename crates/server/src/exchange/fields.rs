@@ -37,7 +37,7 @@ impl Exchange {
         {
             id.write_line(out);
         }
-        if self.is_secured && !facts.has_hsts {
+        if self.is_hsts && !facts.has_hsts {
             out.extend_from_slice(&self.generation.hsts_line);
         }
         if self.generation.has_rules {

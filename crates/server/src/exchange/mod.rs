@@ -52,8 +52,8 @@ pub(crate) struct Exchange {
     pub(crate) mount: usize,
     pub(crate) head_only: bool,
     pub(crate) http10: bool,
-    /// It came over TLS, for a host that Strict-Transport-Security means something for.
-    pub(crate) is_secured: bool,
+    /// Its response has Strict-Transport-Security: it came over TLS, for a host that this means something for.
+    pub(crate) is_hsts: bool,
     pub(crate) keep_alive: bool,
     /// The HEAD payload for a worker: the whole request head with its table. Empty if the request needed none.
     pub(crate) head: Vec<u8>,
@@ -231,7 +231,7 @@ impl Exchange {
             mount: usize::MAX,
             head_only: false,
             http10: false,
-            is_secured: false,
+            is_hsts: false,
             keep_alive: false,
             head: Vec::new(),
             body: RequestBody::None,

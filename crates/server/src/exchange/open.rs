@@ -30,11 +30,12 @@ impl Turn {
         let id = if self.ids.is_off() { None } else { Some(request_id(self, bytes, headers)) };
         let forwarded = if head.forwarded { believed(self, peer, bytes, headers) } else { None };
         let http10 = head.version == Version::Http10;
-        let is_secured = peer.tls().is_some() && is_hsts_host(head.host.of(bytes));
+        let has_hsts = !self.generation.hsts_line.is_empty() && peer.tls().is_some();
+        let is_hsts = has_hsts && is_hsts_host(head.host.of(bytes));
         let key = self.exchanges.insert_with(|_| Exchange {
             head_only: head.method.of(bytes) == b"HEAD",
             http10,
-            is_secured,
+            is_hsts,
             keep_alive: head.keep_alive && !self.closing,
             id,
             is_behind,
