@@ -131,7 +131,7 @@ fuzz_target!(|input: &[u8]| {
     client.writer().write_all(&request).expect("it is kept");
     let mut result = server.talk(&mut client, &mut got, &mut change);
     if result.is_ok() && server.session.established().is_some() {
-        result = server.session.seal(&request, &mut server.out);
+        result = server.session.seal(&request, at, &mut server.out);
         let more = server.talk(&mut client, &mut got, &mut change);
         result = result.and(more);
     }

@@ -1,7 +1,9 @@
 // Connections that do not do as most do.
 
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -44,10 +46,14 @@ async function expectServed(target = server): Promise<void> {
   expect((await all(socket)).toString()).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*small$/);
 }
 
-/** A connection that passes bytes on as `pass` says. */
-async function through(pass: (bytes: Buffer, to: Socket) => void): Promise<Socket> {
+/** A connection that passes bytes on as `pass` says; `hear` is told of those that come. */
+async function through(
+  pass: (bytes: Buffer, to: Socket) => void,
+  { port } = server,
+  hear: (bytes: Buffer) => void = () => {},
+): Promise<Socket> {
   const { Duplex } = await import('node:stream');
-  const raw = connect({ port: server.port, host: '127.0.0.1', noDelay: true });
+  const raw = connect({ port, host: '127.0.0.1', noDelay: true });
   const between = new Duplex({
     read: () => {},
     write: (bytes: Buffer, _encoding, done) => {
@@ -56,7 +62,10 @@ async function through(pass: (bytes: Buffer, to: Socket) => void): Promise<Socke
     },
     final: (done) => void raw.end(done),
   });
-  raw.on('data', (bytes) => between.push(bytes)).on('end', () => between.push(null));
+  raw
+    .on('data', hear)
+    .on('data', (bytes) => between.push(bytes))
+    .on('end', () => between.push(null));
   return between as unknown as Socket;
 }
 
@@ -195,6 +204,45 @@ test('T95 a handshake that drips is let go after 10 s', { timeout: 30_000 }, asy
   expect(took).toBeGreaterThan(9_000);
   expect(took).toBeLessThan(20_000);
   expect((JSON.parse(server.core.status()) as CoreStatus).handshakes.failed).toMatchObject({ timeout: 1 });
+});
+
+test('T120 T121 what is large begins in small records, after a rest too; what is not is one record', async () => {
+  await using own = new TlsCore([certificate]);
+  writeFileSync(join(own.folder, 'first-flight.bin'), Buffer.alloc(13_000));
+  let wire = Buffer.alloc(0);
+  const hear = (bytes: Buffer): void => void (wire = Buffer.concat([wire, bytes]));
+  const socket = secured(await through((bytes, to) => to.write(bytes), own, hear));
+  /** The payloads of the records that an answer comes in. */
+  const records = async (path: string, length: number): Promise<number[]> => {
+    wire = Buffer.alloc(0);
+    let answer = Buffer.alloc(0);
+    const take = (bytes: Buffer): void => void (answer = Buffer.concat([answer, bytes]));
+    socket.on('data', take);
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: a.test\r\n\r\n`);
+    do await once(socket, 'data');
+    while (answer.length < answer.indexOf('\r\n\r\n') + 4 + length);
+    socket.off('data', take);
+    const sizes = [];
+    for (let at = 0; at + 5 <= wire.length; at += 5 + wire.readUInt16BE(at + 3)) sizes.push(wire.readUInt16BE(at + 3));
+    return sizes;
+  };
+  const small = (sizes: number[]): number[] =>
+    sizes.slice(
+      0,
+      sizes.findIndex((size) => size > 1400),
+    );
+  await once(socket, 'secureConnect');
+  await records('/small.txt', 5);
+  await after(1100);
+  expect(await records('/first-flight.bin', 13_000)).toHaveLength(1);
+  await after(1100);
+  const rested = await records('/large.bin', 5_000_000);
+  const begun = small(rested).reduce((sum, size) => sum + size, 0);
+  expect(begun).toBeGreaterThan(32 * 1024);
+  expect(begun).toBeLessThan(36 * 1024);
+  expect(Math.max(...rested)).toBe(16 * 1024 + 17);
+  expect(small(await records('/large.bin', 5_000_000))).toEqual([]);
+  socket.destroy();
 });
 
 test('what one client leaves unsent is never another one’s', async () => {

@@ -15,5 +15,5 @@ pub use challenges::{Challenge, Challenges};
 pub use failure::Failure;
 pub use gwanmun_certificates::Fault;
 pub use outgoing::Outgoing;
-pub use session::{Ended, Established, MOST_HELD, Received, Session};
+pub use session::{Ended, Established, MOST_HELD, RECORD, Received, Session};
 pub use tickets::TicketKeys;

@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// with more is refused (T102).
 pub const MOST_HELD: usize = 80 * 1024;
 /// Plaintext of a record at most (RFC 8446 §5.1).
-const RECORD: usize = 16 * 1024;
+pub const RECORD: usize = 16 * 1024;
 const NO_SCHEMES: PeerIncompatible = PeerIncompatible::SignatureAlgorithmsExtensionRequired;
 /// What sealing adds to a record: header, explicit nonce of TLS 1.2, tag, inner type.
 const OVERHEAD: usize = 32;
@@ -157,12 +157,18 @@ impl Session {
         })
     }
 
-    /// Seals `plain`, behind what else there is to send.
+    /// Seals `plain`, behind what else there is to send. A record takes so much of it at the most; more than [`RECORD`] never fits.
     ///
     /// # Errors
     /// The handshake is not done, or the keys are used up: the connection is at its end.
-    pub fn seal(&mut self, plain: &[u8], out: &mut Outgoing) -> Result<(), Ended> {
-        self.guarded(|own| own.write(out, |traffic, out| encrypt(traffic, plain, out)))
+    pub fn seal(&mut self, plain: &[u8], record: usize, out: &mut Outgoing) -> Result<(), Ended> {
+        self.guarded(|own| {
+            own.write(out, |traffic, out| {
+                plain
+                    .chunks(record.clamp(1, RECORD))
+                    .try_for_each(|part| encrypt(traffic, part, out))
+            })
+        })
     }
 
     /// Says goodbye, if there is somebody to say it to. Nothing is sealed after that.
@@ -399,7 +405,7 @@ fn encode<Data>(record: &mut rustls::unbuffered::EncodeTlsData<'_, Data>, out: &
 }
 
 fn encrypt(traffic: &mut Traffic<'_>, part: &[u8], out: &mut Outgoing) -> Result<(), Ended> {
-    let mut size = part.len() + (part.len() / RECORD + 1) * OVERHEAD;
+    let mut size = part.len() + OVERHEAD;
     loop {
         match traffic.encrypt(part, out.room(size)) {
             Ok(count) => {

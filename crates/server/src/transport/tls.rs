@@ -2,15 +2,24 @@
 
 use gwanmun_reactor::buffers::Buffers;
 use gwanmun_sys::syscall::{self, Transfer};
-use gwanmun_tls::{Certificates, Ended, Established, MOST_HELD, Outgoing, Received, Session};
+use gwanmun_tls::{
+    Certificates, Ended, Established, MOST_HELD, Outgoing, RECORD, Received, Session,
+};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// A record with all that it is wrapped in (RFC 8446 §5.2).
-const RECORD: usize = 5 + 16 * 1024 + 256;
+const SEALED_RECORD: usize = 5 + RECORD + 256;
 /// Plaintext that is sealed at once, and so what of it is held at the most when the client does not take it (T122).
 pub(crate) const SEALED_AT_ONCE: usize = 48 * 1024;
+/// Sealed, such a part takes a segment of its own: no client waits for the rest of a record that the network has not let through yet (T121).
+const SMALL_PART: usize = 1400 - 32;
+/// So much of what a client is sent is cut small, when it is the first or nothing was sent for [`RESTED_MS`].
+const SENT_SMALL: usize = 32 * 1024;
+const RESTED_MS: u64 = 1000;
+/// What fits in the ten segments that leave at once (RFC 6928) is not cut: it comes whole, or not at all.
+const FIRST_FLIGHT: usize = 10 * 1400;
 /// What is sealed and not sent up to this goes with what is sealed next: the server's part of a handshake with the first response (T64).
 const JOINED: usize = 4 * 1024;
 
@@ -25,7 +34,7 @@ impl Records {
     /// Made when the first client comes.
     fn incoming(&mut self) -> &mut [u8] {
         if self.incoming.is_empty() {
-            self.incoming = vec![0; MOST_HELD + RECORD];
+            self.incoming = vec![0; MOST_HELD + SEALED_RECORD];
         }
         &mut self.incoming
     }
@@ -48,6 +57,10 @@ pub(crate) struct Tls {
     /// Sealed; what is before `sent` has left.
     sealed: Vec<u8>,
     sent: usize,
+    /// So much more goes in small records.
+    small_left: usize,
+    /// When bytes were sealed last, by the thread's clock.
+    sealed_ms: u64,
     ended: Option<Ended>,
 }
 
@@ -63,6 +76,8 @@ impl Tls {
             is_short: false,
             sealed: Vec::new(),
             sent: 0,
+            small_left: SENT_SMALL,
+            sealed_ms: 0,
             ended: None,
         }
     }
@@ -141,7 +156,7 @@ impl Tls {
             incoming[..held].copy_from_slice(&self.held);
             let mut filled = held;
             if !self.has_more {
-                let most = (held + into.len().max(RECORD)).min(incoming.len());
+                let most = (held + into.len().max(SEALED_RECORD)).min(incoming.len());
                 match syscall::receive(self.fd.as_fd(), &mut incoming[held..most])? {
                     Transfer::WouldBlock => return Ok(Transfer::WouldBlock),
                     Transfer::Bytes(0) => return Ok(Transfer::Bytes(0)),
@@ -252,6 +267,7 @@ impl Tls {
         bytes: &[u8],
         records: &mut Records,
         buffers: &mut Buffers,
+        now_ms: u64,
     ) -> io::Result<Transfer> {
         if self.is_plain {
             return syscall::send(self.fd.as_fd(), bytes, false);
@@ -263,13 +279,27 @@ impl Tls {
         records.outgoing.append(&self.sealed[self.sent..]);
         self.forget_sealed(buffers);
         let bytes = &bytes[..bytes.len().min(SEALED_AT_ONCE)];
-        let result = self.session.seal(bytes, &mut records.outgoing);
+        let (small, large) = bytes.split_at(self.small_part(bytes.len(), now_ms));
+        let out = &mut records.outgoing;
+        let result = self.session.seal(small, SMALL_PART, out);
+        let result = result.and_then(|()| self.session.seal(large, RECORD, out));
         if result.is_err() {
             records.outgoing.clear();
             return Err(io::ErrorKind::InvalidData.into());
         }
         self.send_sealed(records, buffers)?;
         Ok(Transfer::Bytes(bytes.len()))
+    }
+
+    /// How much of so many bytes is sealed in small records.
+    fn small_part(&mut self, length: usize, now_ms: u64) -> usize {
+        if now_ms.saturating_sub(self.sealed_ms) >= RESTED_MS {
+            self.small_left = SENT_SMALL;
+        }
+        self.sealed_ms = now_ms;
+        let small = self.small_left.min(length);
+        self.small_left -= small;
+        if length > FIRST_FLIGHT { small } else { 0 }
     }
 
     /// Sends what is in the thread's room, and keeps the rest.

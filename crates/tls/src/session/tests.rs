@@ -189,7 +189,7 @@ fn exchange(
     client.writer().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     server.talk(certificates, client, split).unwrap();
     assert_eq!(server.plain, b"GET / HTTP/1.1\r\n\r\n");
-    server.session.seal(b"HTTP/1.1 200 OK\r\n\r\n", &mut server.out).unwrap();
+    server.session.seal(b"HTTP/1.1 200 OK\r\n\r\n", RECORD, &mut server.out).unwrap();
     server.talk(certificates, client, split).unwrap();
     assert_eq!(std::mem::take(&mut server.answered), b"HTTP/1.1 200 OK\r\n\r\n");
     server
@@ -239,11 +239,11 @@ fn t120_what_is_sealed_at_once_is_one_record() {
     let own = certificates(&["a.example"]);
     let mut client = Client::default().connect("a.example");
     let mut server = exchange(&own, &mut client, whole);
-    server.session.seal(&[b'x'; 10_000], &mut server.out).unwrap();
+    server.session.seal(&[b'x'; 10_000], RECORD, &mut server.out).unwrap();
     let sealed = server.out.bytes();
     assert_eq!(sealed.len(), 10_000 + 22);
     assert_eq!(usize::from(u16::from_be_bytes([sealed[3], sealed[4]])), sealed.len() - 5);
-    server.session.seal(&vec![b'y'; 100_000], &mut server.out).unwrap();
+    server.session.seal(&vec![b'y'; 100_000], RECORD, &mut server.out).unwrap();
     server.talk(&own, &mut client, whole).unwrap();
     assert_eq!(server.answered.len(), 110_000);
 }
@@ -277,7 +277,7 @@ fn t118_who_has_said_goodbye_is_still_answered() {
         assert_eq!(server.plain, b"GET /");
         assert!(server.session.peer_closed());
         for _ in 0..3 {
-            server.session.seal(b"200", &mut server.out).unwrap();
+            server.session.seal(b"200", RECORD, &mut server.out).unwrap();
         }
         server.session.close_notify(&mut server.out);
         let mut answer = server.out.bytes();
@@ -529,7 +529,7 @@ fn a_changed_record_ends_the_connection() {
     server.held.clear();
     server.feed(&own, b"anything").unwrap();
     assert!(server.held.is_empty());
-    assert!(server.session.seal(b"x", &mut Outgoing::default()).is_err());
+    assert!(server.session.seal(b"x", RECORD, &mut Outgoing::default()).is_err());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::transport::{Records, Tls, Transport};
 use gwanmun_files::{FileEntry, PIECE, read_at_once, read_resident};
 use gwanmun_reactor::buffers::Buffers;
 use gwanmun_sys::syscall::Transfer;
+use gwanmun_tls::RECORD;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
@@ -15,8 +16,6 @@ use std::sync::Arc;
 const SHORT_PIECE: u64 = 16 * 1024;
 /// So much of a file that only a blocking thread may read is in memory at once.
 const FETCHED: usize = 128 * 1024;
-/// Plaintext of a TLS record.
-const RECORD: usize = 16 * 1024;
 /// So much is sealed for one client before the others get their turn.
 const SEALED_IN_TURN: u64 = 512 * 1024;
 
@@ -178,7 +177,7 @@ impl Output {
         now_ms: u64,
     ) -> io::Result<(Sent, u64)> {
         match transport {
-            Transport::Tls(tls) => self.send_sealed(tls, records, buffers, loaded),
+            Transport::Tls(tls) => self.send_sealed(tls, records, buffers, loaded, now_ms),
             plain => self.send_plain(plain, buffers, loaded, now_ms),
         }
     }
@@ -261,6 +260,7 @@ impl Output {
         records: &mut Records,
         buffers: &mut Buffers,
         mut loaded: bool,
+        now_ms: u64,
     ) -> io::Result<(Sent, u64)> {
         let mut went_out = 0;
         loop {
@@ -319,7 +319,7 @@ impl Output {
             if went_out >= SEALED_IN_TURN {
                 return Ok((Sent::Yielded, went_out));
             }
-            match tls.send(&self.bytes[self.sent..], records, buffers)? {
+            match tls.send(&self.bytes[self.sent..], records, buffers, now_ms)? {
                 Transfer::WouldBlock => return Ok((Sent::Blocked, went_out)),
                 Transfer::Bytes(count) => {
                     self.sent += count;
