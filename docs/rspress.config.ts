@@ -25,6 +25,7 @@ const chapters: [title: string, pages: string[]][] = [
       'guides/node',
       'guides/python',
       'guides/php',
+      'guides/cgi',
       'guides/operating',
       'guides/https',
       'guides/access',

@@ -15,8 +15,8 @@ import { GUNICORN_NAMES, GUNICORN_OPTIONS, GUNICORN_REFUSED, gunicornSettings } 
 export interface Subject {
   readonly target: string | undefined;
   readonly config: string | undefined;
-  /** The target is the folder of a site in PHP. */
-  readonly isPhp?: boolean | undefined;
+  /** What the target, a folder, has: a site in PHP, or programs that are started. */
+  readonly kind?: 'php' | 'cgi' | undefined;
 }
 
 /** A request of `gwanmun fetch`. */
@@ -71,6 +71,7 @@ const OPTIONS = {
   pid: { type: 'string' },
   tls: { type: 'boolean' },
   php: { type: 'boolean' },
+  cgi: { type: 'boolean' },
   cert: { type: 'string' },
   key: { type: 'string' },
   yes: { type: 'boolean' },
@@ -105,8 +106,8 @@ type CommandName = (typeof COMMANDS)[number];
 
 /** What each command takes beside --help and --version. */
 const TAKES: Record<CommandName, readonly OptionName[]> = {
-  serve: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key', 'php'],
-  dev: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key', 'php'],
+  serve: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key', 'php', 'cgi'],
+  dev: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key', 'php', 'cgi'],
   check: ['config'],
   fetch: ['method', 'header', 'data', 'json', 'include', 'head', 'config'],
   init: [],
@@ -199,7 +200,7 @@ export function parseCommand(args: readonly string[]): Command {
       return {
         name: 'serve',
         ...subject(target, values.config),
-        ...(phpFlag(values.php, target) ? { isPhp: true } : {}),
+        ...folderKind(values, target),
         ...(command === 'dev' ? { development: true } : {}),
         overrides: serveOverrides(values, gunicorn),
       };
@@ -320,9 +321,11 @@ function subject(target: string | undefined, config: string | undefined): Subjec
   return { target, config };
 }
 
-function phpFlag(isGiven: true | undefined, target: string | undefined): boolean {
-  if (isGiven && target === undefined) throw usage('--php needs the folder of the site', 'gwanmun ./public --php');
-  return isGiven === true;
+function folderKind({ php, cgi }: Options, target: string | undefined): Pick<Subject, 'kind'> {
+  if (php && cgi) throw usage('use either --php or --cgi');
+  if (php && target === undefined) throw usage('--php needs the folder of the site', 'gwanmun ./public --php');
+  if (cgi && target === undefined) throw usage('--cgi needs the folder of the programs', 'gwanmun ./cgi-bin --cgi');
+  return php ? { kind: 'php' } : cgi ? { kind: 'cgi' } : {};
 }
 
 type Options = { -readonly [Name in OptionName]?: Name extends FlagName ? true : string };

@@ -15,7 +15,7 @@ export function formatAddress(address: CoreAddress): string {
 
 /** What answers a mount: `public, then app.ts`, `mysite.wsgi:application (venv/bin/python)`, `→ /new (308)` */
 export function formatAnswers(
-  { files, application, wsgi, fastcgi, rules }: ResolvedMount,
+  { files, application, wsgi, fastcgi, cgi, rules }: ResolvedMount,
   config: ResolvedConfig,
 ): string {
   if (rules.redirect !== undefined) return `→ ${rules.redirect.to} (${rules.redirect.status})`;
@@ -26,10 +26,13 @@ export function formatAnswers(
   if (python !== undefined) answers.push(`${python.target} (${formatPython(python.python)})`);
   const address = fastcgi && config.upstreams[fastcgi.upstream]?.address;
   if (address !== undefined) answers.push(`FastCGI ${formatUpstream(address)}`);
+  const programs = cgi && config.upstreams[cgi.upstream]?.address;
+  if (programs !== undefined) answers.push(`CGI ${formatUpstream(programs)}`);
   return answers.join(', then ');
 }
 
 function formatUpstream(address: CoreUpstream['address']): string {
+  if (address.kind === 'processes') return displayPath(address.folder);
   if (address.kind === 'unix') return `unix:${address.path}`;
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }

@@ -132,6 +132,7 @@ Examples
   gwanmun                       # what gwanmun.config.ts of this folder says
   gwanmun ./dist                # the files of a folder
   gwanmun ./public --php        # a site in PHP, with php-fpm
+  gwanmun ./hook.cgi            # a CGI program; a folder of them: --cgi
   gwanmun app.ts --port 8080    # a module that exports application()
   gwanmun app.ts --workers auto # with a worker process for each core
   gwanmun serve ./check         # a folder with the name of a command
@@ -145,6 +146,7 @@ Options
       --key <file>              its private key           # in the same file
       --tls                     HTTPS with a certificate for this machine
       --php                     the folder is a site in PHP
+      --cgi                     the folder has CGI programs
 
   gunicorn's options work too, with times in seconds: --bind, --timeout,
   --graceful-timeout, --max-requests, --access-logfile, --pid, …

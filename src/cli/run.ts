@@ -77,17 +77,17 @@ async function runCommand(command: Command): Promise<void> {
       return;
     }
     case 'serve': {
-      const { target, config, development, isPhp } = command;
+      const { target, config, development, kind } = command;
       const overrides = { ...command.overrides, development };
       const imports = development ? (await import('../config/follow-imports.js')).followImports() : undefined;
-      const input = await findInput({ target, config, isPhp });
+      const input = await findInput({ target, config, kind });
       const { name, text } = input.source;
       // A target that was named in its place has no text.
       const configFiles = imports && new Set(text === undefined ? [] : [realpathSync(name), ...imports.take()]);
       imports?.end();
       const addFiles = configFiles && ((files: readonly string[]) => files.forEach((file) => configFiles.add(file)));
       const load = async (): Promise<ResolvedConfig> => {
-        const input = await findInput({ target, config, isPhp }, (file) => loadConfigAfresh(file, addFiles));
+        const input = await findInput({ target, config, kind }, (file) => loadConfigAfresh(file, addFiles));
         return resolveInTime(input, overrides);
       };
       return serve(await resolveInTime(input, overrides), load, configFiles);
@@ -138,12 +138,12 @@ function summary(config: ResolvedConfig): string {
 
 /** What a target or a configuration asks for. */
 async function findInput(
-  { target, config: file, isPhp }: Subject,
+  { target, config: file, kind }: Subject,
   load: (file: string) => Promise<ConfigInput> = loadConfig,
 ): Promise<ConfigInput> {
   if (target !== undefined) {
     try {
-      return await configForTarget(target, isPhp);
+      return await configForTarget(target, kind);
     } catch (error) {
       throw orCommand(error, target);
     }

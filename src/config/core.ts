@@ -53,6 +53,8 @@ export interface CoreMount {
   stream?: boolean;
   /** Where there is no file, a program that speaks FastCGI answers. */
   fastcgi?: CoreFastCgi;
+  /** Where there is no file, programs that are started answer. */
+  cgi?: CoreCgi;
   /** The answer to everything. */
   respond?: { status: number; headers: [name: string, value: string][]; body: string };
   /** Where to go instead: a path or a URL, encoded. With a query it is the whole target. */
@@ -110,10 +112,29 @@ export interface CoreFastCgi {
   passAuthorization: boolean;
 }
 
+/** Where a server is that can be connected to. */
+export type CoreAddressOfUpstream = { kind: 'tcp'; host: string; port: number } | { kind: 'unix'; path: string };
+
+/** How requests are given to programs that are started for them. */
+export interface CoreCgi {
+  /** Index in {@link CoreConfig.upstreams}. */
+  upstream: number;
+  folder: string;
+  /** The name of the only one that runs. */
+  program?: string;
+  env: Record<string, string>;
+  passAuthorization: boolean;
+  /** Seconds of a processor; bytes of memory, and of a file that it writes. */
+  limits: { cpu?: number; memory?: number; fileSize?: number };
+}
+
 /** Another server. */
 export interface CoreUpstream {
-  /** The path of a Unix socket is absolute, or `@` and a name of the abstract namespace. */
-  address: { kind: 'tcp'; host: string; port: number } | { kind: 'unix'; path: string };
+  /**
+   * The path of a Unix socket is absolute, or `@` and a name of the abstract namespace. `processes`: nowhere, programs are started, which are in this
+   * folder.
+   */
+  address: CoreAddressOfUpstream | { kind: 'processes'; folder: string };
   maxConnections: number;
   queue: number;
   queueTimeoutMs: number;

@@ -67,6 +67,11 @@ export interface Mount {
   php?: string | Php | undefined;
   /** A program that speaks FastCGI: its address, such as `'unix:/run/app.sock'` or `'127.0.0.1:9000'`; or an object, `{ to, root }`; see [PHP](guides/php.md). */
   fastcgi?: string | FastCgi | undefined;
+  /**
+   * Programs that are started for each request (CGI), in any language: a folder such as `'./cgi-bin'`, whose executable files run; or an object,
+   * `{ program: './hook.pl' }`; see [CGI](guides/cgi.md).
+   */
+  cgi?: string | Cgi | undefined;
   /** The file that answers for a folder: a name, or several in order of preference; `[]` for none. Default `'index.html'`. */
   index?: string | readonly string[] | undefined;
   /** Files to try, in this order. `$path` is the request's path: `['$path', '$path.html', '/index.html']`. Default `['$path']`. */
@@ -189,6 +194,24 @@ export interface Php extends Omit<FastCgi, 'to' | 'root'> {
   root: string | { here: string; there: string };
   /** Where php-fpm listens. Default: the socket of php-fpm that there is in `/run/php` or `/run/php-fpm`. */
   to?: string | undefined;
+}
+
+/** Programs that are started for each request. */
+export interface Cgi {
+  /** The folder of the programs, relative to the configuration file. Every executable file in it runs. */
+  folder?: string | undefined;
+  /** One program, instead of a folder. */
+  program?: string | undefined;
+  /** How many run at once; further requests wait. Default: two for each processor. */
+  maxProcesses?: number | undefined;
+  /** Milliseconds without a byte of output; then the program is ended, and the client gets a 504. 0: no limit. Default: the `timeout` of the whole configuration. */
+  timeout?: number | undefined;
+  /** The environment of the programs, beside what CGI says: `{ PATH, LANG, GIT_PROJECT_ROOT }`. Nothing of the server's own gets into it. Default: a `PATH`. */
+  env?: Readonly<Record<string, string>> | undefined;
+  /** Pass on a client's `Authorization`. Default `false`. */
+  passAuthorization?: boolean | undefined;
+  /** What a program may use: milliseconds of a processor, bytes of memory, bytes of a file that it writes. Default: no limits. */
+  limits?: { cpu?: number | undefined; memory?: number | undefined; fileSize?: number | undefined } | undefined;
 }
 
 /** The queue of requests that wait for a free worker. */

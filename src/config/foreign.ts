@@ -38,6 +38,7 @@ const FOREIGN: readonly (readonly [names: string, key: string, example: string])
     'tls',
     "tls: { cert: './fullchain.pem', key: './privkey.pem' }",
   ],
+  ['cgibin scriptalias execcgi', 'cgi', "cgi: './cgi-bin'"],
   ['fastcgipass fcgi phpfpm', 'fastcgi', "fastcgi: '127.0.0.1:9000'"],
   ['phpfastcgi phpserver', 'php', "php: './public'"],
   ['stricttransportsecurity', 'hsts', "hsts: '1y'"],
@@ -56,6 +57,7 @@ const IN_MOUNT: ReadonlySet<string> = new Set([
   'wsgi',
   'php',
   'fastcgi',
+  'cgi',
   'tryFiles',
   'listing',
   'cacheControl',
@@ -75,7 +77,6 @@ const NOT_YET: readonly (readonly [names: string, what: string])[] = [
   ],
   ['http2 http3', 'gwanmun speaks HTTP/1.1 only as yet'],
   ['websocket websockets ws', 'gwanmun has no WebSocket yet'],
-  ['cgi', 'gwanmun starts no CGI programs yet'],
   ['servername host hosts domains virtualhost vhost', 'gwanmun does not choose by host name yet: a mount has a path'],
   [
     'redirecthttps httpsredirect forcehttps forcessl sslredirect',

@@ -10,7 +10,7 @@ import type { KeyPath } from './locate.js';
 import { didYouMean } from './suggest.js';
 
 /** What a path has to be. `anything`: it has to answer, and whoever uses it later says what else is wrong with it. */
-export type Kind = 'folder' | 'folder or nothing' | 'page' | 'module' | 'program' | 'socket' | 'anything';
+export type Kind = 'folder' | 'folder or nothing' | 'page' | 'module' | 'program' | 'script' | 'socket' | 'anything';
 
 /** Something that a configuration names. */
 export interface PathCheck {
@@ -95,6 +95,7 @@ const FAULTS: Record<Kind, (path: string, written: string) => string | undefined
   page: (path) => fileFault(path) ?? mayNot(path, constants.R_OK),
   module: moduleFault,
   program: programFault,
+  script: scriptFault,
   socket: socketFault,
   anything: () => undefined,
 };
@@ -131,6 +132,14 @@ function programFault(path: string, written: string): string | undefined {
   const isEnvironment = stats.isDirectory() && lookAt(`${path}/${inside}`) !== undefined;
   const hint = isEnvironment ? `; did you mean "${written.replace(/\/*$/, '')}/${inside}"?` : '';
   return `${displayPath(path)} is not a program${hint}`;
+}
+
+function scriptFault(path: string, written: string): string | undefined {
+  const fault = fileFault(path);
+  if (fault !== undefined) return fault;
+  return mayNot(path, constants.X_OK) === undefined
+    ? undefined
+    : `${displayPath(path)} is not executable: chmod +x ${written}`;
 }
 
 function socketFault(path: string): string | undefined {

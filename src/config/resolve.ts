@@ -5,12 +5,13 @@ import { dirname, resolve } from 'node:path';
 import { resolveListen } from './addresses.js';
 import { invalidConfig, type ConfigFault, type ConfigSource } from './check.js';
 import type { Hooks } from './define.js';
-import { programOf, withPrograms, type Program } from './fastcgi.js';
+
 import { FILE_KEYS, filesOf } from './files.js';
 import type { KeyPath } from './locate.js';
 import { resolveAccessLog, resolveErrorLog, resolveRequestIds } from './logs.js';
 import { parallelism } from './parallelism.js';
 import { look, silentAmong, type Kind, type Looked, type PathCheck } from './paths.js';
+import { cgiProgramOf, programOf, withPrograms, type Program } from './programs.js';
 import { pythonCheck, pythonFrom, type WsgiApplication } from './python.js';
 import type { ResolvedApplication, ResolvedConfig, ResolvedMount } from './resolved.js';
 import { addressesOf, headerRules, rulesOf } from './rules.js';
@@ -113,6 +114,16 @@ function beginResolving(
       const python = pythonCheck(mount.python, directory, key);
       checks.push(python);
       pythons.set(index, python);
+      return common;
+    }
+    if (mount.cgi !== undefined) {
+      programs.set(index, cgiProgramOf(mount.cgi, [...key, 'cgi'], directory, checks));
+      if (process.getuid?.() === 0 && config.user === undefined) {
+        faults.push({
+          path: [...key, 'cgi'],
+          message: "expected user: 'www-data' beside mounts: as it is, programs would run as root for whoever asks",
+        });
+      }
       return common;
     }
     const program = mount.php ?? mount.fastcgi;

@@ -2,6 +2,7 @@
 
 import type {
   CoreAddresses,
+  CoreCgi,
   CoreConfig,
   CoreFastCgi,
   CoreHeaderRules,
@@ -92,6 +93,7 @@ export interface ResolvedMount {
   readonly sendfile: readonly string[];
   readonly wsgi?: number;
   readonly fastcgi?: CoreFastCgi;
+  readonly cgi?: CoreCgi;
   /** What holds whatever answers. */
   readonly rules: MountRules;
 }

@@ -2,10 +2,11 @@
 
 import * as v from 'valibot';
 import { loadNative } from '../native.js';
-import type { CoreUpstream } from './core.js';
+import type { CoreAddressOfUpstream } from './core.js';
 import type {
   App,
   ApplicationKind,
+  Cgi,
   Config,
   FastCgi,
   Listen,
@@ -399,7 +400,7 @@ function targetOf(text: string): string | undefined {
 /** What a mount says of a FastCGI program, after its check. */
 export interface CheckedFastCgi {
   /** Undefined: php-fpm is looked for. */
-  readonly to?: CoreUpstream['address'] | undefined;
+  readonly to?: CoreAddressOfUpstream | undefined;
   readonly root?: { readonly here: string; readonly there?: string | undefined } | undefined;
   readonly index?: string | false | undefined;
   readonly splitPath?: readonly string[] | undefined;
@@ -421,7 +422,7 @@ function keyWithoutRoot(own: CheckedFastCgi): string | undefined {
 
 const address = v.pipe(
   text("an address such as 'unix:/run/php/php-fpm.sock'"),
-  v.rawTransform(({ dataset, addIssue, NEVER }): CoreUpstream['address'] => {
+  v.rawTransform(({ dataset, addIssue, NEVER }): CoreAddressOfUpstream => {
     const parsed = parseUpstream(dataset.value);
     if ('ok' in parsed) return parsed.ok;
     addIssue({ message: parsed.fault });
@@ -499,8 +500,55 @@ const php = choose<string | Php, CheckedFastCgi>((input) =>
       ),
 );
 
+/** What a mount says of programs that are started, after its check. */
+export interface CheckedCgi {
+  readonly folder?: string | undefined;
+  readonly program?: string | undefined;
+  readonly maxProcesses?: number | undefined;
+  readonly timeout?: number | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  readonly passAuthorization?: boolean | undefined;
+  readonly limits?:
+    | {
+        readonly cpu?: number | undefined;
+        readonly memory?: number | undefined;
+        readonly fileSize?: number | undefined;
+      }
+    | undefined;
+}
+
+const cgi = choose<string | Cgi, CheckedCgi>((input) =>
+  typeof input === 'object' && input !== null
+    ? v.pipe(
+        object({
+          folder: v.optional(text('the path of a folder')),
+          program: v.optional(text('the path of a program')),
+          maxProcesses: v.optional(integer('a number', 1, 65535)),
+          timeout: milliseconds(0),
+          env: program.env,
+          passAuthorization: program.passAuthorization,
+          limits: v.optional(
+            object({
+              cpu: milliseconds(),
+              memory: bytes(1, Number.MAX_SAFE_INTEGER),
+              fileSize: bytes(0, Number.MAX_SAFE_INTEGER),
+            }),
+          ),
+        }),
+        v.check(
+          ({ folder, program: one }) => (folder === undefined) !== (one === undefined),
+          'expected either folder or program',
+        ),
+      )
+    : v.pipe(
+        v.string("expected the path of a folder such as './cgi-bin', or { program }"),
+        v.nonEmpty("expected the path of a folder such as './cgi-bin', or { program }"),
+        v.transform((folder): CheckedCgi => ({ folder })),
+      ),
+);
+
 /** The keys that say who answers where there is no file. */
-const ANSWERERS = ['app', 'wsgi', 'php', 'fastcgi'] as const;
+const ANSWERERS = ['app', 'wsgi', 'php', 'fastcgi', 'cgi'] as const;
 
 const mount = v.pipe(
   object({
@@ -513,6 +561,7 @@ const mount = v.pipe(
     python: v.optional(text('the path or name of a Python interpreter')),
     php: v.optional(php),
     fastcgi: v.optional(fastcgi),
+    cgi: v.optional(cgi),
     index: v.optional(oneOrMore(indexName)),
     tryFiles: v.optional(
       choose<readonly string[], string[]>(() =>
@@ -542,7 +591,7 @@ const mount = v.pipe(
     const kinds = [files ?? answerer, fixed, elsewhere].filter((kind) => kind !== undefined).length;
     if (kinds === 0) {
       addIssue({
-        message: 'expected files, an application (app, wsgi, php or fastcgi), or both; or respond, or redirect',
+        message: 'expected files, an application (app, wsgi, php, fastcgi or cgi), or both; or respond, or redirect',
       });
     }
     if (kinds > 1) addIssue({ message: 'expected one of files with an application, respond, and redirect, got more' });
@@ -557,8 +606,9 @@ const mount = v.pipe(
     'expected php without files: the folder of php is that of the files too',
   ),
   v.check(
-    ({ php: site, fastcgi: other, stream }) => (site ?? other) === undefined || stream !== true,
-    'expected no stream: a FastCGI program gets whole bodies, so that no slow client holds one of its children',
+    ({ php: site, fastcgi: other, cgi: started, stream }) =>
+      (site ?? other ?? started) === undefined || stream !== true,
+    'expected no stream: a program gets whole bodies, so that no slow client holds a process',
   ),
   v.check(({ wsgi: target, python }) => python === undefined || target !== undefined, 'has python, but no wsgi'),
   v.check(

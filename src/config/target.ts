@@ -9,8 +9,8 @@ import { WSGI_TARGET } from './python.js';
 import type { ConfigInput } from './resolve.js';
 import { didYouMean } from './suggest.js';
 
-/** The configuration for a folder of files, which may be a site in PHP, or for an application module mounted at `/`. Rejects with GWM_TARGET. */
-export async function configForTarget(target: string, isPhp = false): Promise<ConfigInput> {
+/** The configuration for a folder of files, which may be a site in PHP or have programs that are started, or for an application module mounted at `/`. Rejects with GWM_TARGET. */
+export async function configForTarget(target: string, kind?: 'php' | 'cgi'): Promise<ConfigInput> {
   // app.py, or app.py:callable
   const [, file = target, callable = ''] = /^(.+\.py)(:[^:/]+)?$/.exec(target) ?? [];
   const path = resolve(file);
@@ -30,13 +30,21 @@ export async function configForTarget(target: string, isPhp = false): Promise<Co
       remedy: `gwanmun --config ${target}`,
     });
   }
-  if (isPhp) {
+  if (kind !== undefined) {
     if (!isFolder) {
-      throw new GwanmunError('GWM_TARGET', `--php takes the folder of a site, and ${target} is a file`, {
-        remedy: `gwanmun ${displayPath(dirname(path))} --php`,
+      throw new GwanmunError('GWM_TARGET', `--${kind} takes a folder, and ${target} is a file`, {
+        remedy: `gwanmun ${displayPath(dirname(path))} --${kind}`,
       });
     }
-    const mount = { path: '/', php: { root: { here: path } } };
+    const mount = kind === 'php' ? { path: '/', php: { root: { here: path } } } : { path: '/', cgi: { folder: path } };
+    return {
+      config: { mounts: [mount] },
+      directory: process.cwd(),
+      source: { name: displayPath(path), isTarget: true },
+    };
+  }
+  if (!isFolder && path.endsWith('.cgi')) {
+    const mount = { path: '/', cgi: { program: path } };
     return {
       config: { mounts: [mount] },
       directory: process.cwd(),

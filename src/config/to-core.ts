@@ -18,7 +18,7 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     threads: config.threads,
     listen: [...config.listen],
     mounts: config.mounts.map(
-      ({ path, files, application, wsgi, fastcgi, stream, sendfile, errorPages, compress, rules }) => ({
+      ({ path, files, application, wsgi, fastcgi, cgi, stream, sendfile, errorPages, compress, rules }) => ({
         path,
         ...rules,
         ...(files ? { files } : {}),
@@ -26,7 +26,8 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
         ...(application === undefined ? {} : { application, pool: 0 }),
         ...(wsgi === undefined ? {} : { application: 0, pool: firstWsgi + wsgi }),
         ...(fastcgi === undefined ? {} : { fastcgi }),
-        ...(compress && (application ?? wsgi ?? fastcgi) !== undefined ? { compress } : {}),
+        ...(cgi === undefined ? {} : { cgi }),
+        ...(compress && (application ?? wsgi ?? fastcgi ?? cgi) !== undefined ? { compress } : {}),
         ...(stream === undefined ? {} : { stream }),
         ...(sendfile.length > 0 ? { sendfile: [...sendfile] } : {}),
       }),

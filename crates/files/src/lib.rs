@@ -38,7 +38,7 @@ pub use conditional::{Conditions, PARTS_END, Reply, evaluate, part_head, write_h
 pub use entry::{FileEntry, Identity, forbids_transform};
 pub use packed::PackedFolder;
 pub use residency::{PIECE, fetch, load, read_at_once, read_resident, resident, tells};
-pub use root::{FileRoot, Found, is_servable};
+pub use root::{FileRoot, Found, Sighting, is_servable};
 pub use rules::{FileRules, Pattern};
 
 /// The files of a mount: where they are, and how they are served.

@@ -15,7 +15,6 @@ use super::listing::{Listing, list};
 use super::packed::{Packed, PackedFolder, packed_key};
 use super::residency::waits;
 use super::rules::FileRules;
-use super::scripts::is_source;
 use crate::Symlinks;
 use gwanmun_reactor::HeldFile;
 use gwanmun_reactor::blocking::{Lane, patiently};
@@ -61,6 +60,17 @@ pub enum Found {
     Failed(io::Error),
     /// Nobody could look, or whoever does has been at it for too long.
     Unavailable(io::Error),
+}
+
+/// A file that has been seen.
+#[derive(Debug)]
+pub struct Sighting {
+    /// Of its path among those that were asked for.
+    pub index: usize,
+    /// The folder that all of them are beneath, with its links resolved.
+    pub folder: PathBuf,
+    /// Somebody may execute it.
+    pub is_executable: bool,
 }
 
 /// Whether a file may have this path at all: absolute, in UTF-8, without NUL, backslash or empty segments (H70–H72), and
@@ -159,7 +169,7 @@ impl FileRoot {
     ///
     /// # Errors
     /// Nobody can tell.
-    pub fn first_file(&self, paths: &[&[u8]]) -> io::Result<Option<(usize, PathBuf)>> {
+    pub fn first_file(&self, paths: &[&[u8]]) -> io::Result<Option<Sighting>> {
         let root = self.directory();
         for (index, path) in paths.iter().enumerate() {
             if !is_servable(path) || path.ends_with(b"/") {
@@ -173,7 +183,8 @@ impl FileRoot {
                 Ok(metadata) if metadata.is_file() => {
                     let link = format!("/proc/self/fd/{}", root.as_raw_fd());
                     let folder = std::fs::read_link(link).or_else(|_| self.path.canonicalize())?;
-                    return Ok(Some((index, folder)));
+                    let is_executable = metadata.mode() & 0o111 != 0;
+                    return Ok(Some(Sighting { index, folder, is_executable }));
                 }
                 Ok(_) => {}
                 Err(error) => match found_from(&error) {
@@ -347,7 +358,7 @@ fn each_candidate(
             continue;
         }
         // F85.
-        if !rules.scripts.is_empty() && is_source(&candidate, &rules.scripts) {
+        if rules.hides(&candidate) {
             continue;
         }
         let relative = &candidate[1..];
@@ -360,7 +371,7 @@ fn each_candidate(
             }
         }
         for name in &rules.index {
-            if is_source(name.as_bytes(), &rules.scripts) {
+            if rules.hides(&[&*candidate, name.as_bytes()].concat()) {
                 continue;
             }
             match attempt(&[relative, name.as_bytes()].concat()) {
@@ -687,8 +698,8 @@ mod tests {
         let root = FileRoot::open(&scratch.path().join("current"), Symlinks::Inside).unwrap();
         let paths: [&[u8]; 5] =
             [b"/none.php", b"/dir.php", b"/out.php", b"/index.php", b"/index.php"];
-        let (index, folder) = root.first_file(&paths).unwrap().unwrap();
-        assert_eq!(index, 3);
+        let Sighting { index, folder, is_executable } = root.first_file(&paths).unwrap().unwrap();
+        assert_eq!((index, is_executable), (3, false));
         assert_eq!(folder, scratch.path().canonicalize().unwrap().join("releases/1"));
         assert!(root.first_file(&paths[..3]).unwrap().is_none());
         assert!(root.first_file(&[b"/.hidden.php", b"/index.php/x"]).unwrap().is_none());

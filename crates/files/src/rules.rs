@@ -1,6 +1,7 @@
 //! What a mount says of its files: which file answers for a path, and the header fields that go with it.
 
 use super::content_type::{content_type, extension};
+use super::scripts::is_source;
 use crate::compression::is_compressible;
 use std::borrow::Cow;
 
@@ -23,6 +24,8 @@ pub struct FileRules {
     pub compress: bool,
     /// Extensions of scripts that are run here: their files, and what may be copies of them, are never sent.
     pub scripts: Vec<String>,
+    /// Paths of programs and of their folders, which are never sent, nor their copies beside them.
+    pub hidden: Vec<Vec<u8>>,
 }
 
 /// A path with `*` for any characters. Without a slash it is about the file's name alone.
@@ -69,6 +72,22 @@ fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 impl FileRules {
+    /// Whether the file at a path, which begins with a slash, is run instead of being sent, or may be a copy of one (C63, F85).
+    #[inline]
+    pub fn hides(&self, path: &[u8]) -> bool {
+        if self.scripts.is_empty() && self.hidden.is_empty() {
+            return false;
+        }
+        let is_beneath = |hidden: &Vec<u8>| {
+            path.strip_prefix(hidden.as_slice()).is_some_and(|rest| {
+                // `/hook.pl.bak` beside `/hook.pl`, and what is in `/cgi-bin`; not `/cgi-binary`.
+                hidden.ends_with(b"/")
+                    || rest.first().is_none_or(|next| !next.is_ascii_alphanumeric())
+            })
+        };
+        is_source(path, &self.scripts) || self.hidden.iter().any(is_beneath)
+    }
+
     /// The media type of a file of this name.
     #[inline]
     pub fn content_type(&self, name: &[u8]) -> Cow<'_, str> {

@@ -210,6 +210,42 @@ pub struct Mount {
     /// A program that speaks FastCGI answers, where there is no file.
     #[serde(default)]
     pub fastcgi: Option<FastCgi>,
+    /// Programs that are started for each request, where there is no file.
+    #[serde(default)]
+    pub cgi: Option<Cgi>,
+}
+
+/// How requests are given to programs that are started for them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cgi {
+    /// Index of the upstream, which bounds how many run at once.
+    pub upstream: usize,
+    /// The folder that they are in.
+    pub folder: PathBuf,
+    /// The name of the only one that runs. None: every executable file in the folder does.
+    #[serde(default)]
+    pub program: Option<String>,
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    #[serde(default)]
+    pub pass_authorization: bool,
+    #[serde(default)]
+    pub limits: CgiLimits,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CgiLimits {
+    /// Seconds of a processor.
+    #[serde(default)]
+    pub cpu: Option<u64>,
+    /// Bytes of memory.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// Bytes of a file that it writes.
+    #[serde(default)]
+    pub file_size: Option<u64>,
 }
 
 /// How requests are given to a FastCGI program.
@@ -280,6 +316,10 @@ pub enum UpstreamAddress {
     Unix {
         path: PathBuf,
     },
+    /// Nowhere: programs are started.
+    Processes {
+        folder: PathBuf,
+    },
 }
 
 impl std::fmt::Display for UpstreamAddress {
@@ -288,6 +328,7 @@ impl std::fmt::Display for UpstreamAddress {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix { path } => write!(f, "unix:{}", path.display()),
+            Self::Processes { folder } => folder.display().fmt(f),
         }
     }
 }

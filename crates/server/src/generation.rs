@@ -1,5 +1,9 @@
 //! A generation: the configuration as the I/O threads use it, built and validated whole, never changed.
 
+mod programs;
+
+pub(crate) use programs::{Program, Scripts};
+
 use crate::config::{self, Config, MinTls, RequestIds, Timeouts};
 use crate::error::{Error, ErrorKind};
 use crate::filters::cors::Cors;
@@ -105,23 +109,6 @@ pub(crate) struct Redirect {
     pub(crate) lines: &'static [u8],
 }
 
-/// A program that speaks FastCGI.
-#[derive(Debug)]
-pub(crate) struct Program {
-    pub(crate) upstream: Arc<Upstream>,
-    pub(crate) scripts: Option<Scripts>,
-    /// Names and values of the deployer's.
-    pub(crate) env: Vec<(Vec<u8>, Vec<u8>)>,
-    pub(crate) pass_authorization: bool,
-}
-
-/// What a program runs.
-#[derive(Debug)]
-pub(crate) struct Scripts {
-    pub(crate) root: Arc<FileRoot>,
-    pub(crate) rules: config::Scripts,
-}
-
 /// A file as it was when the configuration was taken over.
 #[derive(Debug)]
 pub(crate) struct ErrorPage {
@@ -180,7 +167,7 @@ impl Generation {
         let packed = config.compression_cache.as_deref().map(PackedFolder::new).map(Arc::new);
         let guards = guards(config)?;
         let upstreams: Vec<_> = config.upstreams.iter().cloned().map(Upstream::new).collect();
-        let scripts = script_folders(config)?;
+        let scripts = programs::script_folders(config)?;
         let mut mounts = Vec::new();
         for (index, mount) in config.mounts.iter().enumerate() {
             if !mount.path.starts_with('/') || (mount.path.len() > 1 && mount.path.ends_with('/')) {
@@ -204,7 +191,7 @@ impl Generation {
                             .at(format!("mounts[{index}].files"))
                     })?;
                     let mut rules = rules(files)?;
-                    rules.scripts = extensions_in(&files.root, &scripts)?;
+                    programs::hide_scripts(&mut rules, &files.root, &scripts)?;
                     Some(Arc::new(Files { root, rules, packed: packed.clone() }))
                 }
                 None => None,
@@ -214,9 +201,10 @@ impl Generation {
                 pool: mount.pool,
                 stream: mount.stream,
             });
-            let program = match &mount.fastcgi {
-                Some(own) => Some(program(own, &upstreams, index)?),
-                None => None,
+            let program = match (&mount.fastcgi, &mount.cgi) {
+                (Some(own), _) => Some(programs::fastcgi(own, &upstreams, index)?),
+                (None, Some(own)) => Some(programs::cgi(own, &upstreams, index)?),
+                (None, None) => None,
             };
             let sendfile = match mount.sendfile.as_slice() {
                 [] => None,
@@ -407,59 +395,6 @@ fn own(mount: &config::Mount) -> Result<Option<Own>, Error> {
     })))
 }
 
-fn program(
-    own: &config::FastCgi,
-    upstreams: &[Arc<Upstream>],
-    index: usize,
-) -> Result<Program, Error> {
-    let Some(upstream) = upstreams.get(own.upstream) else {
-        let message = "A mount names an upstream that does not exist.".to_owned();
-        return Err(Error::new(ErrorKind::Config, message));
-    };
-    let scripts = match &own.scripts {
-        Some(rules) => {
-            let root = FileRoot::open(&rules.root, rules.symlinks).map_err(|error| {
-                let what = format!("The folder {} can't be used", rules.root.display());
-                Error::io(ErrorKind::Files, &what, &error).at(format!("mounts[{index}].fastcgi"))
-            })?;
-            Some(Scripts { root: Arc::new(root), rules: rules.clone() })
-        }
-        None => None,
-    };
-    let bytes = |text: &String| text.as_bytes().to_vec();
-    Ok(Program {
-        upstream: Arc::clone(upstream),
-        scripts,
-        env: own.env.iter().map(|(name, value)| (bytes(name), bytes(value))).collect(),
-        pass_authorization: own.pass_authorization,
-    })
-}
-
-/// The folders of scripts, by their real paths, with what the names of those end in.
-fn script_folders(config: &Config) -> Result<Vec<(PathBuf, Vec<String>)>, Error> {
-    let scripts = config.mounts.iter().filter_map(|mount| mount.fastcgi.as_ref()?.scripts.as_ref());
-    scripts.map(|own| Ok((real_path(&own.root)?, own.extensions.clone()))).collect()
-}
-
-/// What the names of scripts end in that a folder has, or one that it is in: whichever mount is about files there, it never sends those (F85).
-fn extensions_in(root: &Path, scripts: &[(PathBuf, Vec<String>)]) -> Result<Vec<String>, Error> {
-    if scripts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let root = real_path(root)?;
-    let meets =
-        |other: &&(PathBuf, Vec<String>)| root.starts_with(&other.0) || other.0.starts_with(&root);
-    Ok(scripts.iter().filter(meets).flat_map(|(_, extensions)| extensions.clone()).collect())
-}
-
-fn real_path(path: &Path) -> Result<PathBuf, Error> {
-    let own = path.to_owned();
-    patiently(path, move || own.canonicalize()).map_err(|error| {
-        let what = format!("The folder {} can't be used", path.display());
-        Error::io(ErrorKind::Files, &what, &error)
-    })
-}
-
 /// What goes into a head is checked here as well: it must not be able to end a line.
 fn rules(files: &config::Files) -> Result<FileRules, Error> {
     let is_value = |value: &str| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
@@ -487,6 +422,7 @@ fn rules(files: &config::Files) -> Result<FileRules, Error> {
         listing: files.listing,
         compress: files.compress,
         scripts: Vec::new(),
+        hidden: Vec::new(),
     })
 }
 

@@ -71,6 +71,12 @@ pub unsafe fn receive_at(fd: BorrowedFd<'_>, into: *mut u8, length: usize) -> io
     })
 }
 
+/// Reads from what is no socket, and does not wait by itself: a pipe.
+pub fn read(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Transfer> {
+    // SAFETY: the pointer and length are one live, writable slice.
+    retry(|| unsafe { libc::read(fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len()) })
+}
+
 #[inline]
 pub fn send(fd: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<Transfer> {
     let more = if more { libc::MSG_MORE } else { 0 };

@@ -20,7 +20,7 @@ pub(crate) mod sendfile;
 pub(crate) mod turn;
 
 use crate::filters::compress::Compression;
-use crate::generation::Generation;
+use crate::generation::{Generation, Program};
 use crate::peer::Secured;
 use crate::request_id::RequestId;
 use crate::shared::ByThread;
@@ -191,6 +191,7 @@ pub(crate) enum Source {
     File,
     App,
     FastCgi,
+    Cgi,
 }
 
 impl Source {
@@ -200,6 +201,7 @@ impl Source {
             Self::File => "file",
             Self::App => "app",
             Self::FastCgi => "fastcgi",
+            Self::Cgi => "cgi",
         }
     }
 }
@@ -245,6 +247,11 @@ impl Exchange {
             id: None,
             log: None,
         }
+    }
+
+    /// The program of its mount.
+    pub(crate) fn program(&self) -> Option<&Program> {
+        self.generation.mounts.get(self.mount)?.program.as_ref()
     }
 
     /// Gives back the credit for what its client has taken, once that is worth telling, and how much it is.

@@ -10,7 +10,6 @@ use crate::generation::Generation;
 use crate::router::Resolved;
 use crate::shared::Shared;
 use crate::shared::message::Message;
-use gwanmun_files::scripts::is_source;
 use gwanmun_files::{
     Cached, FileCache, FileCacheLimits, FileEntry, Files, Found, Known, evaluate, is_servable,
 };
@@ -81,7 +80,7 @@ impl FileMounts {
             let now = turn.clock.now();
             match self.cache.get(route.mount as u32, path, now) {
                 // What the cache knows has been servable.
-                Cached::Miss if !is_servable(path) || is_source(path, &files.rules.scripts) => {
+                Cached::Miss if !is_servable(path) || files.rules.hides(path) => {
                     Cached::Fresh(Known::NotFound)
                 }
                 Cached::Stale { entry, recent: true }

@@ -8,14 +8,15 @@ use crate::generation::Generation;
 use crate::listener::Sockets;
 use crate::pools::Pool;
 use crate::pools::memory::WorkerMemory;
+use crate::upstreams::process::{StartError, Started};
 use crate::upstreams::{Slot, Target};
-use gwanmun_files::{Files, Found};
+use gwanmun_files::{Files, Found, Sighting};
 use gwanmun_reactor::HeldFile;
 use gwanmun_reactor::arena::Key;
+use gwanmun_sys::process::Exit;
 use gwanmun_tls::Certificates;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -115,7 +116,17 @@ pub(crate) enum Message {
     /// Which of its scripts a run has, with its folder.
     Script {
         run: Key,
-        found: io::Result<Option<(usize, PathBuf)>>,
+        found: io::Result<Option<Sighting>>,
+    },
+    /// A run's program has been started.
+    Started {
+        run: Key,
+        result: Result<Started, StartError>,
+    },
+    /// It has ended.
+    Exited {
+        run: Key,
+        exit: Exit,
     },
     /// A queued run has got a slot of its upstream.
     Slot {

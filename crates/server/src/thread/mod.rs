@@ -197,6 +197,8 @@ impl Thread {
                 });
             }
             Message::Script { run, found } => programs.on_script(turn, clients, run, found),
+            Message::Started { run, result } => programs.on_started(turn, clients, run, result),
+            Message::Exited { run, exit } => programs.on_exited(turn, clients, run, exit),
             Message::Slot { run, slot } => programs.on_slot(turn, clients, run, slot),
             Message::LookedUp { run, result } => programs.on_looked_up(turn, clients, run, result),
             Message::Piece { run, result } => programs.on_piece(turn, clients, run, result),
@@ -312,7 +314,8 @@ impl Thread {
         // An exchange without a client is a worker's that is still busy for one that has left.
         let turn = &self.turn;
         let cut = turn.clock.ms() >= self.cut_ms;
-        turn.closing && self.clients.is_empty() && (turn.exchanges.is_empty() || cut)
+        let is_over = turn.exchanges.is_empty() && !self.mounts.programs.has_ending();
+        turn.closing && self.clients.is_empty() && (is_over || cut)
     }
 
     /// Says goodbye to the workers: they read an end and finish.

@@ -30,6 +30,7 @@ impl Target {
     pub(super) fn of(address: &UpstreamAddress) -> Option<Self> {
         match address {
             UpstreamAddress::Unix { path } => Some(Self::Unix(path.clone())),
+            UpstreamAddress::Processes { .. } => None,
             UpstreamAddress::Tcp { host, port } => {
                 let ip: IpAddr = host.parse().ok()?;
                 Some(Self::Tcp(SocketAddr::new(ip, *port)))
@@ -57,6 +58,7 @@ impl Target {
 pub(super) fn look_up(address: &UpstreamAddress) -> io::Result<Vec<Target>> {
     match address {
         UpstreamAddress::Unix { path } => Ok(vec![Target::Unix(path.clone())]),
+        UpstreamAddress::Processes { .. } => Ok(Vec::new()),
         UpstreamAddress::Tcp { host, port } => {
             let found: Vec<_> =
                 (host.as_str(), *port).to_socket_addrs()?.map(Target::Tcp).collect();

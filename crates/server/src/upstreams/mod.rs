@@ -1,9 +1,10 @@
-//! Other servers that requests are given to: where they are, and how many requests each gets at once.
+//! Other servers that requests are given to, and programs that are started for them: where they are, and how many requests each gets at once.
 //!
 //! All I/O threads share an upstream, and its one queue: who waits here can be seen, is bounded, and can be taken back, unlike what waits in the
 //! kernel's queue of connections (F47).
 
 mod address;
+pub(crate) mod process;
 
 pub(crate) use address::{Attempt, Target, attempt, finish};
 
@@ -77,6 +78,11 @@ impl Upstream {
     /// Takes a request out of the queue.
     pub(crate) fn forget(&self, ticket: u64) {
         self.lock().queue.retain(|waiting| waiting.ticket != ticket);
+    }
+
+    /// Whether there is no server: programs are started.
+    pub(crate) fn starts_processes(&self) -> bool {
+        matches!(self.config.address, config::UpstreamAddress::Processes { .. })
     }
 
     /// Where it is, if that is known without asking anybody.

@@ -23,6 +23,8 @@ enum Stage {
     /// The head is there, and not delivered.
     Complete,
     Delivered,
+    /// All of it.
+    Ended,
 }
 
 impl Output {
@@ -56,7 +58,9 @@ impl Output {
         end: bool,
     ) -> Result<Option<Box<[u8]>>, HeadError> {
         let Self { head, stage, body } = self;
-        if *stage == Stage::Head || (*stage == Stage::Delivered && body.is_empty() && !end) {
+        if matches!(*stage, Stage::Head | Stage::Ended)
+            || (*stage == Stage::Delivered && body.is_empty() && !end)
+        {
             return Ok(None);
         }
         let mut may_name_files = false;
@@ -85,6 +89,9 @@ impl Output {
             turn.buffers.give(lines);
         }
         body.clear();
+        if end {
+            *stage = Stage::Ended;
+        }
         Ok(None)
     }
 }

@@ -1,15 +1,18 @@
 //! What programs write to standard error, and what goes wrong with them, as the logs say it.
 
 use crate::config::UpstreamAddress;
+use crate::exchange::Exchange;
 use crate::exchange::turn::Turn;
 use crate::request_id::RequestId;
 use crate::upstreams::Upstream;
+use crate::upstreams::process::StartError;
 use gwanmun_cgi::response::HeadError;
 use gwanmun_fastcgi::{ProtocolError, Status};
 use gwanmun_gateway::request::{HeadView, Piece};
 use gwanmun_log::{Level, Record};
 use gwanmun_reactor::arena::Key;
 use gwanmun_sys::descriptors;
+use gwanmun_sys::process::Exit;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
@@ -40,6 +43,11 @@ pub(super) enum Failure {
     Refused(Status),
     /// Programs answer with each other's paths.
     Circle,
+    /// There is no thread for it, or the like.
+    Thread(io::Error),
+    Start(StartError),
+    /// Before the end of its header, of which this came.
+    Exited(Exit, Vec<u8>),
 }
 
 impl Failure {
@@ -61,6 +69,12 @@ impl Failure {
             Self::Head(_) | Self::NoHead(_) => (502, "the program's response has no valid header"),
             Self::Refused(Status::Overloaded) => (503, "the program is overloaded"),
             Self::Refused(_) => (502, "the program refused the request"),
+            Self::Thread(_) => (503, "the program could not be started"),
+            Self::Start(error) if descriptors::is_exhaustion(&error.error) => {
+                (503, "file descriptors or processes run short")
+            }
+            Self::Start(_) => (500, "the program could not be started"),
+            Self::Exited(..) => (502, "the program ended without an answer"),
             Self::Circle => (502, "programs redirect to each other without end"),
         }
     }
@@ -75,7 +89,7 @@ impl Failure {
                 )
             }
             Self::Queue => format!(
-                "none of {} connections was free for {} s. If it has more children, raise maxConnections",
+                "none of {} connections was free for {} s. If it can have more, raise maxConnections or maxProcesses",
                 upstream.config.max_connections,
                 seconds(upstream.config.queue_timeout_ms)
             ),
@@ -103,6 +117,15 @@ impl Failure {
             Self::Refused(Status::UnknownRole) => {
                 "refused the request (FCGI_UNKNOWN_ROLE)".to_owned()
             }
+            Self::Thread(error) => format!("could not be started: {error}"),
+            Self::Start(StartError { error, hint }) => {
+                format!("could not be started: {error}{hint}")
+            }
+            Self::Exited(exit, head) => {
+                let came = head[..head.len().min(SHOWN)].escape_ascii();
+                let came = if head.is_empty() { String::new() } else { format!(": \"{came}\"") };
+                format!("{} before the end of its header{came}", ended(*exit))
+            }
             Self::Refused(Status::Complete) | Self::Folder | Self::TooLarge | Self::Circle => {
                 self.status().1.to_owned()
             }
@@ -123,6 +146,23 @@ impl Failure {
         }
         status
     }
+}
+
+/// How a program has ended (C59).
+fn ended(exit: Exit) -> String {
+    let name = match exit {
+        Exit::Code(code) => return format!("ended with status {code}"),
+        Exit::Signal(libc::SIGKILL) => "SIGKILL (out of memory?)",
+        Exit::Signal(libc::SIGTERM) => "SIGTERM",
+        Exit::Signal(libc::SIGSEGV) => "SIGSEGV",
+        Exit::Signal(libc::SIGABRT) => "SIGABRT",
+        Exit::Signal(libc::SIGBUS) => "SIGBUS",
+        Exit::Signal(libc::SIGPIPE) => "SIGPIPE",
+        Exit::Signal(libc::SIGXCPU) => "SIGXCPU (limits.cpu)",
+        Exit::Signal(libc::SIGXFSZ) => "SIGXFSZ (limits.fileSize)",
+        Exit::Signal(other) => return format!("was killed by signal {other}"),
+    };
+    format!("was killed by {name}")
 }
 
 fn seconds(milliseconds: u64) -> f64 {
@@ -166,6 +206,8 @@ pub(super) struct Stderr {
     lines: Vec<Vec<u8>>,
     /// What the program has said at its end: 0 is well.
     pub(super) exit: u32,
+    /// How the program has ended.
+    pub(super) exited: Option<Exit>,
 }
 
 impl Stderr {
@@ -194,6 +236,9 @@ impl Stderr {
             let text = format!("wrote {dropped} more bytes to standard error, which were dropped");
             log(turn, key, upstream, (Level::Warn, "output", None), &text);
         }
+        if let Some(exit) = self.exited.take().filter(|exit| *exit != Exit::Code(0)) {
+            log(turn, key, upstream, (Level::Warn, "program-error", None), &ended(exit));
+        }
         let exit = std::mem::take(&mut self.exit);
         if exit != 0 {
             let text = format!("ended the request with status {exit}");
@@ -202,7 +247,7 @@ impl Stderr {
     }
 
     fn tell(&mut self, turn: &Turn, key: Key) {
-        let upstream = turn.exchanges.get(key).and_then(super::program_of);
+        let upstream = turn.exchanges.get(key).and_then(Exchange::program);
         let Some(upstream) = upstream.map(|program| &program.upstream) else { return };
         for line in self.lines.drain(..) {
             let text = String::from_utf8_lossy(&line);
@@ -238,12 +283,13 @@ fn log(
         let view = HeadView::new(&exchange.head);
         (view.piece(Piece::Method), view.piece(Piece::Target))
     });
+    let kind = if upstream.starts_processes() { "CGI" } else { "FastCGI" };
     let (method, target) = request.unwrap_or_default();
     let [method, target] = [method, target].map(String::from_utf8_lossy);
     turn.shared.logger.record(&Record {
         level,
         event,
-        text: &format!("FastCGI {} ({method} {target}): {text}", upstream.config.address),
+        text: &format!("{kind} {} ({method} {target}): {text}", upstream.config.address),
         stream,
         request_id: exchange.and_then(|exchange| exchange.id.as_ref()).map(RequestId::bytes),
         request,

@@ -1,5 +1,5 @@
-//! Programs that answer as CGI says (RFC 3875), over FastCGI: one request on a connection, which both sides then close. A connection that is kept
-//! holds a child of php-fpm's for itself (F48).
+//! Programs that answer as CGI says (RFC 3875). They are started for a request, or speak FastCGI: one request on a connection, which both sides then
+//! close. A connection that is kept holds a child of php-fpm's for itself (F48).
 //!
 //! A request becomes a *run*, which goes through the states of [`State`]. Whatever it waits for has a deadline, and brings it back here: an event of
 //! its connection, a message of another thread, a note of its client.
@@ -7,21 +7,25 @@
 mod answer;
 mod connection;
 mod errors;
+mod pipes;
 mod script;
+mod started;
 
 use crate::exchange::answer::Answer;
 use crate::exchange::responder::{Ahead, Responder};
 use crate::exchange::seam::{Clients, Start};
 use crate::exchange::turn::Turn;
-use crate::exchange::{Exchange, RequestBody, ResponseState, Source, deliver};
-use crate::generation::Program;
+use crate::exchange::{RequestBody, ResponseState, Source, deliver};
+use crate::generation::Scripts;
 use crate::mounts::application::Applications;
 use crate::router::Resolved;
 use crate::shared::message::Message;
+use crate::upstreams::process::Process;
 use crate::upstreams::{Admission, Attempt, Slot, Target, Upstream, attempt, finish};
 use answer::Output;
 use connection::{Connection, Outcome};
 use errors::{Failure, Stderr};
+use gwanmun_files::Sighting;
 use gwanmun_files::scripts::has_control;
 use gwanmun_gateway::request::set_body_length;
 use gwanmun_http1::{Body, HeaderSpan};
@@ -29,15 +33,20 @@ use gwanmun_reactor::arena::{Arena, Generations, Key};
 use gwanmun_reactor::blocking::PATIENCE;
 use gwanmun_reactor::epoll::{Readiness, Token};
 use gwanmun_sys::descriptors;
+use gwanmun_sys::process::Exit;
+use pipes::Pipes;
 use script::{Found, Named};
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// A client that has ended its side may have half-closed, and gets what comes so soon. Then it has left.
 const HALF_CLOSED_MS: u64 = 1000;
+/// So long the children of a program that has ended may go on without a word, if they have its output.
+const LINGER_MS: u64 = 1000;
+/// So long a program that nobody waits for has to end.
+const GRACE_MS: u64 = 3000;
 /// What one receive brings.
 const BUFFER: usize = 64 * 1024;
 
@@ -50,8 +59,21 @@ pub(crate) struct Programs {
     buffer: Vec<u8>,
     /// Runs that found their program's queue of connections full.
     full: usize,
+    /// Programs that nobody waits for.
+    ending: Vec<Ending>,
     /// Exchanges whose program has answered with another path of this server.
     redirects: Vec<(Key, Box<[u8]>)>,
+}
+
+/// A program that nobody waits for, and has been asked to end.
+#[derive(Debug)]
+struct Ending {
+    run: Key,
+    /// When it is ended.
+    due_ms: u64,
+    _process: Process,
+    /// It counts until it is gone.
+    _slot: Slot,
 }
 
 #[derive(Debug)]
@@ -92,6 +114,14 @@ enum State {
         _slot: Slot,
         connection: Connection,
     },
+    /// A thread starts its program.
+    Starting(Slot),
+    Running {
+        slot: Slot,
+        process: Process,
+        pipes: Pipes,
+        exit: Option<Exit>,
+    },
     /// While it goes from one to another.
     Between,
 }
@@ -104,6 +134,7 @@ impl Programs {
             dirty: Vec::new(),
             buffer: vec![0; BUFFER],
             full: 0,
+            ending: Vec::new(),
             redirects: Vec::new(),
         }
     }
@@ -143,18 +174,18 @@ impl Programs {
     pub(super) fn hand_over(&mut self, turn: &mut Turn, key: Key) -> Option<Answer> {
         let now = turn.clock.now();
         let exchange = turn.exchanges.get_mut(key)?;
-        if let Some(log) = &mut exchange.log {
-            log.source = Source::FastCgi;
-            log.complete = Some(now);
-        }
         let generation = Rc::clone(&exchange.generation);
         let program = generation.mounts.get(exchange.mount)?.program.as_ref()?;
-        let candidates = match &program.scripts {
-            None => Vec::new(),
-            Some(scripts) => match script::name(&exchange.head, &scripts.rules) {
-                Named::Candidates(candidates) => candidates,
-                Named::Refused(status) => return Some(Answer::page(status)),
-            },
+        if let Some(log) = &mut exchange.log {
+            log.source = match program.scripts {
+                Scripts::Started { .. } => Source::Cgi,
+                Scripts::None | Scripts::Of { .. } => Source::FastCgi,
+            };
+            log.complete = Some(now);
+        }
+        let candidates = match script::name(&exchange.head, &program.scripts) {
+            Named::Candidates(candidates) => candidates,
+            Named::Refused(status) => return Some(Answer::page(status)),
         };
         let ahead = Ahead::new(exchange.is_behind);
         let run = self.runs.insert_with(|_| Run {
@@ -169,10 +200,10 @@ impl Programs {
             dirty: false,
         });
         exchange.responder = Responder::Program { run, ahead };
-        match &program.scripts {
+        match program.scripts.root() {
             None => self.admit(turn, run),
-            Some(scripts) => {
-                seek(turn, run, &scripts.root, &candidates);
+            Some(root) => {
+                seek(turn, run, root, &candidates);
                 if let Some(run) = self.runs.get_mut(run) {
                     run.state = State::Seeking(candidates);
                 }
@@ -255,14 +286,24 @@ impl Programs {
 
     /// A run is over: its slot is free, and its connection closed.
     fn remove(&mut self, turn: &mut Turn, key: Key) -> Option<Run> {
-        let run = self.runs.remove(key)?;
-        match &run.state {
-            State::Queued(ticket) => run.upstream.forget(*ticket),
+        let mut run = self.runs.remove(key)?;
+        match std::mem::replace(&mut run.state, State::Between) {
+            State::Queued(ticket) => run.upstream.forget(ticket),
             State::Full(_) => self.full -= 1,
             State::Connecting { connection, .. } | State::Talking { connection, .. } => {
                 turn.epoll.remove(connection.fd());
             }
-            State::Seeking(_) | State::Ready { .. } | State::Between => {}
+            State::Running { slot, process, pipes, exit } => {
+                for fd in pipes.fds() {
+                    turn.epoll.remove(fd);
+                }
+                if exit.is_none() {
+                    process.terminate();
+                    let due_ms = turn.clock.ms() + GRACE_MS;
+                    self.ending.push(Ending { run: key, due_ms, _process: process, _slot: slot });
+                }
+            }
+            State::Seeking(_) | State::Ready { .. } | State::Starting(_) | State::Between => {}
         }
         if let Some(exchange) = turn.exchanges.get_mut(run.exchange) {
             exchange.responder = Responder::None;
@@ -302,13 +343,15 @@ impl Programs {
         key: Key,
         readiness: Readiness,
     ) {
-        if let Some(run) = self.runs.get_mut(key)
-            && let State::Connecting { connection, .. } | State::Talking { connection, .. } =
-                &mut run.state
-        {
-            connection.note(readiness);
-            self.advance(turn, clients, key);
+        let Some(run) = self.runs.get_mut(key) else { return };
+        match &mut run.state {
+            State::Connecting { connection, .. } | State::Talking { connection, .. } => {
+                connection.note(readiness);
+            }
+            State::Running { pipes, .. } => pipes.note(readiness),
+            _ => return,
         }
+        self.advance(turn, clients, key);
     }
 
     /// The script of a run has been looked for.
@@ -317,15 +360,25 @@ impl Programs {
         turn: &mut Turn,
         clients: &mut impl Clients,
         key: Key,
-        found: io::Result<Option<(usize, PathBuf)>>,
+        found: io::Result<Option<Sighting>>,
     ) {
         let Some(run) = self.runs.get_mut(key) else { return };
         let State::Seeking(candidates) = &mut run.state else { return };
         let exchange = run.exchange;
         let answer = match found {
-            Ok(Some((index, root))) if index < candidates.len() => {
-                run.script = Some(Found { candidate: candidates.swap_remove(index), root });
-                self.admit(turn, key)
+            Ok(Some(Sighting { index, folder, is_executable })) if index < candidates.len() => {
+                let found = Found { candidate: candidates.swap_remove(index), root: folder };
+                if run.upstream.starts_processes() && !is_executable {
+                    let file = found.file();
+                    let file = file.display();
+                    turn.log_error(&format!(
+                        "CGI: {file} is not executable, so the client got a 403: chmod +x {file}"
+                    ));
+                    Some(Answer::page(403))
+                } else {
+                    run.script = Some(found);
+                    self.admit(turn, key)
+                }
             }
             Ok(_) => Some(Answer::page(404)),
             Err(error) => {
@@ -404,7 +457,14 @@ impl Programs {
     fn advance(&mut self, turn: &mut Turn, clients: &mut impl Clients, key: Key) {
         let Some(run) = self.runs.get_mut(key) else { return };
         match &mut run.state {
-            State::Seeking(_) | State::Queued(_) | State::Full(_) | State::Between => {}
+            State::Seeking(_)
+            | State::Queued(_)
+            | State::Full(_)
+            | State::Starting(_)
+            | State::Between => {}
+            State::Ready { .. } if run.upstream.starts_processes() => {
+                self.launch(turn, clients, key)
+            }
             State::Ready { has_asked, .. } => match run.upstream.targets_at_once() {
                 Some(targets) => self.connect(turn, clients, key, targets, None),
                 None if std::mem::replace(has_asked, true) => {}
@@ -441,6 +501,28 @@ impl Programs {
                     Outcome::Wait => {}
                     Outcome::Yield => self.mark_dirty(key),
                     Outcome::End => self.end(turn, key),
+                    Outcome::Redirect(target) => self.redirect(turn, clients, key, target),
+                    Outcome::Failed(failure) => self.fail(turn, clients, key, failure),
+                }
+            }
+            State::Running { pipes, .. } => {
+                let exchange = turn.exchanges.get(run.exchange);
+                let is_wanted = exchange.is_some_and(|exchange| !exchange.answered());
+                let outcome = pipes.talk(
+                    turn,
+                    clients,
+                    (run.exchange, is_wanted),
+                    &mut run.output,
+                    &mut run.stderr,
+                    &mut self.buffer,
+                );
+                if pipes.has_moved() {
+                    run.since_ms = turn.clock.ms();
+                }
+                match outcome {
+                    Outcome::Wait => {}
+                    Outcome::Yield => self.mark_dirty(key),
+                    Outcome::End => self.on_output_end(turn, clients, key),
                     Outcome::Redirect(target) => self.redirect(turn, clients, key, target),
                     Outcome::Failed(failure) => self.fail(turn, clients, key, failure),
                 }
@@ -509,7 +591,7 @@ impl Programs {
             if let Some(log) = &mut exchange.log {
                 log.sent = Some(turn.clock.now());
             }
-            if let Some(program) = program_of(exchange) {
+            if let Some(program) = exchange.program() {
                 let variables = script::variables(exchange, program, run.script.as_ref());
                 fits = connection.write_request(&variables, &exchange.body);
             }
@@ -570,12 +652,14 @@ impl Programs {
         }
     }
 
-    /// Looks for runs that have waited too long, and for those that can be tried again.
+    /// Looks for runs that have waited too long, for those that can be tried again, and for programs that have not ended when they were asked to.
     pub(crate) fn on_tick(&mut self, turn: &mut Turn, clients: &mut impl Clients) {
         let now_ms = turn.clock.ms();
         let mut late = Vec::new();
         let mut again = Vec::new();
         let mut left = Vec::new();
+        let mut over = Vec::new();
+        self.ending.retain(|ending| ending.due_ms > now_ms);
         for (key, run) in self.runs.iter_mut() {
             if run.closed_ms.is_some_and(|closed_ms| now_ms >= closed_ms + HALF_CLOSED_MS) {
                 left.push((key, run.exchange));
@@ -590,10 +674,16 @@ impl Programs {
                     (config.queue_timeout_ms, Failure::Queue)
                 }
                 State::Between => continue,
-                State::Ready { .. } | State::Connecting { .. } => {
+                State::Running { exit: Some(_), .. } => {
+                    if now_ms >= run.since_ms + LINGER_MS {
+                        over.push(key);
+                    }
+                    continue;
+                }
+                State::Ready { .. } | State::Connecting { .. } | State::Starting(_) => {
                     (config.connect_timeout_ms, Failure::ConnectTimeout)
                 }
-                State::Talking { .. } => {
+                State::Talking { .. } | State::Running { .. } => {
                     // Whom the client keeps waiting is not late.
                     let waits = turn.exchanges.get_mut(run.exchange).is_some_and(|exchange| {
                         let ahead = exchange.responder.ahead_mut();
@@ -612,6 +702,9 @@ impl Programs {
                 late.push((key, failure));
             }
         }
+        for key in over {
+            self.conclude(turn, clients, key);
+        }
         for (key, exchange) in left {
             self.remove(turn, key);
             turn.with_client(clients, exchange, |client, turn| {
@@ -619,7 +712,7 @@ impl Programs {
             });
         }
         for (key, failure) in late {
-            self.fail(turn, clients, key, failure);
+            self.on_late(turn, clients, key, failure);
         }
         for key in again {
             let Some(run) = self.runs.get_mut(key) else { continue };
@@ -633,6 +726,26 @@ impl Programs {
         }
     }
 
+    /// A run has waited too long. If its client has its answer, its program is ended all the same.
+    fn on_late(&mut self, turn: &mut Turn, clients: &mut impl Clients, key: Key, failure: Failure) {
+        let Some(run) = self.runs.get(key) else { return };
+        let exchange = turn.exchanges.get(run.exchange);
+        if exchange.is_some_and(|exchange| !exchange.answered()) {
+            self.fail(turn, clients, key, failure);
+            return;
+        }
+        turn.log_error(&format!(
+            "A program of {:?} went on without a word after its answer, and was ended.",
+            run.upstream
+        ));
+        self.end(turn, key);
+    }
+
+    /// Whether programs that have been asked to end have not.
+    pub(crate) fn has_ending(&self) -> bool {
+        !self.ending.is_empty()
+    }
+
     /// Bytes that programs have not taken.
     pub(crate) fn unsent(&self) -> usize {
         self.runs
@@ -643,10 +756,6 @@ impl Programs {
             })
             .sum()
     }
-}
-
-fn program_of(exchange: &Exchange) -> Option<&Program> {
-    exchange.generation.mounts.get(exchange.mount)?.program.as_ref()
 }
 
 /// Has a blocking thread look which of these scripts there is.

@@ -2,12 +2,14 @@
 
 use crate::config::Scripts as Rules;
 use crate::exchange::Exchange;
-use crate::generation::Program;
+use crate::generation::{Program, Scripts};
 use gwanmun_cgi::variables::{Script, Settings, Variables};
 use gwanmun_files::is_servable;
 use gwanmun_files::scripts::{has_encoded_slash, is_source, split};
 use gwanmun_gateway::request::{HeadView, Piece};
 use gwanmun_http1::path;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// A script that may be meant.
@@ -27,6 +29,14 @@ pub(super) struct Found {
     pub(super) root: PathBuf,
 }
 
+impl Found {
+    /// Its file.
+    pub(super) fn file(&self) -> PathBuf {
+        let relative = self.candidate.path.strip_prefix(b"/").unwrap_or_default();
+        self.root.join(OsStr::from_bytes(relative))
+    }
+}
+
 /// What a path may mean.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Named {
@@ -36,12 +46,45 @@ pub(super) enum Named {
 }
 
 /// What the path of a request may mean, where it is no file (F91). `head`: as it is encoded.
-pub(super) fn name(head: &[u8], rules: &Rules) -> Named {
+pub(super) fn name(head: &[u8], scripts: &Scripts) -> Named {
     let view = HeadView::new(head);
     let path = view.piece(Piece::PathInfo);
     let target = view.piece(Piece::Target);
     let raw = target.split(|&byte| byte == b'?').next().unwrap_or_default();
-    names(path, raw, rules)
+    match scripts {
+        Scripts::None => Named::Candidates(Vec::new()),
+        Scripts::Of { rules, .. } => names(path, raw, rules),
+        Scripts::Started { only: Some(only), .. } => {
+            Named::Candidates(vec![Candidate { path: only.clone(), info: path.to_vec() }])
+        }
+        Scripts::Started { only: None, .. } => prefixes(path, raw),
+    }
+}
+
+/// Folders above a program that are looked through.
+const MOST_FOLDERS: usize = 16;
+
+/// Every path that ends with a segment of this one: the first that is a file is a program, and what is behind it PATH_INFO.
+fn prefixes(path: &[u8], raw: &[u8]) -> Named {
+    // What it separates is a matter of opinion (H69). One behind the program is let go of with the others.
+    let none: [&str; 0] = [];
+    if has_encoded_slash(raw, &none) {
+        return Named::Refused(404);
+    }
+    let mut candidates = Vec::new();
+    let mut end = 0;
+    while end < path.len() && candidates.len() < MOST_FOLDERS {
+        let start = end + path[end..].iter().take_while(|&&byte| byte == b'/').count();
+        let segment = path[start..].iter().position(|&byte| byte == b'/');
+        end = segment.map_or(path.len(), |length| start + length);
+        let mut program = path[..end].to_vec();
+        path::merge(&mut program);
+        if start == end || !is_servable(&program) {
+            break;
+        }
+        candidates.push(Candidate { path: program, info: path[end..].to_vec() });
+    }
+    if candidates.is_empty() { Named::Refused(404) } else { Named::Candidates(candidates) }
 }
 
 /// `path`: behind the mount's, decoded, in which slashes may be doubled; `raw`: all of it as it came.
@@ -106,23 +149,54 @@ pub(super) fn variables(
         pass_authorization: program.pass_authorization,
     };
     let prefix = view.piece(Piece::ScriptName);
-    let (Some(Found { candidate, root }), Some(scripts)) = (found, &program.scripts) else {
+    let Some(found) = found else {
         // It gets all of them, and knows itself what its path means.
-        let script =
-            Script { name: prefix, path_info: view.piece(Piece::PathInfo), file: None, root: None };
+        let info = view.piece(Piece::PathInfo);
+        let script = Script { name: prefix, path_info: info, file: None, root: None };
         return Variables::new(&view, &script, &settings);
     };
-    let root = match &scripts.rules.root_there {
+    let Found { candidate, root } = found;
+    let there = match &program.scripts {
+        Scripts::Of { rules, .. } => rules.root_there.as_deref(),
+        Scripts::None | Scripts::Started { .. } => None,
+    };
+    let root = match there {
         Some(there) => there.trim_end_matches('/').as_bytes(),
         None => root.as_os_str().as_encoded_bytes(),
     };
     // The folder that is the root of all.
     let base = if root == b"/" { b"" } else { root };
-    let name = [prefix, &candidate.path].concat();
+    let name = match &program.scripts {
+        Scripts::Started { only: Some(_), .. } => prefix.to_vec(),
+        _ => [prefix, &candidate.path].concat(),
+    };
     let file = [base, &candidate.path].concat();
     let script =
         Script { name: &name, path_info: &candidate.info, file: Some(&file), root: Some(root) };
     Variables::new(&view, &script, &settings)
+}
+
+/// Where programs are looked for that a program starts, if its mount does not say it.
+const PATH: &[u8] = b"PATH=/usr/local/bin:/usr/bin:/bin";
+/// Bytes of one variable, and of all: what every kernel takes (C66).
+const MOST_BYTES: usize = 128 * 1024 - 1;
+const MOST_BYTES_IN_ALL: usize = 512 * 1024;
+
+/// The environment of a program that is started: these variables, and nothing of the server's (C48). None: it is too much.
+pub(super) fn environment(variables: &Variables) -> Option<Vec<CString>> {
+    if variables.size() > MOST_BYTES_IN_ALL {
+        return None;
+    }
+    let has_path = variables.iter().any(|(name, _)| name == b"PATH");
+    let mut all = if has_path { Vec::new() } else { vec![CString::new(PATH).ok()?] };
+    for (name, value) in variables.iter().filter(|(name, _)| !name.is_empty()) {
+        let text = [name, b"=", value].concat();
+        if text.len() > MOST_BYTES {
+            return None;
+        }
+        all.push(CString::new(text).ok()?);
+    }
+    Some(all)
 }
 
 #[cfg(test)]
@@ -177,6 +251,32 @@ mod tests {
         assert_eq!(found("", &rules()), only("/index.php", ""));
         assert_eq!(found("/.well-known/acme", &rules()), only("/index.php", ""));
         assert_eq!(found("/a", &Rules { index: None, ..rules() }), Err(404));
+    }
+
+    #[test]
+    fn c02_c14_c62_a_program_is_a_prefix_that_ends_with_a_segment() {
+        let found = |path: &str| match prefixes(path.as_bytes(), path.as_bytes()) {
+            Named::Refused(status) => Err(status),
+            Named::Candidates(all) => Ok(all
+                .iter()
+                .map(|own| {
+                    [&own.path, &own.info].map(|text| String::from_utf8_lossy(text).into_owned())
+                })
+                .collect::<Vec<_>>()),
+        };
+        let pairs = |all: &[[&str; 2]]| Ok(all.iter().map(|own| own.map(str::to_owned)).collect());
+        assert_eq!(found("/a.pl"), pairs(&[["/a.pl", ""]]));
+        assert_eq!(
+            found("/d//a/b//c"),
+            pairs(&[["/d", "//a/b//c"], ["/d/a", "/b//c"], ["/d/a/b", "//c"], ["/d/a/b/c", ""]])
+        );
+        assert_eq!(found("/a/"), pairs(&[["/a", "/"]]));
+        assert_eq!(found("/a/.hidden"), pairs(&[["/a", "/.hidden"]]));
+        for path in ["", "/", "/.a", "/a~/b", "/a%2fb"] {
+            assert_eq!(found(path), Err(404), "{path}");
+        }
+        let deep = "/a".repeat(100);
+        assert_eq!(found(&deep).map(|all| all.len()), Ok(MOST_FOLDERS));
     }
 
     #[test]

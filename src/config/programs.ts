@@ -1,12 +1,13 @@
-// Programs that speak FastCGI, and PHP above all: what a mount says, with every default filled in.
+// Programs: those that speak FastCGI, PHP above all, and those that are started for each request. What a mount says of them, with every default filled in.
 
-import { resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { CoreFastCgi, CoreUpstream } from './core.js';
+import type { CoreAddressOfUpstream, CoreCgi, CoreFastCgi, CoreUpstream } from './core.js';
 import type { KeyPath } from './locate.js';
+import { parallelism } from './parallelism.js';
 import type { Looked, PathCheck } from './paths.js';
 import type { ResolvedConfig, ResolvedMount } from './resolved.js';
-import type { CheckedFastCgi } from './schema.js';
+import type { CheckedCgi, CheckedFastCgi } from './schema.js';
 
 /** Where php-fpm listens: the sockets of Debian, Fedora, Alpine and Arch, a version without a number first, then the newest. */
 const PHP_SOCKETS: readonly string[] = [
@@ -19,10 +20,9 @@ const PHP_SOCKETS: readonly string[] = [
 ];
 
 /** A mount's program, and where it is or has to be. */
-export interface Program {
-  readonly own: CheckedFastCgi;
-  readonly to: PathCheck | CoreUpstream['address'];
-}
+export type Program =
+  | { readonly own: CheckedFastCgi; readonly to: PathCheck | CoreAddressOfUpstream }
+  | { readonly cgi: CheckedCgi };
 
 /** The program that a key of a mount names; what has to be looked at for it goes to `checks`. */
 export function programOf(own: CheckedFastCgi, key: KeyPath, directory: string, checks: PathCheck[]): Program {
@@ -40,6 +40,16 @@ export function programOf(own: CheckedFastCgi, key: KeyPath, directory: string, 
   return { own, to };
 }
 
+/** The programs of a mount that are started; what has to be looked at for them goes to `checks`. */
+export function cgiProgramOf(own: CheckedCgi, key: KeyPath, directory: string, checks: PathCheck[]): Program {
+  const folder = own.folder ?? dirname(own.program ?? '');
+  checks.push({ key, paths: [resolve(directory, folder)], kind: 'folder' });
+  if (own.program !== undefined) {
+    checks.push({ key, paths: [resolve(directory, own.program)], kind: 'script', written: own.program });
+  }
+  return { cgi: own };
+}
+
 /** The programs, now that it is known where php-fpm listens: mounts that say the same of one server share it. */
 export function withPrograms(
   resolved: ResolvedConfig,
@@ -50,6 +60,10 @@ export function withPrograms(
   const mounts = resolved.mounts.map((mount, index): ResolvedMount => {
     const own = programs.get(index);
     if (own === undefined) return mount;
+    if ('cgi' in own) {
+      const { upstream, program } = cgiOf(own.cgi, resolved.origin.directory, resolved);
+      return { ...mount, cgi: { upstream: upstreams.push(upstream) - 1, ...program } };
+    }
     const to = 'paths' in own.to ? found.get(own.to) : own.to;
     if (to === undefined) return mount;
     const address = typeof to === 'string' ? ({ kind: 'unix', path: to } as const) : to;
@@ -66,7 +80,7 @@ export function withPrograms(
 /** The program of a mount, in the core's form, and the server that it is. `address`: absolute. */
 function fastCgiOf(
   own: CheckedFastCgi,
-  address: CoreUpstream['address'],
+  address: CoreAddressOfUpstream,
   directory: string,
   defaults: { readonly timeout: number; readonly queue: { readonly length: number; readonly timeout: number } },
 ): { readonly upstream: CoreUpstream; readonly program: Omit<CoreFastCgi, 'upstream'> } {
@@ -100,9 +114,41 @@ function fastCgiOf(
 }
 
 /** An address with the path of its socket absolute. */
-function absolute(address: CoreUpstream['address'], directory: string): CoreUpstream['address'] {
+function absolute(address: CoreAddressOfUpstream, directory: string): CoreAddressOfUpstream {
   if (address.kind !== 'unix' || address.path.startsWith('@')) return address;
   return { kind: 'unix', path: resolve(directory, address.path) };
+}
+
+/** Programs that are started, in the core's form, and what bounds how many run at once. */
+function cgiOf(
+  own: CheckedCgi,
+  directory: string,
+  defaults: { readonly timeout: number; readonly queue: { readonly length: number; readonly timeout: number } },
+): { readonly upstream: CoreUpstream; readonly program: Omit<CoreCgi, 'upstream'> } {
+  const { folder, program, maxProcesses, timeout, env, passAuthorization, limits = {} } = own;
+  const place = resolve(directory, folder ?? dirname(program ?? ''));
+  const shown = program === undefined ? place : resolve(directory, program);
+  return {
+    upstream: {
+      address: { kind: 'processes', folder: shown },
+      maxConnections: maxProcesses ?? 2 * parallelism(),
+      queue: defaults.queue.length,
+      queueTimeoutMs: defaults.queue.timeout,
+      connectTimeoutMs: 10_000,
+      timeoutMs: timeout ?? defaults.timeout,
+    },
+    program: {
+      folder: place,
+      ...(program === undefined ? {} : { program: basename(program) }),
+      env: { ...env },
+      passAuthorization: passAuthorization ?? false,
+      limits: {
+        ...(limits.cpu === undefined ? {} : { cpu: Math.ceil(limits.cpu / 1000) }),
+        ...(limits.memory === undefined ? {} : { memory: limits.memory }),
+        ...(limits.fileSize === undefined ? {} : { fileSize: limits.fileSize }),
+      },
+    },
+  };
 }
 
 /** Where php-fpm has to be, if its mount does not say it. */

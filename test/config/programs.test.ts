@@ -1,6 +1,6 @@
-// What is written of FastCGI programs, what becomes of it, and what is wrong with it.
+// What is written of programs, what becomes of it, and what is wrong with it.
 
-import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -15,13 +15,19 @@ let directory: string;
 beforeAll(() => {
   directory = realpathSync(mkdtempSync(join(tmpdir(), 'gwanmun-fastcgi-')));
   mkdirSync(join(directory, 'public'));
+  writeFileSync(join(directory, 'hook.pl'), '');
+  chmodSync(join(directory, 'hook.pl'), 0o755);
+  writeFileSync(join(directory, 'notes.txt'), '');
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const source = { name: 'gwanmun.config.ts' };
 
 function core(...mounts: Record<string, unknown>[]): CoreConfig {
-  const config = checkConfig({ mounts: mounts.map((own, index) => ({ path: `/${index}`, ...own })) }, source);
+  const config = checkConfig(
+    { user: 'nobody', mounts: mounts.map((own, index) => ({ path: `/${index}`, ...own })) },
+    source,
+  );
   return toCoreConfig(resolveConfig({ config, directory, source }, {}, {}));
 }
 
@@ -82,6 +88,34 @@ test.each([
   expect(core({ fastcgi: { to } }).upstreams?.[0]?.address).toEqual(address);
 });
 
+test('cgi is a folder of programs, or one', () => {
+  const { mounts, upstreams } = core(
+    { cgi: './public' },
+    { cgi: { program: './hook.pl', maxProcesses: 3, timeout: 5, limits: { cpu: 1500, memory: 7 } } },
+  );
+  expect(mounts.map(({ cgi }) => cgi)).toEqual([
+    { upstream: 0, folder: join(directory, 'public'), env: {}, passAuthorization: false, limits: {} },
+    {
+      upstream: 1,
+      folder: directory,
+      program: 'hook.pl',
+      env: {},
+      passAuthorization: false,
+      limits: { cpu: 2, memory: 7 },
+    },
+  ]);
+  expect(upstreams?.[1]).toMatchObject({
+    address: { kind: 'processes', folder: join(directory, 'hook.pl') },
+    maxConnections: 3,
+    timeoutMs: 5,
+  });
+});
+
+test.runIf(process.getuid?.() === 0)('C54: as root a user is needed to start programs', () => {
+  const config = checkConfig({ mounts: [{ path: '/', cgi: './public' }] }, source);
+  expect(() => resolveConfig({ config, directory, source }, {}, {})).toThrow("expected user: 'www-data' beside mounts");
+});
+
 describe('what is wrong is said', () => {
   test.each<[Record<string, unknown>, string]>([
     [{ fastcgi: '/run/php.sock' }, 'did you mean "unix:/run/php.sock"?'],
@@ -100,9 +134,16 @@ describe('what is wrong is said', () => {
     [{ fastcgi: { to: 'a:1', pass: 'x' } }, 'unknown key'],
     [{ fastcgi: 'a:1', app: './app.ts' }, 'expected app or fastcgi, got both'],
     [{ php: './public', files: './public' }, 'expected php without files'],
-    [{ fastcgi: 'a:1', stream: true }, 'expected no stream: a FastCGI program gets whole bodies'],
+    [{ fastcgi: 'a:1', stream: true }, 'expected no stream: a program gets whole bodies'],
     [{ php: './nowhere' }, 'there is no folder'],
     [{ php: '' }, 'expected the path of a folder, or { root }'],
+    [{ cgi: './nowhere' }, 'there is no folder'],
+    [{ cgi: { program: './nowhere.pl' } }, 'there is no file'],
+    [{ cgi: { program: './public' } }, 'is not a file'],
+    [{ cgi: {} }, 'expected either folder or program'],
+    [{ cgi: { folder: './public', limits: { cpu: 0 } } }, 'expected milliseconds from 1'],
+    [{ cgi: './public', stream: true }, 'expected no stream: a program gets whole bodies'],
+    [{ ScriptAlias: './public' }, "gwanmun calls it cgi, as in cgi: './cgi-bin'"],
     [{ fastcgi_pass: 'a:1' }, "gwanmun calls it fastcgi, as in fastcgi: '127.0.0.1:9000'"],
   ])('%j', (mount, text) => {
     expect(fault(mount)).toContain(text);
