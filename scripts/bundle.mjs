@@ -45,6 +45,8 @@ const GROUPS = [
     test: /\/src\/(?:config\/(?!load-thread|follow-imports)|supervisor\/|certificates\/(?:reader|store)\.ts|parse-error\.ts|cli\/(?:arguments|banner|gunicorn|serve|signals)\.ts)|\/node_modules\/valibot\//,
     priority: 1,
   },
+  // Only where a configuration asks for it, and then at once.
+  { name: 'acme', test: /\/src\/acme\//, priority: 1 },
 ];
 
 const build = await rolldown({

@@ -19,6 +19,36 @@ export interface ErrorEntry {
 
 /** The registry: code → what it means and what to do. */
 export const errorEntries = {
+  GWM_ACME_FAILED: {
+    title: 'A certificate could not be got from its authority',
+    explanation:
+      'The authority refused, could not verify that the name leads to this server, or did not answer. What it says stands in the message. The server goes on: names that have a certificate are served with it, and the next attempt is made by itself, after 1, 5, 10, 20 and 30 minutes, 1 and 2 hours, and then every 6 hours.',
+    remedy: 'see what the authority says; it is tried again by itself',
+    fixes: [
+      '`gwanmun certificates` shows each name, what the authority said last, what to do, and when the next attempt is made.',
+      'The name’s A and AAAA records have to lead to this server, all of them.',
+      'Port 80 or port 443 of these addresses has to be reachable from the internet, also through firewalls and port forwarding.',
+      'After a correction, `gwanmun reload` has names tried again sooner, though not more than five times an hour.',
+    ],
+    example: `$ gwanmun
+✗ GWM_ACME_FAILED  127.0.0.1:1: connect ECONNREFUSED 127.0.0.1:1`,
+    exit: 1,
+  },
+  GWM_ACME_STORAGE: {
+    title: 'Certificates that are got by themselves cannot be kept',
+    explanation:
+      'The account, keys and certificates have to outlive the server: else it would ask for new ones at every start, and authorities stop that soon. So nothing is asked for before the folder can be written to.',
+    remedy: "name a folder that this user may write to: tls: { acme: { domains, storage: './certificates' } }",
+    fixes: [
+      '`tls.acme.storage` names another folder.',
+      'With systemd, `StateDirectory=gwanmun` makes one, and it is found.',
+      'In a container, mount a volume there.',
+      'If the disk is full, make room: it goes on by itself.',
+    ],
+    example: `$ gwanmun
+✗ GWM_ACME_STORAGE  certificates cannot be kept in /dev/null/acme: ENOTDIR: not a directory, mkdir '/dev/null/acme'`,
+    exit: 1,
+  },
   GWM_ADDRESS_UNAVAILABLE: {
     title: 'The server cannot listen on this address',
     explanation: 'No network interface of this machine has the address, or its name does not resolve.',

@@ -6,9 +6,10 @@ import type { FetchHandler } from './adapters/fetch/types.js';
 import { LocalFiles } from './certificates/files.js';
 import { CertificateStore, toCoreTls, type Loaded } from './certificates/store.js';
 import type { CoreConfig, CoreTls } from './config/core.js';
-import { checkConfig } from './config/check.js';
+import { checkConfig, type ConfigSource } from './config/check.js';
 import type { ApplicationKind, Config, Listen, Mount, Tls } from './config/define.js';
 import { placeError } from './config/origin.js';
+import type { CheckedConfig } from './config/schema.js';
 import { resolveInTime, type ConfigInput } from './config/resolve.js';
 import type { ResolvedConfig } from './config/resolved.js';
 import { toCoreConfig } from './config/to-core.js';
@@ -191,14 +192,16 @@ class ReloadableServer extends InProcessServer implements Server {
     return this.#change(async () => {
       const source = { name: 'setCertificates()' };
       const { tls: checked } = checkConfig({ mounts: [{ path: '/', files: '.' }], tls }, source);
+      refuseAcme(checked, source);
       if (this.#resolved.tls === undefined) {
         throw new GwanmunError('GWM_CONFIG_INVALID', 'no address of this server speaks TLS', {
           remedy: 'give serve() certificates from the start: serve({ tls: { cert, key } })',
         });
       }
-      const certificates = await this.#store.load(resolveTls(checked, undefined, process.cwd(), source));
-      const core = toCoreTls(certificates);
-      if (core !== undefined) this.useCertificates(core);
+      const certificates = await this.#store.load(
+        resolveTls(checked, undefined, process.cwd(), source, { env: process.env, faults: [] }),
+      );
+      this.useCertificates(toCoreTls(certificates));
       this.#store.adopt(certificates);
     });
   }
@@ -245,6 +248,16 @@ async function prepare(options: ServeOptions): Promise<{
 }> {
   const { config, resolved, given } = await resolveOptions(options);
   return { config, resolved, applications: await Promise.all(given.map(({ kind, own }) => adapt(kind, own))) };
+}
+
+/** A program may run as often as it likes, and does not say when it is over: who gets certificates is one process that stays. */
+function refuseAcme(tls: CheckedConfig['tls'], { name }: ConfigSource): void {
+  if (tls?.acme === undefined) return;
+  throw new GwanmunError('GWM_CONFIG_INVALID', 'tls.acme: is for the gwanmun command, not for a program', {
+    where: { file: name, key: 'tls.acme' },
+    remedy:
+      "run the module with gwanmun --domain example.org, or give serve() files: tls: { cert: './fullchain.pem', key: './privkey.pem' }",
+  });
 }
 
 /** The keys of a mount that say an application, and its kind. */
@@ -330,6 +343,7 @@ async function resolveOptions(options: ServeOptions): Promise<{
     },
     source,
   );
+  refuseAcme(checked.tls, source);
   const input: ConfigInput = {
     config: { ...checked, mounts: checked.mounts.map(({ app: _app, ...mount }) => mount) },
     directory: process.cwd(),

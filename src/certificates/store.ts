@@ -20,6 +20,8 @@ export interface CertificateStatus {
   /** Where it is from: the path of its file, `tls.cert` for a text of the configuration, or `local authority`. */
   readonly source: string;
   readonly keySource: string;
+  /** The name that it was got for by itself. */
+  readonly domain?: string;
   /** When it was last read. */
   readonly readAt: number;
   readonly warnings: readonly string[];
@@ -61,7 +63,19 @@ export interface MadeCertificate {
   readonly key: string;
 }
 
-type Source = CertificateSource | 'local';
+/** A certificate that was got for a name by itself. */
+interface Acquired {
+  readonly acme: string;
+}
+
+type Source = CertificateSource | Acquired | 'local';
+
+/** Whoever gets certificates by itself. */
+export interface Acquirer {
+  readonly domains: readonly string[];
+  /** PEM, with its key: the one that there is from before. */
+  kept(domain: string): string | undefined;
+}
 
 export interface StoreOptions {
   readonly native: Pick<NativeBinding, 'readCertificate'>;
@@ -103,8 +117,11 @@ export class CertificateStore {
     this.#files = options.files((paths) => this.#onChange(paths));
   }
 
-  /** Reads all certificates of a configuration. Rejects with a GwanmunError that names all that cannot be used; then nothing has changed. */
-  async load(tls: ResolvedTls | undefined): Promise<Loaded> {
+  /**
+   * Reads all certificates of a configuration, and those that were got by themselves. Rejects with a GwanmunError that names all that cannot be used;
+   * then nothing has changed.
+   */
+  async load(tls: ResolvedTls | undefined, acquirer?: Acquirer): Promise<Loaded> {
     if (tls === undefined) return { entries: [], states: new Map() };
     if (tls.certificates === 'local') {
       return { entries: [{ source: 'local', pair: await this.#local() }], states: new Map() };
@@ -125,7 +142,38 @@ export class CertificateStore {
       }
     });
     if (faults.length > 0) throw together(faults);
-    return { entries, states };
+    const acquired = (acquirer?.domains ?? []).flatMap((domain): Entry[] => {
+      const pem = acquirer?.kept(domain);
+      if (pem === undefined) return [];
+      const source = { acme: domain };
+      return [{ source, pair: this.#judge(source, pem, pem, false) }];
+    });
+    return { entries: [...entries, ...acquired], states };
+  }
+
+  /** A certificate was got: it is used from now on. */
+  acquired(domain: string, pem: string): void {
+    if (this.#hasEnded) return;
+    const source: Acquired = { acme: domain };
+    const pair = this.#judge(source, pem, pem, false);
+    const known = this.#entries.find((entry) => isSame(entry.source, source));
+    if (known !== undefined) return this.#use([{ entry: known, pair }]);
+    const before = this.#entries;
+    const entry: Entry = { source, pair };
+    this.#entries = [...before, entry];
+    try {
+      this.#options.apply(toCoreTls(this));
+    } catch (error) {
+      this.#entries = before;
+      throw error;
+    }
+    this.#remark(source, pair, this.#warningsOf(this.#entries.indexOf(entry), pair));
+    this.#lookAtDatesFromNowOn();
+  }
+
+  /** What is in use. */
+  get entries(): readonly Entry[] {
+    return this.#entries;
   }
 
   /** What was loaded is in use. */
@@ -141,7 +189,12 @@ export class CertificateStore {
     }
     this.#files.watch(states);
     clearInterval(this.#dates);
-    if (entries.length > 0) this.#dates = setInterval(() => this.#lookAtDates(), DATES_MS).unref();
+    this.#dates = undefined;
+    if (entries.length > 0) this.#lookAtDatesFromNowOn();
+  }
+
+  #lookAtDatesFromNowOn(): void {
+    this.#dates ??= setInterval(() => this.#lookAtDates(), DATES_MS).unref();
   }
 
   /** For operators. */
@@ -150,7 +203,7 @@ export class CertificateStore {
       const { names, issuer, notBefore, notAfter, keyType } = pair.record;
       const warnings = this.#warningsOf(index, pair);
       const [cert, key] = namesOf(source);
-      const dates = dateWarning(pair);
+      const dates = dateWarning(source, pair);
       const open = pair.keyIsOpen ? [openKey(key)] : [];
       return {
         names,
@@ -158,9 +211,10 @@ export class CertificateStore {
         notBefore,
         notAfter,
         keyType,
-        isDefault: source !== 'local' && source.isDefault,
+        isDefault: isConfigured(source) && source.isDefault,
         source: cert,
         keySource: key,
+        ...(source !== 'local' && 'acme' in source ? { domain: source.acme } : {}),
         readAt: pair.readAt,
         warnings: [...(dates === undefined ? [] : [dates]), ...open, ...warnings],
         ...(failure === undefined ? {} : { fault: failure.fault }),
@@ -187,12 +241,12 @@ export class CertificateStore {
     const concerned = entries.filter(({ source }) => pathsOf(source).some((path) => this.#changed.has(path)));
     this.#changed.clear();
     if (concerned.length === 0) return;
-    const readings = await this.#read(concerned.flatMap(({ source }) => (source === 'local' ? [] : [source])));
+    const readings = await this.#read(concerned.flatMap(({ source }) => (isConfigured(source) ? [source] : [])));
     // A reload has read them too, meanwhile.
     if (entries !== this.#entries) return;
     const renewed: { entry: Entry; pair: Pair }[] = [];
     for (const entry of concerned) {
-      if (entry.source === 'local') continue;
+      if (!isConfigured(entry.source)) continue;
       try {
         const pair = this.#pairOf(entry.source, readings);
         const fault = whyNotInstead(entry, pair);
@@ -210,8 +264,7 @@ export class CertificateStore {
     const old = renewed.map(({ entry }) => entry.pair);
     for (const { entry, pair } of renewed) entry.pair = pair;
     try {
-      const tls = toCoreTls({ entries: this.#entries });
-      if (tls !== undefined) this.#options.apply(tls);
+      this.#options.apply(toCoreTls(this));
     } catch (error) {
       for (const [index, { entry }] of renewed.entries()) {
         entry.pair = old[index] as Pair;
@@ -274,7 +327,7 @@ export class CertificateStore {
       else if (isExpired(pair) && !this.#expired.has(pair)) {
         this.#expired.add(pair);
         const [name] = namesOf(source);
-        const message = `the certificate ${name} has expired; clients refuse it. ${RENEW}`;
+        const message = `the certificate ${name} has expired; clients refuse it. ${isConfigured(source) ? RENEW : STATE}`;
         this.#options.tell({ level: 'error', message });
       }
     }
@@ -288,7 +341,7 @@ export class CertificateStore {
       this.#options.tell({ level: 'info', message });
     }
     const [name, key] = namesOf(source);
-    const dates = dateWarning(pair);
+    const dates = dateWarning(source, pair);
     if (isExpired(pair)) this.#expired.add(pair);
     if (dates !== undefined) {
       this.#options.tell({ level: isUsable(pair) ? 'warn' : 'error', message: `the certificate ${name}: ${dates}` });
@@ -327,40 +380,47 @@ export class CertificateStore {
       const [certName, keyName] = namesOf(source);
       // A key that does not fit is a matter of both files.
       const names = part === 'cert' ? certName : certName === keyName ? keyName : `${keyName} (for ${certName})`;
-      const where = source === 'local' ? undefined : source.where[part];
+      const where = isConfigured(source) ? source.where[part] : undefined;
       throw fault.with({ message: `${names}: ${fault.message}`, where });
     }
   }
 }
 
 /** The core's form of what was loaded. */
-export function toCoreTls({ entries }: Pick<Loaded, 'entries'>): CoreTls | undefined {
-  if (entries.length === 0) return undefined;
+export function toCoreTls({ entries }: Pick<Loaded, 'entries'>): CoreTls {
   return {
     certificates: entries.map(({ source, pair: { cert, key } }) => ({
       label: labelOf(source),
       cert,
       key,
-      isDefault: source !== 'local' && source.isDefault,
+      isDefault: isConfigured(source) && source.isDefault,
     })),
   };
 }
 
+function isConfigured(source: Source): source is CertificateSource {
+  return source !== 'local' && 'cert' in source;
+}
+
 function pathsOf(source: Source): string[] {
-  if (source === 'local') return [];
+  if (!isConfigured(source)) return [];
   return [source.cert, source.key].flatMap((one) => ('file' in one ? [one.file] : []));
 }
 
 /** Whether both are from the same place. */
 function isSame(one: Source, other: Source): boolean {
-  const placeOf = (source: Source): string =>
-    source === 'local' ? source : [source.cert, source.key].map((own) => ('file' in own ? own.file : '')).join('\n');
+  const placeOf = (source: Source): string => {
+    if (source === 'local') return source;
+    if ('acme' in source) return `acme ${source.acme}`;
+    return [source.cert, source.key].map((own) => ('file' in own ? own.file : '')).join('\n');
+  };
   return placeOf(one) === placeOf(other);
 }
 
 /** What an operator knows the certificate and its key by. */
 function namesOf(source: Source): [cert: string, key: string] {
   if (source === 'local') return ['local authority', 'local authority'];
+  if ('acme' in source) return [`for ${source.acme} (ACME)`, `for ${source.acme} (ACME)`];
   const name = (part: 'cert' | 'key'): string => {
     const one = source[part];
     return 'file' in one ? displayPath(one.file) : (source.where[part].key ?? part);
@@ -391,7 +451,7 @@ function contentOf(
 
 /** Why a changed file does not take the place of what is in use. */
 function whyNotInstead({ source, pair: old }: Entry, pair: Pair): GwanmunError | undefined {
-  if (source === 'local') return undefined;
+  if (!isConfigured(source)) return undefined;
   if (isExpired(pair) && !isExpired(old)) return expiredInstead(source, pair);
   const lost = old.record.names.filter((name) => !covers(pair.record.names, name));
   if (lost.length === 0) return undefined;
@@ -415,13 +475,14 @@ function covers(names: readonly string[], name: string): boolean {
 }
 
 function expiredInstead(source: Source, pair: Pair): GwanmunError {
-  const where: Where | undefined = source === 'local' ? undefined : source.where.cert;
+  const where: Where | undefined = isConfigured(source) ? source.where.cert : undefined;
   const [name] = namesOf(source);
   const message = `${name} expired on ${day(pair.record.notAfter)}, and the one in use has not`;
   return new GwanmunError('GWM_CERT_INVALID', message, { where, remedy: 'restore the newer certificate, or renew it' });
 }
 
 const RENEW = 'Renew it; the new files are taken over by themselves.';
+const STATE = 'Why it is not renewed: gwanmun certificates';
 
 function isExpired({ record }: Pair): boolean {
   return record.notAfter < Date.now();
@@ -435,12 +496,14 @@ const DAY_MS = 86_400_000;
 /** From then on the date is said; of a short lifetime, when a third is left. */
 const SOON_MS = 14 * DAY_MS;
 
-function dateWarning({ record: { notBefore, notAfter } }: Pair): string | undefined {
+function dateWarning(source: Source, { record: { notBefore, notAfter } }: Pair): string | undefined {
   const now = Date.now();
   if (now < notBefore)
     return `it is not valid before ${day(notBefore)}; clients refuse it until then. Is the clock right?`;
-  if (now > notAfter) return `it expired on ${day(notAfter)}; clients refuse it. ${RENEW}`;
-  const soon = Math.min(SOON_MS, (notAfter - notBefore) / 3);
+  if (now > notAfter)
+    return `it expired on ${day(notAfter)}; clients refuse it. ${isConfigured(source) ? RENEW : STATE}`;
+  // Those that are renewed by themselves are so when a third is left.
+  const soon = isConfigured(source) ? Math.min(SOON_MS, (notAfter - notBefore) / 3) : (notAfter - notBefore) / 6;
   const days = Math.floor((notAfter - now) / DAY_MS);
   return notAfter - now < soon
     ? `it expires in ${days === 1 ? '1 day' : `${days} days`}, on ${day(notAfter)}`

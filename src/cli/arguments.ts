@@ -2,6 +2,7 @@
 
 import { parseArgs } from 'node:util';
 import type { AccessLogFormat } from '../config/define.js';
+import { parseDomain } from '../config/domains.js';
 import { parsePort, PORT_RANGE } from '../config/listen.js';
 import type { Overrides } from '../config/resolve.js';
 import type { TlsFlag } from '../config/tls.js';
@@ -74,6 +75,8 @@ const OPTIONS = {
   cgi: { type: 'boolean' },
   cert: { type: 'string' },
   key: { type: 'string' },
+  domain: { type: 'string' },
+  email: { type: 'string' },
   yes: { type: 'boolean' },
   'as-json': { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -106,7 +109,7 @@ type CommandName = (typeof COMMANDS)[number];
 
 /** What each command takes beside --help and --version. */
 const TAKES: Record<CommandName, readonly OptionName[]> = {
-  serve: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key', 'php', 'cgi'],
+  serve: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key', 'domain', 'email', 'php', 'cgi'],
   dev: ['port', 'host', 'workers', 'config', 'pid', 'tls', 'cert', 'key', 'php', 'cgi'],
   check: ['config'],
   fetch: ['method', 'header', 'data', 'json', 'include', 'head', 'config'],
@@ -202,29 +205,42 @@ export function parseCommand(args: readonly string[]): Command {
         ...subject(target, values.config),
         ...folderKind(values, target),
         ...(command === 'dev' ? { development: true } : {}),
-        overrides: serveOverrides(values, gunicorn),
+        overrides: serveOverrides(values, lists, gunicorn),
       };
     }
   }
 }
 
-function serveOverrides(values: Options, gunicorn: ReadonlyMap<string, readonly string[]>): Overrides {
+function serveOverrides(values: Options, lists: Lists, gunicorn: ReadonlyMap<string, readonly string[]>): Overrides {
   const { host, pid } = values;
   const port = portOption(values.port);
   if (gunicorn.has('bind') && (host ?? port) !== undefined) {
     throw usage('use either --bind, or --host and --port', '--bind 0.0.0.0:8000');
   }
   const settings = { ...gunicornSettings(gunicorn), ...(pid === undefined ? {} : { pidFile: pid }) };
-  return { port, host, workers: workersOption(values.workers), tls: tlsOption(values), settings };
+  return { port, host, workers: workersOption(values.workers), tls: tlsOption(values, lists), settings };
 }
 
-function tlsOption({ tls, cert, key }: Options): TlsFlag | undefined {
+function tlsOption({ tls, cert, key, email }: Options, { domain }: Lists): TlsFlag | undefined {
+  if (domain.length > 0) {
+    if ((tls ?? cert ?? key) !== undefined) {
+      throw usage('--domain gets certificates by itself: use it without --tls, --cert and --key');
+    }
+    return { domains: domain.map(domainOption), email };
+  }
+  if (email !== undefined) throw usage('--email needs --domain', `--domain example.org --email ${email}`);
   if (cert === undefined) {
     if (key !== undefined) throw usage('--key needs --cert', `--cert fullchain.pem --key ${key}`);
     return tls === true ? 'local' : undefined;
   }
   if (tls === true) throw usage('use either --tls, for a certificate of a local authority, or --cert and --key');
   return { cert, key };
+}
+
+function domainOption(text: string): string {
+  const parsed = parseDomain(text);
+  if ('ok' in parsed) return parsed.ok;
+  throw usage(`--domain: ${parsed.fault}`, EXAMPLES.domain);
 }
 
 /** What answers with a table takes `--json` without a value. */
@@ -331,7 +347,7 @@ function folderKind({ php, cgi }: Options, target: string | undefined): Pick<Sub
 type Options = { -readonly [Name in OptionName]?: Name extends FlagName ? true : string };
 
 /** All values of the options that may be given more than once; of any other the last one counts. */
-type Lists = Record<'header' | 'data', string[]>;
+type Lists = Record<'header' | 'data' | 'domain', string[]>;
 
 interface Read {
   readonly values: Options;
@@ -365,7 +381,7 @@ function readOptions(args: readonly string[]): Read {
     tokens: true,
   });
   const values: Options = {};
-  const lists: Lists = { header: [], data: [] };
+  const lists: Lists = { header: [], data: [], domain: [] };
   const gunicorn = new Map<string, string[]>();
   const positionals: string[] = [];
   for (const token of tokens) {
@@ -392,7 +408,7 @@ function readOptions(args: readonly string[]): Read {
     } else {
       const value = valueOf(token, EXAMPLES[name]);
       values[name] = value;
-      if (name === 'header' || name === 'data') lists[name].push(value);
+      if (name === 'header' || name === 'data' || name === 'domain') lists[name].push(value);
     }
   }
   return { values, lists, gunicorn, positionals };
@@ -419,6 +435,8 @@ const EXAMPLES: Record<Exclude<OptionName, FlagName>, string> = {
   pid: '--pid 4711',
   cert: '--cert fullchain.pem --key privkey.pem',
   key: '--cert fullchain.pem --key privkey.pem',
+  domain: '--domain example.org',
+  email: '--domain example.org --email admin@example.org',
   config: '--config gwanmun.config.ts',
   method: '--method POST',
   header: "--header 'Accept: application/json'",

@@ -1,12 +1,29 @@
 // Certificates for people: of a running server, and of a configuration that is checked.
 
 import { createColors } from '../colors.js';
+import type { DomainStatus } from '../acme/acme.js';
 import type { CertificateStatus } from '../certificates/store.js';
 
-/** With dates that everybody can read, and the days that are left. */
-export function certificateForPrograms({ notBefore, notAfter, readAt, fault, ...others }: CertificateStatus): object {
+/** Each with dates that everybody can read, and the days that are left. Names that wait for their first certificate are there with what is known of them. */
+export function certificatesForPrograms(
+  certificates: readonly CertificateStatus[],
+  domains: readonly DomainStatus[],
+): object[] {
+  const waiting = domains.filter(({ name }) => !certificates.some(({ domain }) => domain === name));
+  return [
+    ...certificates.map((one) => certificateForPrograms(one, domains)),
+    ...waiting.map((domain) => ({ names: [domain.name], source: 'ACME', acme: domainForPrograms(domain) })),
+  ];
+}
+
+function certificateForPrograms(
+  { notBefore, notAfter, readAt, fault, domain, ...others }: CertificateStatus,
+  domains: readonly DomainStatus[],
+): object {
+  const acme = domains.find(({ name }) => name === domain);
   return {
     ...others,
+    ...(acme === undefined ? {} : { acme: domainForPrograms(acme) }),
     notBefore: iso(notBefore),
     notAfter: iso(notAfter),
     daysLeft: daysLeft(notAfter),
@@ -16,24 +33,69 @@ export function certificateForPrograms({ notBefore, notAfter, readAt, fault, ...
   };
 }
 
-/** A line for each certificate, and below it what is wrong with it. */
-export function certificateTable(certificates: readonly CertificateStatus[], color: boolean): string {
+/** A line for each certificate, and for each name that waits for its first one; below it what is wrong, and what to do. */
+export function certificateTable(
+  certificates: readonly CertificateStatus[],
+  domains: readonly DomainStatus[],
+  color: boolean,
+): string {
   const c = createColors(color);
   const lines = certificates.flatMap((one) => {
     const days = daysLeft(one.notAfter);
     const left = days < 0 ? 'expired' : days === 1 ? '1 day left' : `${days} days left`;
-    const isBad = one.fault !== undefined || days < 0;
-    const mark = isBad ? c.red('✗') : one.warnings.length > 0 ? c.yellow('!') : c.green('✓');
+    const acme = domains.find(({ name }) => name === one.domain);
+    const isBad = one.fault !== undefined || days < 0 || acme?.isCritical === true;
+    const isOdd = one.warnings.length > 0 || acme?.state === 'failing';
+    const mark = isBad ? c.red('✗') : isOdd ? c.yellow('!') : c.green('✓');
     const by = one.isDefault ? 'for all other names too; ' : '';
+    const source = `${one.source}${one.keySource === one.source ? '' : `, ${one.keySource}`}`;
     return [
       `  ${mark} ${one.names.join(', ')}`,
       c.dim(`      ${by}${one.keyType}, from ${one.issuer}, until ${iso(one.notAfter).slice(0, 10)}: ${left}`),
-      c.dim(`      ${one.source}${one.keySource === one.source ? '' : `, ${one.keySource}`}`),
+      c.dim(`      ${acme === undefined ? source : `by ACME from ${acme.authority}${renewalOf(acme)}`}`),
       ...one.warnings.map((warning) => `      ${warning}`),
       ...(one.fault === undefined ? [] : faultLines(one.fault)),
+      ...(acme === undefined ? [] : failureLines(acme)),
     ];
   });
+  const waiting = domains.filter(({ name }) => !certificates.some(({ domain }) => domain === name));
+  for (const one of waiting) {
+    lines.push(
+      `  ${one.state === 'failing' ? c.red('✗') : c.yellow('!')} ${one.name}: no certificate yet`,
+      c.dim(`      by ACME from ${one.authority}${one.state === 'waiting' ? ', in progress' : ''}`),
+      ...failureLines(one),
+    );
+  }
   return lines.map((line) => `${line}\n`).join('');
+}
+
+function renewalOf({ state, nextAttempt }: DomainStatus): string {
+  return state === 'issued' ? `, renewed by itself on ${iso(nextAttempt).slice(0, 10)}` : '';
+}
+
+/** What the authority says, and what to do. */
+function failureLines({ failure, failures, nextAttempt }: DomainStatus): string[] {
+  if (failure === undefined) return [];
+  const times = failures === 1 ? 'an attempt' : `${failures} attempts in a row, the last`;
+  return [
+    `      ${times} at ${iso(failure.at)} failed: ${failure.message}`,
+    `      try: ${failure.remedy}`,
+    `      the next attempt is at ${iso(nextAttempt)}`,
+  ];
+}
+
+function domainForPrograms({
+  name: _name,
+  notAfter: _notAfter,
+  nextAttempt,
+  failure,
+  ...others
+}: DomainStatus): object {
+  return {
+    ...others,
+    nextAttempt: iso(nextAttempt),
+    failure: failure === undefined ? null : { ...failure, at: iso(failure.at) },
+  };
 }
 
 function faultLines({ error, since, nextAttempt }: NonNullable<CertificateStatus['fault']>): string[] {

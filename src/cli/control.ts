@@ -12,7 +12,7 @@ import { isRunning } from '../supervisor/pid-file.js';
 import { STARTED_IN } from '../supervisor/started-in.js';
 import type { ServerStatus } from '../supervisor/status.js';
 import { formatAddress } from './banner.js';
-import { certificateForPrograms, certificateTable } from './certificates.js';
+import { certificatesForPrograms, certificateTable } from './certificates.js';
 
 /** Which server is meant: by its process, else the one of this folder. */
 export interface ControlTarget {
@@ -65,9 +65,10 @@ export async function control(
 export async function certificatesOf(target: ControlTarget, asJson: boolean, color: boolean): Promise<string> {
   const { status } = await findServer({ command: 'status' }, target);
   // A server of an older version has none.
-  const { certificates = [] } = status;
-  if (asJson) return `${JSON.stringify(certificates.map(certificateForPrograms), null, 2)}\n`;
-  return certificates.length === 0 ? 'no address of this server speaks TLS\n' : certificateTable(certificates, color);
+  const { certificates = [], domains = [] } = status;
+  if (asJson) return `${JSON.stringify(certificatesForPrograms(certificates, domains), null, 2)}\n`;
+  const isNone = certificates.length + domains.length === 0;
+  return isNone ? 'no address of this server speaks TLS\n' : certificateTable(certificates, domains, color);
 }
 
 function count(workers: number): string {
@@ -185,8 +186,9 @@ function table(status: ServerStatus, color: boolean): string {
     `  queue        ${status.queue}${status.queue === 0 ? '' : `, the first for ${status.queueAge} ms`}`,
   ];
   // A server of an older version says nothing of handshakes and certificates.
-  const { handshakes, certificates = [] } = status;
-  if (handshakes !== undefined && certificates.length > 0) lines.push(`  handshakes   ${shaken(handshakes)}`);
+  const { handshakes, certificates = [], domains = [] } = status;
+  if (handshakes !== undefined && certificates.length + domains.length > 0)
+    lines.push(`  handshakes   ${shaken(handshakes)}`);
   if (workers.length > 0) {
     const rows = workers.map((worker) => [
       String(worker.worker),
@@ -207,7 +209,9 @@ function table(status: ServerStatus, color: boolean): string {
       `  ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd();
     lines.push('', c.dim(line(head)), ...rows.map(line));
   }
-  if (certificates.length > 0) lines.push('', c.dim('  certificates'), certificateTable(certificates, color).trimEnd());
+  if (certificates.length + domains.length > 0) {
+    lines.push('', c.dim('  certificates'), certificateTable(certificates, domains, color).trimEnd());
+  }
   return `${lines.join('\n')}\n`;
 }
 

@@ -135,6 +135,7 @@ Examples
   gwanmun ./hook.cgi            # a CGI program; a folder of them: --cgi
   gwanmun app.ts --port 8080    # a module that exports application()
   gwanmun app.ts --workers auto # with a worker process for each core
+  gwanmun app.ts --domain example.org   # in public, with HTTPS
   gwanmun serve ./check         # a folder with the name of a command
 
 Options
@@ -145,6 +146,10 @@ Options
       --cert <file>             HTTPS with this certificate (PEM)
       --key <file>              its private key           # in the same file
       --tls                     HTTPS with a certificate for this machine
+      --domain <name>           HTTPS for this name, with a certificate that is
+                                got by itself; as often as needed. Listens on
+                                443 and 80 of every address
+      --email <address>         where its authority may write to you
       --php                     the folder is a site in PHP
       --cgi                     the folder has CGI programs
 

@@ -139,6 +139,7 @@ class Program {
       handshakes: undefined,
       workers: [],
       certificates: [],
+      domains: [],
     };
   }
 

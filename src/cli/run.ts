@@ -101,7 +101,9 @@ async function check(file: string | undefined): Promise<void> {
   for (const application of config.wsgi) checkPython(application);
   const certificates = await readCertificates(config);
   const { certificateTable } = await import('./certificates.js');
-  process.stdout.write(`✓ ${input.source.name} is valid\n${summary(config)}${certificateTable(certificates, false)}`);
+  process.stdout.write(
+    `✓ ${input.source.name} is valid\n${summary(config)}${certificateTable(certificates, [], false)}`,
+  );
   const unusable = certificates.filter(({ notBefore, notAfter }) => notAfter < Date.now() || notBefore > Date.now());
   if (unusable.length === 0) return;
   const names = unusable.map(({ source }) => source).join(', ');

@@ -11,21 +11,38 @@ import { placeOfListen } from './origin.js';
 const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_PORT = 3000;
 
+/** Of a server whose names are public: HTTPS at every address, and a redirect to it. */
+const PUBLIC: readonly TcpListen[] = [
+  { host: '::', port: 443, tls: true },
+  { host: '::', port: 80, redirect: 'https' },
+];
+
 /**
  * The addresses: a flag's host and port replace those of the configuration's one TCP address, or all addresses if it has
- * several. A part that neither names comes from HOST and PORT.
+ * several. A part that neither names comes from HOST and PORT. `isPublic`: names of the command line are to be served, at the usual
+ * ports if there is no configuration of them.
  */
 export function resolveListen(
   configured: readonly (TcpListen | UnixListen)[] | undefined,
   directory: string,
-  { host, port }: { readonly host?: string | undefined; readonly port?: number | undefined },
+  {
+    host,
+    port,
+    isPublic = false,
+  }: { readonly host?: string | undefined; readonly port?: number | undefined; readonly isPublic?: boolean },
   env: NodeJS.ProcessEnv,
   source: ConfigSource,
 ): { listen: CoreListener; where: Where | undefined }[] {
   let addresses = configured ?? [{}];
   const [first] = addresses;
   const isFlag = host !== undefined || port !== undefined;
-  if (isFlag) {
+  if (isPublic && configured === undefined) {
+    addresses = PUBLIC.map((one) => ({
+      ...one,
+      host: host ?? one.host,
+      port: one.tls === true ? (port ?? one.port) : one.port,
+    }));
+  } else if (isFlag) {
     const base = addresses.length === 1 && first !== undefined && !('unix' in first) ? first : {};
     addresses = [{ ...base, host: host ?? base.host, port: port ?? base.port }];
   }

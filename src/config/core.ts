@@ -169,6 +169,8 @@ export interface CoreConfig {
   timeouts: { headerMs: number; bodyMs: number; keepAliveMs: number; writeMs: number };
   /** The oldest version of TLS. */
   minTls?: '1.2' | '1.3';
+  /** Names that are to be served over TLS: there need not be certificates for them yet. */
+  domains?: string[];
   /** `Strict-Transport-Security` of responses over TLS. */
   hsts?: string;
   /** The `Server` header's value; null sends none. */

@@ -268,8 +268,28 @@ export interface Certificate {
   default?: boolean | undefined;
 }
 
+/** Certificates that an authority issues and renews by itself (ACME). To name a domain here is to agree to the authority's terms of service. */
+export interface Acme {
+  /** The names, such as `'example.org'`, or addresses. Each gets a certificate of its own. All of them have to lead to this server. */
+  domains: string | readonly string[];
+  /** Where the authority may write to you. Default: nowhere. */
+  email?: string | undefined;
+  /** The authority: `'letsencrypt'`, `'letsencrypt-staging'` for trials, or the address of another one's directory. Default `'letsencrypt'`. */
+  directory?: string | undefined;
+  /** A folder for the account, keys and certificates, for this server's user alone. Default: what the service manager gives, else `/var/lib/gwanmun/acme` as root, else `~/.local/share/gwanmun/acme`. */
+  storage?: string | undefined;
+  /** A kind of certificate that the authority offers, such as `'shortlived'`. Default: the authority's usual one; `'shortlived'` for addresses, if there is such a one. */
+  profile?: string | undefined;
+  /** A PEM file: the root of the authority's own server, if it is one of your own. Default: the public roots. */
+  ca?: string | undefined;
+  /** What an authority that knows its customers has given you: `{ kid, key }`, the key in base64url. Read it from the environment. Default: none. */
+  externalAccount?: { kid: string; key: string } | undefined;
+}
+
 /** The certificates of addresses that speak HTTPS, and what is asked of their clients. */
 export interface Tls {
+  /** Certificates that are got and renewed by themselves: `{ domains: ['example.org'] }`; see below. */
+  acme?: Acme | undefined;
   /** The certificate and its intermediates: a PEM file, such as certbot's `fullchain.pem`. */
   cert?: string | Uint8Array | undefined;
   /** Its private key: a PEM file. Default: it is in the same file. */

@@ -33,6 +33,7 @@ const FOREIGN: readonly (readonly [names: string, key: string, example: string])
   ['certfile certificate certpath crt fullchain chain pem sslcertificate', 'cert', "cert: './fullchain.pem'"],
   ['keyfile privatekey keypath privkey sslcertificatekey', 'key', "key: './privkey.pem'"],
   ['sslprotocols protocols minprotocol minimumversion tlsversion', 'minVersion', "minVersion: '1.3'"],
+  ['acme letsencrypt autohttps domains domain', 'tls', "tls: { acme: { domains: ['example.org'] } }"],
   [
     'ssl https cert certificate certificates key certfile keyfile sslcertificate sslcertificatekey',
     'tls',
@@ -71,13 +72,9 @@ const IN_MOUNT: ReadonlySet<string> = new Set([
 /** What no key stands for. */
 const NOT_YET: readonly (readonly [names: string, what: string])[] = [
   ['proxy proxypass reverseproxy upstream upstreams backend target', 'gwanmun does not proxy yet'],
-  [
-    'acme letsencrypt autohttps',
-    'gwanmun does not get certificates by itself yet: let certbot do it, and name its files: tls: { cert, key }',
-  ],
   ['http2 http3', 'gwanmun speaks HTTP/1.1 only as yet'],
   ['websocket websockets ws', 'gwanmun has no WebSocket yet'],
-  ['servername host hosts domains virtualhost vhost', 'gwanmun does not choose by host name yet: a mount has a path'],
+  ['servername host hosts virtualhost vhost', 'gwanmun does not choose by host name yet: a mount has a path'],
   [
     'redirecthttps httpsredirect forcehttps forcessl sslredirect',
     "it belongs to an address: listen: [{ port: 443, tls: true }, { port: 80, redirect: 'https' }]",

@@ -150,7 +150,8 @@ function beginResolving(
   const { compressionCache: cache } = config;
   const compressionCache =
     cache === undefined ? undefined : check(['compressionCache'], 'folder or nothing', resolve(directory, cache));
-  const addresses = resolveListen(config.listen, directory, overrides, env, source);
+  const isPublic = typeof overrides.tls === 'object' && 'domains' in overrides.tls;
+  const addresses = resolveListen(config.listen, directory, { ...overrides, isPublic }, env, source);
   const listen = addresses.map((address) => address.listen);
   for (const [index, address] of listen.entries()) {
     // Who binds it says what else is wrong with it.
@@ -158,7 +159,11 @@ function beginResolving(
   }
   const wantsLocal = overrides.development === true && config.listen?.some((one) => one.tls) === true;
   const flag = overrides.tls ?? (wantsLocal && !config.tls ? 'local' : undefined);
-  const tls = resolveTls(config.tls, flag, directory, source);
+  const tls = resolveTls(config.tls, flag, directory, source, { user: config.user, env, faults });
+  if (tls?.acme !== undefined) {
+    check(['tls', 'acme', 'storage'], 'anything', tls.acme.storage);
+    if (tls.acme.ca !== undefined) check(['tls', 'acme', 'ca'], 'page', tls.acme.ca);
+  }
   speakTls(listen, tls, config, source, faults);
 
   const workers = overrides.workers ?? config.workers ?? 1;

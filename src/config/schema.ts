@@ -19,6 +19,7 @@ import type {
   UnixListen,
 } from './define.js';
 import type { KeyPath } from './locate.js';
+import { DIRECTORIES, parseDomain } from './domains.js';
 import { foreignKey } from './foreign.js';
 import { WSGI_TARGET } from './python.js';
 import { didYouMean } from './suggest.js';
@@ -653,6 +654,7 @@ export interface CheckedCertificate {
 
 export interface CheckedTls {
   readonly certificates: readonly CheckedCertificate[];
+  readonly acme: CheckedAcme | undefined;
   readonly minVersion: '1.2' | '1.3';
 }
 
@@ -675,9 +677,64 @@ const certificate = object(
   'expected { cert, key }',
 );
 
+const domain = v.pipe(
+  v.string("expected a name such as 'example.org'"),
+  v.rawTransform(({ dataset, addIssue, NEVER }): string => {
+    const parsed = parseDomain(dataset.value);
+    if ('ok' in parsed) return parsed.ok;
+    addIssue({ message: parsed.fault });
+    return NEVER;
+  }),
+);
+const directory = v.pipe(
+  v.string("expected 'letsencrypt', 'letsencrypt-staging' or the https: address of a directory"),
+  v.check(
+    (text) => text in DIRECTORIES || /^https:\/\/[^\s/]/.test(text),
+    "expected 'letsencrypt', 'letsencrypt-staging' or the https: address of a directory",
+  ),
+);
+const acme = object(
+  {
+    domains: choose<string | readonly string[], string[]>((input) =>
+      Array.isArray(input)
+        ? v.pipe(v.array(domain), v.minLength(1, 'expected at least one name'))
+        : v.pipe(
+            domain,
+            v.transform((one) => [one]),
+          ),
+    ),
+    email: v.optional(
+      v.pipe(
+        text('an address such as admin@example.org'),
+        v.regex(/^[^\s@,?]+@[^\s@,?]+$/, 'expected an address such as admin@example.org'),
+      ),
+    ),
+    directory: v.optional(directory),
+    storage: v.optional(text('the path of a folder')),
+    profile: v.optional(text("a profile such as 'shortlived'")),
+    ca: v.optional(text('the path of a PEM file')),
+    externalAccount: v.optional(
+      object(
+        {
+          kid: text('the id that the authority has given you'),
+          key: v.pipe(
+            text('the key that the authority has given you'),
+            v.regex(/^[\w-]+=*$/, 'expected the key that the authority has given you, in base64url'),
+          ),
+        },
+        'expected { kid, key }',
+      ),
+    ),
+  },
+  "expected { domains: ['example.org'] }",
+);
+/** How certificates are got by themselves, as it was written; the domains are in their normal form. */
+export type CheckedAcme = v.InferOutput<typeof acme>;
+
 const tls = v.pipe(
   object(
     {
+      acme: v.optional(acme),
       cert: v.optional(pem),
       key: v.optional(pem),
       certificates: v.optional(
@@ -693,22 +750,25 @@ const tls = v.pipe(
     "expected { cert: './fullchain.pem', key: './privkey.pem' }",
   ),
   v.rawTransform(({ dataset, addIssue, NEVER }): CheckedTls => {
-    const { cert, key, certificates, minVersion = '1.2' } = dataset.value;
+    const { cert, key, certificates, acme: own, minVersion = '1.2' } = dataset.value;
     const one = cert !== undefined || key !== undefined;
-    if (one === (certificates !== undefined) || (one && cert === undefined)) {
-      const what = certificates !== undefined ? 'both' : one ? 'a key alone' : 'neither';
-      addIssue({ message: `expected { cert, key } or { certificates: [{ cert, key }] }, got ${what}` });
+    const isNothing = !one && certificates === undefined && own === undefined;
+    if ((one && certificates !== undefined) || (one && cert === undefined) || isNothing) {
+      const what = certificates !== undefined ? 'both' : one ? 'a key alone' : 'none of them';
+      addIssue({
+        message: `expected { cert, key }, { certificates: [{ cert, key }] } or { acme: { domains } }, got ${what}`,
+      });
       return NEVER;
     }
-    const own = (given: v.InferOutput<typeof certificate>, path: KeyPath): CheckedCertificate => ({
+    const checked = (given: v.InferOutput<typeof certificate>, path: KeyPath): CheckedCertificate => ({
       cert: given.cert,
       key: given.key ?? given.cert,
       isDefault: given.default ?? false,
       path,
     });
-    if (cert !== undefined) return { certificates: [own({ cert, key }, ['tls'])], minVersion };
-    const all = (certificates ?? []).map((given, index) => own(given, ['tls', 'certificates', index]));
-    return { certificates: all, minVersion };
+    if (cert !== undefined) return { certificates: [checked({ cert, key }, ['tls'])], acme: own, minVersion };
+    const all = (certificates ?? []).map((given, index) => checked(given, ['tls', 'certificates', index]));
+    return { certificates: all, acme: own, minVersion };
   }),
 );
 

@@ -2,15 +2,19 @@
 
 import { resolve } from 'node:path';
 import type { Where } from '../errors.js';
+import { resolveAcme, type ResolvedAcme } from './acme.js';
 import { place, type ConfigFault, type ConfigSource } from './check.js';
 import type { CoreListener } from './core.js';
+import type { KeyPath } from './locate.js';
 import { pathInListen } from './origin.js';
-import type { CheckedConfig, CheckedTls, PemSource } from './schema.js';
+import type { CheckedAcme, CheckedConfig, CheckedTls, PemSource } from './schema.js';
 
 /** Where certificates come from, and what is asked of clients. */
 export interface ResolvedTls {
   /** `local`: one for this machine, from a local authority. */
   readonly certificates: readonly CertificateSource[] | 'local';
+  /** Others are got by themselves. */
+  readonly acme: ResolvedAcme | undefined;
   readonly minVersion: '1.2' | '1.3';
 }
 
@@ -24,8 +28,12 @@ export interface CertificateSource {
   readonly where: { readonly cert: Where; readonly key: Where };
 }
 
-/** What the command line says: files, or `local` for a certificate of a local authority. */
-export type TlsFlag = 'local' | { readonly cert: string; readonly key: string | undefined };
+/** What the command line says: files, names that certificates are got for, or `local` for a certificate of a local authority. */
+export type TlsFlag =
+  | 'local'
+  | { readonly cert: string; readonly key: string | undefined }
+  /** In their normal form. */
+  | { readonly domains: readonly string[]; readonly email: string | undefined };
 
 /** Where the certificates come from. A flag's take the place of the configuration's. */
 export function resolveTls(
@@ -33,21 +41,34 @@ export function resolveTls(
   flag: TlsFlag | undefined,
   directory: string,
   source: ConfigSource,
+  { user, env, faults }: { user?: string | number | undefined; env: NodeJS.ProcessEnv; faults: ConfigFault[] },
 ): ResolvedTls | undefined {
   const minVersion = configured?.minVersion ?? '1.2';
-  if (flag === 'local') return { certificates: 'local', minVersion };
-  if (flag !== undefined) return { certificates: [ofFlag(flag)], minVersion };
+  const acmeOf = (one: CheckedAcme, path: KeyPath): ResolvedAcme =>
+    resolveAcme(one, path, { folder: directory, user, env, faults });
+  if (flag === 'local') return { certificates: 'local', acme: undefined, minVersion };
+  if (flag !== undefined && 'domains' in flag) {
+    // Of the configuration stays what the flags do not say.
+    const own = {
+      ...configured?.acme,
+      domains: [...flag.domains],
+      ...(flag.email === undefined ? {} : { email: flag.email }),
+    };
+    return { certificates: [], acme: acmeOf(own, ['--domain']), minVersion };
+  }
+  if (flag !== undefined) return { certificates: [ofFlag(flag)], acme: undefined, minVersion };
   if (configured === undefined) return undefined;
+  const acme = configured.acme && acmeOf(configured.acme, ['tls', 'acme', 'domains']);
   const absolute = (one: PemSource): PemSource => ('file' in one ? { file: resolve(directory, one.file) } : one);
   const certificates = configured.certificates.map(({ cert, key, isDefault, path }): CertificateSource => {
     const at = (name: string): Where => place([...path, name], source);
     return { cert: absolute(cert), key: absolute(key), isDefault, where: { cert: at('cert'), key: at('key') } };
   });
-  return { certificates, minVersion };
+  return { certificates, acme, minVersion };
 }
 
 /** A path of the command line is relative to where it was typed. */
-function ofFlag({ cert, key }: Exclude<TlsFlag, string>): CertificateSource {
+function ofFlag({ cert, key }: Extract<TlsFlag, { cert: string }>): CertificateSource {
   const where = {
     cert: { key: `--cert ${cert}` },
     key: { key: key === undefined ? `--cert ${cert}` : `--key ${key}` },

@@ -37,6 +37,7 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     limits: config.limits,
     timeouts: config.timeouts,
     ...(config.tls === undefined ? {} : { minTls: config.tls.minVersion }),
+    ...(config.tls?.acme === undefined ? {} : { domains: [...config.tls.acme.domains] }),
     ...(config.hsts === undefined ? {} : { hsts: config.hsts }),
     serverHeader: config.serverHeader,
     accessLog: config.accessLog,

@@ -33,6 +33,13 @@ export function dropPrivileges({ user, group, umask }: ResolvedConfig['privilege
   }
 }
 
+/** Whose files made now are to be, if the server becomes another user. Throws GWM_PRIVILEGES. */
+export function ownerAfter({ user, group }: ResolvedConfig['privileges']): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0 || (user ?? group) === undefined) return undefined;
+  const uid = user === undefined ? 0 : idOf('user', user);
+  return { uid, gid: (group === undefined ? primaryGroup(user) : idOf('group', group)) ?? 0 };
+}
+
 function idOf(kind: 'user' | 'group', name: string | number): number {
   if (typeof name === 'number') return name;
   const id = kind === 'user' ? ask('id', '-u', '--', name) : ask('getent', 'group', '--', name)?.split(':')[2];

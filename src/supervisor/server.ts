@@ -1,7 +1,7 @@
 // The core and its workers together: one running server.
 
 import type { CertificateReader } from '../certificates/reader.js';
-import { toCoreTls, type Loaded } from '../certificates/store.js';
+import { toCoreTls } from '../certificates/store.js';
 import type { CoreAddress, CoreConfig, CoreEvent } from '../config/core.js';
 import type { Hooks } from '../config/define.js';
 import { placeError } from '../config/origin.js';
@@ -10,7 +10,7 @@ import { toCoreConfig } from '../config/to-core.js';
 import { fromCore, GwanmunError } from '../errors.js';
 import { VERSION } from '../config/version.js';
 import { loadNative, type CoreStatus, type NativeCore } from '../native.js';
-import { ServerCertificates } from './certificates.js';
+import { ServerCertificates, type LoadedCertificates } from './certificates.js';
 import { settles } from './deadline.js';
 import type { ServerEvent } from './event.js';
 import { Generations, type Pool } from './generations.js';
@@ -43,6 +43,8 @@ const MOST_WORKERS = 1024;
 const REPORT_LAG_MS = 500;
 /** After the core has ended all connections, workers get this long to end. */
 const WORKER_EXIT_MS = 3000;
+/** What is at work on certificates gives it up at once, but for a disk that hangs. */
+const CERTIFICATES_MS = 2000;
 /** The core ends every connection at the end of its grace; this much later it is taken to hang. */
 const CLOSE_SLACK_MS = 2000;
 
@@ -96,6 +98,7 @@ export class Server {
       reader: inheritance?.reader,
       apply: (tls) => this.#core?.setCertificates(tls),
       served: () => this.#core?.certificates() ?? [],
+      setChallenges: (challenges) => this.#core?.setChallenges(challenges),
       tell: (event) => this.tell(event),
     });
     this.#closed = new Promise((resolve) => {
@@ -115,16 +118,16 @@ export class Server {
     try {
       const { sockets } = this.#inheritance ?? {};
       const inherited = sockets === undefined ? {} : { inherited: sockets };
-      const certificates = await this.#certificates.store.load(this.#config.tls);
+      const certificates = await this.#certificates.load(this.#config);
       if (this.#stopping) return undefined;
       core = new Core(
         JSON.stringify({ ...this.#coreConfig(this.#config), ...inherited }),
-        toCoreTls(certificates) ?? null,
+        toCoreTls(certificates),
         (event) => this.#onEvent(JSON.parse(event) as CoreEvent),
       );
       this.#core = core;
       if (this.#ticketKeys !== undefined) core.setTicketKeys(this.#ticketKeys);
-      this.#certificates.store.adopt(certificates);
+      this.#certificates.adopt(certificates);
       addresses = JSON.parse(core.addresses()) as CoreAddress[];
     } catch (error) {
       throw placeError(nameHolder(fromCore(error), this.#config.listen), this.#config);
@@ -136,6 +139,7 @@ export class Server {
       throw placeError(fromCore(error), this.#config);
     }
     if (this.#stopping) return undefined;
+    this.#certificates.begin();
     this.#generations.begin(this.#makePools(this.#config, core, (index) => index));
     if (this.#onLoaded !== undefined) {
       await this.loadAnew();
@@ -188,9 +192,9 @@ export class Server {
     if (core === undefined || this.#stopping) return;
     const { config, ignored } = keepSettings(this.#config, loaded);
     let numbers: number[];
-    let certificates: Loaded;
+    let certificates: LoadedCertificates;
     try {
-      certificates = await this.#certificates.store.load(config.tls);
+      certificates = await this.#certificates.load(config);
       numbers = core.prepare(JSON.stringify(this.#coreConfig(config)), toCoreTls(certificates));
     } catch (error) {
       throw placeError(nameHolder(fromCore(error), config.listen), config);
@@ -204,7 +208,7 @@ export class Server {
     if (this.#stopping) return;
     const renewed = new Promise<void>((resolve) => (this.#renewed = resolve));
     core.commit();
-    this.#certificates.store.adopt(certificates);
+    this.#certificates.adopt(certificates);
     await settles(renewed, RENEW_MS);
     this.#config = config;
     this.#generations.takeOver(config.drainTimeout, ({ number }) => {
@@ -316,6 +320,7 @@ export class Server {
       state: this.#stopping ? 'stopping' : this.#reloading ? 'reloading' : 'serving',
       listen: JSON.parse(this.#core?.addresses() ?? '[]') as CoreAddress[],
       certificates: this.#certificates.store.status(),
+      domains: this.#certificates.domains(),
       ...describeLoad(this.#generations, this.#coreStatus(), (id) => this.#upkeep.lag(id)),
     };
   }
@@ -398,8 +403,8 @@ export class Server {
   }
 
   async #leave(): Promise<void> {
-    // The other process watches them from now on.
-    this.#certificates.store.end();
+    // The other process sees to them from now on.
+    await settles(this.#certificates.end(), CERTIFICATES_MS);
     const { drainTimeout, timeouts } = this.#config;
     const graceMs = Math.max(drainTimeout, timeouts.keepAliveMs) + CLOSE_SLACK_MS;
     this.#core?.leave(graceMs);
@@ -408,7 +413,7 @@ export class Server {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    this.#certificates.store.end();
+    const issuing = settles(this.#certificates.end(), CERTIFICATES_MS);
     this.#upkeep.end();
     for (const { supervisor } of this.#generations.every) supervisor.drain();
     if (this.#core) {
@@ -424,6 +429,7 @@ export class Server {
       }
     }
     await Promise.all(this.#generations.every.map(({ supervisor }) => supervisor.stop(WORKER_EXIT_MS)));
+    await issuing;
     this.#core?.dispose();
   }
 

@@ -1,5 +1,6 @@
 // What goes on in a server, for operators.
 
+import type { DomainStatus } from '../acme/acme.js';
 import type { CertificateStatus } from '../certificates/store.js';
 import type { CoreAddress } from '../config/core.js';
 import type { CoreHandshakes, CoreStatus, CoreUsage } from '../native.js';
@@ -45,6 +46,8 @@ export interface ServerStatus {
   readonly handshakes: CoreHandshakes | undefined;
   readonly workers: readonly WorkerLine[];
   readonly certificates: readonly CertificateStatus[];
+  /** Names whose certificates are got by themselves. */
+  readonly domains: readonly DomainStatus[];
 }
 
 /** What the server and its workers have to do. `lag` says by how many milliseconds a worker's event loop is late. */

@@ -36,6 +36,13 @@ describe('a command line', () => {
     ['--workers 4 --workers 2', serve({ overrides: { workers: 2 } })],
     ['-c my.ts', serve({ config: 'my.ts' })],
     ['-- --odd', serve({ target: '--odd' })],
+    [
+      'app.ts --domain Example.org --domain www.example.org --email a@example.org',
+      serve({
+        target: 'app.ts',
+        overrides: { tls: { domains: ['example.org', 'www.example.org'], email: 'a@example.org' } },
+      }),
+    ],
     ['check', { name: 'check', config: undefined }],
     ['check --config my.ts', { name: 'check', config: 'my.ts' }],
     ['--help', { name: 'help', topic: undefined }],

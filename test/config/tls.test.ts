@@ -112,13 +112,125 @@ test('minVersion reaches the core', () => {
   expect(toCoreConfig(resolved({ tls: { ...TLS, minVersion: '1.3' } })).minTls).toBe('1.3');
 });
 
+describe('certificates by themselves', () => {
+  test('the names are brought into their normal form, and reach the core', () => {
+    const acme = {
+      domains: ['Example.ORG.', 'bücher.example.org', '2001:DB8::1', 'example.org'],
+      directory: 'https://ca.lan/dir',
+    };
+    const config = resolved({ tls: { acme }, listen: { port: 443, tls: true } });
+    expect(toCoreConfig(config).domains).toEqual(['example.org', 'xn--bcher-kva.example.org', '2001:db8::1']);
+    expect(config.tls?.acme).toMatchObject({ directory: 'https://ca.lan/dir', terms: undefined });
+  });
+
+  test('--domain listens at the usual ports of every address, unless the configuration or a flag says otherwise', () => {
+    const overrides: Overrides = { tls: { domains: ['example.org'], email: 'a@example.org' } };
+    const config = resolved({}, overrides);
+    expect(config.listen).toEqual([
+      { kind: 'tcp', host: '::', port: 443, tls: true },
+      { kind: 'tcp', host: '::', port: 80, redirect: 443 },
+    ]);
+    expect(config.tls?.acme).toMatchObject({
+      domains: ['example.org'],
+      email: 'a@example.org',
+      directory: 'https://acme-v02.api.letsencrypt.org/directory',
+      terms: 'https://letsencrypt.org/repository/',
+    });
+    expect(spoken(resolved({}, { ...overrides, port: 8443 }))).toEqual(['8443 tls', '80 to 8443']);
+    expect(spoken(resolved({ listen: { port: 4000 } }, overrides))).toEqual(['4000 tls']);
+  });
+
+  test('the storage is the service manager’s, root’s, this user’s, or what is written', () => {
+    const storage = (
+      env: NodeJS.ProcessEnv,
+      config: Record<string, unknown> = {},
+      acme: Record<string, unknown> = {},
+    ): string | undefined => {
+      const source = { name: 'gwanmun.config.ts' };
+      const tls = { acme: { domains: 'example.org', ...acme } };
+      const checked = checkConfig({ mounts: [{ path: '/', files: '.' }], tls, ...config }, source);
+      return resolveConfig({ config: checked, directory, source }, {}, env).tls?.acme?.storage;
+    };
+    expect(storage({ STATE_DIRECTORY: '/var/lib/site:/other' })).toBe('/var/lib/site/acme');
+    expect(storage({}, { user: 'www-data' })).toBe('/var/lib/gwanmun/acme');
+    expect(storage({}, {}, { storage: './kept' })).toBe(join(directory, 'kept'));
+    if (process.geteuid?.() !== 0) expect(storage({ XDG_DATA_HOME: '/data' })).toBe('/data/gwanmun/acme');
+  });
+
+  test.each<[Record<string, unknown>, string]>([
+    [{ domains: [] }, 'tls.acme.domains: expected at least one name, got 0'],
+    [
+      { domains: 'https://example.org/' },
+      'tls.acme.domains: expected a name such as \'example.org\', without scheme, port or path, got "https://example.org/"',
+    ],
+    [
+      { domains: 'exa mple.org' },
+      'tls.acme.domains: expected a name such as \'example.org\', without scheme, port or path, got "exa mple.org"',
+    ],
+    [
+      { domains: 'example.org', directory: 'http://ca.lan' },
+      "tls.acme.directory: expected 'letsencrypt', 'letsencrypt-staging' or the https: address of a directory, got \"http://ca.lan\"",
+    ],
+    [
+      { domains: 'example.org', email: 'me' },
+      'tls.acme.email: expected an address such as admin@example.org, got "me"',
+    ],
+    [
+      { domains: 'example.org', externalAccount: { kid: 'a', key: 'no base64!' } },
+      'tls.acme.externalAccount.key: expected the key that the authority has given you, in base64url, got "no base64!"',
+    ],
+  ])('%j', (acme, expected) => {
+    expect(faults({ tls: { acme } })).toEqual([expected]);
+  });
+
+  test('T146 a wildcard: the error says what is needed', () => {
+    expect(faults({ tls: { acme: { domains: ['example.org', '*.example.org'] } } })).toEqual([
+      expect.stringMatching(
+        /^tls\.acme\.domains\[1\]: a certificate for \*\.example\.org needs a proof in the DNS.*certificates: \[/,
+      ),
+    ]);
+  });
+
+  test.each([
+    'localhost',
+    'site.test',
+    'site.internal',
+    '192.168.1.2',
+    '10.0.0.1',
+    'fd00::1',
+    '::1',
+    'intranet',
+    'nas.local',
+  ])('T160 no public authority issues for %s, but one’s own may', (domain) => {
+    expect(faults({ tls: { acme: { domains: [domain] } } })).toEqual([
+      expect.stringMatching(
+        /no public authority issues a certificate for .*for development: gwanmun --tls, else name your own/,
+      ),
+    ]);
+    expect(faults({ tls: { acme: { domains: [domain], directory: 'https://ca.internal/acme' } } })).toEqual([]);
+  });
+
+  test.each(['example.org', 'a.b.example.co.uk', '93.184.216.34', '2606:2800:21f::1', '172.32.0.1'])(
+    'T160 %s is public',
+    (domain) => {
+      expect(faults({ tls: { acme: { domains: [domain] } } })).toEqual([]);
+    },
+  );
+});
+
 describe('what cannot be meant is an error with its key', () => {
   test.each<[Record<string, unknown>, string]>([
-    [{ tls: {} }, 'tls: expected { cert, key } or { certificates: [{ cert, key }] }, got neither'],
-    [{ tls: { key: 'a' } }, 'tls: expected { cert, key } or { certificates: [{ cert, key }] }, got a key alone'],
+    [
+      { tls: {} },
+      'tls: expected { cert, key }, { certificates: [{ cert, key }] } or { acme: { domains } }, got none of them',
+    ],
+    [
+      { tls: { key: 'a' } },
+      'tls: expected { cert, key }, { certificates: [{ cert, key }] } or { acme: { domains } }, got a key alone',
+    ],
     [
       { tls: { cert: 'a', certificates: [{ cert: 'b' }] } },
-      'tls: expected { cert, key } or { certificates: [{ cert, key }] }, got both',
+      'tls: expected { cert, key }, { certificates: [{ cert, key }] } or { acme: { domains } }, got both',
     ],
     [{ tls: true }, "tls: expected { cert: './fullchain.pem', key: './privkey.pem' }, got true"],
     [{ tls: { certificates: [] } }, 'tls.certificates: expected at least one certificate, got 0'],
@@ -160,10 +272,7 @@ describe('first guesses are understood', () => {
       { forceSSL: true },
       "forceSSL: unknown key; it belongs to an address: listen: [{ port: 443, tls: true }, { port: 80, redirect: 'https' }]",
     ],
-    [
-      { acme: {} },
-      'acme: unknown key; gwanmun does not get certificates by itself yet: let certbot do it, and name its files: tls: { cert, key }',
-    ],
+    [{ acme: {} }, "acme: unknown key; gwanmun calls it tls, as in tls: { acme: { domains: ['example.org'] } }"],
   ])('%j', (config, expected) => {
     expect(faults(config)).toEqual([expected]);
   });

@@ -22,6 +22,23 @@ const HELLO = `export function application(environ, startResponse) {
 const config = (mount: string, rest = ''): string =>
   `export default {\n  mounts: [{ path: '/', ${mount} }],\n${rest}};\n`;
 
+/** One that gets its certificate by itself. */
+const acme = (settings: string): string =>
+  config(
+    "files: './public'",
+    `  listen: [{ port: 0, tls: true }, { port: 0, redirect: 'https' }],\n  tls: { acme: { domains: 'www.example.org', ${settings} } },\n`,
+  );
+
+/** Starts the server, and ends it when it has said what to do. */
+const UNTIL_A_REMEDY = `import { spawn } from 'node:child_process';
+const server = spawn(process.execPath, ['${MAIN}'], { stdio: ['ignore', 'ignore', 'pipe'] });
+server.stderr.on('data', (text) => {
+  process.stderr.write(text);
+  if (/try: /.test(text)) server.kill();
+});
+server.once('exit', () => process.exit());
+`;
+
 /** Few processes for a user: root has no limit, so somebody else; else so many more than there are. */
 const FEW_PROCESSES = `if [ $(id -u) = 0 ]
 then exec setpriv --reuid=61733 --regid=61733 --clear-groups prlimit --nproc=24 '${process.execPath}' '${MAIN}'
@@ -86,6 +103,16 @@ async function application(environ) {
 }
 
 const CASES: Record<ErrorCode, (user: NewUser) => Promise<Outcome>> = {
+  GWM_ACME_FAILED: (user) =>
+    user
+      .has({
+        'public/': '',
+        'gwanmun.config.mjs': acme("directory: 'https://127.0.0.1:1/directory', storage: './kept'"),
+        'program.mjs': UNTIL_A_REMEDY,
+      })
+      .runs(process.execPath, ['program.mjs']),
+  GWM_ACME_STORAGE: (user) =>
+    user.has({ 'public/': '', 'gwanmun.config.mjs': acme("storage: '/dev/null/acme'") }).gwanmun(),
   GWM_ADDRESS_UNAVAILABLE: (user) =>
     user.has({ 'public/': '' }).runs(process.execPath, [MAIN, './public', '--host', '203.0.113.1'], { PORT: '3000' }),
   GWM_APP_AMBIGUOUS: (user) =>
@@ -389,8 +416,9 @@ test('every code has a case', () => {
   expect(Object.keys(CASES).toSorted()).toEqual(Object.keys(errorEntries).toSorted());
 });
 
-/** Errors that the application gets, and its log shows. */
+/** Errors that the application gets, or that a server goes on after: a log shows them. */
 const RUNTIME: ReadonlySet<ErrorCode> = new Set([
+  'GWM_ACME_FAILED',
   'GWM_BODY_REFUSED',
   'GWM_CLIENT_DISCONNECTED',
   'GWM_CLIENT_TOO_SLOW',

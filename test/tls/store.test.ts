@@ -69,7 +69,7 @@ const ONE: Tls = { cert: './site.pem', key: './site-key.pem' };
 async function load(tls: Tls = ONE): Promise<CoreTls | undefined> {
   const source = { name: 'gwanmun.config.ts' };
   const { tls: checked } = checkConfig({ tls, mounts: [{ path: '/', files: '.' }] }, source);
-  const loaded = await store.load(resolveTls(checked, undefined, folder, source));
+  const loaded = await store.load(resolveTls(checked, undefined, folder, source, { env: {}, faults: [] }));
   store.adopt(loaded);
   return toCoreTls(loaded);
 }
