@@ -548,6 +548,8 @@ export class Acme {
   /** Has the core answer what is asked by now. */
   #answer(): void {
     const { storage, setChallenges } = this.#options;
+    // Whoever comes after it has the core answer.
+    if (this.#ending.signal.aborted) return;
     try {
       const open = storage.list('challenges').flatMap((token) => {
         const question = storage.read(`challenges/${token}`, parseQuestion);

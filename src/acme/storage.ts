@@ -4,10 +4,10 @@
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
-  chownSync,
   closeSync,
   fchownSync,
   fsyncSync,
+  lchownSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -19,7 +19,7 @@ import {
   writeSync,
   type FSWatcher,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { GwanmunError } from '../errors.js';
 
 /** Folders of a storage. What has one file alone lies beside them. */
@@ -56,8 +56,9 @@ export class Storage {
     const folder = join(root, folderOf(directory));
     const storage = new Storage(folder, owner, tell);
     try {
-      for (const path of [root, folder, ...FOLDERS.map((name) => join(folder, name))]) storage.#makeFolder(path);
-      storage.#give();
+      const isOwn = storage.#makeRoot(root);
+      for (const path of [folder, ...FOLDERS.map((name) => join(folder, name))]) storage.#makeFolder(path);
+      storage.#give(isOwn ? root : folder);
       storage.write('probe.json', '{}');
       storage.remove('probe.json');
       storage.#sweep();
@@ -73,12 +74,16 @@ export class Storage {
     return storage;
   }
 
-  /** Only looks. Undefined if nothing was ever kept for this authority. */
-  static existing(root: string, directory: string): Storage | undefined {
-    const folder = join(root, folderOf(directory));
-    return lstatSync(folder, { throwIfNoEntry: false })?.isDirectory()
-      ? new Storage(folder, undefined, () => {})
-      : undefined;
+  /** Whether it is for nothing else: it was made here, or is empty. A folder with other things in it stays whose and as open as it is. */
+  #makeRoot(root: string): boolean {
+    mkdirSync(dirname(root), { recursive: true });
+    try {
+      mkdirSync(root, { mode: 0o700 });
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      return readdirSync(root).length === 0;
+    }
   }
 
   #makeFolder(path: string): void {
@@ -89,18 +94,16 @@ export class Storage {
     this.#tell(`${path} was open to other users of this machine; it has keys, and is the server's alone now`);
   }
 
-  /** What was made as root is to be the user's that the server becomes. Links are not followed. */
-  #give(): void {
+  /** What was made as root is to be the user's that the server becomes. Links are not followed, and what has a second name is nobody's to give. */
+  #give(from: string): void {
     if (this.#owner === undefined) return;
     const { uid, gid } = this.#owner;
-    const give = (path: string): void => {
+    const names = readdirSync(this.folder, { recursive: true, encoding: 'utf8' });
+    for (const path of [from, this.folder, ...names.map((name) => join(this.folder, name))]) {
       const stats = lstatSync(path);
-      if (stats.isSymbolicLink() || stats.nlink > 1 !== stats.isDirectory()) return;
-      if (stats.uid !== uid) chownSync(path, uid, gid);
-    };
-    chownSync(join(this.folder, '..'), uid, gid);
-    chownSync(this.folder, uid, gid);
-    for (const name of readdirSync(this.folder, { recursive: true, encoding: 'utf8' })) give(join(this.folder, name));
+      const isOurs = stats.isDirectory() || (stats.isFile() && stats.nlink === 1);
+      if (isOurs && stats.uid !== uid) lchownSync(path, uid, gid);
+    }
   }
 
   /** Removes what processes had begun that have ended in the middle of it. */
@@ -153,7 +156,7 @@ export class Storage {
       rmSync(temporary, { force: true });
       throw error;
     }
-    syncFolder(join(path, '..'));
+    syncFolder(dirname(path));
   }
 
   remove(file: string): void {

@@ -158,7 +158,9 @@ function beginResolving(
     if (address.kind === 'unix') check(['listen', index], 'anything', address.path);
   }
   const wantsLocal = overrides.development === true && config.listen?.some((one) => one.tls) === true;
-  const flag = overrides.tls ?? (wantsLocal && !config.tls ? 'local' : undefined);
+  // Nobody's authority finds its way to where somebody develops.
+  const isPublicName = overrides.development === true && config.tls?.acme !== undefined;
+  const flag = overrides.tls ?? (isPublicName || (wantsLocal && !config.tls) ? 'local' : undefined);
   const tls = resolveTls(config.tls, flag, directory, source, { user: config.user, env, faults });
   if (tls?.acme !== undefined) {
     check(['tls', 'acme', 'storage'], 'anything', tls.acme.storage);

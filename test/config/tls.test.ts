@@ -140,6 +140,11 @@ describe('certificates by themselves', () => {
     expect(spoken(resolved({ listen: { port: 4000 } }, overrides))).toEqual(['4000 tls']);
   });
 
+  test('gwanmun dev asks no authority for anything: it has a certificate for this machine', () => {
+    const tls = { acme: { domains: 'example.org' } };
+    expect(resolved({ tls }, { development: true }).tls).toMatchObject({ certificates: 'local', acme: undefined });
+  });
+
   test('the storage is the service manager’s, root’s, this user’s, or what is written', () => {
     const storage = (
       env: NodeJS.ProcessEnv,
