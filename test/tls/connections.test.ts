@@ -77,7 +77,8 @@ test('T15 the handshake and a request may come a byte at a time', async () => {
 
 test.each([
   ['T100 what is no TLS', Buffer.from('\x80\x2e\x01\x00\x02\x00', 'latin1'), /^$/],
-  ['T100 a PROXY header', Buffer.from('PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n'), /^HTTP\/1\.1 400 /],
+  ['T100 a PROXY header', Buffer.from('PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n'), /^$/],
+  ['T100 SSH', Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'), /^$/],
   ['T10 a broken message', Buffer.from('\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00', 'latin1'), /^1503/],
   ['T102 a record that is too long', Buffer.from('\x16\x03\x01\xff\xff', 'latin1'), /^1503/],
 ])('%s ends its connection and no other', async (_what, bytes, answer) => {
@@ -92,7 +93,7 @@ test.each([
   expect((await all(established)).toString()).toContain('200 OK');
 });
 
-test('T116 T117 an end without a goodbye', async () => {
+test('T116 an end without a goodbye', async () => {
   const raw = connect({ port: server.port, host: '127.0.0.1' });
   const socket = secured(raw);
   await once(socket, 'secureConnect');
@@ -133,6 +134,20 @@ test('T84 certificates change under established connections, for all new ones', 
   expect((await all(established)).toString()).toContain('200 OK');
 });
 
+test('T86 of certificates that were in use nothing stays', async () => {
+  await using own = new TlsCore([certificate]);
+  const many = Array.from({ length: 20 }, (_, index) => ({ ...certificate, label: `${index}` }));
+  const change = (times: number): number => {
+    for (let count = 0; count < times; count++) own.core.setCertificates({ certificates: many });
+    return process.memoryUsage().rss;
+  };
+  const before = change(200);
+  await expectServed(own);
+  // 16 000 certificates with their configurations are some hundred MiB.
+  expect(change(800) - before).toBeLessThan(32 * 1024 * 1024);
+  await expectServed(own);
+});
+
 test('T83 T72 what cannot be served changes nothing, and says which it is', async () => {
   await using own = new TlsCore([certificate]);
   const mixed = { ...issue(['b.test']), label: 'b.pem', key: certificate.key };
@@ -146,7 +161,7 @@ test('T83 T72 what cannot be served changes nothing, and says which it is', asyn
   await expectServed(own);
 });
 
-test('a listener with TLS and no certificate does not start', () => {
+test('T8 a listener with TLS and no certificate does not start', () => {
   expect(() => new TlsCore([])).toThrow(expect.objectContaining({ code: 'GWM_CONFIG_INVALID' }));
 });
 

@@ -81,6 +81,7 @@ struct Served {
 pub(crate) enum Unserved {
     UnknownName,
     NoName,
+    NoScheme,
 }
 
 /// Ours alone, whatever other crates of the program make the default.
@@ -233,10 +234,14 @@ impl Certificates {
             return Ok(answer);
         }
         let found = self.find(hello.server_name(), local)?;
-        let fits = |served: &&Served| is_fit(&served.key, hello);
-        let found = || found.iter().filter_map(|&index| self.certificates.get(index));
-        // If none fits, the library says so to the client.
-        let served = found().find(fits).or_else(|| found().next()).ok_or(Unserved::NoName)?;
+        let schemes: &[SignatureScheme] = hello.signature_schemes();
+        let verifiable = || {
+            let found = found.iter().filter_map(|&index| self.certificates.get(index));
+            found.filter(|served| served.key.key.choose_scheme(schemes).is_some())
+        };
+        // If there is a suite for none, the library says so to the client.
+        let best = verifiable().find(|served| has_suite(&served.key, hello));
+        let served = best.or_else(|| verifiable().next()).ok_or(Unserved::NoScheme)?;
         Ok(Arc::clone(&served.config))
     }
 
@@ -332,13 +337,11 @@ fn rank(kind: SignatureAlgorithm) -> u8 {
     }
 }
 
-/// Whether the client can verify what the key signs, and has a suite for it. TLS 1.3's are for every key.
-fn is_fit(own: &CertifiedKey, hello: &ClientHello<'_>) -> bool {
+/// Whether the client has a suite for the key. TLS 1.3's are for every key.
+fn has_suite(own: &CertifiedKey, hello: &ClientHello<'_>) -> bool {
     let kind = own.key.algorithm();
-    let schemes: &[SignatureScheme] = hello.signature_schemes();
-    let has_suite = |&suite: &CipherSuite| {
+    hello.cipher_suites().iter().any(|&suite: &CipherSuite| {
         let known = PROVIDER.cipher_suites.iter().find(|known| known.suite() == suite);
         known.is_some_and(|known| known.usable_for_signature_algorithm(kind))
-    };
-    own.key.choose_scheme(schemes).is_some() && hello.cipher_suites().iter().any(has_suite)
+    })
 }

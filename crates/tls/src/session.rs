@@ -23,6 +23,10 @@ pub const MOST_HELD: usize = 80 * 1024;
 /// Plaintext of a record at most (RFC 8446 §5.1).
 pub const RECORD: usize = 16 * 1024;
 const NO_SCHEMES: PeerIncompatible = PeerIncompatible::SignatureAlgorithmsExtensionRequired;
+/// Bytes of what is not TLS that are shown.
+const SHOWN: usize = 32;
+/// The methods that are registered have at most 17 letters.
+const LONGEST_METHOD: usize = 20;
 /// What sealing adds to a record: header, explicit nonce of TLS 1.2, tag, inner type.
 const OVERHEAD: usize = 32;
 
@@ -83,8 +87,8 @@ pub struct Received {
 pub enum Ended {
     /// What has come is a request in plain HTTP. Nothing of it is used.
     PlainHttp,
-    /// It is nothing that this server knows.
-    NotTls,
+    /// It is neither; how it begins, for the log.
+    NotTls(String),
     /// The client, or the network, did not keep to the protocol, or nothing could be agreed on.
     Failed(Failure, String),
     /// A fault of the server's.
@@ -212,9 +216,16 @@ impl Session {
         match incoming.first() {
             None => return Ok(false),
             Some(&first) if first == u8::from(ContentType::Handshake) => {}
-            // A method, or what looks like one: records begin with small numbers.
-            Some(first) if first.is_ascii_uppercase() => return Err(Ended::PlainHttp),
-            Some(_) => return Err(Ended::NotTls),
+            Some(_) => {
+                return match begins_request(incoming) {
+                    None => Ok(false),
+                    Some(true) => Err(Ended::PlainHttp),
+                    Some(false) => {
+                        let beginning = &incoming[..incoming.len().min(SHOWN)];
+                        Err(Ended::NotTls(beginning.escape_ascii().to_string()))
+                    }
+                };
+            }
         }
         loop {
             match acceptor.accept() {
@@ -338,6 +349,14 @@ impl Session {
         } else if incoming.len() - received.used >= MOST_HELD {
             return Err(too_much("a message is too large", out));
         }
+        if !connection.is_handshaking()
+            && !received.has_more
+            && has_record(&incoming[received.used..])
+        {
+            // The library would look for it whenever something is written. No client splits the few bytes that may come after the handshake.
+            let why = "half a message came after the handshake".to_owned();
+            return Err(Ended::Failed(Failure::Malformed, why));
+        }
         Ok(received)
     }
 
@@ -375,7 +394,7 @@ impl Ended {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::PlainHttp => "plain_http",
-            Self::NotTls => "not_tls",
+            Self::NotTls(_) => "not_tls",
             Self::Failed(failure, _) => failure.name(),
             Self::Panicked(_) => Failure::Internal.name(),
         }
@@ -386,7 +405,7 @@ impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PlainHttp => f.write_str("it is plain HTTP"),
-            Self::NotTls => f.write_str("it is not TLS"),
+            Self::NotTls(beginning) => write!(f, "it is not TLS, but begins with \"{beginning}\""),
             Self::Failed(_, why) => f.write_str(why),
             Self::Panicked(why) => write!(f, "the TLS library panicked: {why}"),
         }
@@ -421,15 +440,21 @@ fn encrypt(traffic: &mut Traffic<'_>, part: &[u8], out: &mut Outgoing) -> Result
     }
 }
 
-/// Appends the alert that the library has made of an error.
+/// Appends the alert that the library has made of an error. It is asked for nothing else: it would look for what it has seen of the client's, which is not
+/// there.
 fn tell(connection: &mut UnbufferedServerConnection, out: &mut Outgoing) {
-    loop {
-        let UnbufferedStatus { state, .. } = connection.process_tls_records(&mut []);
-        match state {
+    while connection.wants_write() {
+        match connection.process_tls_records(&mut []).state {
             Ok(ConnectionState::EncodeTlsData(mut record)) => encode(&mut record, out),
             _ => return,
         }
     }
+}
+
+/// Whether the bytes begin with all of a record.
+fn has_record(bytes: &[u8]) -> bool {
+    let [_, _, _, length, length_, rest @ ..] = bytes else { return false };
+    rest.len() >= usize::from(u16::from_be_bytes([*length, *length_]))
 }
 
 /// An alert before there are keys: a record of its own (RFC 8446 §6).
@@ -453,6 +478,11 @@ fn refuse(unserved: Unserved, is_13: bool, name: Option<&str>, out: &mut Outgoin
             },
             Failure::NoName,
             "the client asked for no name".to_owned(),
+        ),
+        Unserved::NoScheme => (
+            AlertDescription::HandshakeFailure,
+            Failure::NothingInCommon,
+            "the client can verify the signature of no certificate".to_owned(),
         ),
     };
     alert(description, out);
@@ -493,6 +523,27 @@ fn established(connection: &UnbufferedServerConnection, name: Option<Box<str>>) 
         name,
         is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
     }
+}
+
+/// Whether these are the first bytes of a request in plain HTTP: a method, and then a path, `*` or a URL (T99). Other protocols begin with a word too
+/// (T100). `None`: more has to come.
+fn begins_request(bytes: &[u8]) -> Option<bool> {
+    const SCHEME: &[u8] = b"http";
+    let is_of_method = |byte: &&u8| byte.is_ascii_uppercase() || **byte == b'-';
+    let length = bytes.iter().take_while(is_of_method).count();
+    let rest = &bytes[length..];
+    if length == 0 || length > LONGEST_METHOD || rest.first().is_some_and(|&byte| byte != b' ') {
+        return Some(false);
+    }
+    let target = rest.get(1..)?;
+    if matches!(target.first()?, b'/' | b'*') {
+        return Some(true);
+    }
+    let (scheme, expected) = (target.iter().take(SCHEME.len()), &SCHEME[..]);
+    if !scheme.clone().zip(expected).all(|(byte, other)| byte.eq_ignore_ascii_case(other)) {
+        return Some(false);
+    }
+    (scheme.len() == SCHEME.len()).then_some(true)
 }
 
 fn is_tls13(suite: CipherSuite) -> bool {

@@ -264,6 +264,21 @@ mod tests {
     }
 
     #[test]
+    fn t57_a_key_that_is_never_replaced_makes_no_tickets_after_a_day() {
+        let keys = Arc::new(TicketKeys::new());
+        let own = ticketer(&keys, 1);
+        for (age_s, is_used) in [(LONGEST_S - 60, true), (LONGEST_S, false)] {
+            let mut exported = keys.export();
+            exported[NAME + SECRET..].copy_from_slice(&(now_s() - age_s).to_be_bytes());
+            assert!(keys.import(&exported));
+            assert_eq!(own.encrypt(b"secret").is_some(), is_used, "{age_s}");
+        }
+        keys.set([].into());
+        assert_eq!(own.encrypt(b"secret"), None, "nor without any key");
+        assert_eq!(own.decrypt(&[0; 100]), None);
+    }
+
+    #[test]
     fn t59_a_successor_reads_the_tickets_of_the_process_before() {
         let keys = Arc::new(TicketKeys::new());
         keys.rotate_at(now_s() + ROTATION_S + 5).unwrap();

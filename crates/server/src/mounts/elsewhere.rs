@@ -21,20 +21,20 @@ pub(super) fn start(
         return None;
     }
     Some(match elsewhere {
-        Elsewhere::Redirect(port) => match location(turn, request, port) {
-            Some(location) => Start::Answer(Answer::Page {
+        Elsewhere::Redirect(port) => match url(request, port) {
+            Some(url) if is_served(turn, request) => Start::Answer(Answer::Page {
                 status: 308,
-                lines: Cow::Owned([b"Location: ", location.as_slice(), b"\r\n"].concat()),
+                lines: Cow::Owned([b"Location: ", url.as_slice(), b"\r\n"].concat()),
             }),
-            None if is_awaited(turn, request) => Start::Answer(Answer::unavailable()),
-            None => Start::Answer(Answer::page(404)),
+            _ if is_awaited(turn, request) => Start::Answer(Answer::unavailable()),
+            _ => Start::Answer(Answer::page(404)),
         },
         Elsewhere::Tls(port) => {
             if let Some(exchange) = turn.exchanges.get_mut(key) {
                 exchange.keep_alive = false;
             }
-            // Only what has been checked is shown.
-            let body = match location(turn, request, port) {
+            // Whoever has typed it without the `s` has typed the rest right: also an address, or a name that no certificate has.
+            let body = match url(request, port) {
                 Some(url) => {
                     format!("This port speaks HTTPS. Ask for {}\n", url.escape_ascii())
                 }
@@ -56,17 +56,20 @@ fn is_awaited(turn: &Turn, Request { bytes, head, .. }: &Request<'_>) -> bool {
     host.zip(turn.certificates.as_ref()).is_some_and(|(host, own)| own.await_one_for(host))
 }
 
-/// The same at a port over TLS, if the host is a name that has a certificate.
-fn location(turn: &Turn, request: &Request<'_>, port: u16) -> Option<Vec<u8>> {
-    let Request { bytes, head, .. } = request;
-    if head.form == TargetForm::Asterisk {
+/// Whether the host is a name that has a certificate.
+fn is_served(turn: &Turn, request: &Request<'_>) -> bool {
+    let host = std::str::from_utf8(request.head.host.of(request.bytes));
+    let Ok(host) = host else { return false };
+    turn.certificates.as_ref().is_some_and(|certificates| certificates.are_for(host))
+}
+
+/// The same at a port over TLS. The host has been checked for its form.
+fn url(Request { bytes, head, .. }: &Request<'_>, port: u16) -> Option<Vec<u8>> {
+    let host = head.host.of(bytes);
+    if head.form == TargetForm::Asterisk || host.is_empty() {
         return None;
     }
-    let host = std::str::from_utf8(head.host.of(bytes)).ok()?;
-    if !turn.certificates.as_ref()?.are_for(host) {
-        return None;
-    }
-    let mut url = format!("https://{host}").into_bytes();
+    let mut url = [b"https://", host].concat();
     if port != 443 {
         url.extend_from_slice(format!(":{port}").as_bytes());
     }

@@ -128,7 +128,8 @@ impl Tls {
         self.is_short && !self.has_more
     }
 
-    /// Receives plaintext. No bytes are the end: the client's goodbye, or the socket's.
+    /// Receives plaintext. No bytes are the end: the client's goodbye, or the socket's. If what came had no plaintext in it, it would block, and is perhaps
+    /// not [drained](Self::is_drained).
     ///
     /// # Errors
     /// The connection is broken, or has [ended](Self::ended).
@@ -144,67 +145,68 @@ impl Tls {
         if self.session.has_ended() {
             // After our own goodbye nothing that comes is of interest.
             self.has_more = false;
-            return syscall::receive(self.fd.as_fd(), into);
+            return self.receive_raw(into);
         }
-        loop {
-            if self.session.peer_closed() {
-                self.has_more = false;
-                return Ok(Transfer::Bytes(0));
+        if self.session.peer_closed() {
+            self.has_more = false;
+            return Ok(Transfer::Bytes(0));
+        }
+        let held = self.held.len();
+        let incoming = records.incoming();
+        incoming[..held].copy_from_slice(&self.held);
+        let mut filled = held;
+        if !self.has_more {
+            let most = (held + into.len().max(SEALED_RECORD)).min(incoming.len());
+            match self.receive_raw(&mut incoming[held..most])? {
+                Transfer::WouldBlock => return Ok(Transfer::WouldBlock),
+                Transfer::Bytes(0) => return Ok(Transfer::Bytes(0)),
+                Transfer::Bytes(count) => filled += count,
             }
-            let held = self.held.len();
-            let incoming = records.incoming();
-            incoming[..held].copy_from_slice(&self.held);
-            let mut filled = held;
-            if !self.has_more {
-                let most = (held + into.len().max(SEALED_RECORD)).min(incoming.len());
-                match syscall::receive(self.fd.as_fd(), &mut incoming[held..most])? {
-                    Transfer::WouldBlock => return Ok(Transfer::WouldBlock),
-                    Transfer::Bytes(0) => return Ok(Transfer::Bytes(0)),
-                    Transfer::Bytes(count) => {
-                        filled += count;
-                        self.is_short = filled < most;
-                    }
-                }
-            }
-            let result = self.open(into, records, filled);
-            self.keep_sealed(records, buffers);
-            let (used, written, has_more) = match result {
-                Ok(received) => (received.used, received.written, received.has_more),
-                Err(Ended::PlainHttp) => {
-                    self.is_plain = true;
-                    self.certificates = None;
-                    self.keep_held(&records.incoming[..filled], buffers);
-                    return self.receive_plain(into, buffers);
-                }
-                Err(ended) => {
-                    self.ended = Some(ended);
-                    self.keep_held(b"", buffers);
-                    return Err(io::ErrorKind::InvalidData.into());
-                }
-            };
-            self.keep_held(&records.incoming[used..filled], buffers);
-            // What the socket still has, or that the client has said goodbye, comes next.
-            self.has_more = has_more;
-            if self.certificates.is_some() && self.session.established().is_some() {
+        }
+        let result = self.open(into, records, filled);
+        self.keep_sealed(records, buffers);
+        let Received { used, written, has_more } = match result {
+            Ok(received) => received,
+            Err(Ended::PlainHttp) => {
+                self.is_plain = true;
                 self.certificates = None;
+                self.keep_held(&records.incoming[..filled], buffers);
+                return self.receive_plain(into, buffers);
             }
-            if written > 0 {
-                self.has_more |= self.session.peer_closed();
-                return Ok(Transfer::Bytes(written));
+            Err(ended) => {
+                self.ended = Some(ended);
+                self.keep_held(b"", buffers);
+                return Err(io::ErrorKind::InvalidData.into());
             }
-            if self.is_short && !has_more && !self.session.peer_closed() {
-                return Ok(Transfer::WouldBlock);
-            }
+        };
+        self.keep_held(&records.incoming[used..filled], buffers);
+        self.has_more = has_more;
+        if self.certificates.is_some() && self.session.established().is_some() {
+            self.certificates = None;
         }
+        if self.session.peer_closed() {
+            // What came before it is delivered first.
+            self.has_more = written > 0;
+            return Ok(Transfer::Bytes(written));
+        }
+        Ok(if written > 0 { Transfer::Bytes(written) } else { Transfer::WouldBlock })
+    }
+
+    /// Receives what the socket has, as it is.
+    fn receive_raw(&mut self, into: &mut [u8]) -> io::Result<Transfer> {
+        let received = syscall::receive(self.fd.as_fd(), into)?;
+        self.is_short = match received {
+            Transfer::WouldBlock => true,
+            Transfer::Bytes(count) => count < into.len(),
+        };
+        Ok(received)
     }
 
     /// What came before it was known to be plain, and then what comes.
     fn receive_plain(&mut self, into: &mut [u8], buffers: &mut Buffers) -> io::Result<Transfer> {
         let count = self.held.len().min(into.len());
         if count == 0 {
-            let received = syscall::receive(self.fd.as_fd(), into)?;
-            self.is_short = matches!(received, Transfer::Bytes(count) if count < into.len());
-            return Ok(received);
+            return self.receive_raw(into);
         }
         into[..count].copy_from_slice(&self.held[..count]);
         self.held.drain(..count);

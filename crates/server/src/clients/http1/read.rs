@@ -49,7 +49,14 @@ impl Connection {
             }
             match result {
                 Err(_) => self.fail(turn),
-                Ok(Transfer::WouldBlock) => self.readable = false,
+                Ok(Transfer::WouldBlock) if self.transport.is_drained(0, most) => {
+                    self.readable = false;
+                }
+                // T106: records without a byte in them could come for ever.
+                Ok(Transfer::WouldBlock) => {
+                    self.blocked = true;
+                    turn.yielded.push(self.key);
+                }
                 Ok(Transfer::Bytes(0)) => self.end_of_input(turn),
                 Ok(Transfer::Bytes(count)) => {
                     // A short read has emptied the socket; the next bytes bring a new event, unless the end came already.
@@ -348,6 +355,16 @@ mod tests {
     use crate::transport::Transport;
     use std::io::Write;
     use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn t97_so_many_steps_of_handshakes_are_done_in_a_turn_and_then_others_come() {
+        on_thread(|Thread { turn, .. }| {
+            let steps = |turn: &mut Turn| (0..100).filter(|_| turn.may_shake_hands()).count();
+            assert_eq!((steps(turn), steps(turn)), (16, 0));
+            turn.number += 1;
+            assert_eq!(steps(turn), 16);
+        });
+    }
 
     #[test]
     fn who_has_sent_much_is_read_for_one_turn_and_then_the_others() {
