@@ -5,7 +5,7 @@ import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { wantsColor } from '../colors.js';
 import { LocalFiles } from '../certificates/files.js';
-import { CertificateStore, type CertificateStatus } from '../certificates/store.js';
+import { CertificateStore, toCoreTls, type CertificateStatus } from '../certificates/store.js';
 import { loadConfigAfresh } from '../config/load-afresh.js';
 import { CONFIG_NAMES, findConfig, loadConfig } from '../config/load.js';
 import { mustAnswer } from '../config/paths.js';
@@ -86,11 +86,12 @@ async function runCommand(command: Command): Promise<void> {
       const configFiles = imports && new Set(text === undefined ? [] : [realpathSync(name), ...imports.take()]);
       imports?.end();
       const addFiles = configFiles && ((files: readonly string[]) => files.forEach((file) => configFiles.add(file)));
+      const resolved = await resolveInTime(input, overrides);
       const load = async (): Promise<ResolvedConfig> => {
-        const input = await findInput({ target, config, kind }, (file) => loadConfigAfresh(file, addFiles));
-        return resolveInTime(input, overrides);
+        const afresh = (file: string): Promise<ConfigInput> => loadConfigAfresh(file, resolved.startTimeout, addFiles);
+        return resolveInTime(await findInput({ target, config, kind }, afresh), overrides);
       };
-      return serve(await resolveInTime(input, overrides), load, configFiles);
+      return serve(resolved, load, configFiles);
     }
   }
 }

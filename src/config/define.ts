@@ -417,7 +417,7 @@ export interface Config {
    * Default 30000; in `gwanmun dev` 0.
    */
   timeout?: number | undefined;
-  /** Milliseconds that a worker may take to load its applications. Default 30000. */
+  /** Milliseconds that a worker may take to load its applications, and a reload to load the configuration. Default 30000. */
   startTimeout?: number | undefined;
   /** Milliseconds that a worker gets to finish its requests when a reload or another worker replaces it. Default 30000. */
   drainTimeout?: number | undefined;

@@ -99,6 +99,22 @@ test('mounts, limits and files are those of the new configuration', async () => 
 });
 
 test.each([
+  ['waits', 'setInterval(() => {}, 1000);\nawait new Promise(() => {});\nexport default {};'],
+  ['computes', 'for (;;);'],
+])('a configuration that %s for ever is given up after startTimeout', async (_, text) => {
+  await using site = new Site({ 'app.mjs': application('old') }, { startTimeout: 3000 });
+  const client = await RawClient.connect({ port: await site.port() });
+  site.write('gwanmun.config.mjs', text);
+  await site.reload(/GWM_CONFIG_LOAD {2}gwanmun\.config\.mjs has not ended after 3000 ms/);
+  expect(await ask(client)).toBe('200 old');
+  site.configure({ mounts: [{ path: '/', app: './app.mjs' }] });
+  site.write('app.mjs', application('new'));
+  await site.reload();
+  expect(await ask(client)).toBe('200 new');
+  client.close();
+});
+
+test.each([
   ['an application that does not load', 'app.mjs', 'syntax error(', /GWM_APP_SYNTAX[^]*app\.mjs:1/],
   ['an application that throws', 'app.mjs', "throw new Error('no database');", /GWM_APP_FAILED[^]*no database/],
   [
@@ -108,6 +124,12 @@ test.each([
     /GWM_CONFIG_INVALID[^]*mounts/,
   ],
   ['a configuration that cannot be read', 'gwanmun.config.mjs', 'export default {', /GWM_CONFIG_LOAD/],
+  [
+    'a configuration that waits for nothing',
+    'gwanmun.config.mjs',
+    'await new Promise(() => {});\nexport default {};',
+    /GWM_CONFIG_LOAD[^]*gwanmun\.config\.mjs never ends/,
+  ],
 ])('%s changes nothing, and it is said why', async (_, file, text, fault) => {
   await using site = new Site({ 'app.mjs': application('old') });
   const client = await RawClient.connect({ port: await site.port() });
