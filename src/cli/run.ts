@@ -100,11 +100,12 @@ async function check(file: string | undefined): Promise<void> {
   const input = await findInput({ target: undefined, config: file });
   const config = await resolveInTime(input);
   for (const application of config.wsgi) checkPython(application);
-  const certificates = await readCertificates(config);
+  const { certificates, keys } = await readCertificates(config);
   const { certificateTable } = await import('./certificates.js');
-  process.stdout.write(
-    `✓ ${input.source.name} is valid\n${summary(config)}${certificateTable(certificates, [], false)}`,
-  );
+  const { costOf } = await import('./signing-cost.js');
+  const costs = certificates.flatMap((certificate, index) => costOf(certificate, keys[index] ?? ''));
+  const table = certificateTable(certificates, [], false) + costs.map((line) => `${line}\n`).join('');
+  process.stdout.write(`✓ ${input.source.name} is valid\n${summary(config)}${table}`);
   const unusable = certificates.filter(({ notBefore, notAfter }) => notAfter < Date.now() || notBefore > Date.now());
   if (unusable.length === 0) return;
   const names = unusable.map(({ source }) => source).join(', ');
@@ -112,9 +113,11 @@ async function check(file: string | undefined): Promise<void> {
   process.exitCode = 1;
 }
 
-/** The certificates as a server would have them. Rejects with a GwanmunError that names those that cannot be used. */
-async function readCertificates({ tls }: ResolvedConfig): Promise<readonly CertificateStatus[]> {
-  if (tls === undefined || tls.certificates === 'local') return [];
+/** The certificates as a server would have them, and their keys. Rejects with a GwanmunError that names those that cannot be used. */
+async function readCertificates({
+  tls,
+}: ResolvedConfig): Promise<{ certificates: readonly CertificateStatus[]; keys: readonly string[] }> {
+  if (tls === undefined || tls.certificates === 'local') return { certificates: [], keys: [] };
   const native = loadNative();
   const store = new CertificateStore({
     native,
@@ -124,10 +127,11 @@ async function readCertificates({ tls }: ResolvedConfig): Promise<readonly Certi
     served: () => [],
     tell: () => {},
   });
-  store.adopt(await store.load(tls));
-  const status = store.status();
+  const loaded = await store.load(tls);
+  store.adopt(loaded);
+  const certificates = store.status();
   store.end();
-  return status;
+  return { certificates, keys: toCoreTls(loaded)?.certificates.map(({ key }) => key) ?? [] };
 }
 
 function summary(config: ResolvedConfig): string {
