@@ -52,11 +52,13 @@ const PAUSE_MS = 100;
 
 export class LocalFiles implements CertificateFiles {
   readonly #silentPaths: NativeBinding['silentPaths'];
+  readonly #denied: string;
   readonly #watch: Watch;
 
-  /** `onChange` is told of those that are not what they were. */
-  constructor(silentPaths: NativeBinding['silentPaths'], onChange: (paths: readonly string[]) => void) {
+  /** `onChange` is told of those that are not what they were. `denied`: what else there is to say of one that may not be read. */
+  constructor(silentPaths: NativeBinding['silentPaths'], onChange: (paths: readonly string[]) => void, denied = '') {
     this.#silentPaths = silentPaths;
+    this.#denied = denied;
     this.#watch = new Watch(silentPaths, onChange);
   }
 
@@ -69,7 +71,7 @@ export class LocalFiles implements CertificateFiles {
       const readings = paths.map((path, index) =>
         isSilent(index)
           ? { fault: 'has not answered for 10 s: check its disk, or the server that the disk is on', state: SILENT }
-          : read(path),
+          : read(path, this.#denied),
       );
       const areStable = states().every((state, index) => state === before[index] && readings[index]?.state === state);
       if (areStable) return readings;
@@ -102,13 +104,13 @@ function identity({ dev, ino, size, mtimeNs }: BigIntStats): string {
   return [dev, ino, size, mtimeNs].join(':');
 }
 
-function read(path: string): FileReading {
+function read(path: string, denied: string): FileReading {
   let fd: number;
   try {
     // A pipe in its place must not keep anybody waiting.
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (error) {
-    return { fault: whyNot(path, error as NodeJS.ErrnoException), state: stateOf(path) };
+    return { fault: whyNot(path, error as NodeJS.ErrnoException, denied), state: stateOf(path) };
   }
   try {
     const stats = fstatSync(fd, { bigint: true });
@@ -123,13 +125,13 @@ function read(path: string): FileReading {
     const isOpenToAll = (stats.mode & 0o004n) !== 0n && !isMounted(path);
     return { text: bytes.toString('utf8', 0, length), state, isOpenToAll };
   } catch (error) {
-    return { fault: whyNot(path, error as NodeJS.ErrnoException), state: stateOf(path) };
+    return { fault: whyNot(path, error as NodeJS.ErrnoException, denied), state: stateOf(path) };
   } finally {
     closeSync(fd);
   }
 }
 
-function whyNot(path: string, { code, message }: NodeJS.ErrnoException): string {
+function whyNot(path: string, { code, message }: NodeJS.ErrnoException, denied: string): string {
   switch (code) {
     case 'ENOENT':
       return 'does not exist';
@@ -137,8 +139,8 @@ function whyNot(path: string, { code, message }: NodeJS.ErrnoException): string 
       const who = `this user (${process.geteuid?.()})`;
       const stats = statOrNothing(path);
       return stats === undefined
-        ? `may not be read by ${who}, nor may a folder above it; namei -l ${path} shows which`
-        : `may not be read by ${who}: it belongs to user ${stats.uid}, its mode is ${(stats.mode & 0o777).toString(8).padStart(4, '0')}`;
+        ? `may not be read by ${who}, nor may a folder above it; namei -l ${path} shows which${denied}`
+        : `may not be read by ${who}: it belongs to user ${stats.uid}, its mode is ${(stats.mode & 0o777).toString(8).padStart(4, '0')}${denied}`;
     }
     default:
       return `cannot be read: ${message}`;

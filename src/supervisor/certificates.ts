@@ -53,7 +53,7 @@ export class ServerCertificates {
       files: (onChange) => {
         if (inherited !== undefined) reader = CertificateReader.inherited(inherited, onChange, onLoss);
         else if (isLeavingRoot && tls !== undefined) reader = CertificateReader.start(onChange, onLoss);
-        return reader ?? new LocalFiles(native.silentPaths, onChange);
+        return reader ?? new LocalFiles(native.silentPaths, onChange, isLeavingRoot ? RESTART : undefined);
       },
       makeLocal: async () => {
         // It is for development, and a start has no time for what it does not need.
@@ -149,6 +149,10 @@ export class ServerCertificates {
     });
   }
 }
+
+/** For a reload. */
+const RESTART =
+  '. The server was root until its start and had no certificates then: restart it, and it reads them as root';
 
 let authority: { certificate(): { cert: string; key: string } } | undefined;
 

@@ -118,6 +118,30 @@ describe.skipIf(process.getuid?.() !== 0)('started as root, with a user', () => 
     await vi.waitFor(() => expect(hasEnded(reader)).toBe(true), 5000);
   });
 
+  test('T81 certificates that a reload adds need a restart if only root may read them, and that is said', async () => {
+    await using gwanmun = new Gwanmun({
+      config: { user: NOBODY, group: NOBODY, mounts: [{ path: '/', files: './page' }] },
+      files: { 'page/index.html': 'here', 'live/.keep': '', 'archive/.keep': '' },
+    });
+    put(gwanmun.folder, 1, sites[0]);
+    chmodSync(gwanmun.folder, 0o755);
+    for (const name of ['archive', 'live']) chmodSync(join(gwanmun.folder, name), 0o755);
+    const [, number] = await gwanmun.says(/listening on http:\/\/127\.0\.0\.1:(\d+)/);
+    const config = {
+      listen: { host: '127.0.0.1', port: Number(number), tls: true },
+      tls: { cert: './live/fullchain.pem', key: './live/privkey.pem' },
+      user: NOBODY,
+      group: NOBODY,
+      mounts: [{ path: '/', files: './page' }],
+    };
+    writeFileSync(join(gwanmun.folder, 'gwanmun.config.mjs'), `export default ${JSON.stringify(config)};\n`);
+    process.kill(gwanmun.child.pid ?? 0, 'SIGHUP');
+    await gwanmun.says(
+      /may not be read by this user \(65534\): it belongs to user 0, its mode is 0600\. The server was root until its start .*: restart it/,
+    );
+    expect(await fetch(`http://127.0.0.1:${number}/`).then((response) => response.text())).toBe('here');
+  });
+
   test('a successor that does not come about leaves everything as it was', async () => {
     await using gwanmun = start(sites[0]);
     const number = await port(gwanmun);
