@@ -13,10 +13,10 @@ import { afterAll, beforeAll, describe, expect } from 'vitest';
 import config from '../../examples/guestbook/gwanmun.config.js';
 import { Gwanmun, type Settings } from '../workers/gwanmun-process.js';
 
-const EXECUTABLE = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+export const EXECUTABLE = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 
 // It asks nothing of anybody but the server under test.
-const ARGUMENTS = [
+export const ARGUMENTS = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',

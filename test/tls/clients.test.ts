@@ -48,7 +48,7 @@ describe('openssl', () => {
   test.each([
     ['-tls1_3', 'TLSv1.3', 'TLS_AES_256_GCM_SHA384'],
     ['-tls1_2', 'TLSv1.2', 'ECDHE-ECDSA-AES256-GCM-SHA384'],
-  ])('T130 speaks %s', async (flag, protocol, cipher) => {
+  ])('T130 T211 speaks %s, and the log has it', async (flag, protocol, cipher) => {
     const text = await openssl(['-servername', 'a.test', flag]);
     expect(text).toContain('Verify return code: 0 (ok)');
     expect(text).toContain(`New, ${protocol}, Cipher is ${cipher}`);

@@ -1,5 +1,6 @@
 // Files of certificates as they are renewed in the world: what is in use afterwards, and what an operator is told.
 
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import {
   chmodSync,
@@ -160,6 +161,16 @@ describe('at the start', () => {
     });
   });
 
+  test('T89 a short RSA key and a signature with SHA-1 are refused', async () => {
+    putPair(made(['a.example'], { key: generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey }));
+    expect((await failure()).message).toMatch(/Its RSA key has 1024 bits/);
+    const [key, cert] = [join(folder, 'site-key.pem'), join(folder, 'site.pem')];
+    // prettier-ignore
+    execFileSync('openssl', ['req', '-x509', '-nodes', '-sha1', '-subj', '/CN=x', '-newkey', 'rsa:2048',
+      '-keyout', key, '-out', cert, '-addext', 'subjectAltName=DNS:a.example'], { stdio: 'ignore' });
+    expect((await failure()).message).toMatch(/signed with SHA-1/);
+  });
+
   test('T88 a key that everybody may read is warned of, with the command', async () => {
     putPair(made(['a.example']));
     chmodSync(join(folder, 'site-key.pem'), 0o644);
@@ -257,6 +268,11 @@ describe('a renewed certificate is taken over', () => {
     await load();
     put('site.pem', second.cert);
     await inUse(second);
+    const third = made(['a.example']);
+    put('site-key.pem', third.key);
+    await vi.waitFor(() => expect(toldErrors()).toHaveLength(1), 5000);
+    put('site.pem', third.cert);
+    await inUse(third);
   });
 
   test('T76 a burst of events is one change', async () => {
