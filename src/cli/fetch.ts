@@ -2,7 +2,10 @@
 
 import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
 import { pipeline } from 'node:stream/promises';
+import { certificateForOneself } from '../certificates/oneself.js';
 import type { ResolvedConfig } from '../config/resolved.js';
 import { VERSION } from '../config/version.js';
 import { GwanmunError } from '../errors.js';
@@ -14,7 +17,8 @@ import { onStopSignal } from './signals.js';
 /** Prints the answer to standard output and returns the exit code: 0, 4 for a 4xx, 5 for a 5xx. Rejects with a GwanmunError. */
 export async function fetchOnce(config: ResolvedConfig, request: FetchRequest): Promise<number> {
   const body = readBody(request.data);
-  const server = new Server(forOneRequest(config), logToStderr);
+  const isSecure = speaksTls(config, request);
+  const server = new Server(forOneRequest(config, isSecure), logToStderr);
   // A reader that goes away, as `head` does, has seen enough.
   process.stdout.on('error', () => process.exit(0));
   const unwatch = onStopSignal((signal) => {
@@ -26,7 +30,7 @@ export async function fetchOnce(config: ResolvedConfig, request: FetchRequest): 
     const [address] = running?.addresses ?? [];
     // Stopped by a signal meanwhile: its handler ends the process.
     if (address?.kind !== 'tcp') return await new Promise<never>(() => {});
-    response = await ask(address.port, request, body);
+    response = await ask(address.port, isSecure, request, body);
     await print(response, request);
   } finally {
     unwatch();
@@ -39,14 +43,20 @@ export async function fetchOnce(config: ResolvedConfig, request: FetchRequest): 
   return statusCode < 500 ? 4 : 5;
 }
 
+/** As the URL says; else as the addresses do. */
+function speaksTls({ listen }: ResolvedConfig, { url }: FetchRequest): boolean {
+  const [, scheme] = /^(https?):\/\//i.exec(url) ?? [];
+  return scheme === undefined ? listen.some(({ tls }) => tls === true) : scheme.toLowerCase() === 'https';
+}
+
 /** TCP and not a Unix socket: environ is then what it will be behind a port. */
-function forOneRequest(config: ResolvedConfig): ResolvedConfig {
+function forOneRequest(config: ResolvedConfig, isSecure: boolean): ResolvedConfig {
   return {
     ...config,
-    listen: [{ kind: 'tcp', host: '127.0.0.1', port: 0 }],
-    // Nobody is on the way to read along.
-    tls: undefined,
-    hsts: undefined,
+    listen: [{ kind: 'tcp', host: '127.0.0.1', port: 0, ...(isSecure ? { tls: true } : {}) }],
+    // The certificate is for nobody else: the server's own may be for root alone to read.
+    tls: isSecure ? { certificates: [certificateForOneself()], minVersion: '1.3', acme: undefined } : undefined,
+    hsts: isSecure ? config.hsts : undefined,
     workers: Math.min(config.workers, 1),
     mostWorkers: Math.min(config.workers, 1),
     hooks: {},
@@ -75,7 +85,12 @@ function readBody(parts: readonly string[]): Buffer | undefined {
   return Buffer.concat(pieces.flatMap((piece, index) => (index === 0 ? [piece] : [Buffer.from('&'), piece])));
 }
 
-function ask(port: number, request: FetchRequest, body: Buffer | undefined): Promise<IncomingMessage> {
+function ask(
+  port: number,
+  isSecure: boolean,
+  request: FetchRequest,
+  body: Buffer | undefined,
+): Promise<IncomingMessage> {
   const { host, path } = splitUrl(request.url);
   const method = request.method ?? (body === undefined ? 'GET' : 'POST');
   const type = request.isJson ? 'application/json' : 'application/x-www-form-urlencoded';
@@ -98,7 +113,10 @@ function ask(port: number, request: FetchRequest, body: Buffer | undefined): Pro
     own.add(key);
   }
   return new Promise((resolve, reject) => {
-    const sent = httpRequest({
+    const name = host?.replace(/:\d*$/, '') ?? '';
+    const tls = { rejectUnauthorized: false, servername: name === '' || isIP(name) > 0 ? 'localhost' : name };
+    const sent = (isSecure ? httpsRequest : httpRequest)({
+      ...(isSecure ? tls : {}),
       host: '127.0.0.1',
       port,
       method,
@@ -137,7 +155,7 @@ function cutOff({ url }: FetchRequest, cause: Error): GwanmunError {
 
 /** `/a?b` or `http://host/a?b`. What is not allowed in a URL is encoded, so that a path can be typed as it reads. */
 function splitUrl(url: string): { host: string | undefined; path: string } {
-  const [, host, rest = ''] = /^(?:https?:\/\/([^/?#]*))?([^#]*)/.exec(url) ?? [];
+  const [, host, rest = ''] = /^(?:https?:\/\/([^/?#]*))?([^#]*)/i.exec(url) ?? [];
   const path = rest.startsWith('/') ? rest : `/${rest}`;
   return { host, path: path.replaceAll(/[^\x21-\x7e]+/gu, (text) => encodeURIComponent(text)) };
 }

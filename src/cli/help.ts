@@ -223,6 +223,7 @@ Options
 
   It starts the real server on a free port of 127.0.0.1 with one worker, sends
   the request, and stops. What the application prints goes to standard error.
+  Where the configuration has HTTPS, so does the request; or write the URL.
 
 Exit codes
   0 answered, with a status below 400   4 a 4xx   5 a 5xx   1 no answer

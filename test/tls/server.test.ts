@@ -268,6 +268,26 @@ describe('gwanmun check', () => {
   });
 });
 
+test('gwanmun fetch asks as the addresses speak, or as its URL says', async () => {
+  const app = `export function application(environ, startResponse) {
+    startResponse('200 OK', []);
+    return [environ['wsgi.url_scheme'], environ.HTTPS, environ.HTTP_HOST, environ.SSL_TLS_SNI].join(' ');
+  }`;
+  const site = made(['a.example']);
+  await using gwanmun = start(
+    site,
+    { mounts: [{ path: '/', app: './scheme.mjs' }], hsts: '1h' },
+    { files: { 'site.pem': site.cert, 'site-key.pem': site.key, 'scheme.mjs': app } },
+  );
+  await port(gwanmun);
+  const fetched = async (...args: string[]): Promise<string> => (await command(gwanmun, 'fetch', ...args)).stdout;
+  expect(await fetched('/')).toMatch(/^https on 127\.0\.0\.1:\d+ localhost$/);
+  expect(await fetched('-i', 'https://b.example/')).toMatch(
+    /strict-transport-security: max-age=3600\n[^]*https on b\.example b\.example$/i,
+  );
+  expect(await fetched('http://b.example/')).toBe('http  b.example ');
+});
+
 describe('the command line', () => {
   const site = made(['a.example']);
   const files = { 'site.pem': site.cert, 'site-key.pem': site.key, 'page/index.html': 'here' };

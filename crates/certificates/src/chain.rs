@@ -27,6 +27,7 @@ pub(crate) fn order(mut found: Vec<Certificate>, warnings: &mut Vec<String>) -> 
         at = issuer;
         chain.push(distinct.remove(issuer));
     }
+    let is_alone = matches!(chain.as_slice(), [own] if !own.is_self_issued());
     if chain.len() > 1 && chain.last().is_some_and(Certificate::is_self_issued) {
         chain.pop();
         warnings.push(
@@ -46,9 +47,7 @@ pub(crate) fn order(mut found: Vec<Certificate>, warnings: &mut Vec<String>) -> 
             other.name
         ));
     }
-    if let [own] = chain.as_slice()
-        && !own.is_self_issued()
-    {
+    if is_alone && let Some(own) = chain.first() {
         let issuer = own.facts().issuer;
         warnings.push(format!(
             "The file has no certificate of the issuer, {issuer:?}. Unless that is a root that clients have, they will refuse it: append the intermediate certificate, or use the full chain (fullchain.pem)."

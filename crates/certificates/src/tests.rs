@@ -72,6 +72,15 @@ fn t70_a_missing_intermediate_is_told_with_its_name() {
     let of = family(server(&["a.example"]));
     let pair = read_text(&of.leaf, &of.key).unwrap();
     assert!(pair.facts.warnings[0].contains("\"Intermediate\""));
+    // A root that has issued it itself is not sent, and nothing is missing.
+    let key = KeyPair::generate().unwrap();
+    let root = authority("Root").self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(authority("Root"), key);
+    let key = KeyPair::generate().unwrap();
+    let leaf = server(&["a.example"]).signed_by(&key, &issuer).unwrap().pem();
+    let pair = read_text(&format!("{leaf}{root}"), &key.serialize_pem()).unwrap();
+    assert_eq!(pair.chain.len(), 1);
+    assert!(matches!(pair.facts.warnings.as_slice(), [text] if text.contains("root")));
     let stranger = family(server(&["b.example"]));
     let text = format!("{}{}{}", of.leaf, of.intermediate, stranger.intermediate);
     let pair = read_text(&text, &of.key).unwrap();
