@@ -6,7 +6,7 @@ use gwanmun_reactor::buffers::Buffers;
 use gwanmun_sys::syscall::{self, Transfer};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-pub(crate) use tls::{Records, Tls};
+pub(crate) use tls::{Records, SEALED_AT_ONCE, Tls};
 
 /// A client's socket. It never waits.
 #[derive(Debug)]

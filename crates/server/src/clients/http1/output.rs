@@ -2,11 +2,10 @@
 
 use crate::clients::open_file::OpenFile;
 use crate::exchange::holding::Holding;
-use crate::transport::{Records, Tls, Transport};
+use crate::transport::{Records, SEALED_AT_ONCE, Tls, Transport};
 use gwanmun_files::{FileEntry, PIECE, read_at_once, read_resident};
 use gwanmun_reactor::buffers::Buffers;
 use gwanmun_sys::syscall::Transfer;
-use gwanmun_tls::RECORD;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
@@ -283,11 +282,11 @@ impl Output {
                     self.rest.pop_front();
                     continue;
                 }
-                Some(Segment::File { source, offset, end }) if have < RECORD => {
-                    let length = (*end - *offset).min((RECORD - have) as u64) as usize;
+                Some(Segment::File { source, offset, end }) if have < SEALED_AT_ONCE => {
+                    let length = (*end - *offset).min((SEALED_AT_ONCE - have) as u64) as usize;
                     let Some(file) = source.held() else { return Ok((Sent::Shrunk, went_out)) };
                     if self.bytes.capacity() == 0 {
-                        self.bytes = buffers.take_for(RECORD);
+                        self.bytes = buffers.take_for(SEALED_AT_ONCE);
                     }
                     let read = if file.waits() {
                         None
