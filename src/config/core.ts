@@ -141,6 +141,8 @@ export interface CoreUpstream {
   connectTimeoutMs: number;
   /** 0: none. */
   timeoutMs: number;
+  /** It is started by the core, and listens on the Unix socket that is its address, in a folder that is made for it. */
+  spawn?: { program: string; children: number; env: Record<string, string> };
 }
 
 /** One immutable generation of the core's configuration. */

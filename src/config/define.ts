@@ -192,8 +192,10 @@ export interface FastCgi {
 export interface Php extends Omit<FastCgi, 'to' | 'root'> {
   /** The folder of the site: its files and its scripts. */
   root: string | { here: string; there: string };
-  /** Where php-fpm listens. Default: the socket of php-fpm that there is in `/run/php` or `/run/php-fpm`. */
+  /** Where php-fpm listens. Default: the socket of php-fpm that there is in `/run/php` or `/run/php-fpm`; without one, `php-cgi` is started. */
   to?: string | undefined;
+  /** How many processes of `php-cgi`, if the server starts it. Default: two for each processor. */
+  children?: number | undefined;
 }
 
 /** Programs that are started for each request. */

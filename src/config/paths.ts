@@ -10,7 +10,15 @@ import type { KeyPath } from './locate.js';
 import { didYouMean } from './suggest.js';
 
 /** What a path has to be. `anything`: it has to answer, and whoever uses it later says what else is wrong with it. */
-export type Kind = 'folder' | 'folder or nothing' | 'page' | 'module' | 'program' | 'script' | 'socket' | 'anything';
+export type Kind =
+  | 'folder'
+  | 'folder or nothing'
+  | 'page'
+  | 'module'
+  | 'program'
+  | 'script'
+  | 'socket or program'
+  | 'anything';
 
 /** Something that a configuration names. */
 export interface PathCheck {
@@ -96,7 +104,7 @@ const FAULTS: Record<Kind, (path: string, written: string) => string | undefined
   module: moduleFault,
   program: programFault,
   script: scriptFault,
-  socket: socketFault,
+  'socket or program': (path, written) => (path.endsWith('.sock') ? socketFault(path) : programFault(path, written)),
   anything: () => undefined,
 };
 

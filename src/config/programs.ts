@@ -1,7 +1,10 @@
 // Programs: those that speak FastCGI, PHP above all, and those that are started for each request. What a mount says of them, with every default filled in.
 
-import { basename, dirname, resolve } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { invalidConfig } from './check.js';
 import type { CoreAddressOfUpstream, CoreCgi, CoreFastCgi, CoreUpstream } from './core.js';
 import type { KeyPath } from './locate.js';
 import { parallelism } from './parallelism.js';
@@ -18,6 +21,9 @@ const PHP_SOCKETS: readonly string[] = [
   '/run/php-fpm.sock',
   ...['85', '84', '83', '82'].map((version) => `/run/php-fpm${version}/php-fpm.sock`),
 ];
+
+/** Where php-cgi is looked for, and looks for programs itself. */
+const SAFE_PATH = '/usr/local/bin:/usr/bin:/bin';
 
 /** A mount's program, and where it is or has to be. */
 export type Program =
@@ -66,8 +72,15 @@ export function withPrograms(
     }
     const to = 'paths' in own.to ? found.get(own.to) : own.to;
     if (to === undefined) return mount;
-    const address = typeof to === 'string' ? ({ kind: 'unix', path: to } as const) : to;
-    const { upstream, program } = fastCgiOf(own.own, address, resolved.origin.directory, resolved);
+    const { directory } = resolved.origin;
+    const isProgram = typeof to === 'string' && !to.endsWith('.sock');
+    if (isProgram && process.getuid?.() === 0 && resolved.privileges.user === undefined) {
+      const path = ['mounts', index, 'php'];
+      const message = `expected user: 'www-data' beside mounts, or php-fpm: there is only ${to} to be started, and scripts would run as root for whoever asks`;
+      throw invalidConfig([{ path, message }], resolved.origin.source);
+    }
+    const address = isProgram ? privateSocket() : typeof to === 'string' ? ({ kind: 'unix', path: to } as const) : to;
+    const { upstream, program } = fastCgiOf(own.own, address, directory, resolved, isProgram ? to : undefined);
     let number = upstreams.findIndex((other) => isDeepStrictEqual(other, upstream));
     if (number < 0) number = upstreams.push(upstream) - 1;
     const symlinks = mount.files?.symlinks;
@@ -77,22 +90,32 @@ export function withPrograms(
   return { ...resolved, mounts, upstreams };
 }
 
+/** A socket in a folder of its own, which is made when the program is started. */
+function privateSocket(): CoreAddressOfUpstream {
+  return { kind: 'unix', path: join(tmpdir(), `gwanmun-php-${randomUUID()}`, 'php.sock') };
+}
+
 /** The program of a mount, in the core's form, and the server that it is. `address`: absolute. */
 function fastCgiOf(
   own: CheckedFastCgi,
   address: CoreAddressOfUpstream,
   directory: string,
   defaults: { readonly timeout: number; readonly queue: { readonly length: number; readonly timeout: number } },
+  spawned: string | undefined,
 ): { readonly upstream: CoreUpstream; readonly program: Omit<CoreFastCgi, 'upstream'> } {
+  const children = own.children ?? 2 * parallelism();
   const { root, index, splitPath, scripts, noExec, env, passAuthorization, maxConnections, timeout } = own;
   return {
     upstream: {
       address,
-      maxConnections: maxConnections ?? 64,
+      maxConnections: maxConnections ?? (spawned === undefined ? 64 : children),
       queue: defaults.queue.length,
       queueTimeoutMs: defaults.queue.timeout,
       connectTimeoutMs: 5000,
       timeoutMs: timeout ?? defaults.timeout,
+      ...(spawned === undefined
+        ? {}
+        : { spawn: { program: spawned, children, env: { PATH: SAFE_PATH, PHP_FCGI_MAX_REQUESTS: '1000' } } }),
     },
     program: {
       ...(root === undefined
@@ -155,9 +178,9 @@ function cgiOf(
 function phpCheck(key: KeyPath): PathCheck {
   return {
     key,
-    paths: PHP_SOCKETS,
-    kind: 'socket',
+    paths: [...PHP_SOCKETS, ...SAFE_PATH.split(':').map((folder) => `${folder}/php-cgi`)],
+    kind: 'socket or program',
     nowhere:
-      "there is no socket of php-fpm in /run/php or /run/php-fpm. Install it (apt-get install php-fpm), or say where it listens: php: { root: './public', to: '127.0.0.1:9000' }",
+      "there is no socket of php-fpm in /run/php or /run/php-fpm, nor a program php-cgi. Install one (apt-get install php-fpm, or php-cgi), or say where php-fpm listens: php: { root: './public', to: '127.0.0.1:9000' }",
   };
 }

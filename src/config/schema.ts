@@ -410,6 +410,7 @@ export interface CheckedFastCgi {
   readonly env?: Readonly<Record<string, string>> | undefined;
   readonly passAuthorization?: boolean | undefined;
   readonly maxConnections?: number | undefined;
+  readonly children?: number | undefined;
   readonly timeout?: number | undefined;
 }
 
@@ -493,7 +494,18 @@ const fastcgi = choose<string | FastCgi, CheckedFastCgi>((input) =>
 );
 const php = choose<string | Php, CheckedFastCgi>((input) =>
   typeof input === 'object' && input !== null
-    ? object({ root: scriptRoot, to: v.optional(address), ...program })
+    ? v.pipe(
+        object({
+          root: scriptRoot,
+          to: v.optional(address),
+          children: v.optional(integer('a number', 1, 1024)),
+          ...program,
+        }),
+        v.check(
+          ({ to, children }) => to === undefined || children === undefined,
+          'expected to or children, got both: children are for a php-cgi that is started here',
+        ),
+      )
     : v.pipe(
         v.string('expected the path of a folder, or { root }'),
         v.nonEmpty('expected the path of a folder, or { root }'),

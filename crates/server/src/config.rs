@@ -303,6 +303,20 @@ pub struct Upstream {
     pub connect_timeout_ms: u64,
     /// Longest that it sends nothing; then the client gets a 504. 0: as long as it likes.
     pub timeout_ms: u64,
+    /// It is started here, and listens on the Unix socket that is its address, in a folder that is made for it.
+    #[serde(default)]
+    pub spawn: Option<Spawn>,
+}
+
+/// A FastCGI program that is started.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spawn {
+    pub program: PathBuf,
+    /// How many processes.
+    pub children: usize,
+    /// Their environment.
+    pub env: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

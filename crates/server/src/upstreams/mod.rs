@@ -4,11 +4,13 @@
 //! kernel's queue of connections (F47).
 
 mod address;
+mod children;
 pub(crate) mod process;
 
 pub(crate) use address::{Attempt, Target, attempt, finish};
 
 use crate::config;
+use children::Children;
 use gwanmun_reactor::blocking::Lane;
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,8 +23,9 @@ const FRESH: Duration = Duration::from_secs(5);
 
 pub(crate) struct Upstream {
     pub(crate) config: config::Upstream,
-    /// What looks names up.
+    /// What looks names up, and starts programs.
     pub(crate) lane: Arc<Lane>,
+    children: Option<Children>,
     state: Mutex<State>,
 }
 
@@ -56,7 +59,13 @@ pub(crate) enum Admission {
 impl Upstream {
     pub(crate) fn new(config: config::Upstream) -> Arc<Self> {
         let lane = Lane::of_folder(format!("the name service, asked for {}", config.address));
-        Arc::new(Self { config, lane, state: Mutex::default() })
+        let children = match (&config.spawn, &config.address) {
+            (Some(spawn), config::UpstreamAddress::Unix { path }) => {
+                Some(Children::new(spawn.clone(), path.clone()))
+            }
+            _ => None,
+        };
+        Arc::new(Self { config, lane, children, state: Mutex::default() })
     }
 
     /// Takes a slot, or a place in the queue. `grant` is called with the slot later, on any thread, and must not block.
@@ -87,6 +96,9 @@ impl Upstream {
 
     /// Where it is, if that is known without asking anybody.
     pub(crate) fn targets_at_once(&self) -> Option<Vec<Target>> {
+        if self.children.as_ref().is_some_and(|children| !children.are_started()) {
+            return None;
+        }
         if let Some(target) = Target::of(&self.config.address) {
             return Some(vec![target]);
         }
@@ -95,11 +107,14 @@ impl Upstream {
         (since.elapsed() < FRESH).then(|| targets.clone())
     }
 
-    /// Looks its name up. BLOCKING.
+    /// Looks its name up, and starts it if that is for us to do. BLOCKING.
     ///
     /// # Errors
-    /// The name has no address.
+    /// The name has no address, or the program can't be started.
     pub(crate) fn find(&self) -> io::Result<Vec<Target>> {
+        if let Some(children) = &self.children {
+            children.start()?;
+        }
         let targets = address::look_up(&self.config.address)?;
         self.lock().found = Some((Instant::now(), targets.clone()));
         Ok(targets)
@@ -150,6 +165,7 @@ mod tests {
             queue_timeout_ms: 1000,
             connect_timeout_ms: 1000,
             timeout_ms: 0,
+            spawn: None,
         })
     }
 
