@@ -151,6 +151,9 @@ export declare function closeFds(fds: Array<number>): void
  */
 export declare function followParent(parent: number): boolean
 
+/** The hash of a password for a password file (argon2id). It takes a moment. */
+export declare function hashPassword(password: string): string
+
 /**
  * Has the allocator keep what is freed, up to 32 MiB, and take buffers of less than 4 MiB from it (glibc; others decide for
  * themselves). Else a process that bodies pass through may come into a state, and stay in it, in which it gives the memory of

@@ -39,6 +39,8 @@ type MountOptions = Pick<
   | 'redirect'
   | 'allow'
   | 'deny'
+  | 'auth'
+  | 'passAuthorization'
   | 'responseHeaders'
   | 'securityHeaders'
   | 'cors'

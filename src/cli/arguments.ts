@@ -56,6 +56,7 @@ export type Command =
     }
   | { readonly name: 'certificates'; readonly target: ControlTarget; readonly isJson: boolean }
   | { readonly name: 'trust' | 'untrust'; readonly isTold: boolean }
+  | { readonly name: 'hash-password'; readonly user: string | undefined }
   | ({ readonly name: 'serve'; readonly overrides: Overrides; readonly development?: true } & Subject);
 
 const OPTIONS = {
@@ -102,6 +103,7 @@ export const COMMANDS = [
   'certificates',
   'trust',
   'untrust',
+  'hash-password',
   'help',
   'version',
 ] as const;
@@ -124,6 +126,7 @@ const TAKES: Record<CommandName, readonly OptionName[]> = {
   certificates: ['pid', 'as-json'],
   trust: ['yes'],
   untrust: ['yes'],
+  'hash-password': [],
   help: [],
   version: [],
 };
@@ -192,6 +195,16 @@ export function parseCommand(args: readonly string[]): Command {
         target: { pid: positive('--pid', values.pid, EXAMPLES.pid) },
         isJson: values['as-json'] === true,
       };
+    case 'hash-password': {
+      const [user, extra] = rest;
+      if (extra !== undefined) {
+        throw usage(
+          'gwanmun hash-password takes the name of a user; a password on the command line would be seen by others',
+        );
+      }
+      if (user !== undefined && /[:\p{Cc}]/u.test(user)) throw usage(`the name of a user has no ':', got "${user}"`);
+      return { name: 'hash-password', user };
+    }
     case 'trust':
     case 'untrust':
       if (rest[0] !== undefined) throw usage(`gwanmun ${command} does not take "${rest[0]}"`);

@@ -92,6 +92,15 @@ Examples
   of browsers. The root is valid for localhost, the loopback addresses, and names
   below .test and .internal alone. What only root may do is printed.
 `,
+  'hash-password': `gwanmun hash-password: a password, as a password file has it
+
+Examples
+  gwanmun hash-password ann >> users           # asks for the password
+  gwanmun hash-password ann < password.txt     # reads a line
+
+  The hash is argon2id, of 19 MiB and 2 passes. A mount names the file:
+  auth: { basic: './users' }
+`,
   untrust: `gwanmun untrust: take back what gwanmun trust has changed
 
 Examples

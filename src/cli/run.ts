@@ -70,6 +70,11 @@ async function runCommand(command: Command): Promise<void> {
       stdout.write(await certificatesOf(command.target, command.isJson, wantsColor(stdout)));
       return;
     }
+    case 'hash-password': {
+      const { hashPassword } = await import('./hash-password.js');
+      process.stdout.write(await hashPassword(command.user));
+      return;
+    }
     case 'trust':
     case 'untrust': {
       const { trust } = await import('./trust.js');

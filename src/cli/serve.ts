@@ -16,7 +16,7 @@ import { Server } from '../supervisor/server.js';
 import { followFolder } from '../supervisor/started-in.js';
 import { ServiceManager } from '../supervisor/service-manager.js';
 import { startSuccessor, takeTicketKeys, tellPredecessor } from '../supervisor/successor.js';
-import { banner, readyLine } from './banner.js';
+import { banner, formatAddress, readyLine } from './banner.js';
 import type { Watching } from './watch.js';
 import { onStopSignal } from './signals.js';
 
@@ -107,7 +107,9 @@ export async function serve(
     const ms = performance.now() - (built?.startTime ?? 0);
     const ready = { config, addresses: running.addresses, ms };
     const isPerson = stderr.isTTY && !isJson;
-    if (!development && inheritance?.predecessor === undefined) warnOfRoot(server, config);
+    if (!development && inheritance?.predecessor === undefined) {
+      for (const [event, message] of warnings(config)) warn(server, config, event, message);
+    }
     stderr.write(`${isPerson ? banner(ready, wantsColor(stderr)) : readyLine(ready)}\n`);
     manager.ready('serving');
     if (inheritance?.predecessor !== undefined) tellPredecessor();
@@ -190,14 +192,37 @@ async function succeed(
   return pid;
 }
 
-/** Whatever an application is tricked into doing, it does as root. */
-function warnOfRoot(server: Server, { privileges, workers, errorLog }: ResolvedConfig): void {
-  if (process.getuid?.() !== 0 || privileges.user !== undefined || workers === 0) return;
-  const message = "the server and its applications run as root; name another user: user: 'www-data'";
+/** What an operator should know of a configuration that does what it says. */
+function warnings(config: ResolvedConfig): [event: string, message: string][] {
+  const { privileges, workers, login, mounts, listen, trustedProxies } = config;
+  const said: [event: string, message: string][] = [];
+  // Whatever an application is tricked into doing, it does as root.
+  if (process.getuid?.() === 0 && privileges.user === undefined && workers > 0) {
+    said.push(['root', "the server and its applications run as root; name another user: user: 'www-data'"]);
+  }
+  // A48: anybody on the way can read a password. Behind a proxy the way is the proxy's.
+  const hasLogin = login !== undefined || mounts.some(({ rules }) => rules.login !== undefined);
+  const open = listen.find(
+    (one) => one.kind === 'tcp' && one.tls !== true && one.redirect === undefined && !isLoopback(one.host),
+  );
+  if (hasLogin && open !== undefined && trustedProxies.length === 0) {
+    said.push([
+      'auth',
+      `${formatAddress(open)} asks for passwords without HTTPS, so anybody on the way can read them; see tls`,
+    ]);
+  }
+  return said;
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+}
+
+function warn(server: Server, { errorLog }: ResolvedConfig, event: string, message: string): void {
   // What the log's thread writes may come after the line that the server is ready.
   const isLog = errorLog.file === undefined && (errorLog.timed || errorLog.format === 'json');
-  if (!isLog) server.tell({ level: 'warn', event: 'root', message });
-  else if (errorLog.level !== 'error') process.stderr.write(logLine('warn', 'root', message, errorLog));
+  if (!isLog) server.tell({ level: 'warn', event, message });
+  else if (errorLog.level !== 'error') process.stderr.write(logLine('warn', event, message, errorLog));
 }
 
 /** Whether this process still has the terminal that it was started at. */

@@ -64,6 +64,11 @@ export interface CoreMount {
   addresses?: CoreAddresses;
   /** What is said of the addresses that may enter mounts around it, and the whole, does not hold. */
   open?: boolean;
+  login?: CoreLogin;
+  /** No password is asked for, whatever is said of those. */
+  noLogin?: boolean;
+  /** The application gets `Authorization` although the core has used it. */
+  passAuthorization?: boolean;
 }
 
 /** What is done to the heads of responses. */
@@ -83,6 +88,15 @@ export interface CoreCors {
   expose: string[];
   /** Seconds. */
   maxAge: number;
+}
+
+/** Who may enter by password: lines of `user:hash`, in a file or in `users`. */
+export interface CoreLogin {
+  file?: string;
+  users?: string;
+  realm: string;
+  /** Different wrong passwords that an address may try in a minute. */
+  attempts?: number;
 }
 
 /** Who may enter. */
@@ -193,6 +207,7 @@ export interface CoreConfig {
   headerRules?: CoreHeaderRules;
   /** Who may enter anything at all. */
   addresses?: CoreAddresses;
+  login?: CoreLogin;
   /** `accept`: the client's, if it is well-formed. */
   requestIds: 'off' | 'accept' | 'generate';
   /** Where files that were compressed are kept. */

@@ -109,12 +109,26 @@ export interface Mount {
   allow?: 'all' | readonly string[] | undefined;
   /** Who may not enter. Of all networks in `allow` and `deny` that an address is in, the smallest counts. Default: nobody. */
   deny?: readonly string[] | undefined;
+  /** Ask for a password: `{ basic: './users' }`; see below. `false`: for none, whatever is said of the mounts around this one. Default: for none. */
+  auth?: false | Auth | undefined;
+  /** Give the application the header `Authorization` although the server has checked it. Default `false`. */
+  passAuthorization?: boolean | undefined;
   /** Header fields of every response: `{ set, default, remove }`; see below. Default: those of the whole configuration. */
   responseHeaders?: HeaderRules | undefined;
   /** Header fields that protect a page, on every response: `true`, or some of them with other values, or `false`; see below. Default: as the whole configuration. */
   securityHeaders?: boolean | Readonly<Record<string, string | false>> | undefined;
   /** Which pages of other origins may use this mount from a script: `{ origins: ['https://app.example'] }`; see below. Default: none. */
   cors?: Cors | undefined;
+}
+
+/** Who may enter by password. */
+export interface Auth {
+  /** A password file, with lines of `user:hash` as `gwanmun hash-password` writes them; or users and hashes: `{ ann: '$argon2id$…' }`. */
+  basic: string | Readonly<Record<string, string>>;
+  /** What the browser shows when it asks. Default: the mount's path. */
+  realm?: string | undefined;
+  /** How many different wrong passwords an address may try in a minute; then it gets a 429. `false`: any number. Default 30. */
+  attempts?: number | false | undefined;
 }
 
 /** A fixed answer. */
@@ -407,6 +421,8 @@ export interface Config {
   allow?: readonly string[] | undefined;
   /** Who may not enter. Of all networks in `allow` and `deny` that an address is in, the smallest counts. Default: nobody. */
   deny?: readonly string[] | undefined;
+  /** Ask for a password everywhere: `{ basic: './users' }`. A mount can say `auth: false`. Default: for none. */
+  auth?: Auth | undefined;
   /** Header fields of every response, errors included: `{ set, default, remove }`. Default: none. */
   responseHeaders?: HeaderRules | undefined;
   /** Header fields that protect pages, on every response; see below. `true`, or some of them with other values. Default `false`. */

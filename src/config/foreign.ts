@@ -10,6 +10,11 @@ const FOREIGN: readonly (readonly [names: string, key: string, example: string])
   ['autoindex browse', 'listing', 'listing: true'],
   ['expires maxage', 'cacheControl', "cacheControl: { '/assets/*': '1y immutable' }"],
   ['addheader header customheaders', 'responseHeaders', "responseHeaders: { set: { 'X-Robots-Tag': 'noindex' } }"],
+  [
+    'authbasic basicauth basic_auth authbasicuserfile htpasswd password passwords login',
+    'auth',
+    "auth: { basic: './users' }",
+  ],
   ['helmet', 'securityHeaders', 'securityHeaders: true'],
   ['return rewrite redirects', 'redirect', "redirect: '/new'"],
   ['allowfrom allowed whitelist allowlist', 'allow', "allow: ['10.0.0.0/8']"],
@@ -67,6 +72,7 @@ const IN_MOUNT: ReadonlySet<string> = new Set([
   'respond',
   'redirect',
   'cors',
+  'passAuthorization',
 ]);
 
 /** What no key stands for. */

@@ -14,7 +14,7 @@ import { look, silentAmong, type Kind, type Looked, type PathCheck } from './pat
 import { cgiProgramOf, programOf, withPrograms, type Program } from './programs.js';
 import { pythonCheck, pythonFrom, type WsgiApplication } from './python.js';
 import type { ResolvedApplication, ResolvedConfig, ResolvedMount } from './resolved.js';
-import { addressesOf, headerRules, rulesOf } from './rules.js';
+import { addressesOf, headerRules, loginOf, rulesOf } from './rules.js';
 import type { CheckedConfig } from './schema.js';
 import { resolveTls, speakTls, type TlsFlag } from './tls.js';
 import { VERSION } from './version.js';
@@ -99,6 +99,9 @@ function beginResolving(
       faults.push({ path: [...key, name], message: 'is about files, but the mount has no files' });
     }
     const compress = mount.compression ?? config.compression ?? true;
+    if (mount.auth !== undefined && mount.auth !== false && typeof mount.auth.basic === 'string') {
+      check([...key, 'auth', 'basic'], 'page', resolve(directory, mount.auth.basic));
+    }
     const common = {
       path: mount.path,
       ...filesOf(files, mount, compress),
@@ -106,7 +109,7 @@ function beginResolving(
       sendfile,
       errorPages,
       compress,
-      rules: rulesOf(config, mount),
+      rules: rulesOf(config, mount, directory),
     };
     if (mount.wsgi !== undefined) {
       // It is started there.
@@ -137,6 +140,7 @@ function beginResolving(
     if (application < 0) application = applications.push(app) - 1;
     return { ...common, application };
   });
+  if (typeof config.auth?.basic === 'string') check(['auth', 'basic'], 'page', resolve(directory, config.auth.basic));
   const accessLog = resolveAccessLog(config.accessLog, directory);
   const errorLog = resolveErrorLog(config.errorLog, accessLog, directory);
   for (const [key, file] of [
@@ -206,6 +210,7 @@ function beginResolving(
     trustedProxies: config.trustedProxies ?? [],
     headerRules: headerRules(config),
     addresses: addressesOf(config).addresses,
+    login: loginOf(config.auth, 'this site', directory).login,
     threads: config.threads ?? 0,
     timeout: config.timeout ?? (overrides.development ? 0 : 30_000),
     startTimeout: config.startTimeout ?? 30_000,

@@ -7,6 +7,7 @@ import type {
   CoreFastCgi,
   CoreHeaderRules,
   CoreListener,
+  CoreLogin,
   CoreMount,
   CoreUpstream,
 } from './core.js';
@@ -48,6 +49,7 @@ export interface ResolvedConfig {
   readonly headerRules: CoreHeaderRules;
   /** Who may enter. Undefined: everybody. */
   readonly addresses: CoreAddresses | undefined;
+  readonly login: CoreLogin | undefined;
   /** 0 = one for each core of the machine. */
   readonly threads: number;
   /** 0: none. */

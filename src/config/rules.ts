@@ -1,6 +1,7 @@
 // What a configuration says of every request and response of a mount, whatever answers: who may enter, fields of heads, other origins.
 
-import type { CoreAddresses, CoreCors, CoreHeaderRules } from './core.js';
+import { resolve } from 'node:path';
+import type { CoreAddresses, CoreCors, CoreHeaderRules, CoreLogin } from './core.js';
 import type { CheckedConfig } from './schema.js';
 
 type Checked = Pick<CheckedConfig, 'responseHeaders' | 'securityHeaders'>;
@@ -67,8 +68,29 @@ export function addressesOf({ allow, deny }: Pick<CheckedMount, 'allow' | 'deny'
   return { addresses: { allow: [...(allowed ?? [])], deny: [...(deny ?? [])] } };
 }
 
-/** What of a mount's rules the core gets. `whole`: what is said of all mounts. */
-export function rulesOf(whole: CheckedConfig, mount: CheckedMount): MountRules {
+/** Who may enter by password. `realm`: if none is said. */
+export function loginOf(
+  auth: CheckedConfig['auth'] | false,
+  realm: string,
+  directory: string,
+): { readonly login?: CoreLogin } {
+  if (auth === undefined || auth === false) return {};
+  const { basic, attempts = 30 } = auth;
+  const users =
+    typeof basic === 'string'
+      ? { file: resolve(directory, basic) }
+      : {
+          users: Object.entries(basic)
+            .map(([user, hash]) => `${user}:${hash}\n`)
+            .join(''),
+        };
+  return {
+    login: { ...users, realm: auth.realm ?? realm, ...(attempts === false ? {} : { attempts }) },
+  };
+}
+
+/** What of a mount's rules the core gets. `whole`: what is said of all mounts; `directory`: what paths are relative to. */
+export function rulesOf(whole: CheckedConfig, mount: CheckedMount, directory: string): MountRules {
   const headers = headerRules(whole, mount);
   return {
     ...(mount.respond === undefined ? {} : { respond: { ...mount.respond, headers: [...mount.respond.headers] } }),
@@ -77,6 +99,10 @@ export function rulesOf(whole: CheckedConfig, mount: CheckedMount): MountRules {
     ...(mount.cors === undefined ? {} : { cors: corsOf(mount.cors) }),
     ...addressesOf(mount),
     ...(mount.allow === 'all' ? { open: true } : {}),
+    // A path may have what no field's value may.
+    ...loginOf(mount.auth, mount.path.replaceAll(/[^\x20-\x7e]/g, '?'), directory),
+    ...(mount.auth === false ? { noLogin: true } : {}),
+    ...(mount.passAuthorization === true ? { passAuthorization: true } : {}),
   };
 }
 
@@ -88,6 +114,9 @@ export interface MountRules {
   readonly cors?: CoreCors;
   readonly addresses?: CoreAddresses;
   readonly open?: boolean;
+  readonly login?: CoreLogin;
+  readonly noLogin?: boolean;
+  readonly passAuthorization?: boolean;
 }
 
 function corsOf(cors: NonNullable<CheckedMount['cors']>): CoreCors {

@@ -6,6 +6,7 @@ import type { CoreAddressOfUpstream } from './core.js';
 import type {
   App,
   ApplicationKind,
+  Auth,
   Cgi,
   Config,
   FastCgi,
@@ -284,6 +285,35 @@ const allowNetworks = v.pipe(
 );
 const allow = choose<'all' | readonly string[], 'all' | string[]>((input) =>
   typeof input === 'string' ? v.literal('all', "expected a list of networks, or 'all'") : allowNetworks,
+);
+
+const userName = v.pipe(
+  v.string(),
+  v.regex(/^[^:\p{Cc}]+$/u, "expected the name of a user, without ':' and control characters"),
+);
+const AUTH = "expected { basic: './users' }";
+const login = object(
+  {
+    basic: choose<string | Readonly<Record<string, string>>, string | Record<string, string>>((input) =>
+      typeof input === 'object' && input !== null
+        ? v.pipe(
+            // What the hash is, the core knows. No message shows it.
+            record(userName, v.string('expected a hash, as gwanmun hash-password writes it')),
+            v.check((users) => Object.keys(users).length > 0, 'expected at least one user: nobody could enter'),
+          )
+        : text('the path of a password file'),
+    ),
+    realm: v.optional(headerValue),
+    attempts: v.optional(
+      choose<number | false, number | false>((input) =>
+        input === false ? v.literal(false) : integer('a number, or false,', 1, 10_000),
+      ),
+    ),
+  },
+  AUTH,
+);
+const auth = choose<false | Auth, false | v.InferOutput<typeof login>>((input) =>
+  input === false ? v.literal(false) : login,
 );
 
 const origin = v.pipe(
@@ -593,6 +623,8 @@ const mount = v.pipe(
     redirect: v.optional(redirectMount),
     allow: v.optional(allow),
     deny: v.optional(networks),
+    auth: v.optional(auth),
+    passAuthorization: v.optional(v.boolean('expected true or false')),
     responseHeaders: v.optional(headerRules),
     securityHeaders: v.optional(securityHeaders),
     cors: v.optional(cors),
@@ -913,6 +945,7 @@ export const configSchema = object(
     trustedProxies: v.optional(networks),
     allow: v.optional(allowNetworks),
     deny: v.optional(networks),
+    auth: v.optional(login),
     responseHeaders: v.optional(headerRules),
     securityHeaders: v.optional(securityHeaders),
     threads: v.optional(integer('a number', 1, 1024)),

@@ -47,6 +47,7 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     trustedProxies: [...config.trustedProxies],
     ...(isEmpty(config.headerRules) ? {} : { headerRules: config.headerRules }),
     ...(config.addresses === undefined ? {} : { addresses: config.addresses }),
+    ...(config.login === undefined ? {} : { login: config.login }),
     ...(config.compressionCache === undefined ? {} : { compressionCache: config.compressionCache }),
     tempDir: tmpdir(),
     reservedDescriptors: descriptorsFor(config),

@@ -105,6 +105,7 @@ function fakeNative() {
     reap: () => {},
     answerWhere: () => false,
     networkFault: () => null,
+    hashPassword: () => '',
     readCertificate: () => {
       throw new Error('there is none');
     },

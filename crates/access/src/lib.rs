@@ -1,7 +1,11 @@
 //! Who may enter. No socket, no clock of its own: what is asked is answered from what was built of the configuration.
 
 mod addresses;
+mod basic;
 mod networks;
+mod passwords;
 
 pub use addresses::AddressRules;
+pub use basic::{Basic, Credentials, Fingerprint};
 pub use networks::{Entry, UNIX, entry_fault};
+pub use passwords::{UserFault, Users, hash_password};

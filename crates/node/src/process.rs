@@ -32,6 +32,12 @@ pub fn network_fault(entry: String) -> Option<String> {
     gwanmun_server::network_fault(&entry)
 }
 
+/// The hash of a password for a password file (argon2id). It takes a moment.
+#[napi]
+pub fn hash_password(password: String) -> Result<String> {
+    gwanmun_server::hash_password(password.as_bytes()).map_err(Error::from_reason)
+}
+
 /// See [`silent_paths`].
 pub struct SilentPaths(Vec<PathBuf>);
 

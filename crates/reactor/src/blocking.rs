@@ -23,6 +23,9 @@ const MOST_WAITING: usize = 4096;
 const MOST_ASKED: usize = 32;
 /// Request bodies that are written at once.
 const MOST_WRITING: usize = 8;
+/// Passwords that are looked at at once, and that wait for it (A40).
+const MOST_HASHING: usize = 4;
+const MOST_HASHED: usize = 64;
 /// A thread that has had no work for so long ends.
 const REST: Duration = Duration::from_secs(10);
 /// Work that has taken so long hangs.
@@ -37,6 +40,8 @@ pub struct Lane {
     name: String,
     most_threads: usize,
     most_waiting: usize,
+    /// Its threads run when nobody else wants to.
+    yields: bool,
     state: Mutex<State>,
     work: Condvar,
 }
@@ -89,9 +94,22 @@ impl Lane {
         Self::new("compressing".to_owned(), threads, usize::MAX)
     }
 
+    /// The lane of what takes passwords to pieces: everything else of the machine goes first, and one core is left to it.
+    pub fn for_passwords() -> Arc<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.saturating_sub(1).clamp(1, MOST_HASHING);
+        let mut lane = Self::plain("checking passwords".to_owned(), threads, MOST_HASHED);
+        lane.yields = true;
+        Arc::new(lane)
+    }
+
     fn new(name: String, most_threads: usize, most_waiting: usize) -> Arc<Self> {
+        Arc::new(Self::plain(name, most_threads, most_waiting))
+    }
+
+    fn plain(name: String, most_threads: usize, most_waiting: usize) -> Self {
         let state = Mutex::default();
-        Arc::new(Self { name, most_threads, most_waiting, state, work: Condvar::new() })
+        Self { name, most_threads, most_waiting, yields: false, state, work: Condvar::new() }
     }
 
     /// Has a thread of the lane do `work`. `failed` is called instead, here or there, if that can't be done or panics. Never blocks.
@@ -166,7 +184,8 @@ impl Lane {
             return Err((self.hangs(), job));
         }
         if state.waiting.len() - free >= self.most_waiting {
-            let text = format!("{} is behind: {} requests wait for it", self.name, MOST_WAITING);
+            let text =
+                format!("{} is behind: {} requests wait for it", self.name, self.most_waiting);
             return Err((io::Error::new(io::ErrorKind::TimedOut, text), job));
         }
         state.waiting.push_back(job);
@@ -176,6 +195,9 @@ impl Lane {
     /// A thread of the lane.
     fn work(&self) {
         gwanmun_sys::block_signals();
+        if self.yields {
+            gwanmun_sys::syscall::yield_to_all();
+        }
         let mut state = lock(&self.state);
         loop {
             if let Some(job) = state.waiting.pop_front() {

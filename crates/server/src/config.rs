@@ -64,6 +64,23 @@ pub struct Config {
     /// Who may enter anything at all.
     #[serde(default)]
     pub addresses: Option<Addresses>,
+    #[serde(default)]
+    pub login: Option<Login>,
+}
+
+/// Who may enter by password.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Login {
+    /// A file of `user:hash`; none: they are in `users`.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    #[serde(default)]
+    pub users: String,
+    pub realm: String,
+    /// Different wrong passwords that an address may try in a minute; none: any number.
+    #[serde(default)]
+    pub attempts: Option<u32>,
 }
 
 /// What is done to the head of every response. No name is in two of them.
@@ -213,6 +230,15 @@ pub struct Mount {
     /// Programs that are started for each request, where there is no file.
     #[serde(default)]
     pub cgi: Option<Cgi>,
+    /// Instead of what is said of the mounts around it.
+    #[serde(default)]
+    pub login: Option<Login>,
+    /// No password is asked for, whatever is said of those.
+    #[serde(default)]
+    pub no_login: bool,
+    /// The application gets `Authorization` although the core has used it.
+    #[serde(default)]
+    pub pass_authorization: bool,
 }
 
 /// How requests are given to programs that are started for them.

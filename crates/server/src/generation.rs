@@ -12,7 +12,7 @@ use crate::pools::Pool;
 use crate::router::Router;
 use crate::trusted::TrustedProxies;
 use crate::upstreams::Upstream;
-use gwanmun_access::AddressRules;
+use gwanmun_access::{AddressRules, Basic, UserFault, Users};
 use gwanmun_files::{AllowedFolders, FileRoot, FileRules, Files, PackedFolder, Pattern};
 use gwanmun_reactor::blocking::{Lane, patiently};
 use gwanmun_sys::descriptors;
@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct Generation {
@@ -59,11 +60,26 @@ pub(crate) struct Generation {
     /// For the heads of responses that no mount gives.
     pub(crate) header_rules: HeaderRules,
     /// Who may enter what is no mount's.
-    pub(crate) guard: Guard,
+    pub(crate) guard: Option<Arc<Guard>>,
 }
 
-/// Who may enter: all of these must let a client in. Empty: everybody.
-pub(crate) type Guard = Arc<[Arc<AddressRules>]>;
+/// Who may enter. None: everybody.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    /// All of these must let a client in.
+    pub(crate) addresses: Vec<Arc<AddressRules>>,
+    pub(crate) login: Option<Arc<Login>>,
+}
+
+/// Who may enter by password.
+#[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) basic: Basic,
+    /// What a 401 says.
+    pub(crate) challenge: Vec<u8>,
+    /// What its times are counted from.
+    pub(crate) since: Instant,
+}
 
 #[derive(Debug)]
 pub(crate) struct Mount {
@@ -81,7 +97,9 @@ pub(crate) struct Mount {
     pub(crate) own: Option<Own>,
     pub(crate) header_rules: HeaderRules,
     pub(crate) cors: Option<Cors>,
-    pub(crate) guard: Guard,
+    pub(crate) guard: Option<Arc<Guard>>,
+    /// The application gets `Authorization` although the core has used it.
+    pub(crate) pass_authorization: bool,
 }
 
 /// What a mount answers without looking any further.
@@ -206,6 +224,8 @@ impl Generation {
                 (None, Some(own)) => Some(programs::cgi(own, &upstreams, index)?),
                 (None, None) => None,
             };
+            let program = program
+                .map(|made| Program { pass_authorization: pass_authorization(mount), ..made });
             let sendfile = match mount.sendfile.as_slice() {
                 [] => None,
                 paths => Some(Arc::new(AllowedFolders::open(paths, mount.compress).map_err(
@@ -244,7 +264,8 @@ impl Generation {
                 own: own(mount).map_err(at)?,
                 header_rules,
                 cors,
-                guard: Arc::clone(&guards.mounts[index]),
+                guard: guards.mounts[index].as_ref().map(Arc::clone),
+                pass_authorization: pass_authorization(mount),
             });
         }
         let header_rules = HeaderRules::new(&config.header_rules)?;
@@ -318,14 +339,14 @@ impl Generation {
 
 /// Guards, by what they are of.
 struct Guards {
-    whole: Guard,
+    whole: Option<Arc<Guard>>,
     /// As the mounts stand in the configuration.
-    mounts: Vec<Guard>,
+    mounts: Vec<Option<Arc<Guard>>>,
 }
 
-/// A mount has the guards of all mounts around it, and of the whole, beside its own (A5).
+/// A mount has the guards of all mounts around it, and of the whole, beside its own (A5). Of logins the innermost one holds: nobody can send two passwords.
 fn guards(config: &Config) -> Result<Guards, Error> {
-    let rules = |addresses: &Option<config::Addresses>, at: &str| match addresses {
+    let addresses = |addresses: &Option<config::Addresses>, at: &str| match addresses {
         None => Ok(None),
         Some(config::Addresses { allow, deny }) => AddressRules::new(allow, deny)
             .map(|rules| Some(Arc::new(rules)))
@@ -333,31 +354,94 @@ fn guards(config: &Config) -> Result<Guards, Error> {
                 Error::new(ErrorKind::Config, fault).at(format!("{at}{list}[{index}]"))
             }),
     };
-    let whole: Guard = rules(&config.addresses, "")?.into_iter().collect();
+    let login = |login: &Option<config::Login>, at: &str| {
+        let made = login.as_ref().map(|own| Login::new(own).map(Arc::new));
+        made.transpose().map_err(|error| error.at(format!("{at}auth")))
+    };
+    let guard = |addresses: Vec<_>, login: Option<_>| {
+        (!addresses.is_empty() || login.is_some()).then(|| Arc::new(Guard { addresses, login }))
+    };
+    let whole =
+        guard(addresses(&config.addresses, "")?.into_iter().collect(), login(&config.login, "")?);
     // The shortest first, so that what is around a mount is known before it.
     let mut order: Vec<usize> = (0..config.mounts.len()).collect();
     order.sort_by_key(|&index| config.mounts[index].path.len());
     let mut by_path: HashMap<&str, usize> = HashMap::new();
-    let mut mounts = vec![Arc::clone(&whole); config.mounts.len()];
+    let mut mounts = vec![None; config.mounts.len()];
     for index in order {
         let mount = &config.mounts[index];
-        let own = rules(&mount.addresses, &format!("mounts[{index}]."))?;
-        let inherited = if mount.open {
-            Guard::default()
+        let at = format!("mounts[{index}].");
+        let around = mount.path.rmatch_indices('/').find_map(|(end, _)| {
+            let path = if end == 0 { "/" } else { &mount.path[..end] };
+            by_path.get(path).copied()
+        });
+        let around: Option<&Arc<Guard>> =
+            around.map_or(&whole, |around: usize| &mounts[around]).as_ref();
+        let (own, own_login) = (addresses(&mount.addresses, &at)?, login(&mount.login, &at)?);
+        let changes = mount.open || mount.no_login || own.is_some() || own_login.is_some();
+        mounts[index] = if changes {
+            let inherited = around.filter(|_| !mount.open);
+            let rules =
+                inherited.into_iter().flat_map(|guard| guard.addresses.iter().map(Arc::clone));
+            let inherited = around.filter(|_| !mount.no_login);
+            let login = own_login
+                .or_else(|| inherited.and_then(|guard| guard.login.as_ref().map(Arc::clone)));
+            guard(rules.chain(own).collect(), login)
         } else {
-            let around = mount.path.rmatch_indices('/').find_map(|(end, _)| {
-                let path = if end == 0 { "/" } else { &mount.path[..end] };
-                by_path.get(path).copied()
-            });
-            around.map_or_else(|| Arc::clone(&whole), |around| Arc::clone(&mounts[around]))
-        };
-        mounts[index] = match own {
-            None => inherited,
-            Some(own) => inherited.iter().map(Arc::clone).chain([own]).collect(),
+            around.map(Arc::clone)
         };
         by_path.insert(&mount.path, index);
     }
     Ok(Guards { whole, mounts })
+}
+
+impl Login {
+    fn new(login: &config::Login) -> Result<Self, Error> {
+        let invalid = |message: String| Error::new(ErrorKind::Config, message);
+        let name = login.file.as_ref().map(|file| file.display().to_string());
+        let text = match (&login.file, &name) {
+            (Some(file), Some(name)) => {
+                let own = file.clone();
+                let what = format!("The password file {name} can't be read");
+                patiently(file, move || load_users(&own))
+                    .map_err(|error| Error::io(ErrorKind::Files, &what, &error))?
+            }
+            _ => login.users.clone(),
+        };
+        let users = Users::parse(&text).map_err(|UserFault { line, message }| {
+            invalid(match &name {
+                Some(name) => format!("{name}, line {line}: {message}."),
+                None => format!("user {line}: {message}."),
+            })
+        })?;
+        if !login.realm.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return Err(invalid("A realm holds printable ASCII characters only.".to_owned()));
+        }
+        let realm = login.realm.replace('\\', "\\\\").replace('"', "\\\"");
+        let challenge = format!(
+            "WWW-Authenticate: Basic realm=\"{realm}\", charset=\"UTF-8\"\r\nCache-Control: no-store\r\n"
+        );
+        Ok(Self {
+            basic: Basic::new(users, login.attempts),
+            challenge: challenge.into_bytes(),
+            since: Instant::now(),
+        })
+    }
+}
+
+/// A password file is read whole, and looked at in memory.
+const MAX_USERS: u64 = 16 * 1024 * 1024;
+
+fn load_users(path: &Path) -> std::io::Result<String> {
+    let file = std::fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > MAX_USERS {
+        let message = format!("it is not a file of at most {} MiB", MAX_USERS / 1024 / 1024);
+        return Err(std::io::Error::other(message));
+    }
+    let mut text = String::new();
+    file.take(MAX_USERS).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// What a mount answers by itself.
@@ -393,6 +477,13 @@ fn own(mount: &config::Mount) -> Result<Option<Own>, Error> {
         is_whole: redirect.to.contains(['?', '#']),
         lines,
     })))
+}
+
+/// Whether what answers gets `Authorization`.
+fn pass_authorization(mount: &config::Mount) -> bool {
+    mount.pass_authorization
+        || mount.fastcgi.as_ref().is_some_and(|own| own.pass_authorization)
+        || mount.cgi.as_ref().is_some_and(|own| own.pass_authorization)
 }
 
 /// What goes into a head is checked here as well: it must not be able to end a line.

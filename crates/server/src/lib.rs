@@ -26,7 +26,7 @@ mod upstreams;
 mod usage;
 
 pub use error::{Error, ErrorKind};
-pub use gwanmun_access::entry_fault as network_fault;
+pub use gwanmun_access::{entry_fault as network_fault, hash_password};
 pub use gwanmun_tls::{
     Challenge as TlsChallenge, Described as CertificateFacts, Given as GivenCertificate,
 };

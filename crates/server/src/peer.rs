@@ -32,6 +32,8 @@ pub(crate) struct Local {
     pub(crate) name: Option<Box<str>>,
     pub(crate) port: u16,
     pub(crate) is_unix: bool,
+    /// It is the core itself that asks.
+    pub(crate) is_core: bool,
     pub(crate) elsewhere: Option<Elsewhere>,
     /// TLS is spoken. What stands in for this when a client does not.
     pub(crate) plain: Option<Rc<Local>>,

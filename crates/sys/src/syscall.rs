@@ -211,3 +211,9 @@ pub fn unacknowledged(fd: BorrowedFd<'_>) -> u32 {
 pub fn set_no_delay(fd: BorrowedFd<'_>) {
     let _ = SockRef::from(&fd).set_tcp_nodelay(true);
 }
+
+/// From now on this thread runs when hardly anybody else wants to. On Linux the niceness is a thread's own.
+pub fn yield_to_all() {
+    // SAFETY: no pointers. A failure costs nothing but its effect.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+}

@@ -170,6 +170,7 @@ impl Frames {
         let mut request = Request { peer, socket: None, bytes: &bytes, head: &head, headers };
         match respond.start(turn, key, &mut request) {
             Start::Started => {}
+            Start::Undecided => unreachable!("nobody asks for a password"),
             Start::Answer(answer) => turn.answer(self, key, answer),
             Start::Refused(status, why) => turn.refuse(self, key, status, why),
             Start::Collect { .. } => {
@@ -256,6 +257,8 @@ impl Client for Frames {
     fn abort(&mut self, turn: &mut Turn, key: Key) {
         self.finish(turn, key, ResponseState::Broken, b'A');
     }
+
+    fn on_decided(&mut self, _: &mut Turn) {}
 
     fn on_room(&mut self, _: &mut Turn, _: Key) {}
 }

@@ -19,7 +19,7 @@ use gwanmun_reactor::arena::Key;
 use gwanmun_reactor::epoll::Readiness;
 use gwanmun_sys::syscall::Transfer;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -56,7 +56,10 @@ fn every_client_gets_what_was_answered_and_nothing_is_left() {
         eprintln!("{steps} steps in {:?}, {seen:?}", begun.elapsed());
         if first.is_none() {
             // What is never seen is not tested.
-            assert!(seen.complete > 100 && seen.cut > 10 && seen.chunked > 10, "{seen:?}");
+            assert!(
+                seen.complete > 100 && seen.cut > 10 && seen.chunked > 10 && seen.undecided > 10,
+                "{seen:?}"
+            );
             assert!(seen.bodies > 10 && seen.behind > 10 && seen.early > 10, "{seen:?}");
         }
     });
@@ -68,6 +71,7 @@ struct Seen {
     complete: u64,
     cut: u64,
     chunked: u64,
+    undecided: u64,
     bodies: u64,
     behind: u64,
     /// Answered before its body had come.
@@ -138,6 +142,9 @@ struct Script {
     random: Random,
     asked: Vec<Asked>,
     answered: BTreeMap<usize, Answered>,
+    /// Requests that may perhaps begin, and those that have been through that.
+    undecided: Vec<(Key, usize)>,
+    decided: BTreeSet<usize>,
     /// In the order in which they began, so that a seed always leads to the same.
     jobs: Vec<(Key, Job)>,
 }
@@ -205,6 +212,12 @@ impl Script {
 
     /// Does something for one of the jobs.
     fn act(&mut self, turn: &mut Turn, clients: &mut One, seen: &mut Seen) {
+        if !self.undecided.is_empty() && self.random.one_in(3) {
+            let (key, id) = self.undecided.swap_remove(self.random.below(self.undecided.len()));
+            self.decided.insert(id);
+            turn.with_client(clients, key, |client, turn| client.on_decided(turn));
+            seen.undecided += 1;
+        }
         if self.jobs.is_empty() {
             return;
         }
@@ -287,6 +300,14 @@ impl Respond for Script {
         let path = request.head.path.of(request.bytes);
         let id: usize = String::from_utf8_lossy(&path[1..]).parse().expect("the model asks so");
         let has_body = request.head.body != gwanmun_http1::Body::None;
+        // It may be asked again before that is known.
+        if self.undecided.iter().any(|(own, _)| *own == key) {
+            return Start::Undecided;
+        }
+        if !self.decided.contains(&id) && self.random.one_in(6) {
+            self.undecided.push((key, id));
+            return Start::Undecided;
+        }
         let Asked { is_head, is_chunked: is_early, .. } = self.asked[id];
         match self.random.below(8) {
             0 => {
@@ -415,6 +436,8 @@ fn play(turn: &mut Turn, seed: u64, seen: &mut Seen) -> u64 {
         random: Random(random.next() | 1),
         asked,
         answered: BTreeMap::new(),
+        undecided: Vec::new(),
+        decided: BTreeSet::new(),
         jobs: Vec::new(),
     };
     let mut steps = 0;

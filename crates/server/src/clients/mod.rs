@@ -298,6 +298,13 @@ impl seam::Client for Client {
         }
     }
 
+    fn on_decided(&mut self, turn: &mut Turn) {
+        match self {
+            Self::Http1(connection) => connection.on_decided(turn),
+            Self::Task(task) => task.on_decided(turn),
+        }
+    }
+
     fn on_room(&mut self, turn: &mut Turn, key: Key) {
         match self {
             Self::Http1(connection) => connection.on_room(turn, key),

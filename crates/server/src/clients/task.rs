@@ -52,8 +52,13 @@ enum Piece {
 
 impl Task {
     pub(super) fn new(key: Key, parts: Sender<Part>, deadline_ms: u64) -> Self {
-        let local =
-            Local { name: Some("localhost".into()), port: 80, is_unix: true, ..Local::default() };
+        let local = Local {
+            name: Some("localhost".into()),
+            port: 80,
+            is_unix: true,
+            is_core: true,
+            ..Local::default()
+        };
         Self {
             key,
             peer: Peer { addr: Box::from(""), port: 0, local: Rc::new(local) },
@@ -90,6 +95,8 @@ impl Task {
             };
             match respond.start(turn, key, request) {
                 Start::Started => {}
+                // The core's own requests need no password.
+                Start::Undecided => turn.refuse(self, key, 503, "a task was asked who it is"),
                 Start::Answer(answer) => turn.answer(self, key, answer),
                 Start::Refused(status, why) => turn.refuse(self, key, status, why),
                 Start::Collect { limit } if body.len() as u64 > limit => {
@@ -310,6 +317,8 @@ impl Client for Task {
         self.finish(turn, key, ResponseState::Broken);
         self.mark_dirty(turn);
     }
+
+    fn on_decided(&mut self, _: &mut Turn) {}
 
     fn on_room(&mut self, turn: &mut Turn, _: Key) {
         self.mark_dirty(turn);

@@ -2,7 +2,7 @@
 
 use super::flood::MOST_LINES;
 use super::turn::Turn;
-use super::{LogFields, Response, ResponseState};
+use super::{Admission, LogFields, Response, ResponseState};
 use crate::generation::Generation;
 use crate::request_id::RequestId;
 use crate::shared::{ByThread, Event};
@@ -16,6 +16,7 @@ use std::time::{Instant, SystemTime};
 #[derive(Debug)]
 pub(crate) struct AccessLine {
     log: Option<Box<LogFields>>,
+    admission: Option<Box<Admission>>,
     id: Option<RequestId>,
     generation: ByThread<Generation>,
     mount: usize,
@@ -28,7 +29,8 @@ pub(crate) struct AccessLine {
 impl AccessLine {
     /// Bytes that it keeps.
     pub(crate) fn holds(&self) -> usize {
-        size_of::<Self>() + self.log.as_ref().map_or(0, |log| log.copied)
+        let user = self.admission.as_ref().map_or(0, |admission| admission.user.len());
+        size_of::<Self>() + self.log.as_ref().map_or(0, |log| log.copied) + user
     }
 }
 
@@ -102,6 +104,7 @@ impl Turn {
         let exchange = self.exchanges.get_mut(key)?;
         Some(AccessLine {
             log: exchange.log.take(),
+            admission: exchange.admission.take_if(|admission| !admission.user.is_empty()),
             id: exchange.id.clone(),
             generation: Rc::clone(&exchange.generation),
             mount: exchange.mount,
@@ -114,7 +117,7 @@ impl Turn {
     /// Writes the line of an exchange that is over. `remote`: the address of the connection's other end; `left`: bytes of its response that its client did
     /// not get.
     pub(crate) fn log_access(&mut self, remote: &str, line: AccessLine, left: u64) {
-        let AccessLine { log, id, generation, mount, started, response, end: _ } = line;
+        let AccessLine { log, admission, id, generation, mount, started, response, end: _ } = line;
         // A client that left before there was an answer: nginx's number for it.
         let status = if response.state == ResponseState::Awaited { 499 } else { response.status };
         let now = self.clock.now();
@@ -125,6 +128,7 @@ impl Turn {
             "" => UNIX,
             address => address,
         });
+        let user = admission.as_ref().map(|admission| String::from_utf8_lossy(&admission.user));
         let details = log.as_ref().map(|log| AccessDetails {
             peer,
             request_id: id.as_ref().map(RequestId::bytes),
@@ -149,7 +153,7 @@ impl Turn {
         });
         self.log.access(&AccessRecord {
             remote: client.as_deref().unwrap_or(remote),
-            user: None,
+            user: user.as_deref(),
             method: log.as_ref().map_or(b"", |log| &log.method),
             target: log.as_ref().map_or(b"", |log| &log.target),
             version_minor: u8::from(!log.as_ref().is_some_and(|log| log.http10)),

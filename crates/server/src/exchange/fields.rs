@@ -50,8 +50,8 @@ impl Exchange {
     fn apply_rules(&self, out: &mut Vec<u8>, start: usize) {
         let mount = self.generation.mounts.get(self.mount);
         mount.map_or(&self.generation.header_rules, |mount| &mount.header_rules).apply(out, start);
-        if let Some(granted) = &self.granted {
-            out.extend_from_slice(&granted.0);
+        if let Some(admission) = &self.admission {
+            out.extend_from_slice(&admission.granted);
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) mod sendfile;
 pub(crate) mod turn;
 
 use crate::filters::compress::Compression;
-use crate::generation::{Generation, Program};
+use crate::generation::{Generation, Login, Program};
 use crate::peer::Secured;
 use crate::request_id::RequestId;
 use crate::shared::ByThread;
@@ -68,17 +68,37 @@ pub(crate) struct Exchange {
     /// Its response must wait behind others, whatever comes of it.
     pub(crate) is_behind: bool,
     pub(crate) started: Instant,
-    /// What its response says to a page of another origin.
-    pub(crate) granted: Option<Box<Granted>>,
+    /// What was found when it was let in.
+    pub(crate) admission: Option<Box<Admission>>,
+    pub(crate) decision: Decision,
     /// None: request ids are off.
     pub(crate) id: Option<RequestId>,
     /// None: there is no access log, and no trusted proxy has said whom the request is from.
     pub(crate) log: Option<Box<LogFields>>,
 }
 
-/// Lines of a response's head.
-#[derive(Debug)]
-pub(crate) struct Granted(pub(crate) Vec<u8>);
+/// What was found when a request was let in.
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    /// Lines that its response says to a page of another origin.
+    pub(crate) granted: Vec<u8>,
+    /// Who has logged in; empty: nobody.
+    pub(crate) user: Vec<u8>,
+    /// Where.
+    pub(crate) login: Option<Arc<Login>>,
+}
+
+/// Whether a request's password is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// That has not been asked.
+    None,
+    Awaited,
+    Right,
+    Wrong,
+    /// It could not be found out.
+    Failed,
+}
 
 #[derive(Debug)]
 pub(crate) enum RequestBody {
@@ -243,7 +263,8 @@ impl Exchange {
             holds: Holding::default(),
             is_behind: false,
             started,
-            granted: None,
+            admission: None,
+            decision: Decision::None,
             id: None,
             log: None,
         }

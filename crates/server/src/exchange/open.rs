@@ -1,7 +1,7 @@
 //! From a request's head to an exchange: its id, whom it is from, and what the access log will say of it.
 
 use super::turn::Turn;
-use super::{Exchange, LogFields};
+use super::{Decision, Exchange, LogFields};
 use crate::peer::Peer;
 use crate::request_id::{self, RequestId};
 use gwanmun_access::UNIX;
@@ -67,6 +67,31 @@ impl Turn {
             exchange.log.get_or_insert_default().forwarded = forwarded;
         }
         key
+    }
+
+    /// The same request as before, which has not begun: under the configuration of now, if that is another one. Of its header fields those go again
+    /// that went then.
+    #[cold]
+    pub(crate) fn open_again(
+        &mut self,
+        key: Key,
+        peer: &Peer,
+        bytes: &[u8],
+        head: &RequestHead,
+        headers: &mut Vec<HeaderSpan>,
+    ) {
+        let forwarded = if head.forwarded { believed(self, peer, bytes, headers) } else { None };
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        if !Rc::ptr_eq(&exchange.generation, &self.generation) {
+            exchange.generation = Rc::clone(&self.generation);
+            exchange.decision = Decision::None;
+        }
+        if let Some(log) = &mut exchange.log {
+            log.forwarded = forwarded;
+        }
+        if let Some(RequestId::Made(_)) = exchange.id {
+            headers.retain(|header| !header.name.of(bytes).eq_ignore_ascii_case(request_id::NAME));
+        }
     }
 
     /// Makes an exchange of what can't be understood as a request, to be answered with an error.

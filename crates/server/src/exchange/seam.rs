@@ -44,6 +44,8 @@ pub(crate) enum Start {
     Refused(u16, &'static str),
     /// When the answer is there. A body is not wanted.
     Started,
+    /// Whether it may begin is being found out. Its client keeps it as it has come, and starts it again after [`Client::on_decided`].
+    Undecided,
     /// Its body is to be collected first, up to so many bytes; then comes [`Respond::proceed`].
     Collect { limit: u64 },
     /// Its body, of at most so many bytes, is passed on as it comes.
@@ -122,6 +124,9 @@ pub(crate) trait Client {
 
     /// The response can't be completed, and the exchange is broken off: its client must notice.
     fn abort(&mut self, turn: &mut Turn, key: Key);
+
+    /// It is known whether a request may begin.
+    fn on_decided(&mut self, turn: &mut Turn);
 
     /// More of a request's body is taken than [`Respond::room`] said last.
     fn on_room(&mut self, turn: &mut Turn, key: Key);

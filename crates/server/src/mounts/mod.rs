@@ -11,12 +11,14 @@ mod programs;
 use crate::exchange::answer::Answer;
 use crate::exchange::seam::{Client, Clients, Note, Request, Respond, Start};
 use crate::exchange::turn::Turn;
-use crate::exchange::{Exchange, Granted};
+use crate::exchange::{Decision, Exchange};
 use crate::generation::{Generation, Own};
 use crate::peer::Elsewhere;
 use crate::router::Resolved;
 use application::Applications;
 use files::FileMounts;
+use guard::{Asked, Logins};
+use gwanmun_access::Fingerprint;
 use gwanmun_files::Found;
 use gwanmun_gateway::request::{HeadView, Piece};
 use gwanmun_gateway::response::WISH_ANY_TARGET;
@@ -36,6 +38,7 @@ pub(crate) struct Mounts {
     pub(crate) files: FileMounts,
     pub(crate) applications: Applications,
     pub(crate) programs: Programs,
+    logins: Logins,
     /// Room for the normal form of a path.
     path: Vec<u8>,
 }
@@ -70,6 +73,7 @@ impl Mounts {
             files: FileMounts::new(&turn.shared),
             applications: Applications::new(generations),
             programs: Programs::new(generations),
+            logins: Logins::default(),
             path: Vec::new(),
         }
     }
@@ -148,6 +152,8 @@ impl Mounts {
             forwarded.authority = None;
         }
         turn.buffers.give(std::mem::take(&mut exchange.head));
+        // What was decided was for another path.
+        exchange.decision = Decision::None;
         let mut headers = Vec::new();
         let limits = turn.generation.head_limits;
         match parse_request(&bytes, &limits, &mut headers) {
@@ -162,6 +168,13 @@ impl Mounts {
                 match self.start(turn, key, request) {
                     Start::Answer(answer) => turn.answer(client, key, answer),
                     Start::Refused(status, why) => turn.refuse(client, key, status, why),
+                    Start::Undecided => {
+                        if let Some(exchange) = turn.exchanges.get_mut(key) {
+                            exchange.decision = Decision::Failed;
+                            exchange.set_reason("a program named a path behind another password");
+                        }
+                        turn.answer(client, key, Answer::page(403));
+                    }
                     // It has no body.
                     Start::Started | Start::Collect { .. } | Start::Pass { .. } => {}
                 }
@@ -179,6 +192,33 @@ impl Mounts {
     /// New requests are of another generation.
     pub(crate) fn renew(&mut self, turn: &Turn) {
         self.files = FileMounts::new(&turn.shared).with_lookups_of(&mut self.files);
+    }
+
+    /// What refuses a request that is for no mount.
+    fn refusal(
+        &mut self,
+        turn: &mut Turn,
+        generation: &Generation,
+        key: Key,
+        request: &Request<'_>,
+    ) -> Option<Start> {
+        let guard = generation.guard.as_ref()?;
+        let refused = guard::refusal(turn, key, request.peer, guard);
+        refused.or_else(|| {
+            let login = guard.login.as_ref()?;
+            self.logins.refusal(turn, key, &Asked::of(request), login)
+        })
+    }
+
+    /// Passwords have been looked at.
+    pub(crate) fn on_verified(
+        &mut self,
+        turn: &mut Turn,
+        clients: &mut impl Clients,
+        fingerprint: Fingerprint,
+        is_right: Option<bool>,
+    ) {
+        self.logins.on_verified(turn, clients, fingerprint, is_right);
     }
 
     fn start_resolved(
@@ -214,18 +254,25 @@ impl Mounts {
                 if let Some(exchange) = turn.exchanges.get_mut(key)
                     && !granted.is_empty()
                 {
-                    exchange.granted = Some(Box::new(Granted(granted)));
+                    exchange.admission.get_or_insert_default().granted = granted;
                 }
                 is_preflight
             }
         };
-        if !mount.guard.is_empty()
-            && let Some(start) = guard::refusal(turn, key, request.peer, &mount.guard)
+        if let Some(guard) = &mount.guard
+            && let Some(start) = guard::refusal(turn, key, request.peer, guard)
         {
             return start;
         }
         if is_preflight {
             return Start::Answer(Answer::page(204));
+        }
+        if let Some(login) = mount.guard.as_ref().and_then(|guard| guard.login.as_ref()) {
+            let asked = Asked { peer: request.peer, bytes, headers };
+            if let Some(start) = self.logins.refusal(turn, key, &asked, login) {
+                return start;
+            }
+            headers.retain(|header| !guard::is_identity(header.name.of(bytes)));
         }
         match &mount.own {
             None => {}
@@ -293,19 +340,6 @@ impl Mounts {
     }
 }
 
-/// What refuses a request that is for no mount.
-fn refused(
-    turn: &mut Turn,
-    generation: &Generation,
-    key: Key,
-    request: &Request<'_>,
-) -> Option<Start> {
-    if generation.guard.is_empty() {
-        return None;
-    }
-    guard::refusal(turn, key, request.peer, &generation.guard)
-}
-
 impl Respond for Mounts {
     fn start(&mut self, turn: &mut Turn, key: Key, request: &mut Request<'_>) -> Start {
         let generation = Rc::clone(&turn.generation);
@@ -316,7 +350,7 @@ impl Respond for Mounts {
             return start;
         }
         if request.peer.local.elsewhere.is_some()
-            && let Some(start) = refused(turn, &generation, key, request)
+            && let Some(start) = self.refusal(turn, &generation, key, request)
         {
             return start;
         }
@@ -327,7 +361,7 @@ impl Respond for Mounts {
             return start;
         }
         if head.form == TargetForm::Asterisk {
-            if let Some(start) = refused(turn, &generation, key, request) {
+            if let Some(start) = self.refusal(turn, &generation, key, request) {
                 return start;
             }
             let start = self.start_any_target(turn, &generation, key, request);
@@ -350,7 +384,8 @@ impl Respond for Mounts {
                     Normal::Decoded => (decoded.as_slice(), None),
                 };
                 match generation.router.find(path) {
-                    None => refused(turn, &generation, key, request)
+                    None => self
+                        .refusal(turn, &generation, key, request)
                         .unwrap_or(Start::Answer(Answer::page(404))),
                     Some(route) => {
                         let resolved = Resolved {
@@ -412,12 +447,14 @@ fn redirected(exchange: &Exchange, target: &[u8]) -> Vec<u8> {
     let mut bytes = [method, b" ", target, b" ", version, b"\r\n"].concat();
     for (name, value) in view.headers() {
         let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-        let is_of_body = is(b"content-length")
+        let is_other = is(b"content-length")
             || is(b"content-type")
             || is(b"content-encoding")
             || is(b"expect")
             || is(b"transfer-encoding");
-        if !is_of_body {
+        // That is said anew.
+        let is_other = is_other || guard::is_identity(name);
+        if !is_other {
             for part in [name, b": ", value, b"\r\n"] {
                 bytes.extend_from_slice(part);
             }

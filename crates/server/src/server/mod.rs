@@ -119,6 +119,7 @@ impl Server {
                 .map_err(|error| Error::system("Can't create an event descriptor", &error))?,
             logger: open_log(config)?,
             computing: Lane::for_computing(),
+            passwords: Lane::for_passwords(),
             on_event: Box::new(on_event),
             workers: Mutex::default(),
             certificates: Mutex::new(certificates),

@@ -10,6 +10,7 @@ use crate::pools::Pool;
 use crate::pools::memory::WorkerMemory;
 use crate::upstreams::process::{StartError, Started};
 use crate::upstreams::{Slot, Target};
+use gwanmun_access::Fingerprint;
 use gwanmun_files::{Files, Found, Sighting};
 use gwanmun_reactor::HeldFile;
 use gwanmun_reactor::arena::Key;
@@ -154,6 +155,11 @@ pub(crate) enum Message {
         result: io::Result<Option<Vec<u8>>>,
     },
     /// A piece of a response's body.
+    /// Whether credentials are right; none: that could not be found out.
+    Verified {
+        fingerprint: Fingerprint,
+        is_right: Option<bool>,
+    },
     Compressed {
         exchange: Key,
         compressed: Box<Compressed>,

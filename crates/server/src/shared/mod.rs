@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) logger: Logger,
     /// Compresses what applications send.
     pub(crate) computing: Arc<Lane>,
+    /// What looks at passwords.
+    pub(crate) passwords: Arc<Lane>,
     pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
     pub(crate) workers: Mutex<HashMap<u32, WorkerState>>,
     /// What clients get over TLS. None: it is not spoken.

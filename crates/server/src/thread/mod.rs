@@ -206,6 +206,9 @@ impl Thread {
                 clients.on_spooled(turn, mounts, (client, exchange), result);
             }
             Message::Loaded { client, result } => clients.on_loaded(turn, client, result),
+            Message::Verified { fingerprint, is_right } => {
+                mounts.on_verified(turn, clients, fingerprint, is_right);
+            }
             Message::Compressed { exchange, compressed } => {
                 turn.with_client(clients, exchange, |client, turn| {
                     deliver::on_compressed(turn, client, exchange, *compressed);

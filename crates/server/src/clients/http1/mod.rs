@@ -66,6 +66,8 @@ pub(crate) struct Connection {
     /// A response was broken off: the client must not be told that the end is as it should be.
     is_cut: bool,
     ending: Ending,
+    /// The request of the last of its exchanges is still in the input: whether it may begin is being found out.
+    is_undecided: bool,
     /// Bytes that were thrown away since the connection is closing.
     discarded: u32,
     dirty: bool,
@@ -163,6 +165,7 @@ impl Connection {
             reset_at_end: false,
             is_cut: false,
             ending: Ending::No,
+            is_undecided: false,
             discarded: 0,
             dirty: false,
             closed: false,

@@ -206,9 +206,11 @@ impl Connection {
                         break;
                     }
                     self.pipeline_held &= !self.exchanges.is_empty();
-                    if self.exchanges.len() >= MAX_PIPELINE
-                        || self.pipeline_held
-                        || !self.has_room()
+                    // What has had its place before keeps it.
+                    if !self.is_undecided
+                        && (self.exchanges.len() >= MAX_PIPELINE
+                            || self.pipeline_held
+                            || !self.has_room())
                     {
                         self.blocked = true;
                         break;
@@ -266,19 +268,24 @@ impl Connection {
                 let method = head.method.of(bytes);
                 let safe =
                     matches!(method, b"GET" | b"HEAD" | b"OPTIONS") && head.body == Body::None;
-                if !safe && !self.exchanges.is_empty() {
+                if !safe && !self.exchanges.is_empty() && !self.is_undecided {
                     // RFC 9112 §9.3.2: only safe requests of a pipeline may be worked on at the same time.
                     self.blocked = true;
                     None
                 } else {
                     self.read_deadline = 0;
                     self.pipeline_held = !safe;
-                    self.start_request(turn, respond, bytes, &head, &mut headers);
-                    if matches!(self.phase, Phase::Head) && (!head.keep_alive || turn.closing) {
-                        // RFC 9112 §9.6: what follows a request that ends the connection must not be processed.
-                        self.phase = Phase::Closing;
+                    let has_begun = self.start_request(turn, respond, bytes, &head, &mut headers);
+                    if !has_begun {
+                        self.blocked = true;
+                        None
+                    } else {
+                        if matches!(self.phase, Phase::Head) && (!head.keep_alive || turn.closing) {
+                            // RFC 9112 §9.6: what follows a request that ends the connection must not be processed.
+                            self.phase = Phase::Closing;
+                        }
+                        Some(head.len)
                     }
-                    Some(head.len)
                 }
             }
         };
@@ -286,7 +293,7 @@ impl Connection {
         used
     }
 
-    /// Starts the request whose head has been parsed from `bytes`.
+    /// Starts the request whose head has been parsed from `bytes`. `false`: not yet.
     fn start_request(
         &mut self,
         turn: &mut Turn,
@@ -294,16 +301,30 @@ impl Connection {
         bytes: &[u8],
         head: &RequestHead,
         headers: &mut Vec<HeaderSpan>,
-    ) {
-        let is_behind = !self.exchanges.is_empty();
-        let key = turn.open(self.key, &self.peer, is_behind, bytes, head, headers);
-        self.exchanges.push_back(key);
+    ) -> bool {
+        let key = match self.undecided() {
+            Some(key) => {
+                turn.open_again(key, &self.peer, bytes, head, headers);
+                key
+            }
+            None => {
+                let is_behind = !self.exchanges.is_empty();
+                let key = turn.open(self.key, &self.peer, is_behind, bytes, head, headers);
+                self.exchanges.push_back(key);
+                key
+            }
+        };
         let socket = self.transport.socket();
         let mut request = Request { peer: &self.peer, socket, bytes, head, headers };
         let here = request.here();
         let start = respond.start(turn, key, &mut request);
+        if matches!(start, Start::Undecided) {
+            self.is_undecided = true;
+            return false;
+        }
         self.exchanges_hold += turn.holding_of(key);
         match start {
+            Start::Undecided => {}
             Start::Started => self.skip_body(turn, key, head),
             Start::Answer(answer) => {
                 self.skip_body(turn, key, head);
@@ -313,12 +334,28 @@ impl Connection {
             Start::Collect { limit } => self.collect_body(turn, key, head, here, limit),
             Start::Pass { limit } => self.pass_body(key, head, limit),
         }
+        true
+    }
+
+    /// The exchange of a request that could not begin before, if the next one is that.
+    fn undecided(&mut self) -> Option<Key> {
+        if !std::mem::take(&mut self.is_undecided) {
+            return None;
+        }
+        self.exchanges.back().copied()
     }
 
     /// Refuses what can't be understood as a request: answers after whatever came before, then closes.
     pub(super) fn refuse_input(&mut self, turn: &mut Turn, status: u16, why: &'static str) {
-        let key = turn.open_malformed(self.key);
-        self.exchanges.push_back(key);
+        let key = match self.undecided() {
+            // Under another configuration it is too large, say.
+            Some(key) => key,
+            None => {
+                let key = turn.open_malformed(self.key);
+                self.exchanges.push_back(key);
+                key
+            }
+        };
         self.refuse(turn, key, status, why);
     }
 

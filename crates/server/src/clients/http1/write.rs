@@ -69,6 +69,12 @@ impl Client for Connection {
         self.written(turn, key, first, true);
     }
 
+    fn on_decided(&mut self, turn: &mut Turn) {
+        // Settling goes on with the input, where the request still is.
+        self.blocked = true;
+        self.mark_dirty(turn);
+    }
+
     fn on_room(&mut self, turn: &mut Turn, key: Key) {
         self.go_on_with_body(turn, key);
     }

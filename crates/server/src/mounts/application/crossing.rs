@@ -15,6 +15,11 @@ use gwanmun_reactor::arena::Key;
 use gwanmun_sys::syscall;
 use std::borrow::Cow;
 
+/// Who has logged in, for handlers that see headers and no environ (A90).
+const REMOTE_USER: &[u8] = b"remote-user";
+/// Bytes of the variables that say so, beside the name itself.
+const VARIABLES_OF_USER: usize = 32;
+
 impl Applications {
     /// Writes the head as it crosses to a worker into the exchange, and counts it. `false`: too large for a frame.
     pub(in crate::mounts) fn encode_head(
@@ -33,13 +38,25 @@ impl Applications {
         };
         let forwarded = exchange.and_then(Exchange::forwarded);
         let came = Came::new(request, forwarded);
-        // An id of ours crosses as if the client had sent it.
-        let added = made.map(|_| request_id::NAME);
+        let user = exchange
+            .and_then(|exchange| exchange.admission.as_ref())
+            .map(|admission| admission.user.as_slice())
+            .filter(|user| !user.is_empty());
         let name = |header: &HeaderSpan| header.name.of(bytes);
-        let names = self.names.last(headers.iter().map(name).chain(added));
+        let mount = &turn.generation.mounts[route.mount];
+        if user.is_some() && !mount.pass_authorization {
+            // It was for the core (A47).
+            headers.retain(|header| !name(header).eq_ignore_ascii_case(b"authorization"));
+        }
+        // They cross as if the client had sent them.
+        let added =
+            [made.map(|id| (request_id::NAME, id.bytes())), user.map(|user| (REMOTE_USER, user))];
+        let added = || added.into_iter().flatten();
+        let added_names = || added().map(|(name, _)| name);
+        let names = self.names.last(headers.iter().map(name).chain(added_names()));
         let names = names.unwrap_or_else(|| {
             headers.retain(|header| crosses(name(header)));
-            self.names.id(headers.iter().map(name).chain(added))
+            self.names.id(headers.iter().map(name).chain(added_names()))
         });
         let own_address = local_address(turn, request);
         let fixed = Fixed {
@@ -47,7 +64,7 @@ impl Applications {
             names,
             flags: if head.version == Version::Http10 { FLAG_HTTP10 } else { 0 }
                 | if came.https { FLAG_TLS } else { 0 }
-                | if request.peer.tls().is_some() || own_address.is_some() {
+                | if request.peer.tls().is_some() || own_address.is_some() || user.is_some() {
                     FLAG_VARIABLES
                 } else {
                     0
@@ -56,8 +73,9 @@ impl Applications {
             remote_port: came.remote_port,
         };
         let server = if came.host.is_empty() { local_name(request) } else { Cow::Borrowed("") };
-        let count = headers.len() + usize::from(made.is_some());
-        let appended = made.map_or(0, |id| request_id::NAME.len() + id.bytes().len())
+        let count = headers.len() + added().count();
+        let appended = added().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+            + user.map_or(0, |user| VARIABLES_OF_USER + user.len())
             + path.len().max(head.path.len())
             + server.len()
             + came.remote_addr.len()
@@ -72,17 +90,19 @@ impl Applications {
             };
             (pair(header.name), pair(value))
         });
-        // It stands right behind the head as received.
-        let added = made.map(|id| {
-            let name = head.len as u32;
-            let value = name + request_id::NAME.len() as u32;
-            (Pair::new(name, value), Pair::new(value, value + id.bytes().len() as u32))
+        // They stand right behind the head as received.
+        let mut at = head.len as u32;
+        let behind = added().map(|(name, value)| {
+            let middle = at + name.len() as u32;
+            let pair = (Pair::new(at, middle), Pair::new(middle, middle + value.len() as u32));
+            at = middle + value.len() as u32;
+            pair
         });
-        writer.headers(count, received.chain(added));
+        writer.headers(count, received.chain(behind));
         writer.text(&bytes[..head.len]);
-        if let Some(id) = made {
-            writer.append(request_id::NAME);
-            writer.append(id.bytes());
+        for (name, value) in added() {
+            writer.append(name);
+            writer.append(value);
         }
         writer.piece(Piece::Method, pair(head.method));
         writer.piece(Piece::Target, pair(head.target));
@@ -117,6 +137,11 @@ impl Applications {
         }
         if let Some(own) = own_address {
             writer.append(own.as_bytes());
+        }
+        if let Some(user) = user {
+            writer.append(b"AUTH_TYPE\0Basic\0REMOTE_USER\0");
+            writer.append(user);
+            writer.append(b"\0");
         }
         let fits = writer.finish();
         if let Some(exchange) = turn.exchanges.get_mut(key) {
