@@ -41,6 +41,7 @@ type MountOptions = Pick<
   | 'deny'
   | 'auth'
   | 'passAuthorization'
+  | 'rateLimit'
   | 'responseHeaders'
   | 'securityHeaders'
   | 'cors'

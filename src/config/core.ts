@@ -69,6 +69,9 @@ export interface CoreMount {
   noLogin?: boolean;
   /** The application gets `Authorization` although the core has used it. */
   passAuthorization?: boolean;
+  rateLimit?: CoreRateLimit;
+  /** The limits of those do not hold. */
+  noRateLimit?: boolean;
 }
 
 /** What is done to the heads of responses. */
@@ -88,6 +91,17 @@ export interface CoreCors {
   expose: string[];
   /** Seconds. */
   maxAge: number;
+}
+
+/** How often somebody may ask: so many requests in so many milliseconds, and so many at once. Limits of one name and pace count together. */
+export interface CoreRateLimit {
+  name: string;
+  requests: number;
+  per: number;
+  burst: number;
+  key: 'address' | 'all' | { header: string };
+  status: number;
+  dryRun: boolean;
 }
 
 /** Who may enter by password: lines of `user:hash`, in a file or in `users`. */
@@ -208,6 +222,7 @@ export interface CoreConfig {
   /** Who may enter anything at all. */
   addresses?: CoreAddresses;
   login?: CoreLogin;
+  rateLimit?: CoreRateLimit;
   /** `accept`: the client's, if it is well-formed. */
   requestIds: 'off' | 'accept' | 'generate';
   /** Where files that were compressed are kept. */

@@ -111,6 +111,8 @@ export interface Mount {
   deny?: readonly string[] | undefined;
   /** Ask for a password: `{ basic: './users' }`; see below. `false`: for none, whatever is said of the mounts around this one. Default: for none. */
   auth?: false | Auth | undefined;
+  /** How often a client may ask: `{ requests: 10, per: 1000 }`; see below. `false`: as often as it likes, whatever is said of the mounts around this one. */
+  rateLimit?: false | RateLimit | undefined;
   /** Give the application the header `Authorization` although the server has checked it. Default `false`. */
   passAuthorization?: boolean | undefined;
   /** Header fields of every response: `{ set, default, remove }`; see below. Default: those of the whole configuration. */
@@ -119,6 +121,27 @@ export interface Mount {
   securityHeaders?: boolean | Readonly<Record<string, string | false>> | undefined;
   /** Which pages of other origins may use this mount from a script: `{ origins: ['https://app.example'] }`; see below. Default: none. */
   cors?: Cors | undefined;
+}
+
+/** How often a client may ask. One more request gets a 429, with the time after which it may come. */
+export interface RateLimit {
+  /** So many requests … */
+  requests: number;
+  /** … in so many milliseconds. Default 1000. */
+  per?: number | undefined;
+  /** How many may come at once. Default: `requests`. */
+  burst?: number | undefined;
+  /**
+   * Whose requests are counted together: `'address'`, a client's (of IPv6, its network of 64 bits); `'all'`, everybody's; `'header:X-Api-Key'`, those with the same value, or
+   * without one those of an address. Default `'address'`.
+   */
+  key?: 'address' | 'all' | `header:${string}` | undefined;
+  /** Limits of one name count together. Default: the mount's path. */
+  name?: string | undefined;
+  /** The status of what is refused, 400 to 599. Default 429. */
+  status?: number | undefined;
+  /** Refuse nothing, and say in the access log what would be. Default `false`. */
+  dryRun?: boolean | undefined;
 }
 
 /** Who may enter by password. */
@@ -421,6 +444,8 @@ export interface Config {
   allow?: readonly string[] | undefined;
   /** Who may not enter. Of all networks in `allow` and `deny` that an address is in, the smallest counts. Default: nobody. */
   deny?: readonly string[] | undefined;
+  /** How often a client may ask for anything at all: `{ requests: 100, per: 1000 }`. Default: as often as it likes. */
+  rateLimit?: RateLimit | undefined;
   /** Ask for a password everywhere: `{ basic: './users' }`. A mount can say `auth: false`. Default: for none. */
   auth?: Auth | undefined;
   /** Header fields of every response, errors included: `{ set, default, remove }`. Default: none. */

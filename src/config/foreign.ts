@@ -15,6 +15,7 @@ const FOREIGN: readonly (readonly [names: string, key: string, example: string])
     'auth',
     "auth: { basic: './users' }",
   ],
+  ['limitreq limitreqzone ratelimits ratelimiting throttle', 'rateLimit', 'rateLimit: { requests: 10, per: 1000 }'],
   ['helmet', 'securityHeaders', 'securityHeaders: true'],
   ['return rewrite redirects', 'redirect', "redirect: '/new'"],
   ['allowfrom allowed whitelist allowlist', 'allow', "allow: ['10.0.0.0/8']"],

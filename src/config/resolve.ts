@@ -14,7 +14,7 @@ import { look, silentAmong, type Kind, type Looked, type PathCheck } from './pat
 import { cgiProgramOf, programOf, withPrograms, type Program } from './programs.js';
 import { pythonCheck, pythonFrom, type WsgiApplication } from './python.js';
 import type { ResolvedApplication, ResolvedConfig, ResolvedMount } from './resolved.js';
-import { addressesOf, headerRules, loginOf, rulesOf } from './rules.js';
+import { addressesOf, headerRules, loginOf, rateLimitOf, rulesOf } from './rules.js';
 import type { CheckedConfig } from './schema.js';
 import { resolveTls, speakTls, type TlsFlag } from './tls.js';
 import { VERSION } from './version.js';
@@ -211,6 +211,7 @@ function beginResolving(
     headerRules: headerRules(config),
     addresses: addressesOf(config).addresses,
     login: loginOf(config.auth, 'this site', directory).login,
+    rateLimit: rateLimitOf(config.rateLimit, 'this site').rateLimit,
     threads: config.threads ?? 0,
     timeout: config.timeout ?? (overrides.development ? 0 : 30_000),
     startTimeout: config.startTimeout ?? 30_000,

@@ -10,6 +10,7 @@ import type {
   CoreLogin,
   CoreMount,
   CoreUpstream,
+  CoreRateLimit,
 } from './core.js';
 import type { ApplicationKind, Hooks } from './define.js';
 import type { Origin } from './origin.js';
@@ -50,6 +51,7 @@ export interface ResolvedConfig {
   /** Who may enter. Undefined: everybody. */
   readonly addresses: CoreAddresses | undefined;
   readonly login: CoreLogin | undefined;
+  readonly rateLimit: CoreRateLimit | undefined;
   /** 0 = one for each core of the machine. */
   readonly threads: number;
   /** 0: none. */

@@ -1,7 +1,7 @@
 // What a configuration says of every request and response of a mount, whatever answers: who may enter, fields of heads, other origins.
 
 import { resolve } from 'node:path';
-import type { CoreAddresses, CoreCors, CoreHeaderRules, CoreLogin } from './core.js';
+import type { CoreAddresses, CoreCors, CoreHeaderRules, CoreLogin, CoreRateLimit } from './core.js';
 import type { CheckedConfig } from './schema.js';
 
 type Checked = Pick<CheckedConfig, 'responseHeaders' | 'securityHeaders'>;
@@ -89,6 +89,16 @@ export function loginOf(
   };
 }
 
+/** How often somebody may ask. `name`: if none is said. */
+export function rateLimitOf(
+  limit: CheckedConfig['rateLimit'] | false,
+  name: string,
+): { readonly rateLimit?: CoreRateLimit } {
+  if (limit === undefined || limit === false) return {};
+  const { requests, per = 1000, burst = requests, key = 'address', status = 429, dryRun = false } = limit;
+  return { rateLimit: { name: limit.name ?? name, requests, per, burst, key, status, dryRun } };
+}
+
 /** What of a mount's rules the core gets. `whole`: what is said of all mounts; `directory`: what paths are relative to. */
 export function rulesOf(whole: CheckedConfig, mount: CheckedMount, directory: string): MountRules {
   const headers = headerRules(whole, mount);
@@ -102,6 +112,8 @@ export function rulesOf(whole: CheckedConfig, mount: CheckedMount, directory: st
     // A path may have what no field's value may.
     ...loginOf(mount.auth, mount.path.replaceAll(/[^\x20-\x7e]/g, '?'), directory),
     ...(mount.auth === false ? { noLogin: true } : {}),
+    ...rateLimitOf(mount.rateLimit, mount.path),
+    ...(mount.rateLimit === false ? { noRateLimit: true } : {}),
     ...(mount.passAuthorization === true ? { passAuthorization: true } : {}),
   };
 }
@@ -117,6 +129,8 @@ export interface MountRules {
   readonly login?: CoreLogin;
   readonly noLogin?: boolean;
   readonly passAuthorization?: boolean;
+  readonly rateLimit?: CoreRateLimit;
+  readonly noRateLimit?: boolean;
 }
 
 function corsOf(cors: NonNullable<CheckedMount['cors']>): CoreCors {

@@ -13,6 +13,7 @@ import type {
   Listen,
   Mount,
   Php,
+  RateLimit,
   Redirect,
   Respond,
   TcpListen,
@@ -314,6 +315,31 @@ const login = object(
 );
 const auth = choose<false | Auth, false | v.InferOutput<typeof login>>((input) =>
   input === false ? v.literal(false) : login,
+);
+
+const RATE_KEY = "expected 'address', 'all' or 'header:NAME'";
+const rateKey = choose<NonNullable<RateLimit['key']>, 'address' | 'all' | { header: string }>(() =>
+  v.pipe(
+    v.string(RATE_KEY),
+    v.regex(/^(?:address|all|header:[A-Za-z][\w-]{0,127})$/, RATE_KEY),
+    v.transform((key) => (key.startsWith('header:') ? { header: key.slice(7) } : (key as 'address' | 'all'))),
+  ),
+);
+const rateNumber = (what: string) => integer(what, 1, 0xffff_ffff);
+const rate = object(
+  {
+    requests: rateNumber('a number of requests'),
+    per: v.optional(rateNumber('milliseconds')),
+    burst: v.optional(rateNumber('a number of requests')),
+    key: v.optional(rateKey),
+    name: v.optional(text('a name')),
+    status: v.optional(integer('a status', 400, 599)),
+    dryRun: v.optional(v.boolean('expected true or false')),
+  },
+  'expected { requests: 10, per: 1000 }',
+);
+const rateLimit = choose<false | RateLimit, false | v.InferOutput<typeof rate>>((input) =>
+  input === false ? v.literal(false) : rate,
 );
 
 const origin = v.pipe(
@@ -624,6 +650,7 @@ const mount = v.pipe(
     allow: v.optional(allow),
     deny: v.optional(networks),
     auth: v.optional(auth),
+    rateLimit: v.optional(rateLimit),
     passAuthorization: v.optional(v.boolean('expected true or false')),
     responseHeaders: v.optional(headerRules),
     securityHeaders: v.optional(securityHeaders),
@@ -946,6 +973,7 @@ export const configSchema = object(
     allow: v.optional(allowNetworks),
     deny: v.optional(networks),
     auth: v.optional(login),
+    rateLimit: v.optional(rate),
     responseHeaders: v.optional(headerRules),
     securityHeaders: v.optional(securityHeaders),
     threads: v.optional(integer('a number', 1, 1024)),

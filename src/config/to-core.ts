@@ -48,6 +48,7 @@ export function toCoreConfig(config: ResolvedConfig): CoreConfig {
     ...(isEmpty(config.headerRules) ? {} : { headerRules: config.headerRules }),
     ...(config.addresses === undefined ? {} : { addresses: config.addresses }),
     ...(config.login === undefined ? {} : { login: config.login }),
+    ...(config.rateLimit === undefined ? {} : { rateLimit: config.rateLimit }),
     ...(config.compressionCache === undefined ? {} : { compressionCache: config.compressionCache }),
     tempDir: tmpdir(),
     reservedDescriptors: descriptorsFor(config),

@@ -177,8 +177,9 @@ impl Basic {
     }
 }
 
-/// Whoever has an address of IPv6 has 2^64 of them.
-fn network_of(address: IpAddr) -> IpAddr {
+/// An address, or of IPv6 its network of 64 bits: whoever has one of them has them all.
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()

@@ -66,6 +66,37 @@ pub struct Config {
     pub addresses: Option<Addresses>,
     #[serde(default)]
     pub login: Option<Login>,
+    #[serde(default)]
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// How often somebody may ask.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RateLimit {
+    /// Limits of one name and pace count together.
+    pub name: String,
+    /// So many requests in so many milliseconds, and so many at once.
+    pub requests: u32,
+    pub per: u32,
+    pub burst: u32,
+    pub key: RateKey,
+    pub status: u16,
+    /// It only says in the log what it would refuse.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Whose requests are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RateKey {
+    /// The client's; of IPv6, its network of 64 bits.
+    Address,
+    /// Everybody's.
+    All,
+    /// The value of a header; without it, the address.
+    Header(String),
 }
 
 /// Who may enter by password.
@@ -239,6 +270,12 @@ pub struct Mount {
     /// The application gets `Authorization` although the core has used it.
     #[serde(default)]
     pub pass_authorization: bool,
+    /// Beside what is said of the mounts around it.
+    #[serde(default)]
+    pub rate_limit: Option<RateLimit>,
+    /// What is said of those does not hold for it.
+    #[serde(default)]
+    pub no_rate_limit: bool,
 }
 
 /// How requests are given to programs that are started for them.

@@ -4,7 +4,7 @@ mod programs;
 
 pub(crate) use programs::{Program, Scripts};
 
-use crate::config::{self, Config, MinTls, RequestIds, Timeouts};
+use crate::config::{self, Config, MinTls, RateKey, RequestIds, Timeouts};
 use crate::error::{Error, ErrorKind};
 use crate::filters::cors::Cors;
 use crate::filters::rules::{HeaderRules, check, line};
@@ -12,7 +12,7 @@ use crate::pools::Pool;
 use crate::router::Router;
 use crate::trusted::TrustedProxies;
 use crate::upstreams::Upstream;
-use gwanmun_access::{AddressRules, Basic, UserFault, Users};
+use gwanmun_access::{AddressRules, Basic, Pace, Rates, UserFault, Users};
 use gwanmun_files::{AllowedFolders, FileRoot, FileRules, Files, PackedFolder, Pattern};
 use gwanmun_reactor::blocking::{Lane, patiently};
 use gwanmun_sys::descriptors;
@@ -69,6 +69,26 @@ pub(crate) struct Guard {
     /// All of these must let a client in.
     pub(crate) addresses: Vec<Arc<AddressRules>>,
     pub(crate) login: Option<Arc<Login>>,
+    /// Each of these counts a request.
+    pub(crate) limits: Vec<Arc<Limit>>,
+}
+
+/// How often somebody may ask.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    pub(crate) name: String,
+    pub(crate) key: RateKey,
+    pub(crate) status: u16,
+    pub(crate) is_dry: bool,
+    pub(crate) rates: Arc<Counted>,
+}
+
+/// What has been counted, over reloads.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) rates: Rates,
+    /// What its times are counted from.
+    pub(crate) since: Instant,
 }
 
 /// Who may enter by password.
@@ -151,7 +171,8 @@ const MAX_REQUEST_LINE: usize = 60 * 1024;
 const MAX_HEADER_COUNT: usize = 1000;
 
 impl Generation {
-    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+    /// `previous`: whose counts go on.
+    pub(crate) fn new(config: &Config, previous: Option<&Self>) -> Result<Self, Error> {
         let invalid = |message: String| Err(Error::new(ErrorKind::Config, message));
         let limits = &config.limits;
         if limits.header_bytes > MAX_HEADER_BYTES
@@ -183,7 +204,7 @@ impl Generation {
             config.trusted_proxies.as_deref().map(TrustedProxies::new).transpose()?;
         descriptors::keep_for_workers(config.reserved_descriptors);
         let packed = config.compression_cache.as_deref().map(PackedFolder::new).map(Arc::new);
-        let guards = guards(config)?;
+        let guards = guards(config, previous)?;
         let upstreams: Vec<_> = config.upstreams.iter().cloned().map(Upstream::new).collect();
         let scripts = programs::script_folders(config)?;
         let mut mounts = Vec::new();
@@ -318,6 +339,15 @@ impl Generation {
         })
     }
 
+    /// What a limit has counted.
+    fn counted(&self, name: &str, pace: Pace) -> Option<Arc<Counted>> {
+        let guards = self.mounts.iter().filter_map(|mount| mount.guard.as_ref()).chain(&self.guard);
+        let mut limits = guards.flat_map(|guard| &guard.limits);
+        limits
+            .find(|limit| limit.name == name && limit.rates.rates.pace() == pace)
+            .map(|limit| Arc::clone(&limit.rates))
+    }
+
     /// Writes the access log as another generation does: the log stays open.
     pub(crate) fn log_like(&mut self, other: &Self) {
         self.log_access = other.log_access;
@@ -345,7 +375,7 @@ struct Guards {
 }
 
 /// A mount has the guards of all mounts around it, and of the whole, beside its own (A5). Of logins the innermost one holds: nobody can send two passwords.
-fn guards(config: &Config) -> Result<Guards, Error> {
+fn guards(config: &Config, previous: Option<&Generation>) -> Result<Guards, Error> {
     let addresses = |addresses: &Option<config::Addresses>, at: &str| match addresses {
         None => Ok(None),
         Some(config::Addresses { allow, deny }) => AddressRules::new(allow, deny)
@@ -358,11 +388,34 @@ fn guards(config: &Config) -> Result<Guards, Error> {
         let made = login.as_ref().map(|own| Login::new(own).map(Arc::new));
         made.transpose().map_err(|error| error.at(format!("{at}auth")))
     };
-    let guard = |addresses: Vec<_>, login: Option<_>| {
-        (!addresses.is_empty() || login.is_some()).then(|| Arc::new(Guard { addresses, login }))
+    let mut counted: HashMap<(String, Pace), Arc<Counted>> = HashMap::new();
+    let mut limit = |limit: &'_ Option<config::RateLimit>| {
+        limit.as_ref().map(|own| {
+            let pace = Pace::new(own.requests.into(), own.per.into(), own.burst.into());
+            let rates = counted.entry((own.name.clone(), pace)).or_insert_with(|| {
+                let known = previous.and_then(|previous| previous.counted(&own.name, pace));
+                known.unwrap_or_else(|| {
+                    Arc::new(Counted { rates: Rates::new(pace), since: Instant::now() })
+                })
+            });
+            Arc::new(Limit {
+                name: own.name.clone(),
+                key: own.key.clone(),
+                status: own.status,
+                is_dry: own.dry_run,
+                rates: Arc::clone(rates),
+            })
+        })
     };
-    let whole =
-        guard(addresses(&config.addresses, "")?.into_iter().collect(), login(&config.login, "")?);
+    let guard = |addresses: Vec<_>, login: Option<_>, limits: Vec<_>| {
+        (!addresses.is_empty() || login.is_some() || !limits.is_empty())
+            .then(|| Arc::new(Guard { addresses, login, limits }))
+    };
+    let whole = guard(
+        addresses(&config.addresses, "")?.into_iter().collect(),
+        login(&config.login, "")?,
+        limit(&config.rate_limit).into_iter().collect(),
+    );
     // The shortest first, so that what is around a mount is known before it.
     let mut order: Vec<usize> = (0..config.mounts.len()).collect();
     order.sort_by_key(|&index| config.mounts[index].path.len());
@@ -378,7 +431,13 @@ fn guards(config: &Config) -> Result<Guards, Error> {
         let around: Option<&Arc<Guard>> =
             around.map_or(&whole, |around: usize| &mounts[around]).as_ref();
         let (own, own_login) = (addresses(&mount.addresses, &at)?, login(&mount.login, &at)?);
-        let changes = mount.open || mount.no_login || own.is_some() || own_login.is_some();
+        let own_limit = limit(&mount.rate_limit);
+        let changes = mount.open
+            || mount.no_login
+            || mount.no_rate_limit
+            || own.is_some()
+            || own_login.is_some()
+            || own_limit.is_some();
         mounts[index] = if changes {
             let inherited = around.filter(|_| !mount.open);
             let rules =
@@ -386,7 +445,10 @@ fn guards(config: &Config) -> Result<Guards, Error> {
             let inherited = around.filter(|_| !mount.no_login);
             let login = own_login
                 .or_else(|| inherited.and_then(|guard| guard.login.as_ref().map(Arc::clone)));
-            guard(rules.chain(own).collect(), login)
+            let inherited = around.filter(|_| !mount.no_rate_limit);
+            let limits =
+                inherited.into_iter().flat_map(|guard| guard.limits.iter().map(Arc::clone));
+            guard(rules.chain(own).collect(), login, limits.chain(own_limit).collect())
         } else {
             around.map(Arc::clone)
         };

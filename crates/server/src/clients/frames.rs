@@ -34,7 +34,7 @@ fn files_are_served_over_another_protocol() {
     on_thread(move |Thread { turn, mounts, .. }| {
         let files = json!([{ "path": "/", "files": { "root": own, "index": [] } }]);
         let config = Config { mounts: serde_json::from_value(files).unwrap(), ..config() };
-        turn.generation = Rc::new(Arc::new(Generation::new(&config).unwrap()));
+        turn.generation = Rc::new(Arc::new(Generation::new(&config, None).unwrap()));
         mounts.renew(turn);
         // Looked for by a blocking thread, and then known.
         for _ in 0..2 {

@@ -1,5 +1,6 @@
 //! Who may enter: the one place that every request passes before its mount has it (A1–A5).
 
+use crate::config::RateKey;
 use crate::exchange::answer::Answer;
 use crate::exchange::seam::{Client, Clients, Request, Start};
 use crate::exchange::turn::Turn;
@@ -7,7 +8,7 @@ use crate::exchange::{Decision, Exchange};
 use crate::generation::{Guard, Login};
 use crate::peer::Peer;
 use crate::shared::message::Message;
-use gwanmun_access::{Credentials, Fingerprint};
+use gwanmun_access::{Credentials, Fingerprint, network_of};
 use gwanmun_http1::HeaderSpan;
 use gwanmun_reactor::arena::Key;
 use rustc_hash::FxHashMap;
@@ -33,7 +34,7 @@ impl<'a> Asked<'a> {
         Self { peer: request.peer, bytes: request.bytes, headers: request.headers }
     }
 
-    fn all(&self, name: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+    fn all<'b>(&'b self, name: &'b [u8]) -> impl Iterator<Item = &'a [u8]> + 'b {
         let bytes = self.bytes;
         self.headers
             .iter()
@@ -55,6 +56,53 @@ pub(super) fn refusal(turn: &mut Turn, key: Key, peer: &Peer, guard: &Guard) -> 
     }
     exchange.set_reason("the address is denied");
     Some(Start::Answer(Answer::page(403)))
+}
+
+/// What refuses a request because there have been too many. `None`: it may enter, and has been counted.
+pub(super) fn excess(turn: &mut Turn, key: Key, asked: &Asked<'_>, guard: &Guard) -> Option<Start> {
+    if guard.limits.is_empty() || asked.peer.local.is_core {
+        return None;
+    }
+    let exchange = turn.exchanges.get_mut(key)?;
+    // One that is started again has been counted.
+    if exchange.decision != Decision::None {
+        return None;
+    }
+    let address = address_of(exchange, asked.peer).ok().flatten().map(network_of);
+    let now = turn.clock.now();
+    for limit in &guard.limits {
+        let header = match &limit.key {
+            RateKey::Header(name) => asked.all(name.as_bytes()).next(),
+            RateKey::Address | RateKey::All => None,
+        };
+        let by_address;
+        let counted: &[u8] = match (header, &limit.key, address) {
+            (Some(value), ..) => value,
+            (None, RateKey::All, _) | (None, _, None) => b"",
+            (None, _, Some(IpAddr::V4(address))) => {
+                by_address = u128::from(address.to_bits()).to_le_bytes();
+                &by_address[..4]
+            }
+            (None, _, Some(IpAddr::V6(address))) => {
+                by_address = address.to_bits().to_le_bytes();
+                &by_address
+            }
+        };
+        let now_ns = now.saturating_duration_since(limit.rates.since).as_nanos() as u64;
+        let Err(seconds) = limit.rates.rates.take(counted, now_ns) else { continue };
+        exchange.set_reason(if limit.is_dry {
+            "over the rate limit, which refuses nothing yet"
+        } else {
+            "over the rate limit"
+        });
+        if limit.is_dry {
+            continue;
+        }
+        let lines = format!("Retry-After: {seconds}\r\nCache-Control: no-store\r\n");
+        let lines = Cow::Owned(lines.into_bytes());
+        return Some(Start::Answer(Answer::Page { status: limit.status, lines }));
+    }
+    None
 }
 
 /// The address of the client: the one that applications and logs have. None: it has come by a Unix socket. One that has been reset has no address any

@@ -204,6 +204,7 @@ impl Mounts {
     ) -> Option<Start> {
         let guard = generation.guard.as_ref()?;
         let refused = guard::refusal(turn, key, request.peer, guard);
+        let refused = refused.or_else(|| guard::excess(turn, key, &Asked::of(request), guard));
         refused.or_else(|| {
             let login = guard.login.as_ref()?;
             self.logins.refusal(turn, key, &Asked::of(request), login)
@@ -259,10 +260,12 @@ impl Mounts {
                 is_preflight
             }
         };
-        if let Some(guard) = &mount.guard
-            && let Some(start) = guard::refusal(turn, key, request.peer, guard)
-        {
-            return start;
+        if let Some(guard) = &mount.guard {
+            let asked = Asked { peer: request.peer, bytes, headers };
+            let refused = guard::refusal(turn, key, request.peer, guard);
+            if let Some(start) = refused.or_else(|| guard::excess(turn, key, &asked, guard)) {
+                return start;
+            }
         }
         if is_preflight {
             return Start::Answer(Answer::page(204));

@@ -99,7 +99,7 @@ impl Server {
             threads => threads,
         }
         .min(MAX_LINKS);
-        let generation = Arc::new(Generation::new(config)?);
+        let generation = Arc::new(Generation::new(config, None)?);
         let tickets = LazyLock::new(Arc::default as fn() -> _);
         let challenges = Challenges::default();
         let issuing = (&tickets, &challenges);
@@ -179,10 +179,11 @@ impl Server {
         certificates: &[Given<'_>],
     ) -> Result<Vec<usize>, Error> {
         self.discard();
-        let mut generation = Generation::new(config)?;
+        let previous = Arc::clone(&lock(&self.shared.generation));
+        let mut generation = Generation::new(config, Some(&previous))?;
         let issuing = (&self.shared.tickets, &self.shared.challenges);
         let certificates = certificates_for(config, certificates, &generation, issuing)?;
-        generation.log_like(&lock(&self.shared.generation));
+        generation.log_like(&previous);
         let threads = self.shared.mailboxes.len();
         let none = &mut Inherited::default();
         let listeners = bind(&config.listen, &lock(&self.listeners), threads, none)?;
