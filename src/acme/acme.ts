@@ -1,18 +1,19 @@
 // Certificates by themselves: which name needs what, when, and who of several processes does it.
 
-import { createHash, createPrivateKey } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { isIP } from 'node:net';
 import { GwanmunError } from '../errors.js';
-import type { CertificateRecord, NativeBinding } from '../native.js';
+import type { CertificateRecord } from '../native.js';
+import { accountFor, type AccountOptions } from './account.js';
 import { AcmeClient, AcmeProblem, type Account, type Directory, type ExternalAccount } from './client.js';
 import { systemClock, type Clock } from './clock.js';
 import { NOTHING_KNOWN, parseState, remedyFor, type DomainState, type Failure } from './domain-state.js';
 import type { Fetch } from './fetch.js';
-import { issue, type ChallengeKind, type Question } from './issue.js';
-import { newKey } from './jose.js';
+import { issue, type ChallengeKind } from './issue.js';
 import { Locks } from './lock.js';
-import { challengeCertificate, renewalIdOf } from './request.js';
+import { Questions, type CoreChallenge } from './questions.js';
+import { renewalIdOf } from './request.js';
 import { isCritical, momentIn, pauseAfter, renewalOf } from './schedule.js';
 import { fileName, type Storage } from './storage.js';
 
@@ -38,9 +39,6 @@ export interface DomainStatus {
   /** So little is left of the certificate's life that somebody should look. */
   readonly isCritical: boolean;
 }
-
-/** A challenge as the core gets it. */
-export type CoreChallenge = Parameters<InstanceType<NativeBinding['Core']>['setChallenges']>[0][number];
 
 export interface AcmeOptions {
   /** In their normal form: A-labels in lower case, or addresses. */
@@ -80,10 +78,6 @@ const SOON_MS = 500;
 const MOST_AT_ONCE = 10;
 const MOST_ORDERS = 300;
 const ORDERS_MS = 3 * 3_600_000;
-/** A question is answered so long at the most, by processes that do not know that it is over. */
-const QUESTION_MS = 600_000;
-/** Other processes with the same sockets get this long to hear of a question. */
-const HEAR_MS = 250;
 /** An authority may ask for patience, but not for ever. */
 const MOST_PATIENCE_MS = 8 * 86_400_000;
 /** Somebody who wants an attempt now gets it so long after the last one: five in an hour are what authorities take. */
@@ -106,7 +100,7 @@ export class Acme {
   readonly #unsaved = new Map<string, string>();
   /** What this process has told of last, by domain: once is enough. */
   readonly #told = new Map<string, string>();
-  readonly #answers = new Map<string, CoreChallenge>();
+  readonly #questions: Questions;
   #unwatch: readonly (() => void)[] = [];
   #isLooking = false;
 
@@ -116,6 +110,12 @@ export class Acme {
     this.#random = options.random ?? Math.random;
     this.#client = new AcmeClient({ directory: options.directory, fetch: options.fetch, clock: this.#clock });
     this.#locks = new Locks(`${options.storage.folder}/locks`);
+    this.#questions = new Questions({
+      storage: options.storage,
+      clock: this.#clock,
+      setChallenges: options.setChallenges,
+      onFault: (error) => this.#tellOnce('', storageFault(error)),
+    });
     // Everything that waits listens to it.
     setMaxListeners(0, this.#ending.signal);
   }
@@ -140,11 +140,11 @@ export class Acme {
     }
     this.#unwatch = [
       storage.watch('certificates', () => this.#look()),
-      storage.watch('challenges', () => this.#answer()),
+      storage.watch('challenges', () => this.#questions.answer()),
       // Another process may have given up what it was at.
       storage.watch('names', () => this.#tickSoon()),
     ];
-    this.#answer();
+    this.#questions.answer();
     void this.#run();
   }
 
@@ -153,6 +153,7 @@ export class Acme {
     for (const unwatch of this.#unwatch) unwatch();
     this.#unwatch = [];
     clearTimeout(this.#soon);
+    this.#questions.end();
     this.#ending.abort(new Error('the server ends'));
     await Promise.allSettled(this.#working.values());
   }
@@ -201,7 +202,7 @@ export class Acme {
     const { signal } = this.#ending;
     let cleanAt = 0;
     while (!signal.aborted) {
-      this.#answer();
+      this.#questions.answer();
       this.#look();
       this.#tick();
       if (this.#clock.now() >= cleanAt) {
@@ -350,7 +351,7 @@ export class Acme {
             directory,
             account,
             clock: this.#clock,
-            publish: (question) => this.#publish(question),
+            publish: (question) => this.#questions.publish(question, signal),
             signal,
           },
         ),
@@ -468,39 +469,25 @@ export class Acme {
     return next;
   }
 
-  /** The account of this storage: made once, whoever comes first (T155). */
   async #withAccount<T>(directory: Directory, act: (account: Account) => Promise<T>): Promise<T> {
-    const account = await this.#exclusively('account', () => this.#account(directory));
+    const { storage, email, externalAccount, tell } = this.#options;
+    const options: AccountOptions = {
+      storage,
+      client: this.#client,
+      email,
+      externalAccount,
+      onTerms: (terms) =>
+        tell({ level: 'info', message: `an account was made; these terms of service were agreed to: ${terms}` }),
+    };
+    const { signal } = this.#ending;
+    const account = await this.#exclusively('account', () => accountFor(directory, options, signal));
     try {
       return await act(account);
     } catch (error) {
       if (!(error instanceof AcmeProblem) || error.type !== 'accountDoesNotExist') throw error;
       // The authority has lost it, or has been set up anew.
-      const again = await this.#exclusively('account', () => this.#account(directory, account.url));
-      return act(again);
+      return act(await this.#exclusively('account', () => accountFor(directory, options, signal, account.url)));
     }
-  }
-
-  async #account(directory: Directory, unknown?: string): Promise<Account> {
-    const { storage, email, externalAccount, tell } = this.#options;
-    let kept = storage.read('account.json', parseAccount);
-    if (kept === undefined) {
-      kept = { key: newKey() };
-      storage.write('account.json', accountText(kept));
-    }
-    if (kept.url !== undefined && kept.url !== unknown) return { key: kept.key, url: kept.url };
-    if (directory.meta?.externalAccountRequired === true && externalAccount === undefined) {
-      throw new AcmeProblem(
-        { type: 'externalAccountRequired', detail: 'this authority gives accounts only to customers that it knows' },
-        0,
-      );
-    }
-    const url = await this.#client.account(directory, kept.key, { email, externalAccount }, this.#ending.signal);
-    storage.write('account.json', accountText({ ...kept, url }));
-    const terms = directory.meta?.termsOfService;
-    if (typeof terms === 'string')
-      tell({ level: 'info', message: `an account was made; these terms of service were agreed to: ${terms}` });
-    return { key: kept.key, url };
   }
 
   /** Counts orders: authorities do (T170). */
@@ -529,44 +516,6 @@ export class Acme {
       } finally {
         lock.release();
       }
-    }
-  }
-
-  /** T144, T148: all processes with this storage answer, before the authority is told. */
-  async #publish(question: Question): Promise<() => void> {
-    const { storage } = this.#options;
-    const file = `challenges/${question.token}`;
-    storage.write(file, JSON.stringify({ ...question, until: Date.now() + QUESTION_MS }));
-    this.#answer();
-    await this.#clock.sleep(HEAR_MS, this.#ending.signal);
-    return () => {
-      storage.remove(file);
-      this.#answer();
-    };
-  }
-
-  /** Has the core answer what is asked by now. */
-  #answer(): void {
-    const { storage, setChallenges } = this.#options;
-    // Whoever comes after it has the core answer.
-    if (this.#ending.signal.aborted) return;
-    try {
-      const open = storage.list('challenges').flatMap((token) => {
-        const question = storage.read(`challenges/${token}`, parseQuestion);
-        if (question === undefined) return [];
-        if (question.until > Date.now()) return [question];
-        storage.remove(`challenges/${token}`);
-        return [];
-      });
-      for (const token of this.#answers.keys()) {
-        if (!open.some((question) => question.token === token)) this.#answers.delete(token);
-      }
-      for (const question of open) {
-        if (!this.#answers.has(question.token)) this.#answers.set(question.token, answerTo(question));
-      }
-      setChallenges([...this.#answers.values()]);
-    } catch (error) {
-      this.#tellOnce('', storageFault(error));
     }
   }
 
@@ -675,36 +624,6 @@ function certificateFile(domain: string): string {
 
 function stateFile(domain: string): string {
   return `names/${fileName(domain)}.json`;
-}
-
-function answerTo({ kind, domain, token, answer }: Question): CoreChallenge {
-  if (kind === 'http-01') return { host: domain, token, answer };
-  return { host: domain, ...challengeCertificate(domain, answer) };
-}
-
-function parseQuestion(text: string): Question & { readonly until: number } {
-  const question = JSON.parse(text) as Question & { readonly until: number };
-  const { kind, domain, token, answer, until } = question;
-  const isQuestion =
-    (kind === 'http-01' || kind === 'tls-alpn-01') &&
-    [domain, token, answer].every((part) => typeof part === 'string') &&
-    Number.isFinite(until);
-  if (!isQuestion) throw new Error('it has not the parts that it should have');
-  return question;
-}
-
-interface KeptAccount {
-  readonly key: Account['key'];
-  readonly url?: string | undefined;
-}
-
-function parseAccount(text: string): KeptAccount {
-  const { key, url } = JSON.parse(text) as { key: string; url?: string };
-  return { key: createPrivateKey(key), ...(typeof url === 'string' ? { url } : {}) };
-}
-
-function accountText({ key, url }: KeptAccount): string {
-  return JSON.stringify({ key: key.export({ type: 'pkcs8', format: 'pem' }), url });
 }
 
 function parseTimes(text: string): number[] {
