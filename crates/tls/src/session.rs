@@ -539,7 +539,7 @@ fn begins_request(bytes: &[u8]) -> Option<bool> {
     if matches!(target.first()?, b'/' | b'*') {
         return Some(true);
     }
-    let (scheme, expected) = (target.iter().take(SCHEME.len()), &SCHEME[..]);
+    let (scheme, expected) = (target.iter().take(SCHEME.len()), SCHEME);
     if !scheme.clone().zip(expected).all(|(byte, other)| byte.eq_ignore_ascii_case(other)) {
         return Some(false);
     }
