@@ -103,6 +103,24 @@ export declare class Link {
  */
 export declare function answerWhere(fd: number, where: () => string): boolean
 
+/** What there is to say of what clients are asked for. */
+export interface AuthoritiesRecord {
+  authorities: Array<AuthorityRecord>
+  /** By the authority that issued it; `notAfter` is when the next one should be there. */
+  revocations: Array<AuthorityRecord>
+  /** Certificates that are revoked. */
+  revoked: number
+  warnings: Array<string>
+}
+
+/** An authority, or a list of what it has revoked. */
+export interface AuthorityRecord {
+  name: string
+  /** Milliseconds since 1970. */
+  notBefore: number
+  notAfter: number
+}
+
 /** A certificate with its private key, both as PEM. */
 export interface Certificate {
   /** What an operator knows it by: the path of its file. */
@@ -140,6 +158,16 @@ export interface Challenge {
   cert?: Buffer
   /** PKCS #8, DER. */
   key?: Buffer
+}
+
+/** What clients are asked for. PEM. */
+export interface Clients {
+  /** Certificates of the authorities whose clients are let in. */
+  ca: string
+  /** What these have revoked. */
+  crl?: string
+  /** Who has no certificate is refused. */
+  isRequired: boolean
 }
 
 /** Closes descriptors that were handed to a child process. */
@@ -197,6 +225,12 @@ export declare function preferBatches(): void
 export declare function protocolConstants(): string
 
 /**
+ * Says what there is to say of certificates of authorities and what these have revoked, both PEM, after everything that would be checked before clients are asked for
+ * certificates by them. Throws as the constructor of `Core` does, if they would be refused.
+ */
+export declare function readAuthorities(ca: string, crl?: string | undefined | null): AuthoritiesRecord
+
+/**
  * Says what there is to say of a certificate and its private key, both PEM, after everything that would be checked before it is served. Throws as the
  * constructor of `Core` does, if it would be refused.
  */
@@ -211,6 +245,8 @@ export declare function silentPaths(paths: Array<string>): Promise<Array<boolean
 /** What is needed to speak TLS. */
 export interface Tls {
   certificates: Array<Certificate>
+  /** Undefined: clients are not asked for certificates. */
+  clients?: Clients
 }
 
 /** The ends of a new worker's links; the caller passes them to the worker and then closes its own with `closeFds`. */

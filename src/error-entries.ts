@@ -171,6 +171,7 @@ export const errorEntries = {
       '`openssl x509 -in FILE -noout -text` shows what is in a certificate.',
       'Clients compare names with `subjectAltName` alone. They refuse RSA keys of less than 2048 bits, SHA-1, and certificates that are not for servers.',
       '`gwanmun check` reads certificates without starting anything.',
+      'Authorities of clients (`ca`) and revocation lists (`crl`) are PEM too; of a list in DER form: `openssl crl -inform der -in list.crl -out crl.pem`.',
     ],
     example: `$ gwanmun ./public --cert missing.pem
 ✗ GWM_CERT_INVALID  the certificate missing.pem does not exist
@@ -626,14 +627,15 @@ export const errorEntries = {
   GWM_TLS_OPTION: {
     title: 'An option of https.createServer cannot be honoured',
     explanation:
-      'Under `gwanmun run` or `gwanmun/register`, the connections of an `https.Server` are the core’s. It honours `cert`, `key`, `passphrase`, `minVersion`, `setSecureContext()` and `addContext()`. Another option would change what is spoken; instead of ignoring it, `listen()` fails.',
+      'Under `gwanmun run` or `gwanmun/register`, the connections of an `https.Server` are the core’s. It honours `cert`, `key`, `passphrase`, `minVersion`, `setSecureContext()`, `addContext()`, and `requestCert` with `ca` and `crl`. Another option would change what is spoken; instead of ignoring it, `listen()` fails.',
     remedy: 'leave the option out, or run the program with node alone',
     fixes: [
       'Give certificates for several names by `server.addContext(hostname, { cert, key })`; the core chooses by the names that are in them.',
       'Renew a certificate with `server.setSecureContext({ cert, key })`: connections go on.',
+      "Where clients may come without a certificate, let gwanmun serve the handler, with `clientCertificates: { ca, mode: 'optional' }`.",
       '`http2.createSecureServer` and `tls.createServer` are not taken over: they are Node’s own.',
     ],
-    example: `GwanmunError [GWM_TLS_OPTION]: the core cannot honour requestCert of https.createServer`,
+    example: `GwanmunError [GWM_TLS_OPTION]: the core cannot honour SNICallback of https.createServer`,
     exit: 1,
   },
   GWM_TRUST: {

@@ -2,12 +2,13 @@
 
 export { serve, type ServeMount, type ServeOptions, type Server } from './serve.js';
 export type { CloseOptions } from './in-process.js';
-export type { FetchApplication, FetchHandler, FetchInfo } from './adapters/fetch/types.js';
+export type { ClientCertificate, FetchApplication, FetchHandler, FetchInfo, TlsInfo } from './adapters/fetch/types.js';
 export { createServer, GatewayServer } from './adapters/node/server.js';
 export {
   defineConfig,
   type AccessLogFormat,
   type Certificate,
+  type ClientCertificates,
   type Config,
   type ConfigExport,
   type Hooks,

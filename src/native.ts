@@ -9,7 +9,7 @@ import { GwanmunError } from './errors.js';
 import { PACKAGE } from './package-folder.js';
 
 // What the crates say of themselves: napi writes index.d.ts at every build of the core.
-export type { CertificateRecord, LogRecord } from '../index.js';
+export type { AuthoritiesRecord, AuthorityRecord, CertificateRecord, LogRecord } from '../index.js';
 
 /** One end of a gateway link, watched on this thread's event loop. */
 export type NativeLink = Native.Link;

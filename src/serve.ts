@@ -112,7 +112,7 @@ export interface ServeOptions extends Omit<
 export interface Server extends BaseServer {
   /**
    * Has new connections use these certificates; those of now go on. Files are read again even if nothing has changed. Rejects with a GwanmunError if one
-   * cannot be used; then nothing has changed. Files that change are taken over without it.
+   * cannot be used; then nothing has changed. Files that change are taken over without it. Without `clientCertificates`, clients are asked for the same as before.
    */
   setCertificates(tls: Omit<Tls, 'minVersion'>): Promise<void>;
   /**
@@ -201,9 +201,10 @@ class ReloadableServer extends InProcessServer implements Server {
           remedy: 'give serve() certificates from the start: serve({ tls: { cert, key } })',
         });
       }
-      const certificates = await this.#store.load(
-        resolveTls(checked, undefined, process.cwd(), source, { env: process.env, faults: [] }),
-      );
+      const given = resolveTls(checked, undefined, process.cwd(), source, { env: process.env, faults: [] });
+      // Whose clients are let in changes only where that is said.
+      const clients = given?.clients ?? this.#store.clients?.source;
+      const certificates = await this.#store.load(given && { ...given, clients });
       this.useCertificates(toCoreTls(certificates));
       this.#store.adopt(certificates);
     });

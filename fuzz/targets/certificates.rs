@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use gwanmun_certificates::{authorities, normal_name, read};
+use gwanmun_certificates::{ClientFacts, authorities, normal_name, read, revocations};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
@@ -20,7 +20,19 @@ fuzz_target!(|text: &[u8]| {
         }
         Err(fault) => assert!(!fault.to_string().is_empty()),
     }
-    let _ = authorities(text);
+    // What is said of a certificate may stand in any log, and in an environ.
+    let is_plain = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    for authority in authorities(text).unwrap_or_default() {
+        let facts = ClientFacts::of(&authority.der).expect("it has been read");
+        assert!(is_plain(&facts.subject) && is_plain(&facts.issuer) && is_plain(&facts.serial));
+        let again = authorities(facts.pem.as_bytes()).expect("it is PEM");
+        assert_eq!(again.first().map(|again| &again.der), Some(&authority.der));
+    }
+    for list in revocations(text).unwrap_or_default() {
+        assert!(is_plain(&list.issuer_name));
+    }
+    // As a client sends one.
+    let _ = ClientFacts::of(text);
     let half = text.len() / 2;
     let _ = read(&text[..half], &text[half..]);
 });

@@ -16,7 +16,7 @@ const PEM: &[u8] = include_bytes!("../corpus/certificates/pair.pem");
 
 static CERTIFICATES: LazyLock<Certificates> = LazyLock::new(|| {
     let given = Given { label: "fuzz", cert: PEM, key: PEM, is_default: true };
-    Certificates::new(&[given], Policy::default(), &Arc::default()).expect("the pair is good")
+    Certificates::new(&[given], None, Policy::default(), &Arc::default()).expect("the pair is good")
 });
 
 static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {

@@ -9,7 +9,7 @@ import { GwanmunError } from '../errors.js';
 import { authorityFolder, rootFile } from './authority-folder.js';
 import { certify, dnsName, extension, ipAddress, keyIdentifier } from './certify.js';
 import { bits, context, contextBytes, integer, octets, oid, sequence, yes } from './der.js';
-import type { MadeCertificate } from './store.js';
+import type { MadeCertificate } from './kept-certificate.js';
 
 const DAY_MS = 86_400_000;
 const ROOT_DAYS = 3652;

@@ -1,5 +1,5 @@
 // The process that stays root to read certificates and keys for a server that does not. It runs no code of the user's, and gives nothing but
-// certificates and private keys in PEM: a server that was taken over does not get other files of root's by it.
+// certificates, private keys and revocation lists in PEM: a server that was taken over does not get other files of root's by it.
 
 import { Socket } from 'node:net';
 import { isAbsolute } from 'node:path';
@@ -44,9 +44,10 @@ function parse(line: string): ReaderRequest | undefined {
 }
 
 /** Of a line that begins a section, its end is not there yet while the file is being written. */
-const SECTION = /-----BEGIN (CERTIFICATE|(?:RSA |EC |ENCRYPTED )?PRIVATE KEY)-----(?:[^]*?-----END \1-----|\r?\n|$)/g;
+const SECTION =
+  /-----BEGIN (CERTIFICATE|X509 CRL|(?:RSA |EC |ENCRYPTED )?PRIVATE KEY)-----(?:[^]*?-----END \1-----|\r?\n|$)/g;
 
-/** The text without anything but certificates and keys. Lines keep their numbers, which errors name. */
+/** The text without anything but certificates, keys and revocation lists. Lines keep their numbers, which errors name. */
 function pemAlone(reading: FileReading): FileReading {
   if (!('text' in reading)) return reading;
   const { text } = reading;

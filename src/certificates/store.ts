@@ -1,74 +1,29 @@
-// The certificates that a server has in use: read, judged before they are used, swapped when their files change. A bad one never takes a
-// good one's place.
+// The certificates that a server has in use, and whose clients it lets in: read, judged before they are used, swapped when their files change. What
+// cannot be used never takes the place of what can.
 
 import type { CoreTls } from '../config/core.js';
-import type { CertificateSource, ResolvedTls } from '../config/tls.js';
-import { displayPath } from '../config/display-path.js';
-import { fromCore, GwanmunError, type ErrorCode, type SerializedError, type Where } from '../errors.js';
+import type { ResolvedTls } from '../config/tls.js';
+import { fromCore, GwanmunError } from '../errors.js';
 import type { CertificateRecord, NativeBinding } from '../native.js';
-import { rootFile } from './authority-folder.js';
 import type { CertificateFiles, FileFault, FileText } from './files.js';
-
-/** A certificate, for operators. Times are milliseconds since 1970. */
-export interface CertificateStatus {
-  readonly names: readonly string[];
-  readonly issuer: string;
-  readonly notBefore: number;
-  readonly notAfter: number;
-  readonly keyType: string;
-  readonly isDefault: boolean;
-  /** Where it is from: the path of its file, `tls.cert` for a text of the configuration, or `local authority`. */
-  readonly source: string;
-  readonly keySource: string;
-  /** The name that it was got for by itself. */
-  readonly domain?: string;
-  /** When it was last read. */
-  readonly readAt: number;
-  readonly warnings: readonly string[];
-  /** Why what its files hold by now is not used. */
-  readonly fault?: Fault;
-}
-
-interface Fault {
-  readonly error: SerializedError;
-  readonly since: number;
-  /** When the files are read again even if they do not change. */
-  readonly nextAttempt: number;
-}
-
-/** A certificate and its key as they are in use. */
-interface Pair {
-  readonly cert: string;
-  readonly key: string;
-  readonly record: CertificateRecord;
-  readonly readAt: number;
-  readonly keyIsOpen: boolean;
-}
+import { KeptCertificate, type CertificateStatus, type MadeCertificate } from './kept-certificate.js';
+import { clientPaths, KeptClients, type ClientCertificatesStatus } from './kept-clients.js';
+import { fileOf, type Change, type Fault, type Kept, type Readings, type Remark } from './kept.js';
 
 /** What was read for a whole configuration, and is not in use yet. */
 export interface Loaded {
-  readonly entries: readonly Entry[];
+  readonly certificates: readonly KeptCertificate[];
+  /** Undefined: clients are not asked for certificates. */
+  readonly clients: KeptClients | undefined;
   readonly states: ReadonlyMap<string, string>;
 }
 
-interface Entry {
-  readonly source: Source;
-  pair: Pair;
-  failure?: { fault: Fault; attempts: number; timer: NodeJS.Timeout };
+/** Its files hold something that cannot be used. */
+interface Failure {
+  readonly fault: Fault;
+  readonly attempts: number;
+  readonly timer: NodeJS.Timeout;
 }
-
-/** A certificate made on this machine, which is made anew in time. */
-export interface MadeCertificate {
-  readonly cert: string;
-  readonly key: string;
-}
-
-/** A certificate that was got for a name by itself. */
-interface Acquired {
-  readonly acme: string;
-}
-
-type Source = CertificateSource | Acquired | 'local';
 
 /** Whoever gets certificates by itself. */
 export interface Acquirer {
@@ -78,7 +33,7 @@ export interface Acquirer {
 }
 
 export interface StoreOptions {
-  readonly native: Pick<NativeBinding, 'readCertificate'>;
+  readonly native: Pick<NativeBinding, 'readCertificate' | 'readAuthorities'>;
   readonly files: (onChange: (paths: readonly string[]) => void) => CertificateFiles;
   /** Makes the certificate of the local authority, or gives the one of last time. */
   readonly makeLocal: () => Promise<MadeCertificate>;
@@ -90,9 +45,7 @@ export interface StoreOptions {
 }
 
 /** Something to write to the log. */
-export interface CertificateNotice {
-  readonly level: 'error' | 'warn' | 'info';
-  readonly message: string;
+export interface CertificateNotice extends Remark {
   readonly error?: GwanmunError;
 }
 
@@ -100,16 +53,20 @@ export interface CertificateNotice {
 const DATES_MS = 60_000;
 const MOST_PAUSE_S = 60;
 
+const NOTHING: Loaded = { certificates: [], clients: undefined, states: new Map() };
+
 export class CertificateStore {
   readonly #options: StoreOptions;
   readonly #files: CertificateFiles;
-  #entries: readonly Entry[] = [];
+  #used: Loaded = NOTHING;
+  readonly #failures = new Map<Kept, Failure>();
   #dates: NodeJS.Timeout | undefined;
   /** One change at a time. */
   #working: Promise<void> = Promise.resolve();
   /** Paths of files that have changed and are not read yet. */
   readonly #changed = new Set<string>();
-  readonly #expired = new WeakSet<Pair>();
+  /** What has expired, and was told. */
+  readonly #expired = new Set<string>();
   #hasEnded = false;
 
   constructor(options: StoreOptions) {
@@ -118,79 +75,96 @@ export class CertificateStore {
   }
 
   /**
-   * Reads all certificates of a configuration, and those that were got by themselves. Rejects with a GwanmunError that names all that cannot be used;
+   * Reads all that a configuration names, and certificates that were got by themselves. Rejects with a GwanmunError that names all that cannot be used;
    * then nothing has changed.
    */
   async load(tls: ResolvedTls | undefined, acquirer?: Acquirer): Promise<Loaded> {
-    if (tls === undefined) return { entries: [], states: new Map() };
-    if (tls.certificates === 'local') {
-      return { entries: [{ source: 'local', pair: await this.#local() }], states: new Map() };
-    }
-    const readings = await this.#read(tls.certificates);
-    const states = new Map<string, string>();
+    if (tls === undefined) return NOTHING;
+    const { native } = this.#options;
+    const sources = tls.certificates === 'local' ? [] : tls.certificates;
+    const paths = [
+      ...sources.flatMap(({ cert, key }) => [...fileOf(cert), ...fileOf(key)]),
+      ...clientPaths(tls.clients),
+    ];
+    const readings = await this.#read(paths);
     const faults: GwanmunError[] = [];
-    const entries = tls.certificates.flatMap((source): Entry[] => {
-      for (const path of pathsOf(source)) states.set(path, readings.get(path)?.state ?? '');
+    const attempt = <T>(read: () => T): T[] => {
       try {
-        const pair = this.#pairOf(source, readings);
-        const known = this.#entries.find((entry) => isSame(entry.source, source));
-        if (known !== undefined && isExpired(pair) && !isExpired(known.pair)) throw expiredInstead(source, pair);
-        return [{ source, pair }];
+        return [read()];
       } catch (error) {
         faults.push(fromCore(error));
         return [];
       }
+    };
+    const certificates = sources.flatMap((source) =>
+      attempt(() => {
+        const kept = KeptCertificate.read(native, source, readings);
+        const known = this.#used.certificates.find((other) => other.isFromSame(kept));
+        if (known !== undefined) kept.refuseExpiredInstead(known);
+        return kept;
+      }),
+    );
+    const { clients: source } = tls;
+    const clients = attempt(() => {
+      if (source === undefined) return undefined;
+      const kept = new KeptClients(native, source, readings);
+      const { clients: known } = this.#used;
+      if (known?.isFromSame(kept) === true) kept.refuseExpiredInstead(known);
+      return kept;
     });
     if (faults.length > 0) throw together(faults);
-    const acquired = (acquirer?.domains ?? []).flatMap((domain): Entry[] => {
+    const local = tls.certificates === 'local' ? [KeptCertificate.local(native, await this.#options.makeLocal())] : [];
+    const acquired = (acquirer?.domains ?? []).flatMap((domain) => {
       const pem = acquirer?.kept(domain);
-      if (pem === undefined) return [];
-      const source = { acme: domain };
-      return [{ source, pair: this.#judge(source, pem, pem, false) }];
+      return pem === undefined ? [] : [KeptCertificate.acquired(native, domain, pem)];
     });
-    return { entries: [...entries, ...acquired], states };
+    const states = new Map([...readings].map(([path, { state }]) => [path, state]));
+    return { certificates: [...certificates, ...local, ...acquired], clients: clients[0], states };
   }
 
   /** A certificate was got: it is used from now on. */
   acquired(domain: string, pem: string): void {
     if (this.#hasEnded) return;
-    const source: Acquired = { acme: domain };
-    const pair = this.#judge(source, pem, pem, false);
-    const known = this.#entries.find((entry) => isSame(entry.source, source));
-    if (known !== undefined) return this.#use([{ entry: known, pair }]);
-    const before = this.#entries;
-    const entry: Entry = { source, pair };
-    this.#entries = [...before, entry];
+    const kept = KeptCertificate.acquired(this.#options.native, domain, pem);
+    const known = this.#used.certificates.find((other) => other.isFromSame(kept));
+    if (known !== undefined) return this.#use([known.changeToMade({ cert: pem, key: pem })]);
+    const before = this.#used;
+    this.#used = { ...before, certificates: [...before.certificates, kept] };
     try {
-      this.#options.apply(toCoreTls(this));
+      this.#options.apply(toCoreTls(this.#used));
     } catch (error) {
-      this.#entries = before;
+      this.#used = before;
       throw error;
     }
-    this.#remark(source, pair, this.#warningsOf(this.#entries.indexOf(entry), pair));
+    this.#compare();
+    this.#remark(kept);
     this.#lookAtDatesFromNowOn();
   }
 
-  /** What is in use. */
-  get entries(): readonly Entry[] {
-    return this.#entries;
-  }
-
   /** What was loaded is in use. */
-  adopt({ entries, states }: Loaded): void {
+  adopt(loaded: Loaded): void {
     if (this.#hasEnded) return;
-    const before = this.#entries;
-    for (const { failure } of before) clearTimeout(failure?.timer);
-    this.#entries = entries;
-    for (const [index, { source, pair }] of entries.entries()) {
-      const known = before.find((entry) => isSame(entry.source, source));
-      if (known?.pair.cert === pair.cert && known.pair.keyIsOpen === pair.keyIsOpen) continue;
-      this.#remark(source, pair, this.#warningsOf(index, pair));
+    const before = this.#used;
+    this.#forgetFailures();
+    this.#used = loaded;
+    this.#compare();
+    for (const kept of loaded.certificates) {
+      const known = before.certificates.find((other) => other.isFromSame(kept));
+      if (known?.isSameAs(kept) !== true) this.#remark(kept);
     }
-    this.#files.watch(states);
+    const { clients } = loaded;
+    if (clients !== undefined && before.clients?.isSameAs(clients) !== true) this.#remark(clients);
+    this.#files.watch(loaded.states);
     clearInterval(this.#dates);
     this.#dates = undefined;
-    if (entries.length > 0) this.#lookAtDatesFromNowOn();
+    if (loaded.certificates.length > 0) this.#lookAtDatesFromNowOn();
+  }
+
+  /** The core says of each what it is beside the others. */
+  #compare(): void {
+    for (const [index, kept] of this.#used.certificates.entries()) {
+      kept.besides = () => this.#options.served()[index]?.warnings ?? [];
+    }
   }
 
   #lookAtDatesFromNowOn(): void {
@@ -199,35 +173,31 @@ export class CertificateStore {
 
   /** For operators. */
   status(): CertificateStatus[] {
-    return this.#entries.map(({ source, pair, failure }, index) => {
-      const { names, issuer, notBefore, notAfter, keyType } = pair.record;
-      const warnings = this.#warningsOf(index, pair);
-      const [cert, key] = namesOf(source);
-      const dates = dateWarning(source, pair);
-      const open = pair.keyIsOpen ? [openKey(key)] : [];
-      return {
-        names,
-        issuer,
-        notBefore,
-        notAfter,
-        keyType,
-        isDefault: isConfigured(source) && source.isDefault,
-        source: cert,
-        keySource: key,
-        ...(source !== 'local' && 'acme' in source ? { domain: source.acme } : {}),
-        readAt: pair.readAt,
-        warnings: [...(dates === undefined ? [] : [dates]), ...open, ...warnings],
-        ...(failure === undefined ? {} : { fault: failure.fault }),
-      };
-    });
+    return this.#used.certificates.map((kept) => kept.status(this.#failures.get(kept)?.fault));
+  }
+
+  /** What clients are asked for, for operators. */
+  clientsStatus(): ClientCertificatesStatus | undefined {
+    const { clients } = this.#used;
+    return clients?.status(this.#failures.get(clients)?.fault);
+  }
+
+  /** What is in use of what clients are asked for. */
+  get clients(): KeptClients | undefined {
+    return this.#used.clients;
   }
 
   end(): void {
     this.#hasEnded = true;
     this.#files.end();
     clearInterval(this.#dates);
-    for (const { failure } of this.#entries) clearTimeout(failure?.timer);
-    this.#entries = [];
+    this.#forgetFailures();
+    this.#used = NOTHING;
+  }
+
+  #forgetFailures(): void {
+    for (const { timer } of this.#failures.values()) clearTimeout(timer);
+    this.#failures.clear();
   }
 
   #onChange(paths: readonly string[]): void {
@@ -235,231 +205,108 @@ export class CertificateStore {
     this.#working = this.#working.then(() => this.#refresh());
   }
 
-  /** Reads the certificates anew whose files have changed, and has them used. */
+  /** Reads anew what the files hold that have changed, and has it used. */
   async #refresh(): Promise<void> {
-    const entries = this.#entries;
-    const concerned = entries.filter(({ source }) => pathsOf(source).some((path) => this.#changed.has(path)));
+    const used = this.#used;
+    const all: Kept[] = [...used.certificates, ...(used.clients === undefined ? [] : [used.clients])];
+    const concerned = all.filter(({ paths }) => paths.some((path) => this.#changed.has(path)));
     this.#changed.clear();
     if (concerned.length === 0) return;
-    const readings = await this.#read(concerned.flatMap(({ source }) => (isConfigured(source) ? [source] : [])));
+    const readings = await this.#read(concerned.flatMap(({ paths }) => paths));
     // A reload has read them too, meanwhile.
-    if (entries !== this.#entries) return;
-    const renewed: { entry: Entry; pair: Pair }[] = [];
-    for (const entry of concerned) {
-      if (!isConfigured(entry.source)) continue;
+    if (used !== this.#used) return;
+    const changes: Change[] = [];
+    for (const kept of concerned) {
       try {
-        const pair = this.#pairOf(entry.source, readings);
-        const fault = whyNotInstead(entry, pair);
-        if (fault !== undefined) throw fault;
-        renewed.push({ entry, pair });
+        changes.push(kept.change(readings));
       } catch (error) {
-        this.#fail(entry, fromCore(error));
+        this.#fail(kept, fromCore(error));
       }
     }
-    this.#use(renewed);
+    this.#use(changes);
   }
 
-  #use(renewed: readonly { readonly entry: Entry; readonly pair: Pair }[]): void {
-    if (renewed.length === 0) return;
-    const old = renewed.map(({ entry }) => entry.pair);
-    for (const { entry, pair } of renewed) entry.pair = pair;
+  #use(changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    for (const change of changes) change.use();
     try {
-      this.#options.apply(toCoreTls(this));
+      this.#options.apply(toCoreTls(this.#used));
     } catch (error) {
-      for (const [index, { entry }] of renewed.entries()) {
-        entry.pair = old[index] as Pair;
-        this.#fail(entry, fromCore(error));
+      for (const change of changes) {
+        change.undo();
+        this.#fail(change.kept, fromCore(error));
       }
       return;
     }
-    for (const [index, { entry, pair }] of renewed.entries()) {
-      clearTimeout(entry.failure?.timer);
-      const hadFailed = entry.failure !== undefined;
-      delete entry.failure;
-      const isAsBefore = old[index]?.cert === pair.cert && old[index]?.key === pair.key;
-      if (isAsBefore && !hadFailed) continue;
-      const [name] = namesOf(entry.source);
+    for (const { kept, isAsBefore } of changes) {
+      const failure = this.#failures.get(kept);
+      clearTimeout(failure?.timer);
+      this.#failures.delete(kept);
+      if (isAsBefore && failure === undefined) continue;
       const what = isAsBefore ? 'can be read again; it is the one that is in use' : 'has changed and is in use';
-      this.#options.tell({ level: 'info', message: `the certificate ${name} ${what}: ${describe(pair)}` });
-      this.#remark(entry.source, pair, this.#warningsOf(this.#entries.indexOf(entry), pair));
+      this.#options.tell({ level: 'info', message: `${kept.title} ${what}: ${kept.describe()}` });
+      this.#remark(kept);
     }
   }
 
-  #fail(entry: Entry, error: GwanmunError): void {
-    const before = entry.failure;
+  #fail(kept: Kept, error: GwanmunError): void {
+    const before = this.#failures.get(kept);
     clearTimeout(before?.timer);
     const attempts = (before?.attempts ?? 0) + 1;
     const pauseMs = Math.min(2 ** (attempts - 1), MOST_PAUSE_S) * 1000;
     const now = Date.now();
     const isKnown = before?.fault.error.message === error.message;
-    const timer = setTimeout(() => this.#onChange(pathsOf(entry.source)), pauseMs).unref();
+    const timer = setTimeout(() => this.#onChange(kept.paths), pauseMs).unref();
     const fault = {
       error: error.toJSON(),
       since: isKnown ? before.fault.since : now,
       nextAttempt: now + pauseMs,
     };
-    entry.failure = { fault, attempts, timer };
+    this.#failures.set(kept, { fault, attempts, timer });
     if (isKnown) return;
-    const message = `a certificate has changed and cannot be used; the one before stays in use, ${until(entry.pair)}`;
-    this.#options.tell({ level: 'error', message, error });
+    this.#options.tell({ level: 'error', message: kept.staying(), error });
   }
 
-  async #local(): Promise<Pair> {
-    const { cert, key } = await this.#options.makeLocal();
-    const pair = this.#judge('local', cert, key, false);
-    // That its root is known to nobody yet is said otherwise.
-    return { ...pair, record: { ...pair.record, warnings: [] } };
-  }
-
-  async #renewLocal(entry: Entry): Promise<void> {
+  async #renewLocal(kept: KeptCertificate): Promise<void> {
     try {
-      const pair = await this.#local();
-      if (pair.cert !== entry.pair.cert && this.#entries.includes(entry)) this.#use([{ entry, pair }]);
+      const change = kept.changeToMade(await this.#options.makeLocal());
+      if (!change.isAsBefore && this.#used.certificates.includes(kept)) this.#use([change]);
     } catch (error) {
-      this.#fail(entry, fromCore(error));
+      this.#fail(kept, fromCore(error));
     }
   }
 
   #lookAtDates(): void {
-    for (const entry of this.#entries) {
-      const { source, pair } = entry;
-      if (source === 'local') void this.#renewLocal(entry);
-      else if (isExpired(pair) && !this.#expired.has(pair)) {
-        this.#expired.add(pair);
-        const [name] = namesOf(source);
-        const message = `the certificate ${name} has expired; clients refuse it. ${isConfigured(source) ? RENEW : STATE}`;
+    const { certificates, clients } = this.#used;
+    for (const kept of certificates) if (kept.source === 'local') void this.#renewLocal(kept);
+    for (const kept of [...certificates, ...(clients === undefined ? [] : [clients])]) {
+      for (const { key, message } of kept.expired()) {
+        if (this.#expired.has(key)) continue;
+        this.#expired.add(key);
         this.#options.tell({ level: 'error', message });
       }
     }
   }
 
-  /** What should be known of a certificate that is used from now on. */
-  #remark(source: Source, pair: Pair, warnings: readonly string[]): void {
-    if (source === 'local') {
-      const root = displayPath(rootFile());
-      const message = `the certificate is for this machine, by a local authority; have clients trust it: gwanmun trust, or curl --cacert ${root}, NODE_EXTRA_CA_CERTS=${root}`;
-      this.#options.tell({ level: 'info', message });
-    }
-    const [name, key] = namesOf(source);
-    const dates = dateWarning(source, pair);
-    if (isExpired(pair)) this.#expired.add(pair);
-    if (dates !== undefined) {
-      this.#options.tell({ level: isUsable(pair) ? 'warn' : 'error', message: `the certificate ${name}: ${dates}` });
-    }
-    for (const warning of warnings) {
-      this.#options.tell({ level: 'warn', message: `the certificate ${name}: ${warning}` });
-    }
-    if (pair.keyIsOpen) this.#options.tell({ level: 'warn', message: openKey(key) });
+  /** Says what should be known of what is used from now on. */
+  #remark(kept: Kept): void {
+    for (const { key } of kept.expired()) this.#expired.add(key);
+    for (const remark of kept.remarks()) this.#options.tell(remark);
   }
 
-  /** What is said of a certificate alone, and beside the others. */
-  #warningsOf(index: number, { record }: Pair): string[] {
-    const isLocal = this.#entries[index]?.source === 'local';
-    return isLocal ? [] : [...new Set([...record.warnings, ...(this.#options.served()[index]?.warnings ?? [])])];
-  }
-
-  async #read(sources: readonly CertificateSource[]): Promise<Map<string, FileText | FileFault>> {
-    const paths = [...new Set(sources.flatMap(pathsOf))];
+  async #read(given: readonly string[]): Promise<Readings> {
+    const paths = [...new Set(given)];
     const readings = paths.length === 0 ? [] : await this.#files.read(paths);
     return new Map(paths.map((path, index) => [path, readings[index] as FileText | FileFault]));
-  }
-
-  #pairOf(source: CertificateSource, readings: ReadonlyMap<string, FileText | FileFault>): Pair {
-    const cert = contentOf(source, 'cert', readings);
-    const key = contentOf(source, 'key', readings);
-    return this.#judge(source, cert.text, key.text, key.isOpen);
-  }
-
-  /** A pair that can be served, or the GwanmunError that says why not. */
-  #judge(source: Source, cert: string, key: string, keyIsOpen: boolean): Pair {
-    try {
-      return { cert, key, record: this.#options.native.readCertificate(cert, key), readAt: Date.now(), keyIsOpen };
-    } catch (error) {
-      const fault = fromCore(error);
-      const part = fault.code === 'GWM_CERT_KEY' ? 'key' : 'cert';
-      const [certName, keyName] = namesOf(source);
-      // A key that does not fit is a matter of both files.
-      const names = part === 'cert' ? certName : certName === keyName ? keyName : `${keyName} (for ${certName})`;
-      const where = isConfigured(source) ? source.where[part] : undefined;
-      throw fault.with({ message: `${names}: ${fault.message}`, where });
-    }
   }
 }
 
 /** The core's form of what was loaded. */
-export function toCoreTls({ entries }: Pick<Loaded, 'entries'>): CoreTls {
+export function toCoreTls({ certificates, clients }: Omit<Loaded, 'states'>): CoreTls {
   return {
-    certificates: entries.map(({ source, pair: { cert, key } }) => ({
-      label: labelOf(source),
-      cert,
-      key,
-      isDefault: isConfigured(source) && source.isDefault,
-    })),
+    certificates: certificates.map(({ label, isDefault, pair: { cert, key } }) => ({ label, cert, key, isDefault })),
+    ...(clients === undefined ? {} : { clients: clients.core() }),
   };
-}
-
-function isConfigured(source: Source): source is CertificateSource {
-  return source !== 'local' && 'cert' in source;
-}
-
-function pathsOf(source: Source): string[] {
-  if (!isConfigured(source)) return [];
-  return [source.cert, source.key].flatMap((one) => ('file' in one ? [one.file] : []));
-}
-
-/** Whether both are from the same place. */
-function isSame(one: Source, other: Source): boolean {
-  const placeOf = (source: Source): string => {
-    if (source === 'local') return source;
-    if ('acme' in source) return `acme ${source.acme}`;
-    return [source.cert, source.key].map((own) => ('file' in own ? own.file : '')).join('\n');
-  };
-  return placeOf(one) === placeOf(other);
-}
-
-/** What an operator knows the certificate and its key by. */
-function namesOf(source: Source): [cert: string, key: string] {
-  if (source === 'local') return ['local authority', 'local authority'];
-  if ('acme' in source) return [`for ${source.acme} (ACME)`, `for ${source.acme} (ACME)`];
-  const name = (part: 'cert' | 'key'): string => {
-    const one = source[part];
-    return 'file' in one ? displayPath(one.file) : (source.where[part].key ?? part);
-  };
-  return [name('cert'), name('key')];
-}
-
-function labelOf(source: Source): string {
-  return namesOf(source)[0];
-}
-
-function contentOf(
-  source: CertificateSource,
-  part: 'cert' | 'key',
-  readings: ReadonlyMap<string, FileText | FileFault>,
-): { text: string; isOpen: boolean } {
-  const one = source[part];
-  if ('text' in one) return { text: one.text, isOpen: false };
-  const reading = readings.get(one.file);
-  if (reading !== undefined && 'text' in reading) return { text: reading.text, isOpen: reading.isOpenToAll };
-  const code: ErrorCode = part === 'cert' ? 'GWM_CERT_INVALID' : 'GWM_CERT_KEY';
-  const what = part === 'cert' ? 'certificate' : 'private key';
-  throw new GwanmunError(code, `the ${what} ${displayPath(one.file)} ${reading?.fault ?? 'was not read'}`, {
-    where: source.where[part],
-    remedy: `check the path, and that the server may read the file: sudo ls -lL ${one.file}`,
-  });
-}
-
-/** Why a changed file does not take the place of what is in use. */
-function whyNotInstead({ source, pair: old }: Entry, pair: Pair): GwanmunError | undefined {
-  if (!isConfigured(source)) return undefined;
-  if (isExpired(pair) && !isExpired(old)) return expiredInstead(source, pair);
-  const lost = old.record.names.filter((name) => !covers(pair.record.names, name));
-  if (lost.length === 0) return undefined;
-  const [name] = namesOf(source);
-  return new GwanmunError('GWM_CERT_INVALID', `${name} is not for ${lost.join(', ')} any more`, {
-    where: source.where.cert,
-    remedy: 'have it issued for all its names, or say that this is meant: gwanmun reload',
-  });
 }
 
 function together(faults: readonly GwanmunError[]): GwanmunError {
@@ -467,64 +314,4 @@ function together(faults: readonly GwanmunError[]): GwanmunError {
   if (faults.length === 1) return first;
   const problems = faults.map(({ message, where }) => ({ message, where }));
   return new GwanmunError(first.code, `${faults.length} certificates cannot be used`, { problems });
-}
-
-function covers(names: readonly string[], name: string): boolean {
-  const wildcard = name.replace(/^[^.]+/, '*');
-  return names.includes(name) || names.includes(wildcard);
-}
-
-function expiredInstead(source: Source, pair: Pair): GwanmunError {
-  const where: Where | undefined = isConfigured(source) ? source.where.cert : undefined;
-  const [name] = namesOf(source);
-  const message = `${name} expired on ${day(pair.record.notAfter)}, and the one in use has not`;
-  return new GwanmunError('GWM_CERT_INVALID', message, { where, remedy: 'restore the newer certificate, or renew it' });
-}
-
-const RENEW = 'Renew it; the new files are taken over by themselves.';
-const STATE = 'Why it is not renewed: gwanmun certificates';
-
-function isExpired({ record }: Pair): boolean {
-  return record.notAfter < Date.now();
-}
-
-function isUsable({ record }: Pair): boolean {
-  return record.notBefore <= Date.now() && Date.now() <= record.notAfter;
-}
-
-const DAY_MS = 86_400_000;
-/** From then on the date is said; of a short lifetime, when a third is left. */
-const SOON_MS = 14 * DAY_MS;
-
-function dateWarning(source: Source, { record: { notBefore, notAfter } }: Pair): string | undefined {
-  const now = Date.now();
-  if (now < notBefore)
-    return `it is not valid before ${day(notBefore)}; clients refuse it until then. Is the clock right?`;
-  if (now > notAfter)
-    return `it expired on ${day(notAfter)}; clients refuse it. ${isConfigured(source) ? RENEW : STATE}`;
-  // Those that are renewed by themselves are so when a third is left.
-  const soon = isConfigured(source) ? Math.min(SOON_MS, (notAfter - notBefore) / 3) : (notAfter - notBefore) / 6;
-  const days = Math.floor((notAfter - now) / DAY_MS);
-  return notAfter - now < soon
-    ? `it expires in ${days === 1 ? '1 day' : `${days} days`}, on ${day(notAfter)}`
-    : undefined;
-}
-
-function openKey(path: string): string {
-  return `every user of this machine may read the private key ${path}; chmod 600 ${path}`;
-}
-
-function until({ record }: Pair): string {
-  return record.notAfter < Date.now()
-    ? `which expired on ${day(record.notAfter)}`
-    : `valid until ${day(record.notAfter)}`;
-}
-
-function describe({ record: { names, issuer, notAfter } }: Pair): string {
-  const shown = names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
-  return `for ${shown}, from ${issuer}, until ${day(notAfter)}`;
-}
-
-function day(ms: number): string {
-  return new Date(ms).toISOString().slice(0, 10);
 }

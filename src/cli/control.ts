@@ -65,10 +65,11 @@ export async function control(
 export async function certificatesOf(target: ControlTarget, asJson: boolean, color: boolean): Promise<string> {
   const { status } = await findServer({ command: 'status' }, target);
   // A server of an older version has none.
-  const { certificates = [], domains = [] } = status;
-  if (asJson) return `${JSON.stringify(certificatesForPrograms(certificates, domains), null, 2)}\n`;
+  const { certificates = [], domains = [], clientCertificates } = status;
+  const shown = { certificates, domains, clientCertificates };
+  if (asJson) return `${JSON.stringify(certificatesForPrograms(shown), null, 2)}\n`;
   const isNone = certificates.length + domains.length === 0;
-  return isNone ? 'no address of this server speaks TLS\n' : certificateTable(certificates, domains, color);
+  return isNone ? 'no address of this server speaks TLS\n' : certificateTable(shown, color);
 }
 
 function count(workers: number): string {
@@ -186,7 +187,7 @@ function table(status: ServerStatus, color: boolean): string {
     `  queue        ${status.queue}${status.queue === 0 ? '' : `, the first for ${status.queueAge} ms`}`,
   ];
   // A server of an older version says nothing of handshakes and certificates.
-  const { handshakes, certificates = [], domains = [] } = status;
+  const { handshakes, certificates = [], domains = [], clientCertificates } = status;
   if (handshakes !== undefined && certificates.length + domains.length > 0)
     lines.push(`  handshakes   ${shaken(handshakes)}`);
   if (workers.length > 0) {
@@ -210,7 +211,8 @@ function table(status: ServerStatus, color: boolean): string {
     lines.push('', c.dim(line(head)), ...rows.map(line));
   }
   if (certificates.length + domains.length > 0) {
-    lines.push('', c.dim('  certificates'), certificateTable(certificates, domains, color).trimEnd());
+    const shown = { certificates, domains, clientCertificates };
+    lines.push('', c.dim('  certificates'), certificateTable(shown, color).trimEnd());
   }
   return `${lines.join('\n')}\n`;
 }

@@ -55,7 +55,9 @@ function forOneRequest(config: ResolvedConfig, isSecure: boolean): ResolvedConfi
     ...config,
     listen: [{ kind: 'tcp', host: '127.0.0.1', port: 0, ...(isSecure ? { tls: true } : {}) }],
     // The certificate is for nobody else: the server's own may be for root alone to read.
-    tls: isSecure ? { certificates: [certificateForOneself()], minVersion: '1.3', acme: undefined } : undefined,
+    tls: isSecure
+      ? { certificates: [certificateForOneself()], minVersion: '1.3', acme: undefined, clients: undefined }
+      : undefined,
     hsts: isSecure ? config.hsts : undefined,
     workers: Math.min(config.workers, 1),
     mostWorkers: Math.min(config.workers, 1),

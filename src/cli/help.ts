@@ -76,7 +76,7 @@ ${CONTROL}`,
   certificates: `gwanmun certificates: which certificates does a running server have?
 
 Examples
-  gwanmun certificates        # names, issuer, days left, files, what is wrong
+  gwanmun certificates        # names, issuer, days left, files, what is wrong; whose clients are let in
   gwanmun certificates --json # the same for programs
 
   Files are watched, and taken over when they change. gwanmun check reads those

@@ -140,6 +140,7 @@ class Program {
       workers: [],
       certificates: [],
       domains: [],
+      clientCertificates: undefined,
     };
   }
 

@@ -5,7 +5,7 @@ import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { wantsColor } from '../colors.js';
 import { LocalFiles } from '../certificates/files.js';
-import { CertificateStore, toCoreTls, type CertificateStatus } from '../certificates/store.js';
+import { CertificateStore, toCoreTls } from '../certificates/store.js';
 import { loadConfigAfresh } from '../config/load-afresh.js';
 import { CONFIG_NAMES, findConfig, loadConfig } from '../config/load.js';
 import { mustAnswer } from '../config/paths.js';
@@ -17,6 +17,7 @@ import { GwanmunError, systemFault } from '../errors.js';
 import { formatError } from '../format-error.js';
 import { loadNative } from '../native.js';
 import { checkPython } from '../supervisor/python-worker.js';
+import type { ServerStatus } from '../supervisor/status.js';
 import { parseCommand, suggestCommand, type Command, type Subject } from './arguments.js';
 import { describeMounts, formatAddress } from './banner.js';
 import { serve } from './serve.js';
@@ -105,24 +106,35 @@ async function check(file: string | undefined): Promise<void> {
   const input = await findInput({ target: undefined, config: file });
   const config = await resolveInTime(input);
   for (const application of config.wsgi) checkPython(application);
-  const { certificates, keys } = await readCertificates(config);
+  const { certificates, clientCertificates, keys } = await readCertificates(config);
   const { certificateTable } = await import('./certificates.js');
   const { costOf } = await import('./signing-cost.js');
   const costs = certificates.flatMap((certificate, index) => costOf(certificate, keys[index] ?? ''));
-  const table = certificateTable(certificates, [], false) + costs.map((line) => `${line}\n`).join('');
+  const shown = { certificates, domains: [], clientCertificates };
+  const table = certificateTable(shown, false) + costs.map((line) => `${line}\n`).join('');
   process.stdout.write(`✓ ${input.source.name} is valid\n${summary(config)}${table}`);
-  const unusable = certificates.filter(({ notBefore, notAfter }) => notAfter < Date.now() || notBefore > Date.now());
-  if (unusable.length === 0) return;
-  const names = unusable.map(({ source }) => source).join(', ');
-  process.stderr.write(`✗ clients refuse ${names}, by the dates above\n`);
-  process.exitCode = 1;
+  const now = Date.now();
+  const complain = (text: string): void => {
+    process.stderr.write(`✗ ${text}, by the dates above\n`);
+    process.exitCode = 1;
+  };
+  const unusable = certificates.filter(({ notBefore, notAfter }) => notAfter < now || notBefore > now);
+  if (unusable.length > 0) complain(`clients refuse ${unusable.map(({ source }) => source).join(', ')}`);
+  const { authorities = [], revocations = [] } = clientCertificates ?? {};
+  const expired = [...authorities, ...revocations].filter(({ notAfter }) => notAfter < now);
+  if (expired.length > 0)
+    complain(`clients of ${[...new Set(expired.map(({ name }) => name))].join(', ')} are refused`);
 }
 
 /** The certificates as a server would have them, and their keys. Rejects with a GwanmunError that names those that cannot be used. */
 async function readCertificates({
   tls,
-}: ResolvedConfig): Promise<{ certificates: readonly CertificateStatus[]; keys: readonly string[] }> {
-  if (tls === undefined || tls.certificates === 'local') return { certificates: [], keys: [] };
+}: ResolvedConfig): Promise<
+  Pick<ServerStatus, 'certificates' | 'clientCertificates'> & { readonly keys: readonly string[] }
+> {
+  if (tls === undefined || tls.certificates === 'local') {
+    return { certificates: [], clientCertificates: undefined, keys: [] };
+  }
   const native = loadNative();
   const store = new CertificateStore({
     native,
@@ -134,9 +146,9 @@ async function readCertificates({
   });
   const loaded = await store.load(tls);
   store.adopt(loaded);
-  const certificates = store.status();
+  const status = { certificates: store.status(), clientCertificates: store.clientsStatus() };
   store.end();
-  return { certificates, keys: toCoreTls(loaded)?.certificates.map(({ key }) => key) ?? [] };
+  return { ...status, keys: toCoreTls(loaded).certificates.map(({ key }) => key) };
 }
 
 function summary(config: ResolvedConfig): string {

@@ -1,7 +1,7 @@
 // What an operator pays for an RSA key: most of a handshake's time is its signature.
 
 import { createPrivateKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
-import type { CertificateStatus } from '../certificates/store.js';
+import type { CertificateStatus } from '../certificates/kept-certificate.js';
 
 /** What signing with an RSA key costs a handshake, measured: clients verify an ECDSA certificate as well. */
 export function costOf({ keyType, source }: CertificateStatus, key: string): string[] {

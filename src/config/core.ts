@@ -248,6 +248,16 @@ export interface CoreTls {
     key: string;
     isDefault: boolean;
   }[];
+  /** Clients are asked for certificates. */
+  clients?: CoreClients;
+}
+
+export interface CoreClients {
+  /** PEM: the authorities whose clients are let in, and what these have revoked. */
+  ca: string;
+  crl?: string;
+  /** Who has no certificate is refused. */
+  isRequired: boolean;
 }
 
 /** What the core tells the main process. */

@@ -337,6 +337,18 @@ export interface Tls {
   certificates?: readonly Certificate[] | undefined;
   /** The oldest version of TLS that clients may speak. Default `'1.2'`. */
   minVersion?: '1.2' | '1.3' | undefined;
+  /** Ask clients for certificates: `{ ca: './clients-ca.pem' }`. Default: nobody is asked. */
+  clientCertificates?: ClientCertificates | undefined;
+}
+
+/** Whose clients are let in (mutual TLS). */
+export interface ClientCertificates {
+  /** The authorities that vouch for clients: a PEM file with one certificate or more. */
+  ca: string | Uint8Array;
+  /** Who has no certificate is refused (`'require'`) or let in (`'optional'`). One that is not good is refused by both. Default `'require'`. */
+  mode?: 'require' | 'optional' | undefined;
+  /** What the authorities have revoked: a PEM file with a list (CRL) of each of them. Default: nobody looks. */
+  crl?: string | Uint8Array | undefined;
 }
 
 /** `combined` is Apache's format, `json` is one object a line; both are for programs. `short` is for people. */

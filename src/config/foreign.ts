@@ -38,6 +38,11 @@ const FOREIGN: readonly (readonly [names: string, key: string, example: string])
   ['pid', 'pidFile', "pidFile: '/run/site.pid'"],
   ['certfile certificate certpath crt fullchain chain pem sslcertificate', 'cert', "cert: './fullchain.pem'"],
   ['keyfile privatekey keypath privkey sslcertificatekey', 'key', "key: './privkey.pem'"],
+  [
+    'ca cafile cacerts clientca sslclientcertificate sslverifyclient sslcacertificatefile requestcert mtls clientauth crl crlfile sslcrl',
+    'clientCertificates',
+    "clientCertificates: { ca: './clients-ca.pem', crl: './clients-crl.pem' }",
+  ],
   ['sslprotocols protocols minprotocol minimumversion tlsversion', 'minVersion', "minVersion: '1.3'"],
   ['acme letsencrypt autohttps domains domain', 'tls', "tls: { acme: { domains: ['example.org'] } }"],
   [

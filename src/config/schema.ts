@@ -727,6 +727,14 @@ export interface CheckedTls {
   readonly certificates: readonly CheckedCertificate[];
   readonly acme: CheckedAcme | undefined;
   readonly minVersion: '1.2' | '1.3';
+  readonly clients: CheckedClients | undefined;
+}
+
+/** What clients are asked for, as it was written. */
+export interface CheckedClients {
+  readonly ca: PemSource;
+  readonly crl: PemSource | undefined;
+  readonly isRequired: boolean;
 }
 
 const pem = choose<string | Uint8Array, PemSource>((input) => {
@@ -801,6 +809,17 @@ const acme = object(
 );
 /** How certificates are got by themselves, as it was written; the domains are in their normal form. */
 export type CheckedAcme = v.InferOutput<typeof acme>;
+const clientCertificates = v.pipe(
+  object(
+    {
+      ca: pem,
+      mode: v.optional(v.picklist(['require', 'optional'], "expected 'require' or 'optional'")),
+      crl: v.optional(pem),
+    },
+    "expected { ca: './clients-ca.pem' }",
+  ),
+  v.transform(({ ca, mode, crl }): CheckedClients => ({ ca, crl, isRequired: mode !== 'optional' })),
+);
 
 const tls = v.pipe(
   object(
@@ -817,11 +836,12 @@ const tls = v.pipe(
         ),
       ),
       minVersion: v.optional(v.picklist(['1.2', '1.3'], "expected '1.2' or '1.3'")),
+      clientCertificates: v.optional(clientCertificates),
     },
     "expected { cert: './fullchain.pem', key: './privkey.pem' }",
   ),
   v.rawTransform(({ dataset, addIssue, NEVER }): CheckedTls => {
-    const { cert, key, certificates, acme: own, minVersion = '1.2' } = dataset.value;
+    const { cert, key, certificates, acme: own, minVersion = '1.2', clientCertificates: clients } = dataset.value;
     const one = cert !== undefined || key !== undefined;
     const isNothing = !one && certificates === undefined && own === undefined;
     if ((one && certificates !== undefined) || (one && cert === undefined) || isNothing) {
@@ -837,9 +857,9 @@ const tls = v.pipe(
       isDefault: given.default ?? false,
       path,
     });
-    if (cert !== undefined) return { certificates: [checked({ cert, key }, ['tls'])], acme: own, minVersion };
+    if (cert !== undefined) return { certificates: [checked({ cert, key }, ['tls'])], acme: own, minVersion, clients };
     const all = (certificates ?? []).map((given, index) => checked(given, ['tls', 'certificates', index]));
-    return { certificates: all, acme: own, minVersion };
+    return { certificates: all, acme: own, minVersion, clients };
   }),
 );
 

@@ -16,6 +16,19 @@ export interface ResolvedTls {
   /** Others are got by themselves. */
   readonly acme: ResolvedAcme | undefined;
   readonly minVersion: '1.2' | '1.3';
+  /** Undefined: clients are not asked for certificates. */
+  readonly clients: ClientSource | undefined;
+}
+
+/** Who vouches for clients, as the configuration names it. */
+export interface ClientSource {
+  /** Files by absolute paths. */
+  readonly ca: PemSource;
+  /** Undefined: nobody looks whether a certificate was revoked. */
+  readonly crl: PemSource | undefined;
+  readonly isRequired: boolean;
+  /** Where they were written. */
+  readonly where: { readonly ca: Where; readonly crl: Where };
 }
 
 /** A certificate that the configuration names. */
@@ -35,7 +48,7 @@ export type TlsFlag =
   /** In their normal form. */
   | { readonly domains: readonly string[]; readonly email: string | undefined };
 
-/** Where the certificates come from. A flag's take the place of the configuration's. */
+/** Where the certificates come from. A flag's take the place of the configuration's; what clients are asked for stays. */
 export function resolveTls(
   configured: CheckedTls | undefined,
   flag: TlsFlag | undefined,
@@ -44,9 +57,20 @@ export function resolveTls(
   { user, env, faults }: { user?: string | number | undefined; env: NodeJS.ProcessEnv; faults: ConfigFault[] },
 ): ResolvedTls | undefined {
   const minVersion = configured?.minVersion ?? '1.2';
+  const absolute = (one: PemSource): PemSource => ('file' in one ? { file: resolve(directory, one.file) } : one);
+  const asked = configured?.clients;
+  const clients = asked && {
+    ca: absolute(asked.ca),
+    crl: asked.crl && absolute(asked.crl),
+    isRequired: asked.isRequired,
+    where: {
+      ca: place(['tls', 'clientCertificates', 'ca'], source),
+      crl: place(['tls', 'clientCertificates', 'crl'], source),
+    },
+  };
   const acmeOf = (one: CheckedAcme, path: KeyPath): ResolvedAcme =>
     resolveAcme(one, path, { folder: directory, user, env, faults });
-  if (flag === 'local') return { certificates: 'local', acme: undefined, minVersion };
+  if (flag === 'local') return { certificates: 'local', acme: undefined, minVersion, clients };
   if (flag !== undefined && 'domains' in flag) {
     // Of the configuration stays what the flags do not say.
     const own = {
@@ -54,17 +78,16 @@ export function resolveTls(
       domains: [...flag.domains],
       ...(flag.email === undefined ? {} : { email: flag.email }),
     };
-    return { certificates: [], acme: acmeOf(own, ['--domain']), minVersion };
+    return { certificates: [], acme: acmeOf(own, ['--domain']), minVersion, clients };
   }
-  if (flag !== undefined) return { certificates: [ofFlag(flag)], acme: undefined, minVersion };
+  if (flag !== undefined) return { certificates: [ofFlag(flag)], acme: undefined, minVersion, clients };
   if (configured === undefined) return undefined;
   const acme = configured.acme && acmeOf(configured.acme, ['tls', 'acme', 'domains']);
-  const absolute = (one: PemSource): PemSource => ('file' in one ? { file: resolve(directory, one.file) } : one);
   const certificates = configured.certificates.map(({ cert, key, isDefault, path }): CertificateSource => {
     const at = (name: string): Where => place([...path, name], source);
     return { cert: absolute(cert), key: absolute(key), isDefault, where: { cert: at('cert'), key: at('key') } };
   });
-  return { certificates, acme, minVersion };
+  return { certificates, acme, minVersion, clients };
 }
 
 /** A path of the command line is relative to where it was typed. */

@@ -20,6 +20,7 @@ import {
   HEAD_SERVER_NAME,
   HEAD_TARGET,
 } from './frame.js';
+import { addConnectionVariables } from './connection.js';
 import { earlyHints } from './early-hints.js';
 import { fileWrapper, type FileWrapper } from './file-body.js';
 import type { EarlyHints, Environ, ErrorStream, InputStream } from './types.js';
@@ -73,7 +74,8 @@ export class EnvironFactories {
   /** @throws if the head names an id that was not defined */
   make(words: Int32Array, at: number, text: string, input: InputStream, errors: ErrorStream): Environ {
     const environ = this.ofHead(words, at, text, input, errors);
-    if (words[at + HEAD_FLAGS]! & HEAD_FLAG_VARIABLES) addVariables(environ, words, at, text);
+    const tail = connectionTail(words, at, text);
+    if (tail !== undefined) addConnectionVariables(environ, tail);
     return environ;
   }
 
@@ -168,10 +170,10 @@ export function cut(text: string, pair: number): string {
   return text.substring(pair >>> 16, pair & 0xffff);
 }
 
-/** Adds what is known of the connection: its TLS. */
-function addVariables(environ: Environ, words: Int32Array, at: number, text: string): void {
-  const parts = text.substring(words[at + HEAD_REMOTE_ADDR]! & 0xffff).split('\0');
-  for (let i = 0; i + 1 < parts.length; i += 2) environ[parts[i]!] = parts[i + 1]!;
+/** What the core says of the connection, as it crosses. Undefined: nothing. */
+export function connectionTail(words: Int32Array, at: number, text: string): string | undefined {
+  if ((words[at + HEAD_FLAGS]! & HEAD_FLAG_VARIABLES) === 0) return undefined;
+  return text.substring(words[at + HEAD_REMOTE_ADDR]! & 0xffff);
 }
 
 /** W03: never empty, also behind a Unix socket. */

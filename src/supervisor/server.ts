@@ -321,6 +321,7 @@ export class Server {
       listen: JSON.parse(this.#core?.addresses() ?? '[]') as CoreAddress[],
       certificates: this.#certificates.store.status(),
       domains: this.#certificates.domains(),
+      clientCertificates: this.#certificates.store.clientsStatus(),
       ...describeLoad(this.#generations, this.#coreStatus(), (id) => this.#upkeep.lag(id)),
     };
   }

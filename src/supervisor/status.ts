@@ -1,7 +1,8 @@
 // What goes on in a server, for operators.
 
 import type { DomainStatus } from '../acme/acme.js';
-import type { CertificateStatus } from '../certificates/store.js';
+import type { CertificateStatus } from '../certificates/kept-certificate.js';
+import type { ClientCertificatesStatus } from '../certificates/kept-clients.js';
 import type { CoreAddress } from '../config/core.js';
 import type { CoreHandshakes, CoreStatus, CoreUsage } from '../native.js';
 import type { Generations, Pool } from './generations.js';
@@ -48,6 +49,8 @@ export interface ServerStatus {
   readonly certificates: readonly CertificateStatus[];
   /** Names whose certificates are got by themselves. */
   readonly domains: readonly DomainStatus[];
+  /** Undefined: clients are not asked for certificates. */
+  readonly clientCertificates: ClientCertificatesStatus | undefined;
 }
 
 /** What the server and its workers have to do. `lag` says by how many milliseconds a worker's event loop is late. */

@@ -272,6 +272,10 @@ describe('first guesses are understood', () => {
       { tls: { cert: 'a', ssl_certificate_key: 'b' } },
       "tls.ssl_certificate_key: unknown key; gwanmun calls it key, as in key: './privkey.pem'",
     ],
+    [
+      { tls: { cert: 'a', ca: 'b' } },
+      "tls.ca: unknown key; gwanmun calls it clientCertificates, as in clientCertificates: { ca: './clients-ca.pem', crl: './clients-crl.pem' }",
+    ],
     [{ listen: { port: 443, ssl: true } }, 'listen.ssl: unknown key; gwanmun calls it tls, as in tls: true'],
     [
       { forceSSL: true },

@@ -341,7 +341,7 @@ server.once('exit', () => process.exit());
     user
       .has({
         'program.cjs': `const { cert, key } = ${JSON.stringify(made(['a.example']))};
-require('node:https').createServer({ cert, key, requestCert: true }).listen(0);
+require('node:https').createServer({ cert, key, SNICallback() {} }).listen(0);
 `,
       })
       .runs(process.execPath, ['--import', `${ROOT}dist/register.js`, 'program.cjs']),

@@ -109,6 +109,9 @@ function fakeNative() {
     readCertificate: () => {
       throw new Error('there is none');
     },
+    readAuthorities: () => {
+      throw new Error('there is none');
+    },
     silentPaths: async (paths) => paths.map(() => false),
   };
   return { native, state };

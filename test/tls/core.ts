@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { CoreClients, CoreTls } from '../../src/config/core.js';
 import { loadNative, type NativeCore } from '../../src/native.js';
 
 /** A certificate with its key, both PEM. */
@@ -40,15 +41,25 @@ export class TlsCore implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'gwanmun-tls-core-'));
   readonly core: NativeCore;
   readonly ports: number[];
+  private readonly certificates: Issued[];
+  private clients: CoreClients | undefined;
   private readonly closed: Promise<void>;
 
-  constructor(certificates: Issued[], config: Record<string, unknown> = {}, listen?: Listener[]) {
+  constructor(
+    certificates: Issued[],
+    config: Record<string, unknown> = {},
+    listen?: Listener[],
+    clients?: CoreClients,
+  ) {
+    this.certificates = certificates;
+    this.clients = clients;
     writeFileSync(join(this.folder, 'small.txt'), 'small');
     writeFileSync(join(this.folder, 'large.bin'), Buffer.alloc(5_000_000, 'gwanmun '));
     let resolve = (): void => {};
     this.closed = new Promise((done) => (resolve = done));
     const { Core } = loadNative();
-    this.core = new Core(JSON.stringify(this.config(config, listen)), { certificates }, (event: string) => {
+    const tls: CoreTls = { certificates, ...(clients === undefined ? {} : { clients }) };
+    this.core = new Core(JSON.stringify(this.config(config, listen)), tls, (event: string) => {
       if (event.includes('"closed"')) resolve();
     });
     this.ports = (JSON.parse(this.core.addresses()) as Listener[]).map(({ port }) => port);
@@ -75,6 +86,12 @@ export class TlsCore implements AsyncDisposable {
       multiprocess: false,
       ...config,
     };
+  }
+
+  /** Asks new clients for something else. */
+  ask(change: Partial<CoreClients>): void {
+    this.clients = { ca: '', isRequired: true, ...this.clients, ...change };
+    this.core.setCertificates({ certificates: this.certificates, clients: this.clients });
   }
 
   log(name: 'access' | 'error'): string {

@@ -11,10 +11,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { once } from 'node:events';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { describe, expect, test, vi } from 'vitest';
 import { CertificateReader } from '../../src/certificates/reader.js';
 import { Gwanmun } from '../workers/gwanmun-process.js';
+import { ClientAuthority } from './client-authority.js';
 import { certificateOf, fingerprint } from './client.js';
 import { made, type Made } from './made.js';
 
@@ -37,10 +40,10 @@ function put(folder: string, number: number, { cert, key }: Made): void {
   }
 }
 
-function start(site: Made): Gwanmun {
+function start(site: Made, clientCertificates?: object, [ca = '', crl = ''] = ['', '']): Gwanmun {
   const gwanmun = new Gwanmun({
     config: {
-      tls: { cert: './live/fullchain.pem', key: './live/privkey.pem' },
+      tls: { cert: './live/fullchain.pem', key: './live/privkey.pem', clientCertificates },
       user: NOBODY,
       group: NOBODY,
       mounts: [{ path: '/', files: './page' }],
@@ -48,6 +51,12 @@ function start(site: Made): Gwanmun {
     files: { 'page/index.html': 'here', 'live/.keep': '', 'archive/.keep': '' },
   });
   put(gwanmun.folder, 1, site);
+  for (const [name, text] of [
+    ['ca', ca],
+    ['crl', crl],
+  ] as const) {
+    writeFileSync(join(gwanmun.folder, `live/${name}.pem`), text, { mode: 0o600 });
+  }
   for (const name of ['archive', 'live']) chmodSync(join(gwanmun.folder, name), 0o700);
   chmodSync(gwanmun.folder, 0o755);
   return gwanmun;
@@ -142,6 +151,32 @@ describe.skipIf(process.getuid?.() !== 0)('started as root, with a user', () => 
     expect(await fetch(`http://127.0.0.1:${number}/`).then((response) => response.text())).toBe('here');
   });
 
+  test('T45 authorities of clients and what they have revoked are read as certificates are', async () => {
+    using ops = new ClientAuthority('Ops');
+    const [alice, bob] = [ops.issue('/CN=alice'), ops.issue('/CN=bob')];
+    await using gwanmun = start(sites[0], { ca: './live/ca.pem', crl: './live/crl.pem' }, [ops.pem, ops.list()]);
+    const number = await port(gwanmun);
+    const isLetIn = async (client: Made): Promise<boolean> => {
+      const socket = connect({
+        port: number,
+        host: '127.0.0.1',
+        servername: 'a.example',
+        rejectUnauthorized: false,
+        ...client,
+      });
+      socket.write('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n');
+      const got = await Promise.race([once(socket, 'data'), once(socket, 'close')]).catch(() => []);
+      socket.destroy();
+      return got[0] instanceof Buffer;
+    };
+    expect(await isLetIn(alice)).toBe(true);
+    ops.revoke(alice);
+    writeFileSync(join(gwanmun.folder, 'live/crl.pem'), ops.list());
+    await gwanmun.says(/crl\.pem\) has changed and is in use: CN=Ops; 1 revoked/);
+    expect(await isLetIn(alice)).toBe(false);
+    expect(await isLetIn(bob)).toBe(true);
+  });
+
   test('a successor that does not come about leaves everything as it was', async () => {
     await using gwanmun = start(sites[0]);
     const number = await port(gwanmun);
@@ -191,7 +226,13 @@ test('the process that reads certificates gives nothing else of a file, and keep
     writeFileSync(file, `secret\n# note\n${key}between\n${cert}-----BEGIN OPENSSH PRIVATE KEY-----\nx\n`);
     const half = join(folder, 'half.pem');
     writeFileSync(half, `a\n${cert.slice(0, 200)}`);
-    const [passwd, both, written, none] = await reader.read(['/etc/passwd', file, half, join(folder, 'none')]);
+    using ops = new ClientAuthority();
+    const list = join(folder, 'crl.pem');
+    const crl = ops.list();
+    writeFileSync(list, `Certificate Revocation List:\n${crl}`);
+    const paths = ['/etc/passwd', file, half, join(folder, 'none'), list];
+    const [passwd, both, written, none, revoked] = await reader.read(paths);
+    expect(revoked).toMatchObject({ text: `\n${crl.trimEnd()}` });
     expect(passwd).toMatchObject({ text: expect.stringMatching(/^\n*$/) as string });
     expect(both).toMatchObject({ text: `\n\n${key}\n${cert.trimEnd()}` });
     expect(written).toMatchObject({ text: '\n-----BEGIN CERTIFICATE-----\n' });

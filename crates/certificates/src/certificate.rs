@@ -16,7 +16,7 @@ use x509_parser::public_key::PublicKey;
 pub(crate) struct Certificate {
     pub(crate) der: CertificateDer<'static>,
     /// As encoded: that is how issuers are found (RFC 5280 §7.1).
-    subject: Vec<u8>,
+    pub(crate) subject: Vec<u8>,
     issuer: Vec<u8>,
     key_id: Option<Vec<u8>>,
     issuer_key_id: Option<Vec<u8>>,

@@ -2,13 +2,18 @@
 //!
 //! No cryptography here: whether the key belongs to the certificate is for who can compute with it.
 
+mod authority;
 mod certificate;
 mod chain;
+mod client;
+mod distinguished_name;
 mod name;
 mod pem;
 
+pub use authority::{Authority, Revocations, authorities, revocations};
+pub use client::{ClientFacts, expiry};
 pub use name::normal_name;
-pub use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+pub use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use certificate::Certificate;
 use std::fmt;
@@ -74,14 +79,6 @@ pub fn read(cert: &[u8], key: &[u8]) -> Result<Pair, Fault> {
     let key = private_key(key)?;
     let chain = chain.into_iter().map(|certificate| certificate.der).collect();
     Ok(Pair { chain, key, facts })
-}
-
-/// Reads the certificates of authorities.
-///
-/// # Errors
-/// The text is not PEM, or has no certificate.
-pub fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    Ok(certificates(pem)?.into_iter().map(|certificate| certificate.der).collect())
 }
 
 fn certificates(text: &[u8]) -> Result<Vec<Certificate>, Fault> {

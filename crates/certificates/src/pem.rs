@@ -47,6 +47,25 @@ pub(crate) fn sections(text: &[u8]) -> impl Iterator<Item = Result<Section<'_>, 
     })
 }
 
+/// A section as text.
+pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = format!("{BEGIN}{label}{DASHES}\n");
+    // 48 bytes make a line of 64 digits.
+    for line in der.chunks(48) {
+        for three in line.chunks(3) {
+            let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or_default());
+            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+            for digit in 0..4 {
+                let index = (bits >> (18 - 6 * digit)) as usize % 64;
+                out.push(if digit > three.len() { '=' } else { DIGITS[index].into() });
+            }
+        }
+        out.push('\n');
+    }
+    out + END + label + DASHES + "\n"
+}
+
 fn label_of<'a>(line: &'a str, kind: &str) -> Option<&'a str> {
     line.strip_prefix(kind)?.strip_suffix(DASHES)
 }

@@ -187,3 +187,60 @@ fn t1_names_have_one_form() {
         assert_eq!(normal_name(name), None, "{name:?}");
     }
 }
+
+/// A client's certificate whose name has these parts, in this order.
+fn client(parts: &[(rcgen::DnType, rcgen::DnValue)], serial: u64) -> Vec<u8> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    for (kind, value) in parts {
+        params.distinguished_name.push(kind.clone(), value.clone());
+    }
+    params.serial_number = Some(rcgen::SerialNumber::from(serial));
+    params.not_before = rcgen::date_time_ymd(2026, 1, 2);
+    params.not_after = rcgen::date_time_ymd(2050, 12, 31);
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+}
+
+#[test]
+fn t47_a_clients_certificate_is_told_in_the_words_of_mod_ssl() {
+    use rcgen::{DnType, DnValue};
+    let utf8 = |text: &str| DnValue::Utf8String(text.to_owned());
+    let parts = [
+        (DnType::CountryName, DnValue::PrintableString("KR".try_into().unwrap())),
+        (DnType::OrganizationName, utf8(" Ex, \"Ltd\" + <Söhne>; \\")),
+        (
+            DnType::CustomDnType(vec![1, 2, 840, 113549, 1, 9, 1]),
+            DnValue::Ia5String("a@b".try_into().unwrap()),
+        ),
+        (DnType::CustomDnType(vec![1, 2, 3, 4]), utf8("hm")),
+        (DnType::OrganizationalUnitName, DnValue::BmpString("관문".try_into().unwrap())),
+        (DnType::CommonName, utf8("#1\0\n=")),
+    ];
+    let facts = ClientFacts::of(&client(&parts, 0xABCD)).unwrap();
+    assert_eq!(
+        facts.subject,
+        "CN=\\#1\\00\\0A=,OU=\\EA\\B4\\80\\EB\\AC\\B8,1.2.3.4=#0C02686D,emailAddress=a@b,\
+         O=\\ Ex\\, \\\"Ltd\\\" \\+ \\<S\\C3\\B6hne\\>\\; \\\\,C=KR"
+    );
+    assert_eq!(facts.issuer, facts.subject);
+    assert_eq!(facts.serial, "ABCD");
+    assert_eq!(facts.not_before, "Jan  2 00:00:00 2026 GMT");
+    assert_eq!(facts.not_after, "Dec 31 00:00:00 2050 GMT");
+    let der = client(&[(DnType::CommonName, utf8("x"))], 1);
+    let facts = ClientFacts::of(&der).unwrap();
+    assert_eq!((facts.serial.as_str(), facts.subject.as_str()), ("01", "CN=x"));
+    // The text is read as what it was made of.
+    assert_eq!(authorities(facts.pem.as_bytes()).unwrap()[0].der.as_ref(), der);
+    assert!(facts.pem.lines().all(|line| line.len() <= 64));
+    assert_eq!(ClientFacts::of(b"nothing"), None);
+}
+
+#[test]
+fn pem_is_padded() {
+    for length in 0..100 {
+        let bytes: Vec<u8> = (0..length).collect();
+        let text = pem::encode("CERTIFICATE", &bytes);
+        let section = pem::sections(text.as_bytes()).next().unwrap().unwrap();
+        assert_eq!(section.der().unwrap(), bytes, "{text}");
+    }
+}

@@ -87,6 +87,10 @@ pub struct TlsDetails<'a> {
     /// The host that the client has asked for (SNI).
     pub name: Option<&'a str>,
     pub is_resumed: bool,
+    /// Whether the client has a certificate: `SUCCESS` or `NONE`. None: it was not asked for one.
+    pub client_verify: Option<&'a str>,
+    /// Whose certificate it is.
+    pub client_subject: Option<&'a str>,
 }
 
 /// An I/O thread's access lines, handed over together once per turn of its event loop.

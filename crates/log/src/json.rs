@@ -52,6 +52,8 @@ pub(super) fn write_access(
         object.optional("sni", tls.name.map(str::as_bytes));
         object.name("resumed");
         object.out.extend_from_slice(if tls.is_resumed { b"true" } else { b"false" });
+        object.optional("client_verify", tls.client_verify.map(str::as_bytes));
+        object.optional("client_subject", tls.client_subject.map(str::as_bytes));
     }
     object.number("status", record.status.into());
     object.number("bytes", record.bytes);
@@ -405,6 +407,8 @@ mod tests {
                 cipher: "TLS_AES_128_GCM_SHA256",
                 name: Some("a.test"),
                 is_resumed: true,
+                client_verify: Some("SUCCESS"),
+                client_subject: Some("CN=alice"),
             }),
         };
         let full = AccessRecord {
@@ -422,7 +426,8 @@ mod tests {
                 "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "remote": "192.0.2.1", "peer": "10.0.0.1",
                 "host": "a.test:8080",
                 "method": "GET", "path": "/path", "query": "q=1", "protocol": "HTTP/1.0",
-                "tls": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "sni": "a.test", "resumed": true, "status": 502, "bytes": 13,
+                "tls": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "sni": "a.test", "resumed": true,
+                "client_verify": "SUCCESS", "client_subject": "CN=alice", "status": 502, "bytes": 13,
                 "duration_ms": 1.234, "queue_ms": 0.02, "app_ms": 1.0, "by": "app", "mount": "/api", "worker": 2,
                 "reason": "its worker ended", "incomplete": true, "referer": "http://a/", "user_agent": "curl/8",
             })

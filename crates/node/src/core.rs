@@ -5,8 +5,8 @@ use crate::watch::{Callback, Ready, Watch, text};
 use gwanmun_log::{Level, Record, WorkerName};
 use gwanmun_server::config::Config;
 use gwanmun_server::{
-    Address, CertificateFacts, Event, GivenCertificate, HttpChallenge, Server, TlsChallenge,
-    WorkerLoad,
+    Address, Authority, CertificateFacts, DescribedClients, Event, GivenCertificate, GivenClients,
+    GivenTls, HttpChallenge, Server, TlsChallenge, WorkerLoad,
 };
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -57,6 +57,39 @@ pub struct LogRecord {
 #[napi(object, object_to_js = false)]
 pub struct Tls {
     pub certificates: Vec<Certificate>,
+    /// Undefined: clients are not asked for certificates.
+    pub clients: Option<Clients>,
+}
+
+/// What clients are asked for. PEM.
+#[napi(object, object_to_js = false)]
+pub struct Clients {
+    /// Certificates of the authorities whose clients are let in.
+    pub ca: String,
+    /// What these have revoked.
+    pub crl: Option<String>,
+    /// Who has no certificate is refused.
+    pub is_required: bool,
+}
+
+/// What there is to say of what clients are asked for.
+#[napi(object, object_from_js = false)]
+pub struct AuthoritiesRecord {
+    pub authorities: Vec<AuthorityRecord>,
+    /// By the authority that issued it; `notAfter` is when the next one should be there.
+    pub revocations: Vec<AuthorityRecord>,
+    /// Certificates that are revoked.
+    pub revoked: u32,
+    pub warnings: Vec<String>,
+}
+
+/// An authority, or a list of what it has revoked.
+#[napi(object, object_from_js = false)]
+pub struct AuthorityRecord {
+    pub name: String,
+    /// Milliseconds since 1970.
+    pub not_before: f64,
+    pub not_after: f64,
 }
 
 /// A certificate with its private key, both as PEM.
@@ -118,9 +151,22 @@ impl From<CertificateFacts> for CertificateRecord {
     }
 }
 
-fn given(tls: Option<&Tls>) -> Vec<GivenCertificate<'_>> {
-    let certificates = tls.map(|tls| tls.certificates.as_slice()).unwrap_or_default();
-    certificates.iter().map(Certificate::given).collect()
+fn given(tls: Option<&Tls>) -> GivenTls<'_> {
+    let Some(Tls { certificates, clients }) = tls else { return GivenTls::default() };
+    GivenTls {
+        certificates: certificates.iter().map(Certificate::given).collect(),
+        clients: clients.as_ref().map(|clients| GivenClients {
+            ca: clients.ca.as_bytes(),
+            crl: clients.crl.as_deref().map(str::as_bytes),
+            is_required: clients.is_required,
+        }),
+    }
+}
+
+impl From<Authority> for AuthorityRecord {
+    fn from(Authority { name, not_before, not_after }: Authority) -> Self {
+        Self { name, not_before: not_before as f64, not_after: not_after as f64 }
+    }
 }
 
 impl Certificate {
@@ -153,6 +199,21 @@ pub fn read_certificate(cert: String, key: String) -> Result<CertificateRecord, 
     gwanmun_server::read_certificate(cert.as_bytes(), key.as_bytes())
         .map(CertificateRecord::from)
         .map_err(|error| thrown(&error))
+}
+
+/// Says what there is to say of certificates of authorities and what these have revoked, both PEM, after everything that would be checked before clients are asked for
+/// certificates by them. Throws as the constructor of `Core` does, if they would be refused.
+#[napi]
+pub fn read_authorities(ca: String, crl: Option<String>) -> Result<AuthoritiesRecord, String> {
+    let crl = crl.as_deref().map(str::as_bytes);
+    let DescribedClients { authorities, revocations, revoked, warnings } =
+        gwanmun_server::read_authorities(ca.as_bytes(), crl).map_err(|error| thrown(&error))?;
+    Ok(AuthoritiesRecord {
+        authorities: authorities.into_iter().map(AuthorityRecord::from).collect(),
+        revocations: revocations.into_iter().map(AuthorityRecord::from).collect(),
+        revoked: u32::try_from(revoked).unwrap_or(u32::MAX),
+        warnings,
+    })
 }
 
 /// Events on their way from the I/O threads to JavaScript.

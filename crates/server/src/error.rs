@@ -63,6 +63,11 @@ impl Error {
         Self::new(kind, format!("{label}{separator}{fault}"))
     }
 
+    /// Why clients cannot be asked for certificates.
+    pub(crate) fn clients(fault: &Fault) -> Self {
+        Self::new(ErrorKind::Certificate, fault.to_string())
+    }
+
     pub(crate) fn system(what: &str, error: &io::Error) -> Self {
         Self::io(ErrorKind::System, what, error)
     }

@@ -28,11 +28,14 @@ mod usage;
 pub use error::{Error, ErrorKind};
 pub use gwanmun_access::{entry_fault as network_fault, hash_password};
 pub use gwanmun_tls::{
-    Challenge as TlsChallenge, Described as CertificateFacts, Given as GivenCertificate,
+    Authority, Challenge as TlsChallenge, Described as CertificateFacts, DescribedClients,
+    Given as GivenCertificate, GivenClients,
 };
 pub use listener::Address;
 pub use pools::memory::Pulse;
-pub use server::{Server, Status, WorkerEnds, WorkerLoad, read_certificate};
+pub use server::{
+    GivenTls, Server, Status, WorkerEnds, WorkerLoad, read_authorities, read_certificate,
+};
 pub use shared::Event;
 pub use shared::challenges::HttpChallenge;
 pub use shared::task::{Part, TaskAnswer, TaskRequest};

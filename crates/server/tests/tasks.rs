@@ -4,7 +4,7 @@
 
 use gwanmun_gateway::frame::{self, FrameReader, Kind, read_u32, whole_frames};
 use gwanmun_server::config::Config;
-use gwanmun_server::{Event, Part, Server, TaskRequest};
+use gwanmun_server::{Event, GivenTls, Part, Server, TaskRequest};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;
@@ -160,7 +160,9 @@ fn server(mounts: Value) -> (Server, mpsc::Receiver<Event>) {
     }))
     .unwrap();
     let (events, received) = mpsc::channel();
-    let server = Server::start(&config, &[], move |event| drop(events.send(event))).unwrap();
+    let server =
+        Server::start(&config, &GivenTls::default(), move |event| drop(events.send(event)))
+            .unwrap();
     (server, received)
 }
 

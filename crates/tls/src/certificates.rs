@@ -1,12 +1,13 @@
 //! The certificates that a server has, and which of them a client gets.
 
 use crate::challenges::Challenges;
+use crate::clients::{Clients, GivenClients, Visit};
 use crate::tickets::{TicketKeys, Ticketer};
-use aws_lc_rs::digest;
 use gwanmun_certificates::{self as files, Facts, Fault, Pair, normal_name};
 use rustc_hash::{FxHashMap, FxHashSet};
 use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
-use rustls::server::{ClientHello, NoServerSessionStorage};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CipherSuite, Error, InconsistentKeys, ServerConfig, SignatureAlgorithm, SignatureScheme,
@@ -67,13 +68,32 @@ pub struct Certificates {
     /// Names that a certificate is to come for: nobody who asks for one of them gets another one's (T7).
     awaited: FxHashSet<Box<str>>,
     challenges: Arc<Challenges>,
+    policy: Policy,
+    tickets: Arc<TicketKeys>,
+    /// None: nobody is asked for a certificate.
+    clients: Option<Arc<Clients>>,
 }
 
 #[derive(Debug)]
 struct Served {
     described: Described,
     key: Arc<CertifiedKey>,
+    /// For clients that are not asked for a certificate.
     config: Arc<ServerConfig>,
+}
+
+/// What a client gets, and who judges its certificate.
+pub(crate) struct Chosen {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) visit: Option<Arc<Visit>>,
+    pub(crate) asked: Asked,
+}
+
+/// What is wrong: with the certificate of this place, or what is asked of clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    Certificate(usize, Fault),
+    Clients(Fault),
 }
 
 /// Why no certificate fits.
@@ -88,8 +108,18 @@ pub(crate) enum Unserved {
 pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(provider::default_provider()));
 
+/// Tells tickets and connections of different policies apart (T44). The version has no part in it: it is negotiated anew, and stands in the ticket.
+pub type Asked = [u8; 32];
+/// Of clients that are not asked for a certificate.
+const NOT_ASKED: Asked = [0; 32];
+
 /// HTTP/1.1 is what is spoken.
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+const PROTOCOLS: &[&str] = &["http/1.1"];
+
+/// One of those that are spoken.
+pub(crate) fn known_protocol(name: &[u8]) -> Option<&'static str> {
+    PROTOCOLS.iter().copied().find(|known| known.as_bytes() == name)
+}
 
 /// Says what there is to say of a certificate, after everything that would be checked before it is served.
 ///
@@ -103,12 +133,14 @@ pub fn describe(cert: &[u8], key: &[u8]) -> Result<Facts, Fault> {
 
 impl Certificates {
     /// # Errors
-    /// The first certificate that cannot be served, by its place.
+    /// The first certificate that cannot be served, or nobody could be asked for one as `clients` says.
     pub fn new(
         given: &[Given<'_>],
+        clients: Option<&GivenClients<'_>>,
         policy: Policy,
         tickets: &Arc<TicketKeys>,
-    ) -> Result<Self, (usize, Fault)> {
+    ) -> Result<Self, Refused> {
+        let clients = clients.map(Clients::new).transpose().map_err(Refused::Clients)?;
         let mut own = Self {
             certificates: Vec::new(),
             exact: FxHashMap::default(),
@@ -119,11 +151,14 @@ impl Certificates {
             is_strict: false,
             awaited: FxHashSet::default(),
             challenges: Arc::default(),
+            policy,
+            tickets: Arc::clone(tickets),
+            clients: clients.map(Arc::new),
         };
-        let ticketer = Arc::new(Ticketer::new(Arc::clone(tickets), policy.digest()));
         for (index, given) in given.iter().enumerate() {
-            own.certificates
-                .push(served(given, policy, &ticketer).map_err(|fault| (index, fault))?);
+            let served = served(given, policy, tickets)
+                .map_err(|fault| Refused::Certificate(index, fault))?;
+            own.certificates.push(served);
         }
         for index in own.by_preference() {
             let Facts { names, addresses, .. } = &own.certificates[index].described.facts;
@@ -224,14 +259,21 @@ impl Certificates {
         }
     }
 
+    /// What is asked of clients, for comparing. A client that came under another one has proved something else.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        self.clients.as_ref().map_or(NOT_ASKED, |clients| clients.digest())
+    }
+
     /// The configuration for a client, by the name that it asks for.
     pub(crate) fn choose(
         &self,
         hello: &ClientHello<'_>,
         local: impl FnOnce() -> Option<IpAddr>,
-    ) -> Result<Arc<ServerConfig>, Unserved> {
-        if let Some(answer) = self.challenges.answer(hello) {
-            return Ok(answer);
+    ) -> Result<Chosen, Unserved> {
+        if let Some(config) = self.challenges.answer(hello) {
+            // An authority is asked for nothing, and asks for nothing (T142).
+            return Ok(Chosen { config, visit: None, asked: NOT_ASKED });
         }
         let found = self.find(hello.server_name(), local)?;
         let schemes: &[SignatureScheme] = hello.signature_schemes();
@@ -242,7 +284,19 @@ impl Certificates {
         // If there is a suite for none, the library says so to the client.
         let best = verifiable().find(|served| has_suite(&served.key, hello));
         let served = best.or_else(|| verifiable().next()).ok_or(Unserved::NoScheme)?;
-        Ok(Arc::clone(&served.config))
+        let Some(clients) = &self.clients else {
+            return Ok(Chosen {
+                config: Arc::clone(&served.config),
+                visit: None,
+                asked: NOT_ASKED,
+            });
+        };
+        let visit = Arc::new(Visit::new(clients, &self.tickets));
+        let verifier: Arc<dyn ClientCertVerifier> = Arc::<Visit>::clone(&visit);
+        let config = config(&served.key, self.policy, verifier, Arc::<Visit>::clone(&visit));
+        // It has been made before, when the certificate was taken.
+        let config = config.map_err(|_| Unserved::NoScheme)?;
+        Ok(Chosen { config: Arc::new(config), visit: Some(visit), asked: clients.digest() })
     }
 
     pub(crate) fn find(
@@ -277,13 +331,6 @@ impl Certificates {
 }
 
 impl Policy {
-    /// What tells tickets of different policies apart. The version does not: it is negotiated anew, and stands in the ticket.
-    fn digest(self) -> [u8; 32] {
-        let mut digest = [0; 32];
-        digest.copy_from_slice(digest::digest(&digest::SHA256, b"no client certificates").as_ref());
-        digest
-    }
-
     fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
         static FROM_12: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
         match self.min_version {
@@ -293,21 +340,33 @@ impl Policy {
     }
 }
 
-fn served(given: &Given<'_>, policy: Policy, ticketer: &Arc<Ticketer>) -> Result<Served, Fault> {
+fn served(given: &Given<'_>, policy: Policy, tickets: &Arc<TicketKeys>) -> Result<Served, Fault> {
     let Pair { chain, key, facts } = files::read(given.cert, given.key)?;
     let key = Arc::new(certified(chain, key)?);
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
-        .with_protocol_versions(policy.versions())
+    let ticketer = Arc::new(Ticketer::new(Arc::clone(tickets), NOT_ASKED));
+    let config = config(&key, policy, WebPkiClientVerifier::no_client_auth(), ticketer)
         .map_err(|error| Fault::Certificate(error.to_string()))?;
-    let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&key)));
-    let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
-    config.alpn_protocols = PROTOCOLS.iter().map(|&name| name.to_vec()).collect();
-    config.ticketer = Arc::<Ticketer>::clone(ticketer);
-    // T62: nothing that would have to be bounded or shared.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
     let described =
         Described { label: given.label.to_owned(), facts, is_default: given.is_default };
     Ok(Served { described, key, config: Arc::new(config) })
+}
+
+fn config(
+    key: &Arc<CertifiedKey>,
+    policy: Policy,
+    verifier: Arc<dyn ClientCertVerifier>,
+    ticketer: Arc<dyn ProducesTickets>,
+) -> Result<ServerConfig, Error> {
+    let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(key)));
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_protocol_versions(policy.versions())?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = PROTOCOLS.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config.ticketer = ticketer;
+    // T62: nothing that would have to be bounded or shared.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
 }
 
 /// A certificate with its key, which belong together (T72).

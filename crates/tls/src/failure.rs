@@ -13,6 +13,10 @@ pub enum Failure {
     Version,
     /// Client and server have no suite, group, signature or protocol in common.
     NothingInCommon,
+    /// The client has no certificate, which it has to have.
+    NoCertificate,
+    /// The client's certificate is not accepted.
+    BadCertificate,
     /// The client has ended it; what it is by.
     Alert(&'static str),
     /// What has come is not what the protocol allows.
@@ -30,10 +34,18 @@ impl Failure {
             Self::NoName => "no_name",
             Self::Version => "version",
             Self::NothingInCommon => "nothing_in_common",
+            Self::NoCertificate => "no_certificate",
+            Self::BadCertificate => "bad_certificate",
             Self::Alert(name) => name,
             Self::Malformed => "malformed",
             Self::Internal => "internal",
         }
+    }
+
+    /// Whether the client was not let in because of its certificate.
+    #[must_use]
+    pub fn is_strangers(self) -> bool {
+        matches!(self, Self::NoCertificate | Self::BadCertificate)
     }
 
     pub(crate) fn of(error: &Error) -> Self {
@@ -47,6 +59,10 @@ impl Failure {
                 | Lack::Tls12NotOffered
                 | Lack::Tls12NotOfferedOrEnabled,
             ) => Self::Version,
+            Error::NoCertificatesPresented => Self::NoCertificate,
+            Error::InvalidCertificate(_) | Error::InvalidCertRevocationList(_) => {
+                Self::BadCertificate
+            }
             Error::PeerIncompatible(_) | Error::NoApplicationProtocol => Self::NothingInCommon,
             Error::General(_)
             | Error::Other(_)

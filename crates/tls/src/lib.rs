@@ -5,15 +5,19 @@
 
 mod certificates;
 mod challenges;
+mod clients;
 mod failure;
 mod outgoing;
 mod session;
 mod tickets;
 
-pub use certificates::{Certificates, Described, Given, MinVersion, Policy, describe};
+pub use certificates::{
+    Asked, Certificates, Described, Given, MinVersion, Policy, Refused, describe,
+};
 pub use challenges::{Challenge, Challenges};
+pub use clients::{Authority, ClientCertificate, DescribedClients, GivenClients, describe_clients};
 pub use failure::Failure;
-pub use gwanmun_certificates::Fault;
+pub use gwanmun_certificates::{ClientFacts, Fault};
 pub use outgoing::Outgoing;
 pub use session::{Ended, Established, MOST_HELD, RECORD, Received, Session};
 pub use tickets::TicketKeys;

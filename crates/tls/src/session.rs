@@ -1,7 +1,8 @@
 //! The server's end of one TLS connection.
 
-use crate::certificates::{Certificates, Unserved};
+use crate::certificates::{Asked, Certificates, Chosen, Unserved, known_protocol};
 use crate::challenges;
+use crate::clients::{ClientCertificate, NO_CERTIFICATE, Visit};
 use crate::failure::Failure;
 use crate::outgoing::Outgoing;
 use rustls::server::{Acceptor, ServerConnectionData, UnbufferedServerConnection};
@@ -16,6 +17,7 @@ use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// Bytes that a session leaves with its caller at most, until more have come: a handshake message of 64 KiB, and what it is wrapped in. What begins
 /// with more is refused (T102).
@@ -38,6 +40,9 @@ pub struct Session {
     established: Option<Box<Established>>,
     /// What the client asked for.
     name: Option<Box<str>>,
+    /// Who judges its certificate, until the handshake is done.
+    visit: Option<Arc<Visit>>,
+    asked: Asked,
     /// Plaintext that did not fit where it was to go.
     rest: Vec<u8>,
     peer_closed: bool,
@@ -69,6 +74,12 @@ pub struct Established {
     /// The host that the client has asked for (SNI).
     pub name: Option<Box<str>>,
     pub is_resumed: bool,
+    /// What is spoken, if the client had a choice to offer (ALPN).
+    pub alpn: Option<&'static str>,
+    /// The client's certificate, if it was asked for one and has one.
+    pub client: Option<ClientCertificate>,
+    /// What it was asked for.
+    pub asked: Asked,
 }
 
 /// What became of received bytes.
@@ -101,6 +112,8 @@ impl Default for Session {
             state: State::Hello { acceptor: Box::default(), fed: 0 },
             established: None,
             name: None,
+            visit: None,
+            asked: Asked::default(),
             rest: Vec::new(),
             peer_closed: false,
         }
@@ -232,14 +245,16 @@ impl Session {
                 Ok(Some(accepted)) => {
                     let hello = accepted.client_hello();
                     self.name = hello.server_name().map(Box::from);
-                    let config = match certificates {
+                    let chosen = match certificates {
                         Some(certificates) => certificates.choose(&hello, local),
                         None => Err(Unserved::NoName),
                     };
-                    let config = config.map_err(|unserved| {
+                    let Chosen { config, visit, asked } = chosen.map_err(|unserved| {
                         let is_13 = hello.cipher_suites().iter().any(|&suite| is_tls13(suite));
                         refuse(unserved, is_13, self.name.as_deref(), out)
                     })?;
+                    self.visit = visit;
+                    self.asked = asked;
                     let connection =
                         UnbufferedServerConnection::new(config).map_err(|error| broken(&error))?;
                     self.state = State::Open(connection);
@@ -294,6 +309,10 @@ impl Session {
             }
             self.rest = Vec::new();
         }
+        if self.peer_closed {
+            // What comes after the client's goodbye means nothing.
+            return Ok(Received { used: incoming.len(), ..received });
+        }
         let State::Open(connection) = &mut self.state else {
             // What comes after the end means nothing.
             return Ok(Received { used: incoming.len(), ..received });
@@ -331,17 +350,25 @@ impl Session {
             }
             received.used += discard;
             if let Some(error) = failed {
-                tell(connection, out);
-                return Err(broken(&error));
+                return Err(failure(connection, &error, self.visit.as_deref(), out));
             }
             if is_idle {
                 break;
             }
         }
         if self.established.is_none() && !connection.is_handshaking() {
-            // An authority has seen what it came for (RFC 8737 §3).
-            self.peer_closed |= connection.alpn_protocol() == Some(challenges::PROTOCOL);
-            self.established = Some(Box::new(established(connection, self.name.take())));
+            if connection.alpn_protocol() == Some(challenges::PROTOCOL) {
+                // An authority has seen what it came for (RFC 8737 §3). What somebody else sends with it is no request, for nobody was asked who it is.
+                self.peer_closed = true;
+                self.rest = Vec::new();
+                received = Received { used: received.used, ..Received::default() };
+            }
+            let client = match self.visit.take() {
+                Some(visit) => visit.proved(connection.peer_certificates()).map_err(stranger)?,
+                None => None,
+            };
+            let (name, asked) = (self.name.take(), self.asked);
+            self.established = Some(Box::new(established(connection, name, client, asked)));
         }
         if self.peer_closed && !received.has_more {
             // What comes after the client's goodbye means nothing.
@@ -508,7 +535,38 @@ fn broken(error: &Error) -> Ended {
     Ended::Failed(Failure::of(error), why)
 }
 
-fn established(connection: &UnbufferedServerConnection, name: Option<Box<str>>) -> Established {
+fn stranger(why: &str) -> Ended {
+    Ended::Failed(Failure::NoCertificate, why.to_owned())
+}
+
+/// Why the connection has come to its end, once the client has been told.
+fn failure(
+    connection: &mut UnbufferedServerConnection,
+    error: &Error,
+    visit: Option<&Visit>,
+    out: &mut Outgoing,
+) -> Ended {
+    if *error == Error::NoCertificatesPresented {
+        // T30: TLS 1.2 has no alert of its own for it (RFC 5246 §7.4.6), and nothing is encrypted yet.
+        match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => alert(AlertDescription::HandshakeFailure, out),
+            _ => tell(connection, out),
+        }
+        return stranger(NO_CERTIFICATE);
+    }
+    tell(connection, out);
+    match visit.and_then(Visit::refusal) {
+        Some(why) => Ended::Failed(Failure::BadCertificate, why),
+        None => broken(error),
+    }
+}
+
+fn established(
+    connection: &UnbufferedServerConnection,
+    name: Option<Box<str>>,
+    client: Option<ClientCertificate>,
+    asked: Asked,
+) -> Established {
     let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
     Established {
         protocol: match connection.protocol_version() {
@@ -522,6 +580,9 @@ fn established(connection: &UnbufferedServerConnection, name: Option<Box<str>>) 
             .map_or("", |group| group_name(group.name())),
         name,
         is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+        alpn: connection.alpn_protocol().and_then(known_protocol),
+        client,
+        asked,
     }
 }
 

@@ -20,8 +20,10 @@ const KEPT: usize = 3;
 const LIFETIME_S: u32 = 24 * 60 * 60;
 /// A key that could not be replaced makes tickets for so long.
 const LONGEST_S: u64 = 2 * ROTATION_S;
-/// Largest ticket that is looked at: with a client's chain they have some KiB.
+/// Largest ticket that is looked at.
 const LARGEST: usize = 16 * 1024;
+/// Of what a ticket says of a client with a certificate.
+pub(crate) const LARGEST_WITH_CERTIFICATE: usize = 4 * 1024;
 /// Of an exported key.
 const RECORD: usize = NAME + SECRET + 8;
 

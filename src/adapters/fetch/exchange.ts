@@ -2,7 +2,7 @@
 
 import { AsyncResource } from 'node:async_hooks';
 import type { ExchangeLink, LinkedExchange } from '../../gateway/adapter.js';
-import { cut, type EnvironFactories } from '../../gateway/environ.js';
+import { connectionTail, cut, type EnvironFactories } from '../../gateway/environ.js';
 import { show } from '../../gateway/show.js';
 import {
   HEAD_COUNT,
@@ -28,7 +28,8 @@ import { Info } from './info.js';
 import { requestOf, type RequestSource } from './request.js';
 import { type Outcome, outcomeOf } from './response.js';
 import { endToEnd, statusLine } from './response-head.js';
-import type { FetchHandler } from './types.js';
+import { tlsInfoOf } from './tls-info.js';
+import type { FetchHandler, TlsInfo } from './types.js';
 import { originOf, urlOf } from './url.js';
 
 const RESOURCE = Object.freeze({ requireManualDestroy: true });
@@ -57,6 +58,9 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
   private target = 0;
   private remote = 0;
   private ports = 0;
+  /** What the core says of the connection, behind the rest of the head. */
+  private tail: string | undefined;
+  private secured: TlsInfo | undefined;
   private origin: string | null = null;
   private address: string | null = null;
   private controller: AbortController | null = null;
@@ -92,6 +96,7 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
     this.target = words[at + HEAD_TARGET]!;
     this.remote = words[at + HEAD_REMOTE_ADDR]!;
     this.ports = words[at + HEAD_PORTS]!;
+    this.tail = connectionTail(words, at, text);
     this.response.headOnly = this.method === 'HEAD';
     const { pairs } = this;
     const count = words[at + HEAD_COUNT]!;
@@ -164,6 +169,10 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
 
   get localPort(): number | undefined {
     return this.ports >>> 16 || undefined;
+  }
+
+  get tls(): TlsInfo | undefined {
+    return this.tail === undefined ? undefined : (this.secured ??= tlsInfoOf(this.tail));
   }
 
   /** Work that outlives the request. */

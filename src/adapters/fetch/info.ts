@@ -1,4 +1,4 @@
-import type { FetchInfo } from './types.js';
+import type { FetchInfo, TlsInfo } from './types.js';
 
 /** What a handler gets beside the request, made of it when it is looked at. */
 export class Info implements FetchInfo {
@@ -19,6 +19,10 @@ export class Info implements FetchInfo {
 
   get localPort(): number | undefined {
     return this.#source.localPort;
+  }
+
+  get tls(): TlsInfo | undefined {
+    return this.#source.tls;
   }
 
   /** A function of its own: it can be taken off. */

@@ -4,7 +4,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { channel } from 'node:diagnostics_channel';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { ExchangeLink, LinkedExchange } from '../../gateway/adapter.js';
-import { cut, type EnvironFactories } from '../../gateway/environ.js';
+import { connectionTail, cut, type EnvironFactories } from '../../gateway/environ.js';
 import { show } from '../../gateway/show.js';
 import {
   HEAD_FLAG_HTTP10,
@@ -24,6 +24,7 @@ import {
 import { type Input, inputError } from '../../gateway/input.js';
 import { StreamedInput } from '../../gateway/streamed-input.js';
 import { fillRequest } from './request.js';
+import { SecureRequestSocket } from './secure-socket.js';
 import { HIGH_WATER_MARK, type Peer, RequestSocket, type SocketOwner } from './socket.js';
 import { isThenable } from '../thenable.js';
 import { Unframed } from './unframed.js';
@@ -60,7 +61,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   received = 0;
   private readonly link: ExchangeLink;
   private readonly host: Host;
-  private readonly socket: RequestSocket;
+  private socket!: RequestSocket;
   private req!: IncomingMessage;
   private res: ServerResponse | null = null;
   private text = '';
@@ -93,7 +94,6 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     this.sequence = sequence;
     this.host = host;
     this.response = new Unframed(link.writer, stream, window);
-    this.socket = new RequestSocket(this);
   }
 
   prepare(_environs: EnvironFactories, words: Int32Array, at: number, text: string, input: Input): void {
@@ -103,7 +103,10 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     this.target = words[at + HEAD_TARGET]!;
     this.ports = words[at + HEAD_PORTS]!;
     this.flags = words[at + HEAD_FLAGS]!;
-    if (this.flags & HEAD_FLAG_TLS) this.socket.encrypted = true;
+    this.socket =
+      this.flags & HEAD_FLAG_TLS
+        ? new SecureRequestSocket(this, connectionTail(words, at, text))
+        : new RequestSocket(this);
     this.req = new this.host.IncomingMessage(this.socket as never);
     fillRequest(this.req, words, at, text);
     if (this.host.joinDuplicateHeaders) (this.req as { joinDuplicateHeaders?: boolean }).joinDuplicateHeaders = true;

@@ -4,7 +4,7 @@ import { createPrivateKey } from 'node:crypto';
 import type { Server as PlainServer } from 'node:http';
 import { Server } from 'node:https';
 import type { SecureContextOptions, TlsOptions } from 'node:tls';
-import type { CoreTls } from '../../config/core.js';
+import type { CoreClients, CoreTls } from '../../config/core.js';
 import { GwanmunError } from '../../errors.js';
 import { GatewayServer, secureWith, useCertificates } from './server.js';
 
@@ -63,7 +63,11 @@ function refuseOthers(server: Server): void {
       values.pfx !== undefined,
       'make PEM files of it: openssl pkcs12 -in site.pfx -nodes -out site.pem; give them as cert and key',
     ],
-    ['requestCert', values.requestCert === true, 'client certificates are not asked for yet: leave it out'],
+    [
+      'rejectUnauthorized: false',
+      values.requestCert === true && values.rejectUnauthorized === false,
+      "it lets nobody in whose certificate is not good; where one may be absent, let gwanmun serve: tls: { clientCertificates: { ca, mode: 'optional' } }",
+    ],
     [
       'SNICallback',
       named('snicallback') !== undefined,
@@ -116,7 +120,18 @@ function certificatesOf(server: Server): CoreTls {
       remedy: 'give it cert and key: the texts of PEM files',
     });
   }
-  return { certificates: [...own, ...others] };
+  const clients = clientsOf(server);
+  return { certificates: [...own, ...others], ...(clients === undefined ? {} : { clients }) };
+}
+
+/** Whom to let in: with `requestCert`, who has a certificate of `ca`. */
+function clientsOf(server: Server): CoreClients | undefined {
+  const { requestCert, ca, crl } = valuesOf(server);
+  if (requestCert !== true) return undefined;
+  // Node would let in whom any public authority vouches for.
+  if (ca === undefined) throw refusal('requestCert', 'name the authorities whose clients are let in: ca');
+  const textOfAll = (given: typeof ca): string => listOf(given).map(textOf).join('\n');
+  return { ca: textOfAll(ca), ...(crl === undefined ? {} : { crl: textOfAll(crl) }), isRequired: true };
 }
 
 /** As Node pairs them: several certificates are for keys of several kinds, in the same order. */

@@ -52,8 +52,6 @@ export class RequestSocket extends EventEmitter {
   timeout = 0;
   bytesRead = 0;
   bytesWritten = 0;
-  /** Only sockets of TLS have it. */
-  declare encrypted?: true;
   /** @internal With Node, what is written now would not have left the process. */
   isCorked = false;
   /** @internal */

@@ -188,6 +188,16 @@ impl ClientTable {
         }
     }
 
+    /// Lets those go that have not proved what is asked of clients now.
+    pub(crate) fn judge(&mut self, turn: &mut Turn) {
+        let asked = turn.asked();
+        for (_, client) in self.clients.iter_mut() {
+            if let Client::Http1(connection) = client {
+                connection.judge(turn, asked);
+            }
+        }
+    }
+
     /// Closes all clients, or those on which nothing is in progress.
     pub(crate) fn close(&mut self, turn: &mut Turn, idle_only: bool) {
         for (_, client) in self.clients.iter_mut() {

@@ -80,19 +80,28 @@ impl Turn {
         self.failed.admits(self.clock.ms())
     }
 
+    /// A client is not let in, whose connection comes from `remote`.
+    pub(crate) fn log_stranger(&mut self, remote: &str, why: &str) {
+        if self.strangers.admits(self.clock.ms()) {
+            let text = format!("A TLS connection from {remote} was refused: {why}.");
+            self.shared.logger.error(Level::Warn, &text);
+        }
+    }
+
     /// Tells how many requests of the last seconds got no line, because others had so many. `is_last`: also of the second that is not over.
     pub(crate) fn log_untold(&mut self, is_last: bool) {
         let now_ms = if is_last { u64::MAX } else { self.clock.ms() };
-        let Self { shared, refused, unserved, failed, .. } = self;
+        let Self { shared, refused, unserved, failed, strangers, .. } = self;
         for (flood, level, what) in [
-            (refused, Level::default(), "were refused"),
-            (unserved, Level::Error, "were refused with 503"),
-            (failed, Level::Error, "failed at their program"),
+            (refused, Level::default(), "requests were refused"),
+            (unserved, Level::Error, "requests were refused with 503"),
+            (failed, Level::Error, "requests failed at their program"),
+            (strangers, Level::Warn, "clients were refused for want of a certificate"),
         ] {
             let count = flood.take_untold(now_ms);
             if count > 0 {
                 let text = format!(
-                    "{count} more requests {what}. Each thread logs at most {MOST_LINES} of them a second"
+                    "{count} more {what}. Each thread logs at most {MOST_LINES} of them a second"
                 );
                 shared.logger.error(level, &text);
             }
@@ -139,6 +148,8 @@ impl Turn {
                 cipher: tls.cipher,
                 name: tls.name.as_deref(),
                 is_resumed: tls.is_resumed,
+                client_verify: tls.verify,
+                client_subject: tls.subject.as_deref(),
             }),
             mount: log.routed.then(|| generation.mounts[mount].path.as_str()),
             worker: log.worker,

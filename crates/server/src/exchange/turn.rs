@@ -19,13 +19,14 @@ use gwanmun_reactor::blocking::Lane;
 use gwanmun_reactor::buffers::Buffers;
 use gwanmun_reactor::clock::Clock;
 use gwanmun_reactor::epoll::Epoll;
-use gwanmun_tls::Certificates;
+use gwanmun_tls::{Asked, Certificates};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What one receive brings fits one frame.
 const SCRATCH: usize = gwanmun_gateway::frame::MAX_PAYLOAD;
@@ -56,6 +57,8 @@ pub(crate) struct Turn {
     pub(super) unserved: Flood,
     /// Those that failed at a program.
     pub(super) failed: Flood,
+    /// Clients without a certificate that is accepted.
+    pub(super) strangers: Flood,
     pub(crate) ids: IdSource,
     /// Clients with something to send.
     pub(crate) dirty: Vec<Key>,
@@ -108,6 +111,7 @@ impl Turn {
             refused: Flood::default(),
             unserved: Flood::default(),
             failed: Flood::default(),
+            strangers: Flood::default(),
             ids,
             dirty: Vec::new(),
             yielded: Vec::new(),
@@ -137,6 +141,18 @@ impl Turn {
     /// What became of the thread's handshakes, to be counted on.
     pub(crate) fn tally(&self) -> MutexGuard<'_, Handshakes> {
         lock(&self.shared.handshakes[self.thread])
+    }
+
+    /// Whether clients are asked for certificates.
+    pub(crate) fn asks_clients(&self) -> bool {
+        self.certificates.as_ref().is_some_and(|own| own.asked() != Asked::default())
+    }
+
+    /// What clients are asked for now, and the time in milliseconds since 1970 at which it has to hold.
+    pub(crate) fn asked(&self) -> (Asked, i64) {
+        let asked = self.certificates.as_ref().map(|own| own.asked()).unwrap_or_default();
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (asked, i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Writes what has been collected for the access log.

@@ -16,13 +16,13 @@ use crate::shared::task::{TaskAnswer, TaskRequest};
 use crate::shared::{Event, Shared, WorkerState, lock};
 use crate::spool::Spooled;
 use crate::usage::{Gauge, Handshakes, Usage};
-pub use certificates::read_certificate;
+pub use certificates::{GivenTls, read_authorities, read_certificate};
 use certificates::{certificates_for, load_certificates};
 use gwanmun_log::{self as log, Record, WorkerName};
 use gwanmun_reactor::blocking::Lane;
 use gwanmun_reactor::mailbox::Mailbox;
 use gwanmun_sys::descriptors;
-use gwanmun_tls::{Certificates, Challenge as TlsChallenge, Described, Given};
+use gwanmun_tls::{Certificates, Challenge as TlsChallenge, Described};
 use start::{bind, open_log, spawn};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -91,7 +91,7 @@ impl Server {
     /// The configuration is not valid, an address can't be listened on, or the system refuses something.
     pub fn start(
         config: &Config,
-        certificates: &[Given<'_>],
+        certificates: &GivenTls<'_>,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, Error> {
         let threads = match config.threads {
@@ -176,7 +176,7 @@ impl Server {
     pub fn prepare(
         &self,
         config: &Config,
-        certificates: &[Given<'_>],
+        certificates: &GivenTls<'_>,
     ) -> Result<Vec<usize>, Error> {
         self.discard();
         let previous = Arc::clone(&lock(&self.shared.generation));
@@ -229,7 +229,7 @@ impl Server {
     ///
     /// # Errors
     /// One of them can't be served; nothing has changed then.
-    pub fn set_certificates(&self, given: &[Given<'_>]) -> Result<(), Error> {
+    pub fn set_certificates(&self, given: &GivenTls<'_>) -> Result<(), Error> {
         let generation = Arc::clone(&lock(&self.shared.generation));
         let mut current = lock(&self.shared.certificates);
         if current.is_none() {

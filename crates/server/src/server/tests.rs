@@ -26,7 +26,9 @@ pub(crate) fn config() -> Config {
 /// Runs `act` on an I/O thread that does nothing else.
 pub(crate) fn on_thread(act: impl FnOnce(&mut Thread) + Send + 'static) {
     let (events, received) = mpsc::channel();
-    let server = Server::start(&config(), &[], move |event| events.send(event).unwrap()).unwrap();
+    let server =
+        Server::start(&config(), &GivenTls::default(), move |event| events.send(event).unwrap())
+            .unwrap();
     let (done, is_done) = mpsc::channel();
     let act = Box::new(move |thread: &mut dyn Any| {
         act(thread.downcast_mut().expect("a thread acts"));
@@ -46,7 +48,9 @@ fn panic() -> Message {
 fn a_panic_costs_its_connections_and_nothing_else() {
     let config = config();
     let (events, received) = mpsc::channel();
-    let server = Server::start(&config, &[], move |event| events.send(event).unwrap()).unwrap();
+    let server =
+        Server::start(&config, &GivenTls::default(), move |event| events.send(event).unwrap())
+            .unwrap();
     let worker = server.add_worker(0).unwrap();
     let (Address::Tcp(address), false) = server.addresses()[0].clone() else { unreachable!() };
     let ask = || {
@@ -71,14 +75,16 @@ fn a_panic_costs_its_connections_and_nothing_else() {
 fn what_is_in_the_mailbox_behind_a_panic_is_heard_by_the_next_life() {
     let config = config();
     let (events, received) = mpsc::channel();
-    let server = Server::start(&config, &[], move |event| events.send(event).unwrap()).unwrap();
+    let server =
+        Server::start(&config, &GivenTls::default(), move |event| events.send(event).unwrap())
+            .unwrap();
     // While the thread works on these, the others join them in its mailbox.
     let mailbox = &server.shared.mailboxes[0];
     for _ in 0..100 {
         mailbox.post(panic());
         mailbox.post(Message::CloseConnections { idle_only: true });
     }
-    server.prepare(&config, &[]).unwrap();
+    server.prepare(&config, &GivenTls::default()).unwrap();
     server.commit();
     assert_eq!(received.recv().unwrap(), Event::Renewed);
     server.close(Duration::ZERO);

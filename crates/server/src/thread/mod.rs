@@ -42,12 +42,16 @@ pub(crate) struct Thread {
     tick_ms: u64,
     /// When the keys of session tickets are looked at next.
     rotate_ms: u64,
+    /// When it is seen next whether clients' certificates still hold.
+    judge_ms: u64,
 }
 
 /// How often a thread looks for a worker that takes its queued requests.
 const WAITING_TICK_MS: u64 = 2;
 /// How often it is seen whether session tickets want a new key.
 const ROTATION_MS: u64 = 60_000;
+/// How often it is seen whether clients' certificates still hold (T52).
+const JUDGING_MS: u64 = 10_000;
 
 impl Thread {
     /// `generations`: of all the thread's lives.
@@ -74,6 +78,7 @@ impl Thread {
             tide: trim::Tide::default(),
             tick_ms,
             rotate_ms: 0,
+            judge_ms: 0,
         })
     }
 
@@ -214,9 +219,13 @@ impl Thread {
                     deliver::on_compressed(turn, client, exchange, *compressed);
                 });
             }
-            Message::Certificates(certificates) => turn.certificates = Some(certificates),
+            Message::Certificates(certificates) => {
+                turn.certificates = Some(certificates);
+                clients.judge(turn);
+            }
             Message::Renew { generation, sockets, certificates, heard } => {
                 turn.certificates = certificates;
+                clients.judge(turn);
                 self.renew(generation, sockets);
                 drop(heard);
             }
@@ -277,6 +286,10 @@ impl Thread {
             clients.close(turn, false);
         } else {
             clients.on_tick(turn);
+        }
+        if turn.asks_clients() && now_ms >= self.judge_ms {
+            self.judge_ms = now_ms + JUDGING_MS;
+            clients.judge(turn);
         }
         mounts.expire_lookups(turn, clients);
         turn.expire_sought(clients);

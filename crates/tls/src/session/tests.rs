@@ -2,13 +2,15 @@ mod hello;
 mod records;
 
 use super::*;
-use crate::{Given, MinVersion, Policy, TicketKeys};
+use crate::{Given, MinVersion, Policy, Refused, TicketKeys};
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls::client::Resumption;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion, version};
 use std::io::{Read, Write};
 use std::sync::{Arc, LazyLock};
+
+mod clients;
 
 struct Issued {
     cert: String,
@@ -46,7 +48,7 @@ fn given<'a>(label: &'a str, issued: &'a Issued) -> Given<'a> {
 }
 
 fn certificates_of(given: &[Given<'_>], tickets: &Arc<TicketKeys>) -> Certificates {
-    Certificates::new(given, Policy::default(), tickets).unwrap()
+    Certificates::new(given, None, Policy::default(), tickets).unwrap()
 }
 
 fn certificates(names: &[&str]) -> Certificates {
@@ -59,6 +61,14 @@ struct Client {
     resumption: Option<Resumption>,
     has_name: bool,
     suites: Option<&'static str>,
+    identity: Option<Identity>,
+}
+
+/// A client's certificate.
+#[derive(Clone)]
+struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<KeyPair>,
 }
 
 impl Default for Client {
@@ -69,6 +79,7 @@ impl Default for Client {
             resumption: None,
             has_name: true,
             suites: None,
+            identity: None,
         }
     }
 }
@@ -81,11 +92,17 @@ impl Client {
         }
         let mut roots = RootCertStore::empty();
         roots.add(AUTHORITY.1.clone()).unwrap();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&self.versions)
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match self.identity.clone() {
+            Some(Identity { chain, key }) => {
+                let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+            None => builder.with_no_client_auth(),
+        };
         config.alpn_protocols = self.protocols.iter().map(|name| name.as_bytes().into()).collect();
         config.enable_sni = self.has_name;
         if let Some(resumption) = &self.resumption {
@@ -213,7 +230,7 @@ fn t130_both_versions_are_spoken() {
     }
     let only_13 = Policy { min_version: MinVersion::Tls13 };
     let issued = issue(&["a.example"]);
-    let own = Certificates::new(&[given("a", &issued)], only_13, &Arc::default()).unwrap();
+    let own = Certificates::new(&[given("a", &issued)], None, only_13, &Arc::default()).unwrap();
     let old = Client { versions: vec![&version::TLS12], ..Client::default() };
     let mut server = Server::new();
     assert!(server.talk(&own, &mut old.connect("a.example"), whole).is_err());
@@ -468,7 +485,7 @@ fn t7_nobody_gets_another_names_certificate_while_a_name_waits_for_its_own() {
     let client = Client::default();
     assert!(refused(&own, &client, "b.example").contains("UnrecognisedName"));
     exchange(&own, &mut client.connect("a.example"), whole);
-    let none = Certificates::new(&[], Policy::default(), &Arc::default()).unwrap();
+    let none = Certificates::new(&[], None, Policy::default(), &Arc::default()).unwrap();
     assert!(refused(&none, &client, "b.example").contains("UnrecognisedName"));
 }
 
@@ -637,7 +654,8 @@ fn t72_a_key_of_another_certificate_is_refused() {
     let (one, other) = (issue(&["a.example"]), issue(&["a.example"]));
     let mixed = Issued { cert: one.cert.clone(), key: other.key.clone() };
     let all = [given("good", &one), given("bad", &mixed)];
-    let (index, fault) = Certificates::new(&all, Policy::default(), &Arc::default()).unwrap_err();
+    let refused = Certificates::new(&all, None, Policy::default(), &Arc::default()).unwrap_err();
+    let Refused::Certificate(index, fault) = refused else { panic!("{refused:?}") };
     assert_eq!(index, 1);
     assert!(matches!(&fault, gwanmun_certificates::Fault::Key(text) if text.contains("belong")));
     assert!(crate::describe(one.cert.as_bytes(), other.key.as_bytes()).is_err());

@@ -21,6 +21,7 @@ use crate::transport::{Tls, Transport};
 use body::{BodyReader, slow_pace};
 use gwanmun_reactor::arena::Key;
 use gwanmun_reactor::epoll::Readiness;
+use gwanmun_tls::Asked;
 use output::{Output, Sent};
 use std::collections::VecDeque;
 use std::io;
@@ -250,6 +251,31 @@ impl Connection {
             self.exchanges.is_empty() && self.has_no_input() && matches!(self.phase, Phase::Head);
         if untouched && !self.readable {
             self.close(turn);
+        }
+    }
+
+    /// Takes no further request if the client has proved something else than is asked of clients now, or what it has proved holds no longer (T52). What it has
+    /// asked before is answered.
+    pub(crate) fn judge(&mut self, turn: &mut Turn, (asked, now_ms): (Asked, i64)) {
+        let Some(secured) = self.peer.tls() else { return };
+        if self.ending != Ending::No || self.closed || secured.is_current(asked, now_ms) {
+            return;
+        }
+        match self.exchanges.back() {
+            None => {
+                self.phase = Phase::Closing;
+                self.ending = Ending::AfterOutput;
+                self.mark_dirty(turn);
+            }
+            Some(&last) => {
+                if let Some(exchange) = turn.exchanges.get_mut(last) {
+                    exchange.keep_alive = false;
+                }
+                // A body is that of the last one.
+                if matches!(self.phase, Phase::Head) {
+                    self.phase = Phase::Closing;
+                }
+            }
         }
     }
 

@@ -107,20 +107,28 @@ impl Connection {
         }
         self.reading = Reading::Head;
         self.read_deadline = turn.clock.ms() + turn.generation.timeouts.header_ms;
+        // It has begun under what was asked then.
+        self.judge(turn, turn.asked());
     }
 
     /// Nothing more can be received.
     #[cold]
     fn fail(&mut self, turn: &mut Turn) {
         let ended = self.transport.tls().and_then(Tls::ended);
-        if let Some(ended) = ended {
-            let level = match ended {
-                Ended::Panicked(_) => Level::Error,
-                _ => Level::Debug,
-            };
-            let remote = &self.peer.addr;
-            let text = format!("A TLS connection from {remote} has failed: {ended}.");
-            turn.shared.logger.error(level, &text);
+        let remote = &self.peer.addr;
+        match ended {
+            Some(Ended::Failed(failure, why)) if failure.is_strangers() => {
+                turn.log_stranger(remote, why);
+            }
+            Some(ended) => {
+                let level = match ended {
+                    Ended::Panicked(_) => Level::Error,
+                    _ => Level::Debug,
+                };
+                let text = format!("A TLS connection from {remote} has failed: {ended}.");
+                turn.shared.logger.error(level, &text);
+            }
+            None => {}
         }
         let is_told =
             self.reading == Reading::Handshake && matches!(ended, Some(Ended::Failed(..)));
