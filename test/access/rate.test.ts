@@ -81,7 +81,9 @@ test('A5 a mount has the limits of those around it, and the whole', async () => 
     ],
   });
   const ask = async (path: string): Promise<number> => (await get(server.port, path)).status;
-  expect([await ask('/login'), await ask('/login'), await ask('/login'), await ask('/x/../login')]).toEqual([200, 200, 503, 503]);
+  expect([await ask('/login'), await ask('/login'), await ask('/login'), await ask('/x/../login')]).toEqual([
+    200, 200, 503, 503,
+  ]);
   expect([await ask('/'), await ask('/none')]).toEqual([429, 429]);
 });
 

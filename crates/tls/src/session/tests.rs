@@ -494,7 +494,7 @@ fn t142_an_authority_gets_the_answer_to_its_challenge_and_nothing_else() {
     let issued = issue(&["a.example"]);
     let cert = rustls::pki_types::pem::PemObject::from_pem_slice(issued.cert.as_bytes());
     let cert: CertificateDer<'_> = cert.unwrap();
-    let key: rustls::pki_types::PrivateKeyDer<'_> =
+    let key: PrivateKeyDer<'_> =
         rustls::pki_types::pem::PemObject::from_pem_slice(issued.key.as_bytes()).unwrap();
     let challenges = Arc::new(crate::Challenges::default());
     let own = certificates(&["a.example"]).awaiting(&[], Arc::clone(&challenges));
