@@ -76,13 +76,17 @@ export class Storage {
 
   /** Whether it is for nothing else: it was made here, or is empty. A folder with other things in it stays whose and as open as it is. */
   #makeRoot(root: string): boolean {
-    mkdirSync(dirname(root), { recursive: true });
     try {
       mkdirSync(root, { mode: 0o700 });
       return true;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      return readdirSync(root).length === 0;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EEXIST') return readdirSync(root).length === 0;
+      if (code !== 'ENOENT') throw error;
+      // Those above it are everybody's.
+      mkdirSync(dirname(root), { recursive: true });
+      mkdirSync(root, { mode: 0o700 });
+      return true;
     }
   }
 
