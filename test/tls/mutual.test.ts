@@ -354,3 +354,10 @@ test('T85 a program that sets certificates does not by that stop asking for clie
   expect(await answer(number, '/')).toBe('');
   expect(await answer(number, '/', alice)).toMatch(/^error/);
 });
+
+test('T50 no variable of the environment lets somebody in', async () => {
+  await using gwanmun = start({}, { env: { NODE_TLS_REJECT_UNAUTHORIZED: '0', NODE_EXTRA_CA_CERTS: '/dev/null' } });
+  const number = await port(gwanmun);
+  expect(await answer(number, '/')).toMatch(/^error /);
+  expect(await json(number, '/', alice)).toMatchObject({ SSL_CLIENT_VERIFY: 'SUCCESS' });
+});
