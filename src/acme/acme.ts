@@ -13,7 +13,7 @@ import type { Fetch } from './fetch.js';
 import { issue, type ChallengeKind } from './issue.js';
 import { Locks } from './lock.js';
 import { Questions, type CoreChallenge } from './questions.js';
-import { renewalIdOf } from './request.js';
+import { renewalIdOf, type KeyType } from './request.js';
 import { isCritical, momentIn, pauseAfter, renewalOf } from './schedule.js';
 import { fileName, type Storage } from './storage.js';
 
@@ -48,6 +48,7 @@ export interface AcmeOptions {
   readonly terms?: string | undefined;
   readonly email: string | undefined;
   readonly profile: string | undefined;
+  readonly keyType: KeyType;
   readonly externalAccount: ExternalAccount | undefined;
   readonly storage: Storage;
   /** How names can be proved here, the best way first. */
@@ -320,7 +321,7 @@ export class Acme {
   }
 
   async #order(domain: string, kept: Kept | undefined, before: DomainState, isHeld: () => boolean): Promise<void> {
-    const { storage, profile, kinds } = this.#options;
+    const { storage, profile, keyType, kinds } = this.#options;
     const { signal } = this.#ending;
     const failures = before.failures + 1;
     const turn = before.failures % Math.max(kinds.length, 1);
@@ -343,6 +344,7 @@ export class Acme {
           {
             domain,
             profile: profileFor(domain, profile, directory),
+            keyType,
             replaces: kept && directory.renewalInfo !== undefined ? renewalIdOf(kept.pem) : undefined,
             kinds: inTurn,
           },

@@ -3,8 +3,8 @@
 import type { AcmeClient, Account, Authorization, Challenge, Directory, Order } from './client.js';
 import { AcmeProblem } from './client.js';
 import type { Clock } from './clock.js';
-import { newKey, thumbprintOf } from './jose.js';
-import { certificateRequest } from './request.js';
+import { thumbprintOf } from './jose.js';
+import { certificateKey, certificateRequest, type KeyType } from './request.js';
 
 export type ChallengeKind = 'http-01' | 'tls-alpn-01';
 
@@ -20,6 +20,7 @@ export interface Question {
 export interface Wish {
   readonly domain: string;
   readonly profile: string | undefined;
+  readonly keyType: KeyType;
   /** What its authority knows the certificate by that it takes the place of. */
   readonly replaces: string | undefined;
   /** The ways in which this server can prove the name, the one that is tried first. */
@@ -44,7 +45,7 @@ export async function issue(wish: Wish, options: IssueOptions): Promise<string> 
     const authorization = await client.authorization(directory, account, url, signal);
     if (authorization.status !== 'valid') await prove(wish, url, authorization, options);
   }
-  const key = newKey();
+  const key = certificateKey(wish.keyType);
   const csr = certificateRequest(wish.domain, key);
   const ready = await client.ready(directory, account, order.url, signal);
   const chain = await client.finalize(directory, account, ready, csr, signal);

@@ -3,7 +3,17 @@
 import { createHash, createPublicKey, generateKeyPairSync, sign, X509Certificate, type KeyObject } from 'node:crypto';
 import { isIP, SocketAddress } from 'node:net';
 import { certify, dnsName, ipAddress } from '../certificates/certify.js';
-import { bits, context, integer, octets, oid, sequence, set, yes } from '../certificates/der.js';
+import { bits, context, integer, octets, oid, sequence, set, tagged, yes } from '../certificates/der.js';
+
+/** The kind of a certificate's key. */
+export type KeyType = 'ecdsa' | 'rsa';
+
+/** The key of a certificate: of P-256, or of RSA with 2048 bits for clients that know no other (T152). */
+export function certificateKey(type: KeyType): KeyObject {
+  return type === 'rsa'
+    ? generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+    : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+}
 
 /** A request for one name: the name alone, and nothing that authorities refuse (T152). DER. */
 export function certificateRequest(domain: string, key: KeyObject): Buffer {
@@ -12,7 +22,11 @@ export function certificateRequest(domain: string, key: KeyObject): Buffer {
   const spki = createPublicKey(key).export({ type: 'spki', format: 'der' });
   const body = sequence(integer(Buffer.from([0])), sequence(), spki, context(0, extensions));
   const signature = sign('sha256', body, { key, dsaEncoding: 'der' });
-  return sequence(body, sequence(oid('1.2.840.10045.4.3.2')), bits(signature));
+  const algorithm =
+    key.asymmetricKeyType === 'rsa'
+      ? sequence(oid('1.2.840.113549.1.1.11'), tagged(0x05))
+      : sequence(oid('1.2.840.10045.4.3.2'));
+  return sequence(body, algorithm, bits(signature));
 }
 
 /** A name, or an address. */

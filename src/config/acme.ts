@@ -16,6 +16,7 @@ export interface ResolvedAcme {
   readonly terms: string | undefined;
   readonly email: string | undefined;
   readonly profile: string | undefined;
+  readonly keyType: 'ecdsa' | 'rsa';
   /** Absolute path of a PEM file. */
   readonly ca: string | undefined;
   readonly externalAccount: { readonly kid: string; readonly key: string } | undefined;
@@ -25,7 +26,7 @@ export interface ResolvedAcme {
 
 /** `at`: where it was written. */
 export function resolveAcme(
-  { domains, directory = 'letsencrypt', email, profile, ca, externalAccount, storage }: CheckedAcme,
+  { domains, directory = 'letsencrypt', email, profile, keyType = 'ecdsa', ca, externalAccount, storage }: CheckedAcme,
   at: KeyPath,
   {
     folder,
@@ -45,6 +46,7 @@ export function resolveAcme(
     terms: url === directory ? undefined : TERMS,
     email,
     profile,
+    keyType,
     ca: ca === undefined ? undefined : resolve(folder, ca),
     externalAccount,
     storage: storage === undefined ? defaultStorage(user, env) : resolve(folder, storage),

@@ -319,6 +319,8 @@ export interface Acme {
   storage?: string | undefined;
   /** A kind of certificate that the authority offers, such as `'shortlived'`. Default: the authority's usual one; `'shortlived'` for addresses, if there is such a one. */
   profile?: string | undefined;
+  /** The kind of key: `'ecdsa'` is P-256, `'rsa'` has 2048 bits, for clients that know no other; each handshake then costs several times as much. Default `'ecdsa'`. */
+  keyType?: 'ecdsa' | 'rsa' | undefined;
   /** A PEM file: the root of the authority's own server, if it is one of your own. Default: the public roots. */
   ca?: string | undefined;
   /** What an authority that knows its customers has given you: `{ kid, key }`, the key in base64url. Read it from the environment. Default: none. */

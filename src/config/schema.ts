@@ -791,6 +791,7 @@ const acme = object(
     directory: v.optional(directory),
     storage: v.optional(text('the path of a folder')),
     profile: v.optional(text("a profile such as 'shortlived'")),
+    keyType: v.optional(v.picklist(['ecdsa', 'rsa'], "expected 'ecdsa' or 'rsa'")),
     ca: v.optional(text('the path of a PEM file')),
     externalAccount: v.optional(
       object(

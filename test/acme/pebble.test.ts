@@ -59,6 +59,18 @@ describe.skipIf(!hasPebble)('with pebble', { timeout: 60_000 }, () => {
     expect(pebble.log).toMatch(/replac/i);
   });
 
+  test('T152 an RSA key, for who asks for one', async () => {
+    await using core = makeCore();
+    const [tls = 0, http = 0] = core.ports;
+    await using pebble = await Pebble.start({ tls, http });
+    await using site = new Site({ ...of(pebble), core, keyType: 'rsa' }).begin();
+    await site.says(/was issued/);
+    const certificate = own(site.certificates.get('a.example'));
+    expect(certificate.publicKey.asymmetricKeyType).toBe('rsa');
+    expect(certificate.publicKey.asymmetricKeyDetails?.modulusLength).toBe(2048);
+    expect(await certificateOf(tls, 'a.example')).toBe(certificate.fingerprint256);
+  });
+
   test('T154 a certificate for an address, of the profile for that', async () => {
     await using core = makeCore();
     const [tls = 0, http = 0] = core.ports;

@@ -83,6 +83,7 @@ export class Site implements AsyncDisposable {
       directory,
       email: undefined,
       profile: undefined,
+      keyType: 'ecdsa',
       externalAccount: undefined,
       kinds: ['http-01', 'tls-alpn-01'],
       fetch: fetchWith(ca, {}),
