@@ -5,27 +5,24 @@ import { channel } from 'node:diagnostics_channel';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { ExchangeLink, LinkedExchange } from '../../gateway/adapter.js';
 import { connectionTail, cut, type EnvironFactories } from '../../gateway/environ.js';
-import { show } from '../../gateway/show.js';
 import {
   HEAD_FLAG_HTTP10,
-  HEAD_FLAG_STREAMED,
   HEAD_FLAG_TLS,
   HEAD_FLAGS,
   HEAD_PORTS,
   HEAD_REMOTE_ADDR,
   HEAD_TARGET,
   KIND_INFO,
-  LOG_ERROR,
-  LOG_FROM_WORKER,
   RESET_APPLICATION_ERROR,
   RESET_BODY,
   RESET_CLIENT_GONE,
 } from '../../gateway/frame.js';
-import { type Input, inputError } from '../../gateway/input.js';
-import { StreamedInput } from '../../gateway/streamed-input.js';
+import type { Input } from '../../gateway/input.js';
+import { logFailure, sendErrorPage } from './failure.js';
+import { Feed, type FeedOwner } from './feed.js';
 import { fillRequest } from './request.js';
 import { SecureRequestSocket } from './secure-socket.js';
-import { HIGH_WATER_MARK, type Peer, RequestSocket, type SocketOwner } from './socket.js';
+import { type Peer, RequestSocket, type SocketOwner } from './socket.js';
 import { isThenable } from '../thenable.js';
 import { Unframed } from './unframed.js';
 
@@ -52,17 +49,20 @@ const finishChannel = channel('http.server.response.finish');
 const KEEP_ALIVE = /(?:^|\W)keep-alive(?:$|\W)/i;
 
 /** A request and its response as Node's own objects, over a socket of which the core is the other end. */
-export class NodeExchange extends AsyncResource implements LinkedExchange, SocketOwner {
+export class NodeExchange extends AsyncResource implements LinkedExchange, SocketOwner, FeedOwner {
   readonly response: Unframed;
   readonly sequence: number;
   input: Input | null = null;
   running = false;
   body: Buffer | null = null;
   received = 0;
+  /** The response is over, and the stream. */
+  finished = false;
   private readonly link: ExchangeLink;
   private readonly host: Host;
   private socket!: RequestSocket;
   private req!: IncomingMessage;
+  private feed!: Feed;
   private res: ServerResponse | null = null;
   private text = '';
   private remote = 0;
@@ -74,19 +74,10 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   /** The handler is on the stack: what it writes is sent when it has returned. */
   private calling = false;
   private scheduled = false;
-  /** All of the body has been given to the request, or nobody takes it any more. */
-  private fed = false;
-  private pulling = false;
-  /** The request wants more of the body than has come. */
-  private wanting = false;
-  /** The response is written, and waits for the body to be read. */
-  private holding = false;
   /** The core has refused the body, and told the client. */
   private refused = false;
   /** All of the response has been written, and there is credit for it. */
   private written = false;
-  /** The response is over, and the stream. */
-  private finished = false;
 
   constructor(link: ExchangeLink, stream: number, window: number, sequence: number, host: Host) {
     super('GWANMUN_REQUEST', RESOURCE);
@@ -110,6 +101,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     this.req = new this.host.IncomingMessage(this.socket as never);
     fillRequest(this.req, words, at, text);
     if (this.host.joinDuplicateHeaders) (this.req as { joinDuplicateHeaders?: boolean }).joinDuplicateHeaders = true;
+    this.feed = new Feed(this, this.req, input, this.socket);
   }
 
   start(): void {
@@ -160,9 +152,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
       this.fail(error);
     }
     this.calling = false;
-    // As from Node's parser: a request that is all here is complete once its handler has been called.
-    if ((this.flags & HEAD_FLAG_STREAMED) === 0) req.complete = true;
-    else if (req.headers.expect === undefined) (this.input as StreamedInput).readAhead(HIGH_WATER_MARK);
+    this.feed.begin();
     if (this.scheduled) this.flushOrFail();
   }
 
@@ -216,43 +206,13 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
   }
 
   pull(): void {
-    const { req } = this;
-    if (this.fed || this.pulling || !this.running) return;
-    this.pulling = true;
-    this.wanting = false;
-    for (;;) {
-      const chunk = this.next();
-      if (chunk === null) break;
-      this.socket.bytesRead += chunk.length;
-      if (!req.push(chunk)) break;
-    }
-    this.pulling = false;
-  }
-
-  /** The next piece of the body. Null: none has come, or it has ended, of which the request is told. */
-  private next(): Uint8Array | null {
-    const { req, input } = this;
-    const internals = req as unknown as { _dumped: boolean };
-    if (this.finished && input !== null && !input.ended && !internals._dumped) {
-      // The rest will not come: that is not to look like the body's end.
-      this.fed = true;
-      req.destroy(aborted());
-      return null;
-    }
-    const chunk = this.finished ? null : (input?.pull() ?? null);
-    if (chunk !== null) return chunk;
-    if (this.finished || input === null || input.ended) {
-      this.fed = true;
-      req.complete = true;
-      req.push(null);
-      if (this.holding) this.settle(undefined);
-    } else this.wanting = true;
-    return null;
+    if (this.running) this.feed.pull();
   }
 
   announce(): void {
-    if ((this.input as StreamedInput).arrived) this.req.complete = true;
-    if (this.wanting) this.runInAsyncScope(pull, undefined, this);
+    const { feed } = this;
+    feed.announce();
+    if (feed.isWanting) this.runInAsyncScope(pull, undefined, this);
   }
 
   /** With Node, the kernel has by now what was written: that still goes out, as far as there is credit. */
@@ -294,7 +254,7 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
       this.callBack();
       return;
     }
-    if (this.mustHold(res)) return;
+    if (res.writableEnded && this.feed.mustHold()) return;
     try {
       if (this.ends && !response.fits) response.flush(false);
       if (this.ends && response.begun && response.fits) this.conclude(res);
@@ -328,22 +288,6 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     if (res?.writableEnded) response.trailers = (res as unknown as { _trailer?: string })._trailer ?? '';
     if (ends && !socket.writable && response.fits) response.close();
     response.flush(ends);
-  }
-
-  /**
-   * Whether a response that is complete has to wait: its end is the end of the stream, but the application is still reading
-   * the body (`request.pipe(file); response.end('thanks')`).
-   */
-  private mustHold(res: ServerResponse): boolean {
-    const { req, input } = this;
-    if (this.fed || !res.writableEnded || !(input instanceof StreamedInput) || req.destroyed) return false;
-    if (!isRead(req)) return false;
-    if (!this.holding) {
-      this.holding = true;
-      // Perhaps it does not read any more.
-      for (const event of ['pause', 'close']) req.on(event, () => this.settle(undefined));
-    }
-    return true;
   }
 
   private callBack(): void {
@@ -393,25 +337,13 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
 
   /** @internal The client has gone: as when Node's socket closes. */
   disconnect(error?: Error): void {
-    const { req, socket } = this;
+    const { socket } = this;
     socket.quiet();
     socket.destroyed = true;
-    this.keepArrived();
-    this.fed = true;
-    if (!req.destroyed) req.destroy(this.refused ? inputError('GWM_BODY_REFUSED') : aborted());
+    this.feed.breakOff(this.refused);
     socket.shut(error);
     this.finish();
     this.callbacks = null;
-  }
-
-  /** What has come of the body can be read when the client has left: Node has given it to the request by then. */
-  private keepArrived(): void {
-    const { req, input } = this;
-    if (this.fed || this.refused || this.finished || req.destroyed || input === null) return;
-    for (let chunk = input.pull(); chunk !== null; chunk = input.pull()) req.push(chunk);
-    if (!input.ended) return;
-    req.complete = true;
-    req.push(null);
   }
 
   /** @internal */
@@ -433,22 +365,10 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
       this.host.onError(error);
       return;
     }
-    const { response, req } = this;
-    const { writer } = this.link;
-    if (!response.ended) writer.log(LOG_ERROR, response.stream, show(error));
-    else {
-      const id = req.headers['x-request-id'];
-      const request = `${req.method} ${cut(this.text, this.target)}`;
-      writer.log(LOG_ERROR, 0, show(error), typeof id === 'string' ? id : '', LOG_FROM_WORKER, request);
-    }
+    const { link, response, req } = this;
+    logFailure(link, response, req, cut(this.text, this.target), error);
     if (this.finished) return;
-    if (this.link.errorPage !== null && !response.headSent && !response.gone) {
-      const { type, body } = this.link.errorPage(error, this.req.headers.accept);
-      const head = `HTTP/1.1 500 Internal Server Error\r\nContent-Type: ${type}\r\n\r\n`;
-      response.clear();
-      response.begin(head + body, 'utf8', head.length);
-      response.flush(true);
-    }
+    sendErrorPage(link, response, req, error);
     response.reset(RESET_APPLICATION_ERROR);
     response.gone = true;
     this.disconnect();
@@ -464,16 +384,6 @@ export class NodeExchange extends AsyncResource implements LinkedExchange, Socke
     this.socket.stopTimer();
     this.emitDestroy();
   }
-}
-
-/** Whether somebody reads the request's body; a pipe whose other end is full does, and goes on later. */
-function isRead(req: IncomingMessage): boolean {
-  const { pipes } = (req as unknown as { _readableState: { pipes: unknown[] } })._readableState;
-  return req.readableFlowing === true || pipes.length > 0 || req.listenerCount('readable') > 0;
-}
-
-function aborted(): Error {
-  return Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
 }
 
 function pull(exchange: NodeExchange): void {
