@@ -21,27 +21,23 @@ import {
 } from '../../gateway/frame.js';
 import { describe } from '../../gateway/describe.js';
 import type { Input } from '../../gateway/input.js';
-import { isBytes, Response as Outgoing } from '../../gateway/response.js';
+import { Response as Outgoing } from '../../gateway/response.js';
 import { StreamedInput } from '../../gateway/streamed-input.js';
 import { isThenable } from '../thenable.js';
 import { Info } from './info.js';
 import { requestOf, type RequestSource } from './request.js';
 import { type Outcome, outcomeOf } from './response.js';
 import { endToEnd, statusLine } from './response-head.js';
+import { StreamedBody, type StreamedBodyOwner } from './streamed-body.js';
 import { tlsInfoOf } from './tls-info.js';
 import type { FetchHandler, TlsInfo } from './types.js';
 import { originOf, urlOf } from './url.js';
 
 const RESOURCE = Object.freeze({ requireManualDestroy: true });
 const EXPECTED = 'it must return a Response or a promise of one';
-/** A body that has its chunks ready is given to the kernel after so many bytes or chunks, and other requests have their turn. */
-const TURN_BYTES = 65_536;
-const TURN_CHUNKS = 32;
-
-type Reader = ReadableStreamDefaultReader<Uint8Array>;
 
 /** One request and its response, for an application that is a fetch handler. */
-export class FetchExchange extends AsyncResource implements LinkedExchange, RequestSource {
+export class FetchExchange extends AsyncResource implements LinkedExchange, RequestSource, StreamedBodyOwner {
   readonly response: Outgoing;
   readonly sequence: number;
   input: Input | null = null;
@@ -66,11 +62,8 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
   private controller: AbortController | null = null;
   /** The client has left, or has ended its side, which most likely is the same. */
   private hasLeft = false;
-  private reader: Reader | null = null;
-  /** The chunks that came at once: their length may be known before the headers go. Null: those have gone. */
-  private gathered: Uint8Array[] | null = null;
-  private sentBytes = 0;
-  private sentChunks = 0;
+  /** The body of the response, if it is a stream. */
+  private streamed: StreamedBody | null = null;
   private finished = false;
 
   constructor(
@@ -233,29 +226,14 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
       this.pump();
       return;
     }
-    this.reader = body.getReader();
+    this.streamed = new StreamedBody(this, body);
     if (this.hasLeft || response.bodiless) {
       if (this.hasLeft) response.gone = true;
       else response.end();
       this.finish();
       return;
     }
-    this.gathered = [];
-    // Behind all that waits for nothing but other promises.
-    queueMicrotask(() => process.nextTick(sendGathered, this));
-    this.read();
-  }
-
-  /**
-   * @internal Once all is done that waits for nothing: a body that has ended by then has had a length, whatever middleware has made of
-   * it. Of any other goes out what there is.
-   */
-  sendGathered(): void {
-    const { gathered, response } = this;
-    this.gathered = null;
-    if (gathered === null || gathered.length === 0 || this.finished) return;
-    // Less than the window.
-    response.send(gathered.length === 1 ? (gathered[0] as Uint8Array) : Buffer.concat(gathered));
+    this.streamed.start();
   }
 
   /** @internal Goes on with the body: there is credit, or what was written is on its way. */
@@ -263,67 +241,12 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
     const { response } = this;
     if (this.finished) return;
     if (response.blocked && !response.sendRest()) return;
-    if (response.gone || response.full || this.reader === null) {
+    if (response.gone || response.full || this.streamed === null || this.streamed.over) {
       if (!response.gone) response.end();
       this.finish();
       return;
     }
-    this.read();
-  }
-
-  private read(): void {
-    const reader = this.reader as Reader;
-    reader.read().then(
-      ({ done, value }) => this.accept(done, value),
-      (error: unknown) => {
-        this.reader = null;
-        this.fail(error);
-      },
-    );
-  }
-
-  private accept(done: boolean, chunk: unknown): void {
-    const { response } = this;
-    if (this.finished) return;
-    const { gathered } = this;
-    if (done) {
-      this.reader = null;
-      this.gathered = null;
-      if (gathered !== null && !response.sendPieces(gathered)) {
-        response.sendHeaders(this.sentBytes);
-        this.gathered = gathered;
-        this.sendGathered();
-      }
-      this.pump();
-      return;
-    }
-    try {
-      if (!isBytes(chunk))
-        throw new TypeError(`the stream of a response gave ${describe(chunk)}; it must give Uint8Arrays`);
-      if (gathered !== null) {
-        gathered.push(chunk);
-        this.sentBytes += chunk.length;
-        if (this.sentBytes < TURN_BYTES && gathered.length < TURN_CHUNKS) {
-          this.read();
-          return;
-        }
-        this.sentBytes = 0;
-        this.sendGathered();
-      } else response.send(chunk);
-    } catch (error) {
-      this.fail(error);
-      return;
-    }
-    this.sentBytes += chunk.length;
-    this.sentChunks += 1;
-    if (response.blocked) return;
-    if (this.sentBytes < TURN_BYTES && this.sentChunks < TURN_CHUNKS) {
-      this.pump();
-      return;
-    }
-    this.sentBytes = 0;
-    this.sentChunks = 0;
-    response.writer.afterFlush(this);
+    this.streamed.read();
   }
 
   /** @internal The client has left, or has most likely: it has ended its side. A response that is whole still goes out. */
@@ -331,7 +254,7 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
     if (this.hasLeft || this.finished) return;
     this.hasLeft = true;
     this.controller?.abort(left());
-    if (this.reader !== null) {
+    if (this.streamed !== null && !this.streamed.over) {
       this.response.gone = true;
       this.finish();
     }
@@ -342,7 +265,8 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
     return at < 0 ? undefined : this.pairs[at + 1];
   }
 
-  private log(error: unknown): void {
+  /** @internal */
+  log(error: unknown): void {
     const { writer } = this.response;
     // Work behind the response may be longer about than the link.
     if (writer.isClosed) process.stderr.write(`${show(error)}\n`);
@@ -353,8 +277,8 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
     }
   }
 
-  /** Before the headers that is a 500, afterwards a broken connection. */
-  private fail(error: unknown): void {
+  /** @internal Before the headers that is a 500, afterwards a broken connection. */
+  fail(error: unknown): void {
     const { input, response } = this;
     // That the client has left is the application's to know, not a fault.
     const isLeaving =
@@ -376,10 +300,8 @@ export class FetchExchange extends AsyncResource implements LinkedExchange, Requ
     this.response.reset(RESET_CLIENT_GONE);
     this.link.release(this);
     this.input?.release();
-    const { reader } = this;
-    this.reader = null;
-    // What was not read of the body is not wanted: its source is told.
-    reader?.cancel(this.hasLeft ? left() : undefined).catch((error: unknown) => this.log(error));
+    this.streamed?.cancel(this.hasLeft ? left() : undefined);
+    this.streamed = null;
     this.emitDestroy();
   }
 }
@@ -398,10 +320,6 @@ function pump(exchange: FetchExchange): void {
 
 function leave(exchange: FetchExchange): void {
   exchange.leave();
-}
-
-function sendGathered(exchange: FetchExchange): void {
-  exchange.sendGathered();
 }
 
 function notify(input: StreamedInput): void {
