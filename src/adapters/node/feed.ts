@@ -92,7 +92,15 @@ export class Feed {
       req.destroy(aborted());
       return null;
     }
-    const chunk = owner.finished ? null : input.pull();
+    let chunk: Uint8Array | null = null;
+    try {
+      if (!owner.finished) chunk = input.pull();
+    } catch {
+      // The link has ended, and the client with it.
+      this.fed = true;
+      req.destroy(aborted());
+      return null;
+    }
     if (chunk !== null) return chunk;
     if (owner.finished || input.ended) {
       this.fed = true;
