@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { createSocket } from 'node:dgram';
 import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -87,7 +87,7 @@ export class Pebble implements AsyncDisposable {
   }
 
   static async start(options: PebbleOptions): Promise<Pebble> {
-    const ports = await Promise.all([freePort(), freePort(), freeUdpPort(), freePort()]);
+    const ports = await Promise.all([freePort(), freePort(), freeDnsPort(), freePort()]);
     const own = new Pebble(options, ports);
     await own.begin();
     return own;
@@ -160,6 +160,9 @@ export class Pebble implements AsyncDisposable {
     while (this.#dns?.exitCode === null) {
       try {
         await resolver.resolve4('anybody.example');
+        // It asks over TCP as well, which is listened for a moment later.
+        const socket = connect(this.#dnsPort, '127.0.0.1');
+        await once(socket, 'connect').finally(() => socket.destroy());
         return;
       } catch {
         await new Promise((resolve) => setTimeout(resolve, 20));
@@ -191,10 +194,15 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-async function freeUdpPort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
+/** A port that is free for UDP and for TCP. */
+async function freeDnsPort(): Promise<number> {
+  const port = await freePort();
+  const socket = createSocket('udp4').bind(port, '127.0.0.1');
+  try {
+    await once(socket, 'listening');
+  } catch {
+    return freeDnsPort();
+  }
   socket.close();
   await once(socket, 'close');
   return port;
