@@ -17,8 +17,10 @@ interface Finding {
   finding: string;
 }
 
-/** Of a private authority, that none can ask whether a certificate is revoked; and what the OpenSSL of the machine cannot try. */
-const EXPECTED = new Set(['cert_revocation', 'RC4']);
+/** Of a private authority, that none can ask whether a certificate is revoked. */
+const EXPECTED = new Set(['cert_revocation']);
+/** Above LOW. A WARN is of what it could not try: with the machine's OpenSSL, or on a busy machine. */
+const WEAK = new Set(['MEDIUM', 'HIGH', 'CRITICAL', 'FATAL']);
 
 /** A certificate as public authorities issue them, by one of the test's own. */
 function issue(folder: string): { label: string; cert: string; key: string; isDefault: boolean } {
@@ -75,9 +77,7 @@ describe.skipIf(isMissing)('testssl.sh', () => {
       expect(findings.map(({ id }) => id)).toEqual(
         expect.arrayContaining(['heartbleed', 'secure_client_renego', 'LUCKY13']),
       );
-      const weak = findings.filter(
-        ({ id, severity }) => !['OK', 'INFO', 'LOW'].includes(severity) && !EXPECTED.has(id),
-      );
+      const weak = findings.filter(({ id, severity }) => WEAK.has(severity) && !EXPECTED.has(id));
       expect(weak).toEqual([]);
     } finally {
       rmSync(folder, { recursive: true });
